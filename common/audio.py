@@ -1,0 +1,111 @@
+"""Recordings: read, mix to mono, resample, and say what is wrong with one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from common.errors import AudioError
+
+MIN_SECONDS = 0.1
+SILENCE = 1e-4  # peak amplitude (-80 dB of full scale) below which nothing can be heard
+CLIPPED_SHARE = 0.01  # of all samples at the extreme value
+EXTENSIONS = frozenset("." + name.lower() for name in soundfile.available_formats()) | {".aif", ".oga", ".opus"}
+
+Signal = npt.NDArray[np.float32]
+
+
+def read(path: Path, start: float | None = None, end: float | None = None) -> tuple[Signal, int]:
+    """Read a recording, or a stretch of it, as one channel.
+
+    Args:
+        path: a file in any format that soundfile reads.
+        start: where the stretch begins, in seconds; None for the file's beginning.
+        end: where it ends, in seconds; None for the file's end.
+
+    Returns:
+        The signal, float32 of shape ``(samples,)``, and its sampling rate in Hz.
+
+    Raises:
+        AudioError: ``unreadable`` or ``truncated``.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = int(file.samplerate)
+            first = 0 if start is None else round(start * rate)
+            last = len(file) if end is None else round(end * rate)
+            if not 0 <= first < last or last > len(file) + rate // 100:
+                raise AudioError("truncated", f"{len(file) / rate:.2f} s long, not {start} to {end} s")
+            file.seek(first)
+            frames = file.read(last - first, dtype="float32", always_2d=True)
+            declared = min(last, len(file)) - first
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError("unreadable", f"not readable as audio ({_reason(error)})") from None
+    if len(frames) < declared:
+        raise AudioError("truncated", f"{len(frames)} of {declared} samples are there")
+    return np.ascontiguousarray(frames.mean(axis=1)), rate
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or type(error).__name__
+    return str(text).strip().rstrip(".")
+
+
+def faults(signal: Signal, rate: int) -> list[AudioError]:
+    """What makes a signal unusable or suspect.
+
+    Args:
+        signal: float32 of shape ``(samples,)``.
+        rate: its sampling rate in Hz.
+
+    Returns:
+        One ``AudioError`` a fault, of kind ``short``, ``non-finite``, ``silent`` or ``clipped``; the last is a
+        warning only, a clipped recording can be used (see ``usable``).
+    """
+    seconds = len(signal) / rate
+    if seconds < MIN_SECONDS:
+        return [AudioError("short", f"{seconds:.3f} s long, expected at least {MIN_SECONDS} s")]
+    if not np.isfinite(signal).all():
+        return [AudioError("non-finite", f"{int((~np.isfinite(signal)).sum())} samples are not finite numbers")]
+    peak = float(np.abs(signal).max())
+    if peak < SILENCE:
+        return [AudioError("silent", f"the loudest sample is {peak:.1e} of full scale")]
+    share = float((np.abs(signal) >= 0.999 * max(peak, 0.99)).mean())
+    return [AudioError("clipped", f"{share:.1%} of the samples are at full scale")] if share > CLIPPED_SHARE else []
+
+
+def load(path: Path, sampling_rate: int, start: float | None = None, end: float | None = None) -> torch.Tensor:
+    """Read a recording at the rate that the features are computed at.
+
+    Returns:
+        The signal, float32 of shape ``(samples,)``.
+
+    Raises:
+        AudioError: it cannot be read, or cannot be used; a clipped recording can.
+    """
+    signal, rate = read(path, start, end)
+    for fault in faults(signal, rate):
+        if fault.kind != "clipped":
+            raise fault
+    return resample(torch.from_numpy(signal), rate, sampling_rate)
+
+
+def resample(signal: torch.Tensor, rate: int, to: int) -> torch.Tensor:
+    """Resample ``(…, samples)`` from one rate to another by band-limited interpolation (torchaudio)."""
+    if rate == to:
+        return signal
+    resampled: torch.Tensor = _resampler(rate, to)(signal)
+    return resampled
+
+
+@lru_cache(maxsize=16)
+def _resampler(rate: int, to: int) -> Any:
+    from common.torchaudio import load as torchaudio
+
+    return torchaudio().transforms.Resample(rate, to)

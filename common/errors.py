@@ -1,0 +1,52 @@
+"""The exceptions that fedser raises for a user's mistake or a broken input.
+
+::
+
+    FedserError                 one clear line for the user, exit code 1
+    ├── UsageError (ValueError) a wrong option, an unknown key; exit code 2
+    ├── CorpusError             a root that holds no such corpus, a broken manifest
+    ├── AudioError              a recording that cannot be used; has a ``kind``
+    ├── SplitError              folds or sites that cannot be made from these speakers
+    └── FederationError         too few sites left, a run that cannot go on
+
+Everything else that escapes is a bug, and keeps its traceback.
+"""
+
+
+class FedserError(Exception):
+    """The base of all: says what was found, what was expected and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(FedserError, ValueError):
+    """A wrong option or argument."""
+
+    exit_code = 2
+
+
+class CorpusError(FedserError):
+    """A root that holds no such corpus, or a manifest or label file that cannot be read."""
+
+
+class AudioError(FedserError):
+    """A recording that cannot be used.
+
+    Args:
+        kind: the problem in a word, as ``fedser corpus check`` lists it: ``unreadable``, ``truncated``,
+            ``non-finite``, ``silent``, ``clipped`` or ``short``.
+        detail: what was found, in one line, without the path.
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+
+
+class SplitError(FedserError):
+    """Folds or sites that cannot be made from these speakers."""
+
+
+class FederationError(FedserError):
+    """A federated run that cannot go on."""

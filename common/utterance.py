@@ -1,0 +1,61 @@
+"""One labelled stretch of speech, and the names of the emotions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# The names that fedser writes, and the spellings of the corpora and of users that it reads as them.
+EMOTIONS: dict[str, tuple[str, ...]] = {
+    "anger": ("ang", "angry"),
+    "boredom": ("bor", "bored"),
+    "calm": ("calmness",),
+    "disgust": ("dis", "disgusted"),
+    "excitement": ("exc", "excited"),
+    "fear": ("fea", "fearful", "afraid"),
+    "frustration": ("fru", "frustrated"),
+    "happiness": ("hap", "happy", "joy"),
+    "neutral": ("neu", "neutrality"),
+    "sadness": ("sad",),
+    "surprise": ("sur", "surprised", "pleasant_surprise", "ps"),
+}
+_NAMES = {spelling: name for name, spellings in EMOTIONS.items() for spelling in (name, *spellings)}
+
+
+def emotion_name(label: str) -> str:
+    """The name of an emotion for a label in any known spelling; an unknown label stays as it is, in lower case."""
+    text = label.strip().lower()
+    return _NAMES.get(text, text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Utterance:
+    """One labelled utterance.
+
+    Attributes:
+        path: the audio file, or a ``.npy`` feature matrix of shape ``(frames, features)``.
+        emotion: the label, as ``emotion_name`` writes it.
+        speaker: the corpus's own text for the speaker (``03``, not 3).
+        corpus: the corpus's name.
+        session: the recording session, where the corpus has sessions.
+        gender: ``female`` or ``male``, where it is known.
+        language: an ISO 639 code, where it is known.
+        site: the site that holds it, where a manifest says so.
+        split: ``train`` or ``test``, where a manifest says so.
+        start: where it begins in the file, in seconds; None for the file's beginning.
+        end: where it ends in the file, in seconds; None for the file's end.
+        style: ``improvised`` or ``scripted``, where the corpus tells them apart.
+    """
+
+    path: Path
+    emotion: str
+    speaker: str
+    corpus: str
+    session: str | None = None
+    gender: str | None = None
+    language: str | None = None
+    site: str | None = None
+    split: str | None = None
+    start: float | None = None
+    end: float | None = None
+    style: str | None = None

@@ -1,0 +1,1 @@
+"""One machine: the engine, the baselines, synthetic corpora and the benchmarks."""
