@@ -6,10 +6,16 @@ and, flattened to ``section.key``, what Flower's run config carries to every nod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
 
 from common.errors import UsageError
-from common.validate import in_range
+from common.validate import in_range, one_of, positive
 
 Scalar = bool | int | float | str
 
@@ -57,3 +63,267 @@ class FeatureConfig:
         in_range("features.stack", self.stack, 1, 100)
         if not (self.mfcc or self.log_mel or self.energy or self.zero_crossing or self.pitch or self.spectral):
             raise UsageError("features: every descriptor is switched off, expected at least one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The BiLSTM-attention model's sizes; see ``common.model``."""
+
+    projection: int = 64
+    hidden: int = 64
+    layers: int = 1
+    attention: int = 64
+    dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name in ("projection", "hidden", "attention"):
+            positive(f"model.{name}", getattr(self, name))
+        in_range("model.layers", self.layers, 1, 2)
+        in_range("model.dropout", self.dropout, 0.0, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is done to the training recordings, and to nothing else; see ``common.augment``.
+
+    Attributes:
+        copies: altered versions of each recording beside the original; an epoch takes one of them at random.
+        speed: largest change of speed, as a share (0.1 is ±10 %); 0 for none.
+        gain: largest change of level in dB; 0 for none.
+        noise: lowest and highest signal-to-noise ratio in dB; empty for none.
+        time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
+        feature_masks: masks over features, each at most ``feature_width`` of them.
+    """
+
+    copies: int = 0
+    speed: float = 0.1
+    gain: float = 6.0
+    noise: tuple[float, ...] = (5.0, 20.0)
+    time_masks: int = 2
+    time_width: float = 0.15
+    feature_masks: int = 2
+    feature_width: float = 0.15
+
+    def __post_init__(self) -> None:
+        in_range("augment.copies", self.copies, 0, 100)
+        in_range("augment.speed", self.speed, 0.0, 0.5)
+        in_range("augment.gain", self.gain, 0.0, 40.0)
+        if len(self.noise) not in (0, 2) or list(self.noise) != sorted(self.noise):
+            raise UsageError(f"augment.noise is {list(self.noise)}, expected two numbers in dB, lowest first, or none")
+        for name in ("time_masks", "feature_masks"):
+            in_range(f"augment.{name}", getattr(self, name), 0, 20)
+        for name in ("time_width", "feature_width"):
+            in_range(f"augment.{name}", getattr(self, name), 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a site trains; see ``common.training``.
+
+    Attributes:
+        optimizer: ``adamw`` or ``sgd`` (with ``momentum``).
+        schedule: ``cosine`` or ``constant``, over the federation's rounds.
+        batch_size: utterances a step.
+        local_epochs: passes over a site's recordings in a round.
+        loss: ``cross-entropy`` or ``focal`` (Lin et al. 2017, with ``focal_gamma``).
+        class_weights: weigh each class by the inverse of its share at the site.
+        clip_norm: largest norm of a step's gradient; 0 for no clipping.
+        mixed_precision: 16-bit arithmetic where there is a GPU.
+    """
+
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    batch_size: int = 16
+    local_epochs: int = 1
+    loss: str = "cross-entropy"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.1
+    class_weights: bool = True
+    clip_norm: float = 5.0
+    mixed_precision: bool = True
+
+    def __post_init__(self) -> None:
+        one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
+        one_of("training.schedule", self.schedule, ("cosine", "constant"))
+        one_of("training.loss", self.loss, ("cross-entropy", "focal"))
+        positive("training.learning_rate", self.learning_rate)
+        in_range("training.batch_size", self.batch_size, 1, 100_000)
+        in_range("training.local_epochs", self.local_epochs, 1, 1000)
+        in_range("training.label_smoothing", self.label_smoothing, 0.0, 0.9)
+        in_range("training.momentum", self.momentum, 0.0, 0.999)
+        for name in ("weight_decay", "focal_gamma", "clip_norm"):
+            in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
+
+
+STRATEGIES = ("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederationConfig:
+    """How the sites train together; see ``server.strategy`` and ``server.rounds``.
+
+    Attributes:
+        strategy: one of Flower's strategies.
+        rounds: how often the model goes to the sites and back.
+        fraction: the share of the sites that train in a round.
+        min_sites: fewer usable updates than this end the run.
+        round_timeout: seconds that a round waits for its sites.
+        proximal_mu: FedProx's weight of the distance to the global model.
+        server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
+        server_momentum: of FedAvgM.
+        trim: the share that the trimmed mean cuts off at each end.
+        malicious: how many faulty sites Krum allows for.
+    """
+
+    strategy: str = "fedavg"
+    rounds: int = 40
+    fraction: float = 1.0
+    min_sites: int = 1
+    round_timeout: float = 3600.0
+    proximal_mu: float = 0.01
+    server_learning_rate: float = 0.0
+    server_momentum: float = 0.9
+    trim: float = 0.2
+    malicious: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("federation.strategy", self.strategy, STRATEGIES)
+        in_range("federation.rounds", self.rounds, 1, 100_000)
+        in_range("federation.fraction", self.fraction, 1e-9, 1.0)
+        in_range("federation.min_sites", self.min_sites, 1, 1_000_000)
+        positive("federation.round_timeout", self.round_timeout)
+        in_range("federation.trim", self.trim, 0.0, 0.49)
+        for name in ("proximal_mu", "server_learning_rate", "malicious"):
+            in_range(f"federation.{name}", getattr(self, name), 0.0, 1e6)
+        in_range("federation.server_momentum", self.server_momentum, 0.0, 0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which recordings, and how they are dealt; see ``common.corpora`` and ``common.folds``.
+
+    Attributes:
+        corpus: the corpus's name.
+        root: its folder, or the manifest.
+        classes: the emotions to tell apart; empty for the corpus's default.
+        label_map: a TOML file that renames labels; empty for none.
+        style: ``improvised`` or ``scripted``; empty for both.
+        held_out: the held-out fold or folds; empty for the corpus's default.
+        folds: an EmoBox fold file; empty for none.
+        sites: ``session``, ``speaker``, ``column``, a number or ``dirichlet:N:ALPHA``.
+        validation: the share of each site's speakers set aside, ``one`` of them, or ``none``.
+        normalise: ``speaker``, ``utterance`` or ``global``.
+        strict: end on the first problem with a recording.
+    """
+
+    corpus: str = "synthetic"
+    root: str = ""
+    classes: tuple[str, ...] = ()
+    label_map: str = ""
+    style: str = ""
+    held_out: str = ""
+    folds: str = ""
+    sites: str = "4"
+    validation: str = "one"
+    normalise: str = "speaker"
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("data.normalise", self.normalise, ("speaker", "utterance", "global"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a run; the seed fixes everything that is drawn at random."""
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    federation: FederationConfig = field(default_factory=FederationConfig)
+
+    def __post_init__(self) -> None:
+        in_range("seed", self.seed, 0, 2**31 - 1)
+
+    def with_values(self, values: Mapping[str, Any]) -> Config:
+        """A copy with some settings replaced.
+
+        Args:
+            values: by flat name, e.g. ``{"seed": 1, "training.batch_size": 32}``; lists may be given as lists or as
+                text with commas or spaces.
+
+        Raises:
+            UsageError: an unknown name (the nearest is named), or a value of the wrong type or range.
+        """
+        known = flatten(self)
+        sections: dict[str, dict[str, Any]] = {}
+        top: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+                raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            section, _, key = name.rpartition(".")
+            owner = getattr(self, section) if section else self
+            parsed = _parse(name, value, get_type_hints(type(owner))[key])
+            (sections.setdefault(section, {}) if section else top)[key] = parsed
+        parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
+        return dataclasses.replace(self, **top, **parts)
+
+
+def _parse(name: str, value: Any, kind: Any) -> Any:
+    if kind in (tuple[int, ...], tuple[float, ...], tuple[str, ...]):
+        items = (value.split(",") if "," in value else value.split()) if isinstance(value, str) else list(value)
+        return tuple(_parse(name, item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
+    if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, str) and kind in (int, float):
+        value = _number(value)
+    if kind is str and not isinstance(value, (list, dict)):
+        return str(value)
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    try:
+        if kind in (int, float) and not isinstance(value, (bool, str)) and float(value) == kind(value):
+            return kind(value)
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"{name} is {value!r}, expected {kind.__name__}")
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def flatten(config: Config) -> dict[str, Scalar]:
+    """The settings by flat name, lists as text with commas: what Flower's run config can carry."""
+    flat: dict[str, Scalar] = {}
+    for name, value in dataclasses.asdict(config).items():
+        for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+            flat[f"{name}.{key}" if key else name] = ",".join(map(str, item)) if isinstance(item, tuple) else item
+    return flat
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file by flat name, for ``Config.with_values``.
+
+    Raises:
+        UsageError: the file is missing or is not TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from None
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return flat

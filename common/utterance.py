@@ -59,3 +59,9 @@ class Utterance:
     start: float | None = None
     end: float | None = None
     style: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path, with the stretch where it is part of a file: no two utterances share it."""
+        stretch = f"#{self.start or 0:g}-{'' if self.end is None else format(self.end, 'g')}"
+        return str(self.path) + ("" if self.start is None and self.end is None else stretch)

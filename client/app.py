@@ -1,0 +1,131 @@
+"""The Flower ClientApp: four messages, each answered from the site's own recordings."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+
+from client.site import Site, open_site
+from common import protocol
+from common.errors import FedserError
+from common.model import EmotionModel
+from common.normalise import Scaling
+from common.seeds import seed_of
+from common.training import evaluate, learning_rate, train
+
+log = logging.getLogger("fedser.client")
+FAILED = 2  # Flower's code for a ClientApp that raised
+
+
+def guarded(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Answer a failure without its text, which may name a patient's recording; the site's own log has it."""
+    try:
+        return call_next(message, context)
+    except FedserError as error:
+        log.error("%s", error)
+    except Exception:
+        log.exception("the site's app failed")
+    return Message(Error(FAILED, "the site failed; its own log says why"), reply_to=message)
+
+
+app = ClientApp(mods=[guarded])
+
+
+@app.query("hello")
+def hello(message: Message, context: Context) -> Message:
+    """Say what this site is and how much it holds."""
+    site = open_site(context.run_config, context.node_config)
+    train_examples, validation_examples, test_examples = site.counts()
+    about = ConfigRecord(
+        {
+            protocol.SITE: site.name,
+            protocol.PROTOCOL: protocol.VERSION,
+            protocol.CLASSES: list(site.classes),
+            protocol.FEATURES: site.features,
+            protocol.EXAMPLES: train_examples,
+            protocol.VALIDATION_EXAMPLES: validation_examples,
+            protocol.TEST_EXAMPLES: test_examples,
+        }
+    )
+    return Message(RecordDict({protocol.CONFIG: about}), reply_to=message)
+
+
+@app.query("statistics")
+def statistics(message: Message, context: Context) -> Message:
+    """Send sums of the training features, never the features."""
+    sums = open_site(context.run_config, context.node_config).sums()
+    arrays = ArrayRecord({"total": Array(sums.total.numpy()), "square": Array(sums.square.numpy())})
+    metrics = MetricRecord({protocol.FRAMES: sums.frames})
+    return Message(RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: metrics}), reply_to=message)
+
+
+@app.train()
+def train_round(message: Message, context: Context) -> Message:
+    """Train the global model on this site's recordings and send the new weights."""
+    site = open_site(context.run_config, context.node_config)
+    config, settings = site.config, message.content.config_records[protocol.CONFIG]
+    round_number = int(str(settings[protocol.ROUND]))
+    model = _model(message, site)
+    trained = train(
+        model,
+        site.dataset("train", _scaling(message)),
+        config.training,
+        config.augment,
+        rate=learning_rate(config.training, round_number, config.federation.rounds),
+        seed=seed_of(config.seed, round_number, site.name),
+        proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
+    )
+    weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in model.state_dict().items()})
+    metrics = MetricRecord(
+        {
+            protocol.EXAMPLES: trained.examples,
+            protocol.LOSS: trained.loss,
+            protocol.SECONDS: trained.seconds,
+        }
+    )
+    return Message(RecordDict({protocol.ARRAYS: weights, protocol.METRICS: metrics}), reply_to=message)
+
+
+@app.evaluate()
+def validate(message: Message, context: Context) -> Message:
+    """Send confusion counts of the validation speakers."""
+    return _evaluated(message, open_site(context.run_config, context.node_config), "validation")
+
+
+@app.evaluate("test")
+def test(message: Message, context: Context) -> Message:
+    """Send confusion counts of the held-out speakers that this site holds: once, of the chosen model."""
+    return _evaluated(message, open_site(context.run_config, context.node_config), "test")
+
+
+def _evaluated(message: Message, site: Site, part: str) -> Message:
+    scores = evaluate(_model(message, site), site.dataset(part, _scaling(message)))
+    counts = np.stack(list(scores.confusion.values())).ravel().tolist()
+    metrics = MetricRecord(
+        {
+            protocol.EXAMPLES: scores.examples,
+            protocol.LOSS: scores.loss,
+            protocol.CONFUSION: counts,
+        }
+    )
+    return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
+
+
+def _model(message: Message, site: Site) -> EmotionModel:
+    model = EmotionModel(site.features, len(site.classes), site.config.model)
+    arrays = message.content.array_records[protocol.ARRAYS]
+    model.load_state_dict({name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()})
+    return model
+
+
+def _scaling(message: Message) -> Scaling | None:
+    record = message.content.array_records.get(protocol.SCALING)
+    if record is None:
+        return None
+    mean, deviation = (torch.from_numpy(record[name].numpy().copy()) for name in ("mean", "deviation"))
+    return Scaling(mean=mean, deviation=deviation)

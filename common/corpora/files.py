@@ -1,0 +1,119 @@
+"""Finding a corpus's recordings under a folder, however it was unpacked."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from common.errors import CorpusError
+from common.utterance import Utterance
+
+_LOSSY = frozenset({".mp3", ".oga", ".ogg", ".opus"})
+
+
+def require_folder(root: Path, name: str) -> None:
+    """Refuse a root that is not a folder with something in it.
+
+    Raises:
+        CorpusError: the root is missing, a file, or empty.
+    """
+    if not root.exists():
+        raise CorpusError(f"{root} does not exist; --root names the folder that {name} was unpacked to")
+    if not root.is_dir():
+        raise CorpusError(f"{root} is a file; --root names the folder that {name} was unpacked to")
+    if not any(root.iterdir()):
+        raise CorpusError(f"{root} is empty; --root names the folder that {name} was unpacked to")
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every folder under a root, the root first, with its files' names; hidden files and folders are passed over.
+
+    Links to folders are followed, each real folder once.
+
+    Raises:
+        CorpusError: a folder may not be read.
+    """
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        raise CorpusError(f"{error.filename}: {error.strerror}")
+
+    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+
+
+def audio_files(root: Path) -> list[Path]:
+    """Every recording under a root, in any format that soundfile reads, lossless ones first, then by path."""
+    from common.audio import EXTENSIONS
+
+    found = [folder / name for folder, names in walk(root) for name in names]
+    recordings = [path for path in found if path.suffix.lower() in EXTENSIONS]
+    return sorted(recordings, key=lambda path: (path.suffix.lower() in _LOSSY, path.as_posix()))
+
+
+def named(root: Path, name: str, pattern: re.Pattern[str], example: str) -> list[tuple[Path, re.Match[str]]]:
+    """The recordings under a root whose names, without extension, match a corpus's pattern.
+
+    Args:
+        root: the corpus's folder.
+        name: the corpus, as messages name it.
+        pattern: what the whole name matches.
+        example: a name that does, for messages.
+
+    Raises:
+        CorpusError: the root is no folder, or holds no such recording.
+    """
+    require_folder(root, name)
+    recordings = audio_files(root)
+    matches = [(path, match) for path in recordings if (match := pattern.fullmatch(path.stem))]
+    if not matches:
+        there = f"found {len(recordings)} recordings, such as {recordings[0].name}" if recordings else "found no audio"
+        raise CorpusError(f"no {name} under {root}: looked for recordings named like {example}, {there}")
+    return matches
+
+
+def first_of_each(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Each utterance once, sorted by path: a corpus unpacked twice, or in two formats, is no bigger for it.
+
+    Two are the same if speaker, emotion and file name (without extension) are; the first that comes is kept.
+    """
+    first: dict[tuple[str, str, str], Utterance] = {}
+    for utterance in utterances:
+        first.setdefault((utterance.speaker, utterance.emotion, utterance.path.stem.lower()), utterance)
+    return sorted(first.values(), key=lambda utterance: utterance.path.as_posix())
+
+
+def passed_over(
+    root: Path, utterances: Iterable[Utterance], pattern: re.Pattern[str] | None
+) -> list[tuple[str, Path, str]]:
+    """The recordings under a root that a loader left out and that a user should know of.
+
+    Args:
+        root: the corpus's folder.
+        utterances: what the loader listed.
+        pattern: the names that the corpus's own files have, those it leaves out on purpose (songs) included; None
+            for a corpus whose file names say nothing.
+
+    Returns:
+        Problems as (kind, path, detail): ``duplicate`` for one that carries the name of a listed one, ``unknown-name``
+        for one whose name the corpus does not have.
+    """
+    listed = {utterance.path for utterance in utterances}
+    by_name = {path.stem.lower(): path for path in sorted(listed, reverse=True)}
+    problems: list[tuple[str, Path, str]] = []
+    for path in audio_files(root):
+        if path in listed:
+            continue
+        if first := by_name.get(path.stem.lower()):
+            problems.append(("duplicate", path, f"has the name of {first}, which is the one used"))
+        elif pattern and not pattern.fullmatch(path.stem):
+            problems.append(("unknown-name", path, "its name is not one of this corpus; it is not used"))
+    return problems

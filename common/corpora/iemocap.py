@@ -1,0 +1,111 @@
+"""IEMOCAP: ten actors in five two-person sessions, improvised and scripted, labelled by several listeners.
+
+``SessionN/dialog/EmoEvaluation/<dialog>.txt`` holds a label line for each turn, among the lines of single listeners
+and comments; ``SessionN/sentences/wav/<dialog>/<utterance>.wav`` is its recording. The folders ``Categorical`` and
+``Attribute`` beside the label files hold single listeners' votes and are passed over.
+
+An utterance is named ``Ses01F_impro01_M003``: the F says who wore the markers in that dialogue, the last F or M who
+speaks. On the full release the default classes give 5,531 utterances.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from common.corpora.files import audio_files, first_of_each, require_folder, walk
+from common.errors import CorpusError
+from common.utterance import Utterance, emotion_name
+
+LICENCE = "IEMOCAP release form (University of Southern California): research only, no redistribution"
+SOURCE = "https://sail.usc.edu/iemocap/iemocap_release.htm"
+LANGUAGE = "en"
+CLASSES: dict[str, tuple[str, ...]] = {
+    "anger": ("anger",),
+    "happiness": ("happiness", "excitement"),
+    "neutral": ("neutral",),
+    "sadness": ("sadness",),
+}
+NON_LABELS = frozenset({"xxx", "oth"})  # the listeners did not agree; another emotion
+_LABEL_LINE = re.compile(
+    r"\[\d+(?:\.\d+)? - \d+(?:\.\d+)?\]\s+"
+    r"(?P<id>Ses(?P<session>\d\d)[FM]_(?P<style>impro|script)\w*_(?P<gender>[FM])\w*)\s+"
+    r"(?P<label>[a-z]+)\s+\[[-\d., ]+\]\s*"
+)
+_TURN = re.compile(r"\[[\d.]+\s*-\s*[\d.]+\]\s+Ses\d")
+
+
+def cite() -> str:
+    """The paper to cite."""
+    return (
+        "C. Busso, M. Bulut, C.-C. Lee, A. Kazemzadeh, E. Mower, S. Kim, J. N. Chang, S. Lee and S. S. Narayanan: "
+        "IEMOCAP: Interactive emotional dyadic motion capture database. Language Resources and Evaluation 42(4), "
+        "335-359, 2008. doi:10.1007/s10579-008-9076-6"
+    )
+
+
+def load(root: Path) -> list[Utterance]:
+    """Every labelled utterance under a root, those without agreement (``xxx``) too.
+
+    A labelled utterance without a recording is listed: reading it will say that it is missing.
+
+    Args:
+        root: ``IEMOCAP_full_release``, a folder above it, or one with some of its sessions.
+
+    Raises:
+        CorpusError: the root holds no labels or no recordings of IEMOCAP, or a label file is broken.
+    """
+    require_folder(root, "IEMOCAP")
+    labels = [folder / name for folder, names in walk(root) for name in names if _is_label_file(folder / name)]
+    sessions = {path: path.parents[2] for path in labels}
+    recordings = {session: _recordings(session) for session in sorted(set(sessions.values()))}
+    if not any(recordings.values()):
+        missing = "sentences/wav/<dialog>/<utterance>.wav" if labels else "dialog/EmoEvaluation/<dialog>.txt"
+        raise CorpusError(f"no IEMOCAP under {root}: looked for SessionN/{missing}")
+    return first_of_each(turn for path in labels for turn in _turns(path, recordings[sessions[path]]))
+
+
+def _is_label_file(path: Path) -> bool:
+    return path.suffix.lower() == ".txt" and path.parent.name == "EmoEvaluation" and path.name.startswith("Ses")
+
+
+def _recordings(session: Path) -> dict[str, Path]:
+    folder = session / "sentences"
+    return {path.stem: path for path in reversed(audio_files(folder))} if folder.is_dir() else {}
+
+
+def _turns(label_file: Path, recordings: dict[str, Path]) -> list[Utterance]:
+    missing = label_file.parents[2] / "sentences" / "wav" / label_file.stem
+    turns: list[Utterance] = []
+    for number, line in enumerate(_text(label_file).splitlines(), start=1):
+        if match := _LABEL_LINE.fullmatch(line):
+            turns.append(_utterance(match, recordings.get(match["id"], missing / f"{match['id']}.wav")))
+        elif _TURN.match(line):
+            raise CorpusError(
+                f"{label_file}, line {number}: expected [start - end], utterance, label and [v, a, d], found {line!r}"
+            )
+    if not turns:
+        raise CorpusError(
+            f"{label_file} holds no label line such as [6.29 - 8.24] {label_file.stem}_F000 neu [2, 2, 2]"
+        )
+    return turns
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}") from None
+
+
+def _utterance(match: re.Match[str], path: Path) -> Utterance:
+    return Utterance(
+        path=path,
+        emotion=emotion_name(match["label"]),
+        speaker=f"Ses{match['session']}{match['gender']}",
+        session=str(int(match["session"])),
+        gender="female" if match["gender"] == "F" else "male",
+        style="improvised" if match["style"] == "impro" else "scripted",
+        corpus="iemocap",
+        language=LANGUAGE,
+    )

@@ -1,0 +1,171 @@
+"""Held-out folds: which speakers are tested on. A fold is a set of speakers, so none is in both train and test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import SplitError, UsageError
+from common.utterance import Utterance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One held-out fold.
+
+    Attributes:
+        name: its specification, e.g. ``kfold:5:0``; ``--held-out`` takes it back.
+        test: the speakers that nobody trains on, sorted.
+        train: the others, sorted.
+    """
+
+    name: str
+    test: tuple[str, ...]
+    train: tuple[str, ...]
+
+
+def order(utterances: Sequence[Utterance]) -> list[str]:
+    """The speakers by gender where it is known (women first), then by id as text."""
+    gender = {u.speaker: u.gender or "" for u in utterances}
+    return sorted(gender, key=lambda speaker: (gender[speaker] == "", gender[speaker], speaker))
+
+
+def held_out(utterances: Sequence[Utterance], spec: str) -> list[Fold]:
+    """The folds of a specification.
+
+    Args:
+        utterances: all that are selected.
+        spec: one fold, ``session:5``, ``speaker:03``, ``kfold:5:0`` or ``split`` (a manifest's ``split=test``); or each
+            in turn, ``sessions``, ``speakers``, ``kfold:5``.
+
+    Raises:
+        UsageError: the specification cannot be read.
+        SplitError: these utterances have no such fold, or a speaker would be in both train and test.
+    """
+    kind, _, rest = spec.partition(":")
+    makers: dict[str, Callable[[Sequence[Utterance], str], list[Fold]]] = {
+        "session": _session,
+        "speaker": _speaker,
+        "sessions": _sessions,
+        "speakers": _speakers,
+        "kfold": _kfold,
+        "split": _split,
+    }
+    if kind not in makers or (kind in ("sessions", "speakers", "split")) == bool(rest):
+        raise UsageError(
+            f"--held-out is {spec!r}, expected session:ID, speaker:ID, kfold:K:I or split for one fold, "
+            "sessions, speakers or kfold:K for each in turn"
+        )
+    return makers[kind](utterances, rest)
+
+
+def _fold(name: str, utterances: Sequence[Utterance], test: set[str]) -> Fold:
+    speakers = {u.speaker for u in utterances}
+    if not test or test == speakers:
+        raise SplitError(f"held-out fold {name}: {len(test)} of {len(speakers)} speakers, expected some but not all")
+    return Fold(name=name, test=tuple(sorted(test)), train=tuple(sorted(speakers - test)))
+
+
+def _session(utterances: Sequence[Utterance], session: str) -> list[Fold]:
+    sessions = {u.session for u in utterances if u.session is not None}
+    if session not in sessions:
+        found = ", ".join(sorted(sessions)) or "none"
+        raise SplitError(f"held-out session {session!r} does not exist; sessions found: {found}")
+    inside = {u.speaker for u in utterances if u.session == session}
+    both = inside & {u.speaker for u in utterances if u.session != session}
+    if both:
+        raise SplitError(
+            f"session {session} shares speakers with other sessions ({', '.join(sorted(both))}); hold out speakers "
+            "instead, e.g. --held-out kfold:5"
+        )
+    return [_fold(f"session:{session}", utterances, inside)]
+
+
+def _sessions(utterances: Sequence[Utterance], _: str) -> list[Fold]:
+    sessions = sorted({u.session for u in utterances if u.session is not None})
+    if not sessions:
+        raise SplitError("these utterances have no sessions; hold out speakers instead, e.g. --held-out kfold:5")
+    return [fold for session in sessions for fold in _session(utterances, session)]
+
+
+def _speaker(utterances: Sequence[Utterance], speaker: str) -> list[Fold]:
+    speakers = order(utterances)
+    if speaker not in speakers:
+        raise SplitError(f"held-out speaker {speaker!r} does not exist; speakers found: {', '.join(speakers)}")
+    return [_fold(f"speaker:{speaker}", utterances, {speaker})]
+
+
+def _speakers(utterances: Sequence[Utterance], _: str) -> list[Fold]:
+    return [fold for speaker in order(utterances) for fold in _speaker(utterances, speaker)]
+
+
+def _kfold(utterances: Sequence[Utterance], rest: str) -> list[Fold]:
+    numbers = rest.split(":")
+    if not all(number.isdecimal() for number in numbers) or len(numbers) > 2 or int(numbers[0]) < 2:
+        raise UsageError(f"--held-out is 'kfold:{rest}', expected kfold:K or kfold:K:I with K of at least 2")
+    k = int(numbers[0])
+    speakers = order(utterances)
+    if len(speakers) < k:
+        raise SplitError(f"kfold:{k} needs at least {k} speakers, there are {len(speakers)}")
+    if len(numbers) == 2 and int(numbers[1]) >= k:
+        raise UsageError(f"--held-out is 'kfold:{rest}', expected a fold from 0 to {k - 1}")
+    chosen = [int(numbers[1])] if len(numbers) == 2 else range(k)
+    return [_fold(f"kfold:{k}:{i}", utterances, set(speakers[i::k])) for i in chosen]
+
+
+def _split(utterances: Sequence[Utterance], _: str) -> list[Fold]:
+    test = {u.speaker for u in utterances if u.split == "test"}
+    both = test & {u.speaker for u in utterances if u.split != "test"}
+    if both:
+        raise SplitError(f"speakers with split=test and without: {', '.join(sorted(both))}; expected each in one only")
+    if not test:
+        raise SplitError("no utterance has split=test; name the held-out speakers with --held-out")
+    return [_fold("split", utterances, test)]
+
+
+def read_emobox(path: Path, utterances: Sequence[Utterance]) -> Fold:
+    """The fold of an EmoBox file pair, ``…_train_fold_1.jsonl`` and ``…_test_fold_1.jsonl`` (Ma et al., 2024).
+
+    Utterances are found by the stem of ``wav``. Utterances that neither file names stay out; without the other file of
+    the pair, all the other speakers train.
+
+    Raises:
+        UsageError: the file cannot be read, or names none of the utterances.
+        SplitError: a speaker is in both train and test (as in EmoBox's EMO-DB and CREMA-D folds).
+    """
+    speaker = {u.path.stem: u.speaker for u in utterances}
+    test_file, train_file = _pair(path)
+    test = {speaker[stem] for stem in _stems(test_file) if stem in speaker}
+    train = {speaker[stem] for stem in _stems(train_file) if stem in speaker} if train_file else None
+    if not test:
+        raise UsageError(f"--folds {path}: its test file names no utterance of this corpus")
+    train = set(speaker.values()) - test if train is None else train
+    both = sorted(test & train)
+    if both:
+        raise SplitError(
+            f"--folds {path}: {len(both)} speakers are in both train and test ({', '.join(both)}); such a fold "
+            "measures known speakers. Use --held-out instead, e.g. kfold:5"
+        )
+    return Fold(name=f"emobox:{test_file.stem}", test=tuple(sorted(test)), train=tuple(sorted(train)))
+
+
+def _pair(path: Path) -> tuple[Path, Path | None]:
+    if "train" in path.name:
+        test = path.with_name(path.name.replace("train", "test"))
+        if not test.is_file():
+            raise UsageError(f"--folds {path}: expected its test file {test.name} beside it")
+        return test, path
+    train = path.with_name(path.name.replace("test", "train"))
+    return path, train if train != path and train.is_file() else None
+
+
+def _stems(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [Path(json.loads(line)["wav"]).stem for line in lines if line.strip()]
+    except OSError as error:
+        raise UsageError(f"--folds {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"--folds {path}: expected one JSON object with 'wav' a line, as EmoBox writes") from None

@@ -1,0 +1,41 @@
+"""Precomputed feature matrices: ``.npy`` files of shape ``(frames, features)``, one frame for functionals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from common.errors import AudioError
+
+
+def read_matrix(path: Path) -> npt.NDArray[np.float32]:
+    """Read a feature matrix.
+
+    Returns:
+        float32 of shape ``(frames, features)``, finite.
+
+    Raises:
+        AudioError: ``unreadable`` where it is no matrix of real numbers, ``short`` where it has no frame,
+            ``non-finite``.
+    """
+    try:
+        matrix = np.load(path, allow_pickle=False)  # a pickle in a .npy would run code on loading
+    except OSError as error:
+        raise AudioError("unreadable", (error.strerror or "cannot be opened").lower()) from None
+    except (ValueError, EOFError):
+        raise AudioError("unreadable", "not readable as a .npy array of numbers") from None
+    if not isinstance(matrix, np.ndarray):
+        raise AudioError("unreadable", "an .npz archive, expected one .npy array")
+    if matrix.dtype.kind not in "fiu":
+        raise AudioError("unreadable", f"holds {matrix.dtype} values, expected numbers")
+    if matrix.ndim != 2 or matrix.shape[1] == 0:
+        raise AudioError("unreadable", f"has shape {matrix.shape}, expected (frames, features)")
+    if len(matrix) == 0:
+        raise AudioError("short", "has no frames")
+    with np.errstate(over="ignore"):
+        values = matrix.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise AudioError("non-finite", f"{int((~np.isfinite(values)).sum())} values are not finite float32 numbers")
+    return values

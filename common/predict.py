@@ -1,0 +1,42 @@
+"""From a recording to class probabilities, with a saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from common import audio
+from common.extraction import Recording, read_matrix
+from common.features import extract
+from common.normalise import normalise
+from common.saved_model import SavedModel
+from common.utterance import Utterance
+
+
+@torch.no_grad()
+def predict(saved: SavedModel, path: Path) -> dict[str, float]:
+    """The probability of each class for one recording, or one ``.npy`` feature matrix.
+
+    A lone recording has no others of its speaker beside it: a model trained with ``normalise=speaker`` falls back to
+    the training sites' scaling, so that its figures are those of ``normalise=global`` at best.
+
+    Raises:
+        AudioError: the recording cannot be used.
+    """
+    alone = Utterance(path=path, emotion="", speaker="", corpus="")
+    if path.suffix.lower() == ".npy":
+        features = read_matrix(alone)
+    else:
+        features = extract(audio.load(path, saved.config.features.sampling_rate), saved.config.features)
+    mode = "utterance" if saved.config.data.normalise == "utterance" else "global"
+    [recording] = normalise([Recording(utterance=alone, versions=(features,))], mode, saved.scaling)
+    scaled = recording.versions[0]
+    logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]
+    return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))
+
+
+def most_likely(probabilities: dict[str, float]) -> str:
+    """The class with the highest probability."""
+    return max(probabilities, key=lambda name: probabilities[name])
+

@@ -1,0 +1,49 @@
+"""What server and client agree on: the names of messages, records and keys, and nothing else.
+
+A site answers four messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
+features, for the scaling. ``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked
+once at the end, of held-out speakers that it holds (``evaluate.test``).
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+
+HELLO = "query.hello"
+STATISTICS = "query.statistics"
+TRAIN = "train"
+EVALUATE = "evaluate"
+EVALUATE_TEST = "evaluate.test"
+
+# Records of a message
+ARRAYS = "arrays"  # the model's weights
+CONFIG = "config"
+METRICS = "metrics"
+SCALING = "scaling"  # mean and deviation of the training sites' features
+
+# Keys in CONFIG, from the server
+ROUND = "server-round"
+PROXIMAL_MU = "proximal-mu"
+
+# Keys in METRICS or CONFIG, from a site
+SITE = "site"
+PROTOCOL = "protocol"
+CLASSES = "classes"
+FEATURES = "features"
+EXAMPLES = "num-examples"
+VALIDATION_EXAMPLES = "validation-examples"
+TEST_EXAMPLES = "test-examples"
+LOSS = "loss"
+SECONDS = "seconds"
+CONFUSION = "confusion"  # (speakers, classes, classes), flat; the speakers are not named
+FRAMES = "frames"
+
+# Run config, from whoever starts the run
+PLAN = "plan"
+OUT = "out"
+CACHE = "cache"
+EVENTS = "events"
+RUN_KEYS = (PLAN, OUT, CACHE, EVENTS)
+
+# Node config
+PARTITION = "partition-id"

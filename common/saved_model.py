@@ -1,0 +1,69 @@
+"""A trained model in one safetensors file: weights, training scaling, settings and label set. No pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from common import atomic
+from common.config import Config, flatten
+from common.errors import UsageError
+from common.model import EmotionModel
+from common.normalise import Scaling
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedModel:
+    """A model, ready to predict.
+
+    Attributes:
+        model: in evaluation mode.
+        scaling: of the training sites' features.
+        config: of the run that made it.
+        classes: in the order of the logits.
+    """
+
+    model: EmotionModel
+    scaling: Scaling
+    config: Config
+    classes: tuple[str, ...]
+
+
+def save(path: Path, arrays: Arrays, scaling: Arrays, config: Config, classes: Sequence[str]) -> None:
+    """Write a model."""
+    tensors = {f"model.{name}": np.ascontiguousarray(value) for name, value in arrays.items()}
+    tensors |= {f"scaling.{name}": np.ascontiguousarray(value) for name, value in scaling.items()}
+    about = {"format": "fedser-1", "config": json.dumps(flatten(config)), "classes": json.dumps(list(classes))}
+    atomic.write(path, safetensors.numpy.save(tensors, metadata=about))
+
+
+def load(path: Path) -> SavedModel:
+    """Read a model from its file, or from the folder of a run.
+
+    Raises:
+        UsageError: there is no model, or the file is broken.
+    """
+    file_path = path / "model.safetensors" if path.is_dir() else path
+    try:
+        with safetensors.safe_open(file_path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
+        config = Config().with_values(json.loads(about["config"]))
+        classes = tuple(json.loads(about["classes"]))
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UsageError(
+            f"--model {path}: {type(error).__name__}; expected the folder of a finished run, or its model.safetensors"
+        ) from None
+    scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
+    model = EmotionModel(scaling.mean.shape[0], len(classes), config.model)
+    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+    return SavedModel(model=model.eval(), scaling=scaling, config=config, classes=classes)

@@ -1,0 +1,75 @@
+"""The Flower ServerApp: config -> nodes -> rounds -> the chosen model -> one score on the held-out speakers."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import torch
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from common import atomic, saved_model
+from common import plan as plans
+from common.cache import FeatureCache, default_directory
+from common.config import Config
+from common.model import EmotionModel
+from common.plan import Plan
+from common.protocol import CACHE, EVENTS, OUT, PLAN, RUN_KEYS
+from common.seeds import seed_of
+from server import checkpoint
+from server.checkpoint import State
+from server.evaluation import held_out_score
+from server.events import Events
+from server.nodes import Node, meet, pooled_sums
+from server.rounds import Rounds
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``."""
+    settings = {name: value for name, value in context.run_config.items() if name not in RUN_KEYS}
+    config = Config().with_values(settings)
+    plan = plans.read(Path(str(context.run_config[PLAN])))
+    folder = Path(str(context.run_config[OUT]))
+    cache = FeatureCache(Path(str(context.run_config.get(CACHE) or default_directory())))
+    began = time.perf_counter()
+    nodes = meet(grid, plan.classes, len(plan.sites))
+    state = _state(grid, config, plan, nodes, folder)
+    events = Events(Path(str(context.run_config[EVENTS])), plan.fold)
+    events.catch_up(state.history)
+    rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add)
+    state = rounds.run(state)
+    chosen = state.best or state.arrays
+    public = config.with_values({"data.root": "", "data.label_map": "", "data.folds": ""})
+    saved_model.save(folder / "model.safetensors", chosen, state.scaling, public, plan.classes)
+    test, by_speaker = held_out_score(grid, config, plan, nodes, state, cache)
+    result = {
+        "fold": plan.fold,
+        "train_speakers": plan.train_speakers,
+        "validation_speakers": plan.validation_speakers,
+        "test_speakers": plan.test_speakers,
+        "privacy": None,
+        "chosen_round": state.best_round or state.round,
+        "test": test,
+        "rounds": state.history,
+        "by_speaker": by_speaker,
+        "seconds": time.perf_counter() - began,
+    }
+    atomic.write(folder / "fold.json", json.dumps(result, indent=1), durable=True)
+
+
+def _state(grid: Grid, config: Config, plan: Plan, nodes: list[Node], folder: Path) -> State:
+    """The last checkpoint, or the state before round 1."""
+    path = folder / "checkpoint.safetensors"
+    if path.exists():
+        return checkpoint.load(path)
+    scaling = pooled_sums(grid, nodes, config.federation.round_timeout).scaling()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config.seed, "model"))
+        model = EmotionModel(nodes[0].features, len(plan.classes), config.model)
+    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return State(arrays=arrays, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})

@@ -1,0 +1,45 @@
+"""``events.jsonl``: one line a round, appended as it happens."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+class Events:
+    """A fold's lines in a run's file.
+
+    Args:
+        path: of the file, which the folds of a run share.
+        fold: whose rounds these are.
+    """
+
+    def __init__(self, path: Path, fold: str) -> None:
+        self.path, self.fold = path, fold
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Append a round, as ``result.json`` lists it."""
+        line = json.dumps({"fold": self.fold, "time": time.time(), **entry})
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def catch_up(self, history: Sequence[dict[str, Any]]) -> None:
+        """Append the rounds of a checkpoint that a kill kept from the file."""
+        there = {event["round"] for event in read(self.path) if event["fold"] == self.fold}
+        for entry in history:
+            if entry["round"] not in there:
+                self.add(entry)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The events so far; a line that a kill cut short is passed over."""
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return events

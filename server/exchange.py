@@ -1,0 +1,54 @@
+"""Messages out, replies in: in the order of the messages, within a deadline, with flat memory.
+
+Flower's own ``send_and_receive`` returns a list of all replies, in the order in which they came, and without a timeout
+it waits for ever.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from flwr.app import Message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.serverapp import Grid
+
+POLL_SECONDS = 0.1
+
+
+def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterator[Message]:
+    """Send messages and yield the replies in the messages' order.
+
+    A reply that comes before its turn waits on disk. When ``timeout`` seconds have passed, the replies that are there
+    are yielded and the others are given up.
+    """
+    deadline = time.monotonic() + timeout
+    place = {message_id: i for i, message_id in enumerate(grid.push_messages(messages))}
+    turn = 0
+    with tempfile.TemporaryDirectory(prefix="fedser-replies-") as folder:
+        early: dict[int, Path] = {}
+        while place and time.monotonic() < deadline:
+            asked = time.monotonic()
+            came = {}
+            for reply in grid.pull_messages(list(place)):
+                if reply.metadata.reply_to_message_id in place:
+                    came[place.pop(reply.metadata.reply_to_message_id)] = reply
+            if not came and time.monotonic() - asked < POLL_SECONDS:
+                time.sleep(POLL_SECONDS)
+            while turn in came or turn in early:
+                yield came.pop(turn) if turn in came else _take(early.pop(turn))
+                turn += 1
+            for i, reply in came.items():
+                early[i] = Path(folder) / str(i)
+                early[i].write_bytes(message_to_proto(reply).SerializeToString())
+        for i in sorted(early):
+            yield _take(early[i])
+
+
+def _take(path: Path) -> Message:
+    message: Message = message_from_proto(ProtoMessage.FromString(path.read_bytes()))
+    path.unlink()
+    return message

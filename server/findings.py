@@ -1,0 +1,162 @@
+"""What a ``result.json`` says, in the numbers and words that the report and the model card share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from server.wording import CORPORA, STRATEGIES, flat, natural
+
+Result = Mapping[str, Any]
+Curve = list[float | None]
+Curves = dict[str, Curve]
+
+
+def count(value: int | list[Any]) -> int:
+    """How many: of a list its length, a number as it is."""
+    return value if isinstance(value, int) else len(value)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of the figures that are there; None where there are none."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(known) / len(known) if known else None
+
+
+def mean_curve(curves: Iterable[Curve]) -> Curve:
+    """The mean, round by round, over the curves that reach the round."""
+    every = list(curves)
+    length = max(map(len, every), default=0)
+    return [mean(curve[index] for curve in every if index < len(curve)) for index in range(length)]
+
+
+def chance(result: Result) -> float:
+    """The UAR of guessing: one over the number of classes."""
+    return 1 / len(result["corpus"]["classes"])
+
+
+def is_transductive(result: Result) -> bool:
+    """Whether the features were normalised with the test speakers' own (unlabelled) recordings."""
+    return bool(result.get("transductive", flat(result["config"]).get("data.normalise") == "speaker"))
+
+
+def test_speakers(result: Result) -> int:
+    """How many speakers were tested on, each counted once over all folds."""
+    held_out = [fold["test_speakers"] for fold in result["folds"]]
+    if all(isinstance(speakers, list) for speakers in held_out):
+        return len({speaker for speakers in held_out for speaker in speakers})
+    return sum(map(count, held_out))
+
+
+def interval_note(result: Result) -> str:
+    """What to know about the 95 % interval: why it is missing, or what it leaves out."""
+    speakers = test_speakers(result)
+    if not result["summary"]["uar"]["ci95"]:
+        return f"There is no 95 % interval: {speakers} test speakers are too few for one (it takes at least 5)."
+    note = f"The 95 % interval comes from resampling the {speakers} test speakers (bootstrap)."
+    if speakers < 20:
+        note += " With fewer than 20 speakers it is too narrow: the truth lies outside more often than 5 times in 100."
+    return f"{note} How much another seed would change the figure is not in it."
+
+
+def sites_of(fold: Mapping[str, Any]) -> list[str]:
+    """The names of the sites that took part in a fold."""
+    return sorted({site for item in fold["rounds"] for site in item["sites"]}, key=natural)
+
+
+def site_count(result: Result) -> str:
+    """How many sites trained together: ``4 sites``, or ``4 to 5 sites`` where the folds differ."""
+    counts = sorted({len(sites_of(fold)) for fold in result["folds"]})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{number} site" if number == "1" else f"{number} sites"
+
+
+def fold_name(fold: Mapping[str, Any]) -> str:
+    """A fold's heading, ``Fold 0`` or, where it is named after what it holds out, ``session:5``."""
+    name = str(fold["fold"])
+    return f"Fold {name}" if name.isdigit() else name
+
+
+def confusion(result: Result) -> list[list[int]]:
+    """The confusion counts of all folds' test recordings together; rows are the truth, columns the prediction."""
+    size = len(result["corpus"]["classes"])
+    matrices = [fold["test"]["confusion"] for fold in result["folds"]]
+    return [[sum(matrix[row][column] for matrix in matrices) for column in range(size)] for row in range(size)]
+
+
+def recall(result: Result) -> dict[str, float | None]:
+    """Each class's recall over all folds' test recordings together; None for a class without any."""
+    rows = enumerate(confusion(result))
+    return {result["corpus"]["classes"][i]: row[i] / sum(row) if sum(row) else None for i, row in rows}
+
+
+def validation_curves(result: Result, figure: str = "uar") -> Curves:
+    """A validation figure by round, of each fold that has validation speakers."""
+    curves = {
+        fold_name(fold): [item["validation"][figure] if item["validation"] else None for item in fold["rounds"]]
+        for fold in result["folds"]
+    }
+    return {name: curve for name, curve in curves.items() if mean(curve) is not None}
+
+
+def loss_curves(result: Result) -> Curves:
+    """The training loss by round of each fold: the mean over its sites."""
+    return {
+        fold_name(fold): [mean(site["loss"] for site in item["sites"].values()) for item in fold["rounds"]]
+        for fold in result["folds"]
+    }
+
+
+def site_curves(result: Result, figure: str) -> Curves:
+    """``loss`` or ``uar`` by round, as each site reported it: the mean over the folds in which it takes part."""
+    folds: dict[str, list[Curve]] = {}
+    for fold in result["folds"]:
+        for site in sites_of(fold):
+            curve = [item["sites"].get(site, {}).get(figure) for item in fold["rounds"]]
+            folds.setdefault(site, []).append(curve)
+    return {site: mean_curve(folds[site]) for site in sorted(folds, key=natural)}
+
+
+def pooled_uar(fold: Mapping[str, Any]) -> float | None:
+    """The held-out UAR of the model trained on all sites' recordings in one place; None without baselines."""
+    baselines = fold["baselines"]
+    return baselines["pooled"]["test"]["uar"] if baselines else None
+
+
+def local_uar(fold: Mapping[str, Any]) -> float | None:
+    """The mean held-out UAR of the models that each site trains alone; None without baselines."""
+    baselines = fold["baselines"]
+    return mean(site["test"]["uar"] for site in baselines["local"].values()) if baselines else None
+
+
+Model = tuple[str, Mapping[str, Any], Callable[[Mapping[str, Any]], float | None]]
+
+
+def models(result: Result) -> list[Model]:
+    """The models compared, each with its name, its summary figure and how to get its UAR in a fold."""
+    summary = result["summary"]
+    every: list[tuple[str, Mapping[str, Any] | None, Callable[[Mapping[str, Any]], float | None]]] = [
+        ("Pooled", summary["pooled_uar"], pooled_uar),
+        ("Federated", summary["uar"], lambda fold: fold["test"]["uar"]),
+        ("Each site alone", summary["local_uar"], local_uar),
+    ]
+    return [(name, figure, of_fold) for name, figure, of_fold in every if figure]
+
+
+def overview(result: Result) -> dict[str, Any]:
+    """What a reader asks first, by the names that the templates use."""
+    corpus = result["corpus"]
+    strategy = flat(result["config"]).get("federation.strategy", "")
+    return {
+        "corpus": CORPORA.get(corpus["name"], corpus["name"]),
+        "counts": {name: count(corpus[name]) for name in ("utterances", "skipped", "speakers")},
+        "sites": site_count(result),
+        "strategy": STRATEGIES.get(strategy, "federated averaging"),
+        "rounds": max(len(fold["rounds"]) for fold in result["folds"]),
+        "chance": chance(result),
+        "transductive": is_transductive(result),
+        "validated": bool(validation_curves(result)),
+        "interval_note": interval_note(result),
+        "command": result.get("command", ""),
+    }

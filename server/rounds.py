@@ -1,0 +1,198 @@
+"""The rounds: train at the sites, average, validate at the sites, keep a checkpoint. No test data comes in here."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from common import metrics, protocol
+from common.config import Config
+from common.errors import FederationError
+from common.seeds import numpy_generator
+from server import checkpoint, strategy
+from server.checkpoint import Arrays, State
+from server.exchange import exchange
+from server.nodes import Node
+from server.screening import screened
+
+log = logging.getLogger("fedser.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """All that a run's rounds need.
+
+    Attributes:
+        grid: Flower's way to the nodes.
+        config: of the run.
+        nodes: sorted by site.
+        folder: where the checkpoint is kept.
+        on_round: called with the history's new entry.
+    """
+
+    grid: Grid
+    config: Config
+    nodes: Sequence[Node]
+    folder: Path
+    on_round: Callable[[dict[str, Any]], None]
+
+    def run(self, state: State) -> State:
+        """Run the rounds that are left, from a fresh state or a checkpoint.
+
+        Raises:
+            FederationError: fewer sound updates than ``min_sites``; the last good checkpoint stays.
+        """
+        plan = strategy.make(self.config.federation)
+        strategy.restore(plan, state.strategy)
+        for number in range(state.round + 1, self.config.federation.rounds + 1):
+            began = time.perf_counter()
+            sites = self._train(plan, state, number)
+            validation = self._validate(state, sites)
+            self._choose(state, number, validation)
+            seconds = time.perf_counter() - began
+            entry = {"round": number, "seconds": seconds, "validation": validation, "sites": sites}
+            state.round = number
+            state.strategy = strategy.state(plan)
+            state.history.append(entry)
+            checkpoint.save(state, self.folder / "checkpoint.safetensors")
+            self.on_round(entry)
+        return state
+
+    def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]]:
+        chosen = self._sample(number)
+        messages = plan.configure_train(
+            number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
+        )
+        refused: dict[str, str] = {}
+        sites: dict[str, dict[str, Any]] = {}
+        replies = self._send(messages, state, chosen)
+        sound = screened(replies, state.arrays, {node.id: node.site for node in self.nodes}, refused)
+        arrays = strategy.aggregate(plan, self.config.federation, number, self._noted(sound, sites))
+        silent = sorted({node.site for node in chosen} - set(sites) - set(refused))
+        if silent:
+            log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
+        if arrays is None or len(sites) < self.config.federation.min_sites:
+            lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
+            raise FederationError(
+                f"round {number}: {len(sites)} of {len(chosen)} sites sent a sound update, expected at least "
+                f"{self.config.federation.min_sites} ({lost}); the last good checkpoint is in {self.folder}"
+            )
+        state.arrays = arrays
+        return sites
+
+    def _sample(self, number: int) -> list[Node]:
+        fraction = self.config.federation.fraction
+        count = max(self.config.federation.min_sites, math.ceil(fraction * len(self.nodes)))
+        drawn = numpy_generator(self.config.seed, number, "sites").permutation(len(self.nodes))
+        return [self.nodes[i] for i in sorted(drawn[: min(count, len(self.nodes))])]
+
+    def _send(self, messages: Collection[Message], state: State, chosen: Sequence[Node]) -> Any:
+        """Send each node its message, in the order of the sites' names, with the scaling beside the weights."""
+        own = {message.metadata.dst_node_id: message for message in messages}
+        scaling = record(state.scaling)
+        for message in own.values():
+            message.content[protocol.SCALING] = scaling
+        ordered = [own[node.id] for node in chosen]
+        return exchange(self.grid, ordered, self.config.federation.round_timeout)
+
+    @staticmethod
+    def _noted(replies: Any, sites: dict[str, dict[str, Any]]) -> Any:
+        for site, reply in replies:
+            told = reply.content.metric_records[protocol.METRICS]
+            sites[site] = {
+                "examples": told[protocol.EXAMPLES],
+                "loss": told.get(protocol.LOSS),
+                "uar": None,
+                "seconds": told.get(protocol.SECONDS),
+            }
+            yield reply
+
+    def _validate(self, state: State, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+        """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
+        holders = [node for node in self.nodes if node.validation]
+        if not holders:
+            return None
+        counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays)
+        for site, told in counts.items():
+            if site in sites:
+                sites[site]["uar"] = float(metrics.uar(told.confusion.sum(axis=0)))
+        if not counts:
+            return None
+        confusion = np.sum([told.confusion.sum(axis=0) for told in counts.values()], axis=0)
+        scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
+        examples = sum(told.examples for told in counts.values())
+        return {**scores, "loss": sum(told.loss for told in counts.values()) / examples}
+
+    @staticmethod
+    def _choose(state: State, number: int, validation: dict[str, Any] | None) -> None:
+        """Keep the model with the highest validation UAR; of equal ones, that with the lowest loss."""
+        if validation is None:
+            return
+        earlier = [
+            (entry["validation"]["uar"], -entry["validation"]["loss"]) for entry in state.history if entry["validation"]
+        ]
+        if all((validation["uar"], -validation["loss"]) > other for other in earlier):
+            state.best, state.best_round = state.arrays, number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a site sent of an evaluation: ``confusion (speakers, classes, classes)``, the summed loss, the examples."""
+
+    confusion: metrics.Confusion
+    loss: float
+    examples: int
+
+
+def ask(
+    grid: Grid, config: Config, state: State, nodes: Sequence[Node], message_type: str, arrays: Arrays
+) -> dict[str, Counts]:
+    """Have nodes evaluate a model; by site, those that answered."""
+    content = RecordDict(
+        {
+            protocol.ARRAYS: record(arrays),
+            protocol.SCALING: record(state.scaling),
+            protocol.CONFIG: ConfigRecord({protocol.ROUND: state.round}),
+        }
+    )
+    names = {node.id: node.site for node in nodes}
+    messages = [Message(content, node.id, message_type) for node in nodes]
+    counts: dict[str, Counts] = {}
+    for reply in exchange(grid, messages, config.federation.round_timeout):
+        site = names[reply.metadata.src_node_id]
+        if reply.has_error():
+            log.warning("%s: no evaluation: %s", site, reply.error.reason)
+            continue
+        told: Any = reply.content.metric_records[protocol.METRICS]
+        flat = np.array(told[protocol.CONFUSION], dtype=np.int64)
+        classes = state.arrays["classifier.bias"].shape[0]
+        counts[site] = Counts(
+            confusion=flat.reshape(-1, classes, classes),
+            loss=float(told[protocol.LOSS]),
+            examples=int(told[protocol.EXAMPLES]),
+        )
+    return counts
+
+
+def record(arrays: Arrays) -> ArrayRecord:
+    """Arrays as Flower sends them."""
+    return ArrayRecord({name: Array(value) for name, value in arrays.items()})
+
+
+class _Chosen:
+    """What Flower's strategies see of the grid: the nodes that take part in this round."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids = ids
+
+    def get_node_ids(self) -> Sequence[int]:
+        return self.ids

@@ -1,0 +1,69 @@
+"""Numbers, times and settings as text, and the names of things, as the report and the model card write them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+CORPORA = {
+    "casia": "CASIA",
+    "cremad": "CREMA-D",
+    "emodb": "EMO-DB",
+    "iemocap": "IEMOCAP",
+    "manifest": "the sites' own recordings",
+    "ravdess": "RAVDESS",
+    "synthetic": "synthetic speech",
+    "tess": "TESS",
+}
+STRATEGIES = {
+    "fedadam": "FedAdam",
+    "fedavg": "FedAvg",
+    "fedavgm": "FedAvgM",
+    "fedmedian": "the coordinate-wise median",
+    "fedprox": "FedProx",
+    "fedtrimmedavg": "the trimmed mean",
+    "fedyogi": "FedYogi",
+    "krum": "Krum",
+}
+NONE = "–"  # noqa: RUF001 -- an en dash is meant
+
+
+def score(value: float | None, digits: int = 3) -> str:
+    """A figure as text; a dash where there is none, or it is not finite."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def interval(figure: Mapping[str, Any] | None) -> str:
+    """The 95 % interval of a summary figure, ``0.812 to 0.904``; a dash where there is none."""
+    if not figure or not figure["ci95"]:
+        return NONE
+    low, high = figure["ci95"]
+    return f"{score(low)} to {score(high)}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, ``1 h 02 min``, ``3 min 05 s`` or ``4.2 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, str]:
+    """Nested settings as text by dotted name; lists with commas between, an empty value as a dash."""
+    texts: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            texts |= {f"{name}.{key}": text for key, text in flat(value).items()}
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+            texts[name] = NONE if value is None or text == "" else text
+    return texts
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts ``site-2`` before ``site-10``."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"([0-9]+)", name)]

@@ -1,0 +1,67 @@
+"""What a run shows while it works: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+EVERY_SECONDS = 10.0  # off a terminal, the least time between two lines of a step
+
+
+class Display:
+    """Steps of a run, one after the other, on standard error; use it in a ``with`` block."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    def step(self, name: str, total: int) -> Step:
+        """Begin a step of ``total`` parts."""
+        return Step(self, self._bars, name, total)
+
+
+class Step:
+    """One bar, or now and then a line."""
+
+    def __init__(self, display: Display, bars: Progress, name: str, total: int) -> None:
+        self._display, self._bars, self._name, self._total = display, bars, name, total
+        self._task = bars.add_task(name, total=total, note="")
+        self._began = self._said = time.monotonic()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show how many parts are done, and what is at work."""
+        self._bars.update(self._task, completed=done, note=note)
+        now = time.monotonic()
+        if self._bars.disable and done and (now - self._said > EVERY_SECONDS or done == self._total):
+            self._said = now
+            left = (now - self._began) / done * (self._total - done)
+            self._display.say(f"{self._name}: {done} of {self._total} {note} ({left:.0f} s left)")
+
+    def note(self, text: str) -> None:
+        """Show what is at work."""
+        self._bars.update(self._task, note=text)

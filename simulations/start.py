@@ -1,0 +1,135 @@
+"""From the command line's wishes to a running job: settings, the embedded corpus, the folder, the closing words."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from common.cache import default_directory
+from common.config import Config, flatten, read_toml
+from common.errors import UsageError
+from common.holdings import listing
+from common.validate import in_range, one_of
+from simulations.output import kept_settings, open_folder, refuse_existing
+from simulations.planning import plans
+from simulations.progress import Display
+from simulations.simulate import Job, simulate
+from simulations.synthesis.corpus import synthesize
+
+ENGINES = ("inprocess", "flower")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What the user asked for; ``flags`` by the settings' flat names, only those that were given."""
+
+    flags: Mapping[str, Any]
+    config: Path | None
+    out: Path | None
+    resume: Path | None
+    overwrite: bool
+    engine: str
+    workers: int | None
+    baselines: bool
+    command: str
+
+
+def start(wish: Start) -> dict[str, Any]:
+    """Run, or go on with, a simulation and say what came out.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        UsageError: an option is wrong.
+        FedserError: the run failed.
+    """
+    job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    with Display() as display:
+        _log_to(display.console)
+        job = dataclasses.replace(job, config=_with_corpus(job.config, display))
+        plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
+        settings = {**flatten(job.config), "engine": job.engine, "baselines": job.baselines, "command": job.command}
+        open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
+        whole = simulate(job, display)
+    _say(whole, job.out, display.console)
+    return whole
+
+
+def _fresh(wish: Start) -> Job:
+    if wish.out is None:
+        raise UsageError("--out is missing: it names the folder for the run's results, e.g. --out runs/first")
+    refuse_existing(wish.out, overwrite=wish.overwrite)
+    one_of("--engine", wish.engine, ENGINES)
+    return Job(
+        config=Config().with_values({**(read_toml(wish.config) if wish.config else {}), **wish.flags}),
+        out=wish.out,
+        engine=wish.engine,
+        workers=_workers(wish.workers),
+        baselines=wish.baselines,
+        command=wish.command,
+    )
+
+
+def _resumed(wish: Start, out: Path) -> Job:
+    """The run as it was started; flags that are given must be the same."""
+    kept = kept_settings(out)
+    engine, baselines, command = (kept.pop(name) for name in ("engine", "baselines", "command"))
+    config = Config().with_values(kept)
+    if flatten(config.with_values(wish.flags)) != flatten(config) or wish.config is not None:
+        raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
+    workers = _workers(wish.workers)
+    return Job(config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command)
+
+
+def _workers(asked: int | None) -> int:
+    if asked is None:
+        return os.cpu_count() or 1
+    in_range("--workers", asked, 0, 4096)
+    return asked
+
+
+def _with_corpus(config: Config, display: Display) -> Config:
+    """The settings with a root: without one, ``--corpus synthetic`` is the embedded corpus, made if it is missing."""
+    if config.data.corpus != "synthetic" or config.data.root:
+        return config
+    root = default_directory().parent / f"synthetic-{importlib.metadata.version('fedser')}"
+    step = display.step("made-up speech", 400)
+    synthesize(root, progress=step.update)
+    return config.with_values({"data.root": str(root)})
+
+
+def _log_to(console: Console) -> None:
+    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("fedser").setLevel(logging.INFO)
+    flower = logging.getLogger("flwr")
+    flower.handlers.clear()
+    flower.setLevel(logging.ERROR)
+
+
+def _say(whole: Mapping[str, Any], out: Path, console: Console) -> None:
+    """The figures in a table, and where the rest lies."""
+    table = Table(title="Held-out speakers" + (" (synthetic speech)" if whole["corpus"]["synthetic"] else ""))
+    for heading in ("", "mean over folds", "95 % interval"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    rows = {"UAR": "uar", "WA": "wa", "macro-F1": "macro_f1", "pooled UAR": "pooled_uar", "local UAR": "local_uar"}
+    for label, key in rows.items():
+        figure = whole["summary"][key]
+        if figure:
+            interval = figure["ci95"]
+            table.add_row(
+                label, f"{figure['mean']:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"
+            )
+    console.print(table)
+    console.print(f"{out / 'report.html'}: the report; result.json, model.safetensors and MODEL_CARD.md lie beside it")

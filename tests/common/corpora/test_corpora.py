@@ -1,0 +1,87 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common import corpora, options
+from common.corpora.files import passed_over, walk
+from common.errors import CorpusError, UsageError
+
+Touch = Callable[..., Path]
+
+
+def test_the_options_name_the_same_corpora() -> None:
+    assert tuple(corpora.CORPORA) == options.CORPORA
+
+
+def test_an_unknown_corpus_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean emodb"):
+        corpora.load("emdb", Path())
+
+
+def test_label_map_renames_any_spelling(touch: Touch) -> None:
+    root = touch("03a01Wa.wav", "03a01Xa.wav", "03a01Na.wav")
+    (root / "map.toml").write_text('X = "sad"\nAngry = "upset"\n')
+    listed = corpora.load("emodb", root, corpora.read_label_map(root / "map.toml"))
+    assert [u.emotion for u in listed] == ["neutral", "upset", "sadness"]
+
+
+def test_label_map_may_have_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text('[labels]\n"sehr wütend" = "ang"\n')
+    assert corpora.read_label_map(path) == {"sehr wütend": "anger"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("a = ", "is not TOML"),
+        ("a = 1", "a = 1, expected a label"),
+        ('ang = "x"\nangry = "y"', "two lines rename 'anger'"),
+        ('b = "x"\n[labels]\na = "y"', "'b' stands outside"),
+    ],
+)
+def test_a_bad_label_map_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        corpora.read_label_map(path)
+
+
+def test_a_missing_label_map_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        corpora.read_label_map(tmp_path / "none.toml")
+
+
+def test_what_was_passed_over_is_named(touch: Touch) -> None:
+    root = touch(
+        "03a01Wa.wav", "again/03a01Wa.ogg", "Kopie von 03a01Wa.wav", "._x.wav", ".hidden/03a01Na.wav", "readme.txt"
+    )
+    listed = corpora.load("emodb", root)
+    assert [u.path.name for u in listed] == ["03a01Wa.wav"]
+    assert {(kind, path.name) for kind, path, _ in corpora.passed_over("emodb", root, listed)} == {
+        ("unknown-name", "Kopie von 03a01Wa.wav"),
+        ("duplicate", "03a01Wa.ogg"),
+    }
+    assert passed_over(root, listed, None) == [
+        ("duplicate", root / "again/03a01Wa.ogg", f"has the name of {root / '03a01Wa.wav'}, which is the one used")
+    ]
+
+
+def test_a_link_that_leads_in_a_circle_is_followed_once(touch: Touch) -> None:
+    root = touch("a/03a01Wa.wav")
+    (root / "a/up").symlink_to(root)
+    (root / "b").symlink_to(root / "a")
+    assert [folder.name for folder, _ in walk(root)] == [root.name, "a"]
+
+
+def test_an_unreadable_folder_is_named(touch: Touch, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = touch("a/03a01Wa.wav")
+
+    def forbidden(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", forbidden)
+    with pytest.raises(CorpusError, match="Permission denied"):
+        list(walk(root))

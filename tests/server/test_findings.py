@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from server import findings, wording
+from tests.server.example_result import lean_result, result
+
+
+def test_confusion_and_recall_sum_over_the_folds() -> None:
+    assert findings.confusion(result())[0] == [22, 8, 0, 0]
+    recall = findings.recall(result())
+    assert recall["anger"] == pytest.approx(22 / 30)
+    assert recall["sadness"] == pytest.approx(14 / 20)
+    assert findings.recall(lean_result())["sadness"] is None
+
+
+def test_site_curves_are_the_mean_over_the_folds_and_leave_gaps() -> None:
+    entry = result()
+    del entry["folds"][0]["rounds"][1]["sites"]["site-1"]
+    entry["folds"][2]["rounds"][1]["sites"]["site-1"]["loss"] = 2.0
+    curves = findings.site_curves(entry, "loss")
+    assert list(curves) == ["site-0", "site-1", "site-2", "site-3"]
+    assert curves["site-1"][1] == pytest.approx((1.31 + 2.0) / 2)
+
+
+def test_mean_curve_goes_on_where_a_curve_ends() -> None:
+    assert findings.mean_curve([[1.0, None, 3.0], [3.0, None]]) == [2.0, None, 3.0]
+
+
+def test_speakers_tested_in_two_folds_count_once() -> None:
+    assert findings.test_speakers(result()) == 12
+    folds = result()["folds"]
+    assert findings.test_speakers(result(folds=[folds[0], folds[0]])) == 4
+    assert findings.test_speakers(result(folds=[fold | {"test_speakers": 4} for fold in folds])) == 12
+
+
+def test_interval_note_warns_below_twenty_speakers() -> None:
+    assert "too narrow" in findings.interval_note(result())
+    folds = [result()["folds"][0] | {"test_speakers": 20}]
+    assert "too narrow" not in findings.interval_note(result(folds=folds))
+    assert "another seed" in findings.interval_note(result(folds=folds))
+
+
+def test_transductive_is_as_stated_or_follows_from_the_normalisation() -> None:
+    assert findings.is_transductive(result())
+    assert not findings.is_transductive(result(transductive=False))
+    assert not findings.is_transductive(lean_result())
+    assert findings.is_transductive(lean_result(config={"data": {"normalise": "speaker"}}))
+
+
+def test_local_uar_is_the_mean_over_the_sites() -> None:
+    fold = result()["folds"][0]
+    fold["baselines"]["local"]["site-3"]["test"]["uar"] = 0.4
+    assert findings.local_uar(fold) == pytest.approx((3 * 0.8 + 0.4) / 4)
+    assert findings.local_uar(lean_result()["folds"][0]) is None
+
+
+def test_sites_are_counted_and_sorted_by_number() -> None:
+    fold: dict[str, Any] = {"rounds": [{"sites": {"site-10": {}, "site-9": {}}}, {"sites": {"site-2": {}}}]}
+    assert findings.sites_of(fold) == ["site-2", "site-9", "site-10"]
+    assert findings.site_count({"folds": [fold, {"rounds": [{"sites": {"site-0": {}}}]}]}) == "1 to 3 sites"
+
+
+def test_wording() -> None:
+    assert wording.score(None) == wording.score(float("nan")) == wording.NONE
+    assert wording.score(0.12345) == "0.123"
+    assert wording.duration(4.24) == "4.2 s"
+    assert wording.duration(185.2) == "3 min 05 s"
+    assert wording.duration(3725) == "1 h 02 min"
+    assert wording.flat({"a": {"b": [1, 2], "c": ""}, "d": None}) == {"a.b": "1, 2", "a.c": "–", "d": "–"}  # noqa: RUF001
