@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from common.audio import resample
@@ -24,7 +26,10 @@ def alter(signal: torch.Tensor, sampling_rate: int, config: AugmentConfig, seed:
     choice = int(torch.randint(len(_SPEEDS), (), generator=generator))
     altered = speed(signal, sampling_rate, 1.0 + config.speed * _SPEEDS[choice])
     altered = gain(altered, _uniform(-config.gain, config.gain, generator))
-    return add_noise(altered, _uniform(*config.noise, generator), generator) if config.noise else altered
+    if not config.noise:
+        return altered
+    lowest, highest = config.noise
+    return add_noise(altered, _uniform(lowest, highest, generator), generator)
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:
@@ -44,7 +49,7 @@ def speed(signal: torch.Tensor, sampling_rate: int, rate: float) -> torch.Tensor
 
 def gain(signal: torch.Tensor, db: float) -> torch.Tensor:
     """A signal at another level, in dB."""
-    return signal * 10.0 ** (db / 20.0)
+    return signal * math.pow(10.0, db / 20.0)
 
 
 def add_noise(signal: torch.Tensor, snr: float, generator: torch.Generator) -> torch.Tensor:
@@ -70,7 +75,9 @@ def _pink(samples: int, generator: torch.Generator) -> torch.Tensor:
     """
     size = 1 << (max(samples, 2) - 1).bit_length()
     spectrum = torch.fft.rfft(torch.randn(size, generator=generator))
-    return torch.fft.irfft(spectrum / torch.arange(len(spectrum)).clamp_min(max(size // 320, 1)).sqrt(), size)[:samples]
+    frequency = torch.arange(len(spectrum)).clamp_min(max(size // 320, 1))
+    noise: torch.Tensor = torch.fft.irfft(spectrum / frequency.sqrt(), size)
+    return noise[:samples]
 
 
 def spec_augment(

@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 
 from common import atomic
 from common.config import AugmentConfig, FeatureConfig
-from common.utterance import Utterance
 
 FORMAT = 1  # raised whenever the same settings would give other numbers
 
@@ -66,19 +65,8 @@ def _checksum(features: torch.Tensor) -> str:
     return hashlib.blake2b(features.numpy().tobytes(), digest_size=16).hexdigest()
 
 
-def audio_digest(utterance: Utterance) -> str:
-    """A name for the audio itself: of the file's bytes and the stretch of it.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    digest = hashlib.blake2b(utterance.path.read_bytes(), digest_size=20)
-    digest.update(f"{utterance.start} {utterance.end}".encode())
-    return digest.hexdigest()
-
-
-def entry_key(audio: str, version: int, features: FeatureConfig, augment: AugmentConfig) -> str:
-    """The name of an entry: of the audio, the feature settings and, for an altered version, what altered it."""
+def entry_key(digest: str, version: int, features: FeatureConfig, augment: AugmentConfig) -> str:
+    """The name of an entry: of the bytes (``common.reading.digest_of``), the settings, and what altered a copy."""
     altered = [version, augment.speed, augment.gain, list(augment.noise)] if version else []
-    settings = json.dumps([FORMAT, audio, dataclasses.asdict(features), altered], sort_keys=True)
+    settings = json.dumps([FORMAT, digest, dataclasses.asdict(features), altered], sort_keys=True)
     return hashlib.blake2b(settings.encode(), digest_size=20).hexdigest()

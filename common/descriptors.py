@@ -18,7 +18,7 @@ _BLOCK = 64  # frames that one product differentiates
 
 def power_spectrum(stretch: torch.Tensor, window: torch.Tensor, hop: int) -> torch.Tensor:
     """The squared magnitudes of the short-time Fourier transform, ``(frames, len(window) // 2 + 1)``."""
-    spectrum = torch.fft.rfft(stretch.unfold(0, len(window), hop) * window)
+    spectrum: torch.Tensor = torch.fft.rfft(stretch.unfold(0, len(window), hop) * window)
     return spectrum.real.square() + spectrum.imag.square()
 
 
@@ -58,9 +58,8 @@ def sign_changes(sound: torch.Tensor) -> torch.Tensor:
 
 def zero_crossing_rate(changes: torch.Tensor, size: int, hop: int) -> torch.Tensor:
     """The sign changes within each window of ``size`` samples, a sample, ``(frames, 1)``."""
-    running = changes.cumsum(dim=0, dtype=torch.int32)
-    crossings = running[size - 1 :: hop] - running[: len(running) - size + 1 : hop]
-    return crossings.float().div_(size).unsqueeze(1)
+    crossings = changes[1:].float().unfold(0, size - 1, hop).sum(dim=1, keepdim=True)
+    return crossings.div_(size)
 
 
 def derivatives(table: torch.Tensor, order: int) -> list[torch.Tensor]:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from common import audio, augment
-from common.cache import FeatureCache, audio_digest, entry_key
+from common.cache import FeatureCache, entry_key
 from common.config import AugmentConfig, FeatureConfig
-from common.errors import AudioError, CorpusError
+from common.errors import AudioError, FedserError
 from common.features import extract
+from common.matrix import read_matrix
+from common.problems import same_bytes
+from common.reading import digest_of
 from common.seeds import seed_of
 from common.utterance import Utterance
 from common.workers import end_with_parent
 
 Versions = tuple[torch.Tensor, ...]
+_Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache]
+_Found = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,33 +72,56 @@ def extract_all(
         progress: called with the number of utterances done.
 
     Returns:
-        The recordings, and those that were skipped.
+        The recordings, and those that were skipped: broken ones, those whose bytes stand under two labels or two
+        speakers, and matrices of another width than most.
 
     Raises:
-        CorpusError: recordings of different feature widths, as when matrices and audio are mixed.
+        FedserError: a worker process was killed, or the cache cannot be written.
     """
     count = (os.cpu_count() or 1) if workers is None else workers
-    jobs = [(utterance, features, augmentation, cache.directory) for utterance in utterances]
-    recordings: list[Recording] = []
+    jobs = [(utterance, features, augmentation, cache) for utterance in utterances]
+    found: list[tuple[Recording, str]] = []
     skipped: list[Skipped] = []
     for done, (utterance, result) in enumerate(zip(utterances, _run(jobs, count), strict=True), 1):
         if isinstance(result, Skipped):
             skipped.append(result)
         else:
-            recordings.append(Recording(utterance=utterance, versions=result))
+            digest, arrays = result
+            versions = tuple(torch.from_numpy(array) for array in arrays)
+            found.append((Recording(utterance=utterance, versions=versions), digest))
         progress(done)
-    _same_width(recordings)
-    return recordings, skipped
+    bad = [*_contradictory(found), *_odd_widths(found)]
+    names = {item.name for item in bad}
+    return [recording for recording, _ in found if recording.utterance.name not in names], skipped + bad
 
 
-def _run(jobs: Sequence[tuple[object, ...]], workers: int) -> Iterator[Versions | Skipped]:
+def _contradictory(found: Sequence[tuple[Recording, str]]) -> list[Skipped]:
+    """The same bytes under two labels or two speakers: none of them can be trusted."""
+    untrusted, _ = same_bytes([(recording.utterance, digest) for recording, digest in found])
+    names = [found[i][0].utterance.name for i in sorted(untrusted)]
+    return [Skipped(name=n, kind="duplicate", detail="the same bytes under two labels or speakers") for n in names]
+
+
+def _odd_widths(found: Sequence[tuple[Recording, str]]) -> list[Skipped]:
+    """Feature matrices of another width than most."""
+    widths = Counter(recording.versions[0].shape[1] for recording, _ in found)
+    usual = widths.most_common(1)[0][0] if widths else 0
+    return [
+        Skipped(name=r.utterance.name, kind="mixed", detail=f"{r.versions[0].shape[1]} features, most have {usual}")
+        for r, _ in found
+        if r.versions[0].shape[1] != usual
+    ]
+
+
+def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Found | Skipped]:
     if workers == 0 or len(jobs) < 2:
         yield from map(_one, jobs)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), initializer=_start_worker) as pool:
-        # Tensors come back as arrays: sent as tensors they would each hold a file descriptor open.
-        for result in pool.map(_one_as_arrays, jobs, chunksize=4):
-            yield result if isinstance(result, Skipped) else tuple(torch.from_numpy(array) for array in result)
+        try:
+            yield from pool.map(_one, jobs, chunksize=4)
+        except BrokenProcessPool:
+            raise FedserError("a process that extracts features was killed, perhaps for want of memory") from None
 
 
 def _start_worker() -> None:
@@ -98,21 +129,18 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-def _one_as_arrays(job: tuple[object, ...]) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], ...] | Skipped:
-    result = _one(job)
-    return result if isinstance(result, Skipped) else tuple(version.numpy() for version in result)
-
-
-def _one(job: tuple[object, ...]) -> Versions | Skipped:
-    utterance, features, augmentation, directory = job
+def _one(job: _Job) -> _Found | Skipped:
+    utterance = job[0]
     try:
-        return versions_of(utterance, features, augmentation, FeatureCache(directory))  # type: ignore[arg-type]
+        digest = digest_of(utterance)
+        # Sent as tensors they would each hold a file descriptor open.
+        return digest, [version.numpy() for version in versions_of(digest, *job)]
     except AudioError as error:
-        return Skipped(name=utterance.name, kind=error.kind, detail=error.detail)  # type: ignore[attr-defined]
+        return Skipped(name=utterance.name, kind=error.kind, detail=error.detail)
 
 
 def versions_of(
-    utterance: Utterance, features: FeatureConfig, augmentation: AugmentConfig, cache: FeatureCache
+    digest: str, utterance: Utterance, features: FeatureConfig, augmentation: AugmentConfig, cache: FeatureCache
 ) -> Versions:
     """The features of one utterance and of its altered copies, from the cache where they are there.
 
@@ -120,49 +148,17 @@ def versions_of(
         AudioError: the recording cannot be used.
     """
     if utterance.path.suffix.lower() == ".npy":
-        return (read_matrix(utterance),)
-    try:
-        digest = audio_digest(utterance)
-    except OSError as error:
-        raise AudioError("unreadable", error.strerror or "cannot be opened") from None
+        return (torch.from_numpy(read_matrix(utterance.path)),)
     signal: torch.Tensor | None = None
     versions = []
     for version in range(1 + augmentation.copies):
         key = entry_key(digest, version, features, augmentation)
-        found = cache.load(key)
-        if found is None:
+        entry = cache.load(key)
+        if entry is None:
             if signal is None:
                 signal = audio.load(utterance.path, features.sampling_rate, utterance.start, utterance.end)
             altered = augment.alter(signal, features.sampling_rate, augmentation, seed_of(digest, version))
-            found = extract(altered if version else signal, features)
-            cache.store(key, found)
-        versions.append(found)
+            entry = extract(altered if version else signal, features)
+            cache.store(key, entry)
+        versions.append(entry)
     return tuple(versions)
-
-
-def read_matrix(utterance: Utterance) -> torch.Tensor:
-    """A precomputed feature matrix ``(frames, features)``, float32.
-
-    Raises:
-        AudioError: it cannot be read, or is no finite matrix of numbers.
-    """
-    try:
-        matrix = np.load(utterance.path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise AudioError("unreadable", "not readable as a .npy array of numbers") from None
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "fiu":
-        shape = getattr(matrix, "shape", None)
-        raise AudioError("unreadable", f"a .npy of shape {shape}, expected numbers of shape (frames, features)")
-    if not np.isfinite(matrix).all():
-        raise AudioError("non-finite", f"{int((~np.isfinite(matrix)).sum())} values are not finite numbers")
-    return torch.from_numpy(matrix.astype(np.float32))
-
-
-def _same_width(recordings: Sequence[Recording]) -> None:
-    widths = {recording.versions[0].shape[1]: recording.utterance.path for recording in reversed(recordings)}
-    if len(widths) > 1:
-        (a, path_a), (b, path_b) = list(widths.items())[:2]
-        raise CorpusError(
-            f"feature matrices of different widths: {path_a} has {a} features, {path_b} has {b}; expected the same "
-            "everywhere"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -43,8 +44,8 @@ def cosines(bands: int, coefficients: int) -> torch.Tensor:
     """The orthonormal cosine transform of type II, ``(bands, coefficients)``."""
     band = torch.arange(bands, dtype=torch.float64) + 0.5
     order = torch.arange(coefficients, dtype=torch.float64)
-    matrix = torch.cos(torch.pi / bands * band[:, None] * order) * (2.0 / bands) ** 0.5
-    matrix[:, 0] *= 0.5**0.5
+    matrix = torch.cos(torch.pi / bands * band[:, None] * order) * math.sqrt(2.0 / bands)
+    matrix[:, 0] *= math.sqrt(0.5)
     return matrix.float()
 
 

@@ -92,11 +92,11 @@ def _decimator(step: int) -> torch.Tensor:
 
 
 def _correlator(window: torch.Tensor, rate: float, lags: torch.Tensor) -> torch.Tensor:
-    frequencies = torch.fft.rfftfreq(len(window), d=1 / rate).double()
+    frequencies: torch.Tensor = torch.fft.rfftfreq(len(window), d=1 / rate).double()
     weights = torch.full_like(frequencies, 2.0)
     weights[0] = weights[-1] = 1.0
     waves = weights[:, None] * torch.cos(2 * torch.pi * frequencies[:, None] * lags)
-    power = torch.fft.rfft(window.double()).abs().square()
+    power: torch.Tensor = torch.fft.rfft(window.double()).abs().square()
     of_the_window = (power @ waves) / (power @ weights)
     columns = torch.cat([waves / of_the_window, weights[:, None]], dim=1)
     return (columns * (frequencies >= _HIGH_PASS)[:, None]).float()

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from common import audio
-from common.extraction import Recording, read_matrix
+from common.extraction import Recording
 from common.features import extract
+from common.matrix import read_matrix
 from common.normalise import normalise
 from common.saved_model import SavedModel
 from common.utterance import Utterance
@@ -26,7 +27,7 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     """
     alone = Utterance(path=path, emotion="", speaker="", corpus="")
     if path.suffix.lower() == ".npy":
-        features = read_matrix(alone)
+        features = torch.from_numpy(read_matrix(path))
     else:
         features = extract(audio.load(path, saved.config.features.sampling_rate), saved.config.features)
     mode = "utterance" if saved.config.data.normalise == "utterance" else "global"
@@ -39,4 +40,3 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
 def most_likely(probabilities: dict[str, float]) -> str:
     """The class with the highest probability."""
     return max(probabilities, key=lambda name: probabilities[name])
-

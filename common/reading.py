@@ -67,7 +67,7 @@ def read_all(utterances: Sequence[Utterance], workers: int | None) -> Iterator[R
 def read(utterance: Utterance) -> Reading:
     """Read one utterance, audio or matrix, and say what is wrong with it; never raises for a broken file."""
     try:
-        digest = _digest(utterance)
+        digest = digest_of(utterance)
         if utterance.path.suffix.lower() == ".npy":
             return Reading(digest=digest, width=read_matrix(utterance.path).shape[1])
         signal, rate = audio.read(utterance.path, utterance.start, utterance.end)
@@ -77,7 +77,12 @@ def read(utterance: Utterance) -> Reading:
     return Reading(digest=digest, seconds=len(signal) / rate, rate=rate, faults=faults)
 
 
-def _digest(utterance: Utterance) -> str:
+def digest_of(utterance: Utterance) -> str:
+    """A name for the file's bytes and the stretch of them that the utterance is.
+
+    Raises:
+        AudioError: ``unreadable``.
+    """
     try:
         with utterance.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
