@@ -19,6 +19,7 @@ import typer
 from common import options
 from common.corpus_cli import corpus
 from common.errors import FedserError
+from common.predict_cli import predict
 
 RINGS = ("client", "server", "simulations")
 INTERRUPTED = 130
@@ -33,6 +34,7 @@ app = typer.Typer(
     epilog="Example: fedser corpus check --corpus emodb --root ~/emodb",
 )
 app.add_typer(corpus, name="corpus")
+app.command(epilog="Example: fedser predict --model runs/emodb a.wav b.flac")(predict)
 
 
 def _print_version(wanted: bool) -> None:

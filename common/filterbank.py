@@ -44,9 +44,8 @@ def cosines(bands: int, coefficients: int) -> torch.Tensor:
     """The orthonormal cosine transform of type II, ``(bands, coefficients)``."""
     band = torch.arange(bands, dtype=torch.float64) + 0.5
     order = torch.arange(coefficients, dtype=torch.float64)
-    matrix = torch.cos(torch.pi / bands * band[:, None] * order) * math.sqrt(2.0 / bands)
-    matrix[:, 0] *= math.sqrt(0.5)
-    return matrix.float()
+    scale = torch.where(order == 0, math.sqrt(1 / bands), math.sqrt(2 / bands))
+    return (scale * torch.cos(torch.pi / bands * band[:, None] * order)).float()
 
 
 def mean_square(window: torch.Tensor) -> torch.Tensor:

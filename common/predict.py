@@ -35,8 +35,3 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     scaled = recording.versions[0]
     logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]
     return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))
-
-
-def most_likely(probabilities: dict[str, float]) -> str:
-    """The class with the highest probability."""
-    return max(probabilities, key=lambda name: probabilities[name])

@@ -1,4 +1,4 @@
-"""The commands of one machine: ``simulate``, ``predict``, ``corpus synthesize`` and ``bench``."""
+"""The commands of one machine: ``simulate``, ``corpus synthesize`` and ``bench``."""
 
 from __future__ import annotations
 

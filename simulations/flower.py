@@ -56,7 +56,7 @@ def run_under_flower(
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     plan.write(folder / "plan.json")
     settings = run_settings(config, folder, events, cache)
-    with _superlink((folder / "flower").absolute()) as (home, port):
+    with superlink((folder / "flower").absolute()) as (home, port):
         submit(APP, home, port, settings, nodes=len(plan.sites), workers=workers, watch=lambda: on_reply("Flower"))
     if not finished(folder):
         raise FederationError(f"Flower's run ended without a result; its log is {home / 'run.log'}")
@@ -101,8 +101,8 @@ def submit(
 
 
 @contextlib.contextmanager
-def _superlink(home: Path) -> Iterator[tuple[Path, int]]:
-    """A SuperLink of this process's own, in simulation mode."""
+def superlink(home: Path) -> Iterator[tuple[Path, int]]:
+    """A SuperLink of this process's own, in simulation mode: its folder and its port on loopback."""
     home.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     command = [str(PROGRAMS / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]

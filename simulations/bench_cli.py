@@ -1,0 +1,37 @@
+"""``fedser bench``: the claims about speed, as commands."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from common import options
+
+bench = typer.Typer(help="Measure fedser's speed against what one would use instead.", no_args_is_help=True)
+
+
+@bench.command(epilog="Example: fedser bench features --json")
+def features(json_output: options.JsonOutput = False) -> None:
+    """Feature extraction, on one core, in times real time; librosa, and openSMILE where it is installed, beside it."""
+    from simulations.benchmarks.features import run
+
+    _print(run(), json_output)
+
+
+@bench.command(epilog="Example: fedser bench engine --json")
+def engine(json_output: options.JsonOutput = False) -> None:
+    """The in-process engine against Flower's own, at 1,000 nodes, and against bare training; some two minutes."""
+    from simulations.benchmarks.engine import run
+
+    _print(run(), json_output)
+
+
+def _print(figures: Any, json_output: bool) -> None:
+    if json_output:
+        typer.echo(json.dumps(figures))
+        return
+    from rich.console import Console
+
+    Console().print_json(json.dumps(figures))
