@@ -78,7 +78,8 @@ def derivatives(table: torch.Tensor, order: int) -> list[torch.Tensor]:
     blocks = -(-frames // _BLOCK)
     padded = torch.nn.functional.pad(table, (0, 0, 0, blocks * _BLOCK - frames))
     overlapping = padded.as_strided((blocks, _BLOCK + 2 * REACH, features), (_BLOCK * features, features, 1))
-    return [(matrix @ overlapping).reshape(-1, features)[:frames] for matrix in _derivative_matrices()[:order]]
+    products = [matrix @ overlapping for matrix in _derivative_matrices()[:order]]
+    return [product.reshape(blocks * _BLOCK, features)[:frames] for product in products]
 
 
 @lru_cache(maxsize=1)

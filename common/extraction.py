@@ -157,8 +157,15 @@ def versions_of(
         if entry is None:
             if signal is None:
                 signal = audio.load(utterance.path, features.sampling_rate, utterance.start, utterance.end)
-            altered = augment.alter(signal, features.sampling_rate, augmentation, seed_of(digest, version))
-            entry = extract(altered if version else signal, features)
+            entry = extract(_version(signal, version, digest, features, augmentation), features)
             cache.store(key, entry)
         versions.append(entry)
     return tuple(versions)
+
+
+def _version(
+    signal: torch.Tensor, version: int, digest: str, features: FeatureConfig, augmentation: AugmentConfig
+) -> torch.Tensor:
+    if version == 0:
+        return signal
+    return augment.alter(signal, features.sampling_rate, augmentation, seed_of(digest, version))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import subprocess
@@ -54,13 +55,14 @@ def noop_app(repeats: int = 3) -> dict[str, float]:
         submit(APP, home, port, {"out": str(inside)}, nodes=NOOP_NODES, workers=os.cpu_count() or 1)
         flower = time.perf_counter() - began
         rounds = float(json.loads(inside.read_text()))
+    logging.getLogger("flwr").setLevel(logging.ERROR)  # its strategy prints some ten lines a round
     own = min(_noop_in_process() for _ in range(repeats))
     return {"inprocess_s": own, "flower_s": flower, "flower_strategy_s": rounds, "ratio": flower / own}
 
 
 def _noop_in_process() -> float:
     began = time.perf_counter()
-    settings = {"rounds": NOOP_ROUNDS, "out": ""}
+    settings: dict[str, Any] = {"rounds": NOOP_ROUNDS, "out": ""}
     configs = [{"partition-id": i} for i in range(NOOP_NODES)]
     with InProcessGrid(lambda: noop.client, configs, settings, workers=os.cpu_count() or 1) as grid:
         noop.server(grid, Context(RUN_ID, 0, {}, RecordDict(), settings))
