@@ -76,7 +76,7 @@ class Rounds:
         sites: dict[str, dict[str, Any]] = {}
         replies = self._send(messages, state, chosen)
         sound = screened(replies, state.arrays, {node.id: node.site for node in self.nodes}, refused)
-        arrays = strategy.aggregate(plan, self.config.federation, number, self._noted(sound, sites))
+        arrays = strategy.aggregate(plan, self.config.federation, number, self._noted(sound, sites), state.arrays)
         silent = sorted({node.site for node in chosen} - set(sites) - set(refused))
         if silent:
             log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
@@ -184,8 +184,8 @@ def ask(
 
 
 def record(arrays: Arrays) -> ArrayRecord:
-    """Arrays as Flower sends them."""
-    return ArrayRecord({name: Array(value) for name, value in arrays.items()})
+    """Arrays as Flower sends them, sorted by name: some of its strategies pair arrays by their place."""
+    return ArrayRecord({name: Array(arrays[name]) for name in sorted(arrays)})
 
 
 class _Chosen:

@@ -51,7 +51,7 @@ def make(config: FederationConfig) -> FedAvg:
 
 
 def aggregate(
-    strategy: FedAvg, config: FederationConfig, round_number: int, replies: Iterable[Message]
+    strategy: FedAvg, config: FederationConfig, round_number: int, replies: Iterable[Message], like: Arrays
 ) -> Arrays | None:
     """The new global model of a round; None where no reply came.
 
@@ -60,10 +60,11 @@ def aggregate(
         config: names it.
         round_number: from 1.
         replies: screened, in the order of the sites' names.
+        like: the global model; the new one gets its types, which some strategies widen.
     """
     merged = list(replies) if config.strategy in HOLDS_ALL else list(mean_reply(replies))
     arrays, _ = strategy.aggregate_train(round_number, merged)
-    return None if arrays is None else {name: array.numpy().copy() for name, array in arrays.items()}
+    return None if arrays is None else {name: array.numpy().astype(like[name].dtype) for name, array in arrays.items()}
 
 
 def mean_reply(replies: Iterable[Message]) -> Iterator[Message]:
@@ -83,8 +84,9 @@ def mean_reply(replies: Iterable[Message]) -> Iterator[Message]:
                 sums[name] += term
             else:
                 sums[name] = term
+        reply.content.array_records[ARRAYS].clear()  # records hold cycles: their memory would wait for the collector
     if first is not None:
-        mean = {name: Array((total / weight).astype(dtypes[name])) for name, total in sums.items()}
+        mean = {name: Array((sums[name] / weight).astype(dtypes[name])) for name in sorted(sums)}
         metrics = MetricRecord({EXAMPLES: 1.0})
         first.content = RecordDict({ARRAYS: ArrayRecord(mean), METRICS: metrics})
         yield first

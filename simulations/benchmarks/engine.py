@@ -103,7 +103,7 @@ def scale_once(nodes: int) -> dict[str, float]:
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
         names = {node: str(node) for node in grid.get_node_ids()}
         sound = screened(exchange(grid, messages, 600.0), arrays, names, {})
-        mean = strategy.aggregate(plan, config, 1, (reply for _, reply in sound))
+        mean = strategy.aggregate(plan, config, 1, (reply for _, reply in sound), arrays)
     seconds = time.perf_counter() - began
     if mean is None or not np.allclose(mean["weights"], 1.0):
         raise RuntimeError("the mean of the nodes' arrays is wrong")

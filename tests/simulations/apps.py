@@ -29,8 +29,8 @@ def client() -> ClientApp:
         asked[own] = asked.get(own, 0) + 1
         time.sleep(float(str(context.node_config.get("seconds", 0.0))))
         behave(str(context.node_config.get("fault", "")))
-        content = {"arrays": weights(own), "metrics": metrics(own, asked[own])}
-        return Message(RecordDict(content), reply_to=message)
+        content = RecordDict({"arrays": weights(own), "metrics": metrics(own, asked[own])})
+        return Message(content, reply_to=message)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:

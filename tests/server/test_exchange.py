@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Message
+
+from server.exchange import exchange
+from tests.server.replies import asked, reply
+
+
+class Post:
+    """A grid whose replies come in an order of its own, so many a pull."""
+
+    def __init__(self, order: list[int], at_once: int = 1) -> None:
+        self.order, self.at_once = list(order), at_once
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        return [str(i) for i, _ in enumerate(messages)]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        came = [self.order.pop(0) for _ in range(min(self.at_once, len(self.order)))]
+        return [self._reply(i) for i in came]
+
+    @staticmethod
+    def _reply(i: int) -> Message:
+        message = reply({"w": np.full(10, i, np.float32)}, node=i + 1)
+        message.metadata.__dict__["_reply_to_message_id"] = str(i)
+        return message
+
+
+def received(post: Any, count: int, timeout: float = 10) -> list[int]:
+    replies = exchange(post, [asked(i + 1) for i in range(count)], timeout)
+    return [int(r.content.array_records["arrays"]["w"].numpy()[0]) for r in replies]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_whoever_answers_first_the_order_is_that_of_the_messages(order: list[int], at_once: int) -> None:
+    assert received(Post(order, at_once), 4) == [0, 1, 2, 3]
+
+
+def test_early_replies_wait_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    post = Post([3, 2, 1, 0])
+    replies = exchange(post, [asked(i + 1) for i in range(4)], 10)  # type: ignore[arg-type]
+    next(iter(replies))
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["1", "2", "3"]
+    assert len(list(replies)) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_site_that_never_answers_is_given_up_and_the_others_are_kept() -> None:
+    began = time.monotonic()
+    assert received(Post([0, 3, 2]), 4, timeout=1.0) == [0, 2, 3]
+    assert 0.9 < time.monotonic() - began < 5
+
+
+def test_a_late_reply_to_an_earlier_message_is_passed_over() -> None:
+    assert received(Post([0, 7, 1]), 2) == [0, 1]
