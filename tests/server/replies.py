@@ -8,11 +8,12 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
+TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1  # without it Flower makes no message
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def asked(node: int = 1) -> Message:
-    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
     return Message(RecordDict({"config": ConfigRecord()}), node, "train")
 
 
