@@ -28,7 +28,7 @@ class Fold:
 
 def order(utterances: Sequence[Utterance]) -> list[str]:
     """The speakers by gender where it is known (women first), then by id as text."""
-    gender = {u.speaker: u.gender or "" for u in utterances}
+    gender = dict.fromkeys((u.speaker for u in utterances), "") | {u.speaker: u.gender for u in utterances if u.gender}
     return sorted(gender, key=lambda speaker: (gender[speaker] == "", gender[speaker], speaker))
 
 
@@ -128,20 +128,25 @@ def _split(utterances: Sequence[Utterance], _: str) -> list[Fold]:
 def read_emobox(path: Path, utterances: Sequence[Utterance]) -> Fold:
     """The fold of an EmoBox file pair, ``…_train_fold_1.jsonl`` and ``…_test_fold_1.jsonl`` (Ma et al., 2024).
 
-    Utterances are found by the stem of ``wav``. Utterances that neither file names stay out; without the other file of
-    the pair, all the other speakers train.
+    Utterances are found by the stem of ``wav``, with as many of its folders as tell the speakers apart (CASIA). Speakers
+    that neither file names stay out; without the train file, all the other speakers train.
 
     Raises:
         UsageError: the file cannot be read, or names none of the utterances.
         SplitError: a speaker is in both train and test (as in EmoBox's EMO-DB and CREMA-D folds).
     """
-    speaker = {u.path.stem: u.speaker for u in utterances}
+    depth, speaker = _by_tail(path, utterances)
     test_file, train_file = _pair(path)
-    test = {speaker[stem] for stem in _stems(test_file) if stem in speaker}
-    train = {speaker[stem] for stem in _stems(train_file) if stem in speaker} if train_file else None
-    if not test:
-        raise UsageError(f"--folds {path}: its test file names no utterance of this corpus")
-    train = set(speaker.values()) - test if train is None else train
+    found = {
+        part: {speaker[tail] for wav in _wavs(file) if (tail := _tail(wav, depth)) in speaker}
+        for part, file in (("test", test_file), ("train", train_file))
+        if file
+    }
+    for part, speakers in found.items():
+        if not speakers:
+            raise UsageError(f"--folds {path}: its {part} file names no utterance of this corpus")
+    test = found["test"]
+    train = found.get("train", set(speaker.values()) - test)
     both = sorted(test & train)
     if both:
         raise SplitError(
@@ -149,6 +154,19 @@ def read_emobox(path: Path, utterances: Sequence[Utterance]) -> Fold:
             "measures known speakers. Use --held-out instead, e.g. kfold:5"
         )
     return Fold(name=f"emobox:{test_file.stem}", test=tuple(sorted(test)), train=tuple(sorted(train)))
+
+
+def _tail(path: Path, depth: int) -> tuple[str, ...]:
+    return (*path.parts[-depth:-1], path.stem)
+
+
+def _by_tail(path: Path, utterances: Sequence[Utterance]) -> tuple[int, dict[tuple[str, ...], str]]:
+    """The speaker of each end of a path, and how many parts such an end needs to have one speaker only."""
+    for depth in (1, 2, 3):
+        pairs = {(_tail(u.path, depth), u.speaker) for u in utterances}
+        if len(dict(pairs)) == len(pairs):
+            return depth, dict(pairs)
+    raise UsageError(f"--folds {path}: the recordings' names do not tell its speakers apart; use --held-out instead")
 
 
 def _pair(path: Path) -> tuple[Path, Path | None]:
@@ -161,10 +179,10 @@ def _pair(path: Path) -> tuple[Path, Path | None]:
     return path, train if train != path and train.is_file() else None
 
 
-def _stems(path: Path) -> list[str]:
+def _wavs(path: Path) -> list[Path]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return [Path(json.loads(line)["wav"]).stem for line in lines if line.strip()]
+        return [Path(json.loads(line)["wav"]) for line in lines if line.strip()]
     except OSError as error:
         raise UsageError(f"--folds {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

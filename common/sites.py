@@ -12,6 +12,7 @@ from common.seeds import numpy_generator
 from common.utterance import Utterance
 
 MIN_SPEAKERS_FOR_VALIDATION = 4
+MAX_ALPHA = 1e9  # gives even shares already, and far larger ones overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +51,23 @@ def split_sites(utterances: Sequence[Utterance], fold: Fold, spec: str, validati
     """
     train = [u for u in utterances if u.speaker in set(fold.train)]
     groups = _group(train, spec, seed)
-    held = {u.speaker: u.site for u in utterances if u.speaker in set(fold.test) and fold.name == "split"}
+    held = _held(utterances, fold) if spec == "column" and fold.name == "split" else {}
     sites = []
     for name in sorted(groups):
         aside = _aside(sorted(groups[name]), validation, seed, name)
         rest = tuple(sorted(set(groups[name]) - set(aside)))
-        test = tuple(sorted(s for s, site in held.items() if site == name)) if spec == "column" else ()
+        test = tuple(sorted(s for s, site in held.items() if site == name))
         sites.append(SiteSplit(name=name, train=rest, validation=aside, test=test))
     return sites
+
+
+def _held(utterances: Sequence[Utterance], fold: Fold) -> dict[str, str | None]:
+    """The site of each held-out speaker."""
+    owner: dict[str, str | None] = {}
+    for u in utterances:
+        if u.speaker in fold.test and owner.setdefault(u.speaker, u.site) != u.site:
+            raise SplitError(f"--sites column: speaker {u.speaker} is at both {owner[u.speaker]} and {u.site}")
+    return owner
 
 
 def _group(utterances: Sequence[Utterance], spec: str, seed: int) -> dict[str, list[str]]:
@@ -101,8 +111,8 @@ def _alpha(text: str) -> float:
         alpha = float(text)
     except ValueError:
         alpha = math.nan
-    if not 0 < alpha < math.inf:
-        raise UsageError(f"--sites dirichlet: ALPHA is {text!r}, expected a number above 0")
+    if not 0 < alpha <= MAX_ALPHA:
+        raise UsageError(f"--sites dirichlet: ALPHA is {text!r}, expected a number above 0, at most {MAX_ALPHA:g}")
     return alpha
 
 

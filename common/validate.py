@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 from common.errors import UsageError
 
 
 def positive(name: str, value: float) -> None:
-    """Refuse a value that is not above zero.
+    """Refuse a value that is not above zero, or is infinite.
 
     Raises:
-        UsageError: ``value`` is zero or below, or not a number.
+        UsageError: ``value`` is zero or below, infinite, or not a number.
     """
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise UsageError(f"{name} is {value}, expected a number above 0")
 
 

@@ -212,7 +212,7 @@ def test_names_that_do_not_tell_speakers_apart_are_refused(tmp_path: Path) -> No
         read_emobox(emobox(tmp_path, "test", ["x/y/z/201.wav"]), same)
 
 
-@pytest.mark.parametrize("text", ['{"key": "x"}', "[1]", '"wav"', '{"wav": 3}', "{", "\udcff"])
+@pytest.mark.parametrize("text", ['{"key": "x"}', "[1]", '"wav"', '{"wav": 3}', "{", "null", "\udcff"])
 def test_a_fold_file_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "emodb_test_fold_1.jsonl"
     path.write_bytes(text.encode(errors="surrogateescape"))

@@ -142,7 +142,10 @@ def test_validation_speakers_are_drawn_by_seed_and_site() -> None:
 
 
 def test_sites_hold_their_own_test_speakers() -> None:
-    people = [*crowd(4), *(utterance(f"t{i}", site=site, split="test") for i, site in enumerate(["clinic-1", None, "x"]))]
+    people = [
+        *crowd(4),
+        *(utterance(f"t{i}", site=site, split="test") for i, site in enumerate(["clinic-1", None, "x"])),
+    ]
     [fold] = held_out(people, "split")
     sites = split_sites(people, fold, "column", "none", 0)
     assert [(site.name, site.test) for site in sites] == [("clinic-0", ()), ("clinic-1", ("t0",))]
