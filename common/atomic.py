@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from common.errors import FedserError
@@ -13,7 +14,7 @@ def write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     """Write a file, replacing an older one in a single step.
 
     Args:
-        path: its folder is made where it does not exist.
+        path: its folder is made where it does not exist. Who may read it is as for any new file (the user's umask).
         content: text is written as UTF-8.
         durable: wait until the disk has it, so that it outlives a power cut too.
 
@@ -21,20 +22,18 @@ def write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
         FedserError: for want of space or rights.
     """
     data = content.encode() if isinstance(content, str) else content
-    name = ""
+    partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            name = file.name
+        with partial.open("xb") as file:
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        partial.replace(path)
     except OSError as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise FedserError(
             f"{path} cannot be written: {error.strerror}; free space there or choose another folder"
         ) from None

@@ -42,11 +42,12 @@ class FeatureCache:
         """The features ``(frames, features)`` of an entry, or None where it is missing or broken."""
         try:
             with safetensors.safe_open(self._path(key), framework="pt") as file:
-                features: torch.Tensor = file.get_tensor("features")
+                # A copy: the tensor is a view of the file, which would end the process if it were cut short later.
+                features: torch.Tensor = file.get_tensor("features").clone()
                 checksum = (file.metadata() or {}).get("checksum")
         except (SafetensorError, OSError):
             return None
-        return features if checksum == _checksum(features) else None
+        return features if features.dtype == torch.float32 and checksum == _checksum(features) else None
 
     def store(self, key: str, features: torch.Tensor) -> None:
         """Write an entry.

@@ -110,6 +110,8 @@ class AugmentConfig:
         in_range("augment.gain", self.gain, 0.0, 40.0)
         if len(self.noise) not in (0, 2) or list(self.noise) != sorted(self.noise):
             raise UsageError(f"augment.noise is {list(self.noise)}, expected two numbers in dB, lowest first, or none")
+        for ratio in self.noise:
+            in_range("augment.noise", ratio, -50.0, 100.0)
         for name in ("time_masks", "feature_masks"):
             in_range(f"augment.{name}", getattr(self, name), 0, 20)
         for name in ("time_width", "feature_width"):
@@ -277,20 +279,22 @@ class Config:
 
 def _parse(name: str, value: Any, kind: Any) -> Any:
     if kind in (tuple[int, ...], tuple[float, ...], tuple[str, ...]):
-        items = (value.split(",") if "," in value else value.split()) if isinstance(value, str) else list(value)
-        return tuple(_parse(name, item.strip() if isinstance(item, str) else item, kind.__args__[0]) for item in items)
+        if isinstance(value, str):
+            value = [item.strip() for item in value.split(",")] if "," in value else value.split()
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_parse(name, item, kind.__args__[0]) for item in items)
     if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and kind in (int, float):
         value = _number(value)
-    if kind is str and not isinstance(value, (list, dict)):
+    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
     try:
         if kind in (int, float) and not isinstance(value, (bool, str)) and float(value) == kind(value):
             return kind(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise UsageError(f"{name} is {value!r}, expected {kind.__name__}")
 

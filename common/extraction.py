@@ -43,6 +43,8 @@ class Recording:
     versions: Versions
 
 
+_Digested = tuple[Recording, str]  # with the digest of its bytes
+
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
     """A recording that cannot be used, by ``Utterance.name``, and why; ``kind`` as in ``fedser corpus check``."""
@@ -80,7 +82,7 @@ def extract_all(
     """
     count = (os.cpu_count() or 1) if workers is None else workers
     jobs = [(utterance, features, augmentation, cache) for utterance in utterances]
-    found: list[tuple[Recording, str]] = []
+    found: list[_Digested] = []
     skipped: list[Skipped] = []
     for done, (utterance, result) in enumerate(zip(utterances, _run(jobs, count), strict=True), 1):
         if isinstance(result, Skipped):
@@ -90,19 +92,25 @@ def extract_all(
             versions = tuple(torch.from_numpy(array) for array in arrays)
             found.append((Recording(utterance=utterance, versions=versions), digest))
         progress(done)
-    bad = [*_contradictory(found), *_odd_widths(found)]
+    contradictory = _contradictory(found)
+    trusted = _without(found, contradictory)
+    odd = _odd_widths(trusted)
+    return [recording for recording, _ in _without(trusted, odd)], [*skipped, *contradictory, *odd]
+
+
+def _without(found: Sequence[_Digested], bad: Sequence[Skipped]) -> list[_Digested]:
     names = {item.name for item in bad}
-    return [recording for recording, _ in found if recording.utterance.name not in names], skipped + bad
+    return [pair for pair in found if pair[0].utterance.name not in names]
 
 
-def _contradictory(found: Sequence[tuple[Recording, str]]) -> list[Skipped]:
+def _contradictory(found: Sequence[_Digested]) -> list[Skipped]:
     """The same bytes under two labels or two speakers: none of them can be trusted."""
     untrusted, _ = same_bytes([(recording.utterance, digest) for recording, digest in found])
     names = [found[i][0].utterance.name for i in sorted(untrusted)]
     return [Skipped(name=n, kind="duplicate", detail="the same bytes under two labels or speakers") for n in names]
 
 
-def _odd_widths(found: Sequence[tuple[Recording, str]]) -> list[Skipped]:
+def _odd_widths(found: Sequence[_Digested]) -> list[Skipped]:
     """Feature matrices of another width than most."""
     widths = Counter(recording.versions[0].shape[1] for recording, _ in found)
     usual = widths.most_common(1)[0][0] if widths else 0

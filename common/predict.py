@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from common import audio
+from common.errors import AudioError
 from common.extraction import Recording
 from common.features import extract
 from common.matrix import read_matrix
@@ -23,13 +24,16 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     the training sites' scaling, so that its figures are those of ``normalise=global`` at best.
 
     Raises:
-        AudioError: the recording cannot be used.
+        AudioError: the recording cannot be used, or has other features than the model.
     """
     alone = Utterance(path=path, emotion="", speaker="", corpus="")
     if path.suffix.lower() == ".npy":
         features = torch.from_numpy(read_matrix(path))
     else:
         features = extract(audio.load(path, saved.config.features.sampling_rate), saved.config.features)
+    width = len(saved.scaling.mean)
+    if features.shape[1] != width:
+        raise AudioError("mixed", f"{features.shape[1]} features a frame, the model was trained on {width}")
     mode = "utterance" if saved.config.data.normalise == "utterance" else "global"
     [recording] = normalise([Recording(utterance=alone, versions=(features,))], mode, saved.scaling)
     scaled = recording.versions[0]

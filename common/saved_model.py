@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+import torch
 
 from common import atomic
 from common.config import Config, flatten
@@ -50,19 +51,26 @@ def load(path: Path) -> SavedModel:
     """Read a model from its file, or from the folder of a run.
 
     Raises:
-        UsageError: there is no model, or the file is broken.
+        UsageError: there is no model, or the file is broken or of another version.
     """
     file_path = path / "model.safetensors" if path.is_dir() else path
     try:
         with safetensors.safe_open(file_path, framework="pt") as file:
             about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
-        config = Config().with_values(json.loads(about["config"]))
-        classes = tuple(json.loads(about["classes"]))
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise UsageError(
-            f"--model {path}: {type(error).__name__}; expected the folder of a finished run, or its model.safetensors"
-        ) from None
+            tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}  # views of the file without
+        return _assemble(about, tensors)
+    except OSError as error:
+        found = error.strerror or "it cannot be read"
+    except UsageError as error:
+        found = f"made by another version ({error})"
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, safetensors.SafetensorError):
+        found = "not a model of fedser, or broken"
+    raise UsageError(f"--model {path}: {found}; expected the folder of a finished run, or its model.safetensors")
+
+
+def _assemble(about: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> SavedModel:
+    config = Config().with_values(json.loads(about["config"]))
+    classes = tuple(json.loads(about["classes"]))
     scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
     model = EmotionModel(scaling.mean.shape[0], len(classes), config.model)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})

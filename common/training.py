@@ -77,10 +77,11 @@ class Loss(nn.Module):
         smoothing = self.config.label_smoothing
         if self.config.loss == "cross-entropy":
             return nn.functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
-        each = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        each = nn.functional.cross_entropy(logits, labels, self.weights, reduction="none", label_smoothing=smoothing)
         right = torch.softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
-        weights = torch.ones_like(right) if self.weights is None else self.weights[labels]
-        return (weights * (1 - right) ** self.config.focal_gamma * each).sum() / weights.sum()
+        focus = (1 - right).clamp_min(1e-6) ** self.config.focal_gamma  # below 1, gamma has no finite gradient at 0
+        total = len(labels) if self.weights is None else self.weights[labels].sum()
+        return (focus * each).sum() / total
 
 
 def train(
