@@ -84,7 +84,11 @@ def extract_batch(signals: Sequence[torch.Tensor], config: FeatureConfig) -> lis
     tables = [table for window in config.windows for table in _window_tables(sound, grid, config, window)]
     tables += _pitch_tables(sound, grid, config) if config.pitch else []
     parts = zip(*(grid.cut(table) for table in tables), strict=True)
-    return [_stack(torch.cat(part, dim=1), config.stack) for part in parts]
+    whole = [torch.cat(part, dim=1) for part in parts]
+    if config.pitch:
+        for table in whole:
+            table[:, -2] = pitch.bridge(table[:, -2])
+    return [_stack(table, config.stack) for table in whole]
 
 
 def _samples(config: FeatureConfig, milliseconds: int) -> int:

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from common.descriptors import FLOOR, power_spectrum
@@ -147,3 +148,18 @@ def smooth(frequency: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
     voiced = torch.where(strength >= VOICED, frequency, 0.0)
     before, here, after = torch.nn.functional.pad(voiced, (1, 1)).unfold(0, len(voiced), 1)
     return torch.maximum(torch.minimum(before, here), torch.minimum(torch.maximum(before, here), after))
+
+
+def bridge(track: torch.Tensor) -> torch.Tensor:
+    """Draw straight lines over the unvoiced stretches of a pitch track, and hold its ends (Ghahremani et al. 2014).
+
+    A track that falls to 0 between syllables has a mean and a deviation that tell how much was voiced, not how high.
+
+    Args:
+        track: ``(frames,)``, 0 where unvoiced.
+    """
+    values = track.numpy()
+    voiced = np.flatnonzero(values > 0)
+    if not len(voiced):
+        return track
+    return torch.from_numpy(np.interp(np.arange(len(values)), voiced, values[voiced]).astype(np.float32))

@@ -11,7 +11,7 @@ import torch
 
 from common.config import FeatureConfig
 from common.features import extract
-from common.pitch import smooth
+from common.pitch import VOICED, bridge, smooth
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "../shared/data/emodb").glob("*.wav"))
 Array = npt.NDArray[np.float64]
@@ -21,7 +21,7 @@ def track(sound: Array, rate: int = 16000) -> tuple[Array, Array]:
     """F0 in Hz, 0 where unvoiced, and voicing."""
     config = FeatureConfig(sampling_rate=rate, mfcc=0, deltas=0, energy=False, zero_crossing=False, spectral=False)
     f0, voicing = extract(torch.from_numpy(sound.astype(np.float32)), config).double().numpy().T
-    return np.where(f0 > 0, 60 * np.exp(f0), 0.0), voicing
+    return np.where(voicing >= VOICED, 60 * np.exp(f0), 0.0), voicing
 
 
 def voice(pitch: Array, rate: int = 16000) -> Array:
@@ -58,6 +58,12 @@ def test_noise_and_silence_are_unvoiced() -> None:
     f0, voicing = track(np.zeros(16000))
     assert not f0.any()
     assert not voicing.any()
+
+
+def test_unvoiced_stretches_are_bridged_and_the_ends_held() -> None:
+    track = torch.tensor([0, 0, 1.0, 0, 0, 4.0, 3.0, 0])
+    assert bridge(track).tolist() == [1, 1, 1, 2, 3, 4, 3, 3]
+    assert bridge(torch.zeros(4)).tolist() == [0] * 4
 
 
 def test_voicing_falls_with_the_noise() -> None:
