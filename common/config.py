@@ -43,12 +43,12 @@ class FeatureConfig:
     hop: int = 10
     mfcc: int = 40
     log_mel: int = 0
-    deltas: int = 2
+    deltas: int = 1
     energy: bool = True
     zero_crossing: bool = True
     pitch: bool = True
     spectral: bool = True
-    stack: int = 1
+    stack: int = 3
 
     def __post_init__(self) -> None:
         in_range("features.sampling_rate", self.sampling_rate, 4000, 96000)
@@ -90,15 +90,15 @@ class AugmentConfig:
         copies: altered versions of each recording beside the original; an epoch takes one of them at random.
         speed: largest change of speed, as a share (0.1 is ±10 %); 0 for none.
         gain: largest change of level in dB; 0 for none.
-        noise: lowest and highest signal-to-noise ratio in dB; empty for none.
+        noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
         time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
         feature_masks: masks over features, each at most ``feature_width`` of them.
     """
 
-    copies: int = 0
+    copies: int = 2
     speed: float = 0.1
-    gain: float = 6.0
-    noise: tuple[float, ...] = (5.0, 20.0)
+    gain: float = 0.0
+    noise: tuple[float, ...] = ()
     time_masks: int = 2
     time_width: float = 0.15
     feature_masks: int = 2
@@ -138,8 +138,8 @@ class TrainingConfig:
     weight_decay: float = 1e-2
     momentum: float = 0.9
     schedule: str = "cosine"
-    batch_size: int = 16
-    local_epochs: int = 1
+    batch_size: int = 8
+    local_epochs: int = 2
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.1
@@ -181,7 +181,7 @@ class FederationConfig:
     """
 
     strategy: str = "fedavg"
-    rounds: int = 40
+    rounds: int = 30
     fraction: float = 1.0
     min_sites: int = 1
     round_timeout: float = 3600.0

@@ -45,6 +45,7 @@ class Recording:
 
 _Digested = tuple[Recording, str]  # with the digest of its bytes
 
+
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
     """A recording that cannot be used, by ``Utterance.name``, and why; ``kind`` as in ``fedser corpus check``."""

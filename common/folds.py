@@ -128,8 +128,8 @@ def _split(utterances: Sequence[Utterance], _: str) -> list[Fold]:
 def read_emobox(path: Path, utterances: Sequence[Utterance]) -> Fold:
     """The fold of an EmoBox file pair, ``…_train_fold_1.jsonl`` and ``…_test_fold_1.jsonl`` (Ma et al., 2024).
 
-    Utterances are found by the stem of ``wav``, with as many of its folders as tell the speakers apart (CASIA). Speakers
-    that neither file names stay out; without the train file, all the other speakers train.
+    Utterances are found by the stem of ``wav``, with as many of its folders as tell the speakers apart (CASIA).
+    Speakers that neither file names stay out; without the train file, all the other speakers train.
 
     Raises:
         UsageError: the file cannot be read, or names none of the utterances.

@@ -59,8 +59,10 @@ def load(path: Path) -> SavedModel:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}  # views of the file without
         return _assemble(about, tensors)
-    except OSError as error:
-        found = error.strerror or "it cannot be read"
+    except FileNotFoundError:
+        found = "there is no such file"
+    except OSError:
+        found = "it cannot be read"
     except UsageError as error:
         found = f"made by another version ({error})"
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, safetensors.SafetensorError):

@@ -78,8 +78,27 @@ def test_folds_that_these_speakers_do_not_have(spec: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["", "session", "session:", "speaker:", "sessions:1", "speakers:03", "split:test", "kfold", "kfold:", "kfold:1"]
-    + ["kfold:0", "kfold:-5", "kfold:5:", "kfold:5:5", "kfold:5:-1", "kfold:5:0:0", "kfold:five", "KFOLD:5", "loso"],
+    [
+        "session",
+        "session:",
+        "speaker:",
+        "sessions:1",
+        "speakers:03",
+        "split:test",
+        "kfold",
+        "kfold:",
+        "kfold:0",
+        "kfold:1",
+        "kfold:-5",
+        "kfold:5:",
+        "kfold:5:5",
+        "kfold:5:-1",
+        "kfold:5:0:0",
+        "kfold:five",
+        "KFOLD:5",
+        "loso",
+        "",
+    ],
 )
 def test_specifications_that_cannot_be_read(spec: str) -> None:
     with pytest.raises(UsageError, match=r"^--held-out is ") as refused:

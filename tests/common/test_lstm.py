@@ -42,11 +42,12 @@ def test_it_is_the_bidirectional_lstm_of_packed_sequences(layers: int, sizes: li
     target = torch.randn(len(sizes), max(sizes) + 2, 2 * HIDDEN, generator=noise)
     gradients = []
     outputs = []
-    for run in (lambda x: inside(ours(x, lengths), lengths), lambda x: packed(reference, x, lengths)):
-        given_batch = batch.clone().requires_grad_()
-        outputs.append(run(given_batch))
-        (outputs[-1] * target).sum().backward()
-        gradients.append(given_batch.grad)
+    for model in (ours, reference):
+        own_batch = batch.clone().requires_grad_()
+        output = packed(model, own_batch, lengths) if model is reference else inside(ours(own_batch, lengths), lengths)
+        torch.autograd.backward((output * target).sum())
+        outputs.append(output)
+        gradients.append(own_batch.grad)
     torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=0)
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=0)
     for (name, own), (other, theirs) in zip(ours.named_parameters(), reference.named_parameters(), strict=True):

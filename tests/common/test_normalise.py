@@ -86,6 +86,11 @@ def test_a_constant_feature_is_only_centred(value: float, mode: str) -> None:
     assert Sums.of([constant]).scaling().deviation.tolist() == [1.0]
 
 
+def test_rounding_noise_is_not_blown_up() -> None:
+    [result] = normalise([recording(1.0 + 1e-6 * frames(20, 0)[:, :1])], "speaker")
+    assert 0 < result.versions[0].abs().max() < 1e-4
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1e6])
 def test_a_small_or_large_feature_is_not_taken_for_a_constant(scale: float) -> None:
     [result] = normalise([recording(frames(20, 0) * scale)], "speaker")

@@ -23,8 +23,8 @@ def test_seeds_fit_where_they_go() -> None:
 
 
 def test_generators_repeat_and_leave_the_global_state_alone() -> None:
-    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1]
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
     assert torch.equal(torch.rand(3, generator=torch_generator("x")), torch.rand(3, generator=torch_generator("x")))
     assert numpy_generator("x").random() == numpy_generator("x").random() != numpy_generator("y").random()
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.asarray(np.random.get_state()[1]), np.asarray(numpy_state))
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], numpy_state)

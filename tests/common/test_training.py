@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from common.config import AugmentConfig, ModelConfig, TrainingConfig
 from common.dataset import SpeechDataset
 from common.model import EmotionModel
-from common.training import Evaluated, Loss, Trained, class_weights, evaluate, learning_rate, train
+from common.training import Evaluated, Loss, class_weights, evaluate, learning_rate, train
 from tests.common.examples import random_recordings, recording
 
 CLASSES = ("anger", "neutral", "sadness")
@@ -67,7 +67,7 @@ def test_the_seed_reaches(what: str) -> None:
     )
     size = PLAIN if what == "order" else dataclasses.replace(PLAIN, batch_size=100)
     runs = [trained(size, augment, seed=s, dropout=0.3 if what == "dropout" else 0.0) for s in (1, 2)]
-    assert not torch.allclose(*runs, atol=1e-4)
+    assert not torch.allclose(runs[0], runs[1], atol=1e-4)
 
 
 def test_without_anything_random_the_seed_does_not_matter() -> None:
@@ -76,11 +76,11 @@ def test_without_anything_random_the_seed_does_not_matter() -> None:
 
 
 def test_training_leaves_the_global_random_state_alone() -> None:
-    torch_state, numpy_state = torch.get_rng_state(), np.asarray(np.random.get_state()[1]).copy()
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()
     trained(augment=AugmentConfig())
     evaluate(fresh(), data())
     assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.array_equal(np.asarray(np.random.get_state()[1]), numpy_state)
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], numpy_state)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,8 @@ def test_what_a_site_tells_of_its_training() -> None:
     config = dataclasses.replace(PLAIN, local_epochs=3)
     told = train(model, rows, config, STILL, rate=1e-12, seed=0)
     total = math.log(math.exp(2) + 2)
-    assert told == Trained(examples=2, loss=pytest.approx(total - 1.0, abs=1e-6), seconds=told.seconds)
+    assert told.examples == 2
+    assert told.loss == pytest.approx(total - 1.0, abs=1e-6)
     assert told.seconds > 0
 
 

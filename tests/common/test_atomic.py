@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from common import atomic
+from common.errors import FedserError
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_and_its_folders(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "a" / "b" / "x.json"
+    atomic.write(path, "gültig", durable=durable)
+    assert path.read_bytes() == "gültig".encode()
+    atomic.write(path, b"\x00\xff", durable=durable)
+    assert path.read_bytes() == b"\x00\xff"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.json"
+    atomic.write(path, "old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FedserError, match=r"x.json cannot be written: No space left on device; free space there or"):
+        atomic.write(path, "new", durable=True)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "x", tmp_path / "file" / "deeper" / "x"):
+        with pytest.raises(FedserError, match="cannot be written") as refused:
+            atomic.write(path, "text")
+        assert "\n" not in str(refused.value)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FedserError, match="folder cannot be written"):
+        atomic.write(tmp_path / "folder", "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_who_may_read_it_is_the_users_to_say(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        atomic.write(tmp_path / "x", "text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o666 & ~mask
