@@ -19,8 +19,8 @@ from common.seeds import numpy_generator
 from common.validate import in_range, positive
 
 BATCH = 16  # utterances
-FULL = FeatureConfig()
-MFCC = FeatureConfig(zero_crossing=False, pitch=False, spectral=False)
+FULL = FeatureConfig(deltas=2, stack=1)
+MFCC = FeatureConfig(deltas=2, stack=1, zero_crossing=False, pitch=False, spectral=False)
 _UTTERANCE = 3.0  # seconds, on average
 
 Signals = Sequence[torch.Tensor]

@@ -78,7 +78,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
 
 
 def test_the_key_names_bytes_settings_and_what_altered_a_copy() -> None:
-    features, augment = FeatureConfig(), AugmentConfig()
+    features, augment = FeatureConfig(deltas=2, stack=1), AugmentConfig(gain=6.0, noise=(5.0, 20.0))
     digest = "0123 None None"
     keys = {entry_key(digest, 0, features, augment), entry_key("0123 0.5 None", 0, features, augment)}
     others = {"sampling_rate": 8000, "windows": (25, 50), "hop": 5, "mfcc": 13, "log_mel": 40, "deltas": 1, "stack": 3}
@@ -88,10 +88,10 @@ def test_the_key_names_bytes_settings_and_what_altered_a_copy() -> None:
     assert len(keys) == 2 + len(dataclasses.fields(FeatureConfig))
     copies = {entry_key(digest, version, features, augment) for version in (0, 1, 2)}
     for altered in (
-        AugmentConfig(speed=0.2),
-        AugmentConfig(gain=1.0),
-        AugmentConfig(noise=(0.0, 1.0)),
-        AugmentConfig(noise=()),
+        dataclasses.replace(augment, speed=0.2),
+        dataclasses.replace(augment, gain=1.0),
+        dataclasses.replace(augment, noise=(0.0, 1.0)),
+        dataclasses.replace(augment, noise=()),
     ):
         copies.add(entry_key(digest, 1, features, altered))
     assert len(copies) == 7

@@ -15,8 +15,12 @@ from common.extraction import Recording, extract_all
 from common.utterance import Utterance
 from tests.common.examples import RATE, tone, utterance
 
-SMALL = FeatureConfig(mfcc=4, deltas=0, pitch=False, spectral=False)
+SMALL = FeatureConfig(mfcc=4, deltas=0, pitch=False, spectral=False, stack=1)
 NO_COPIES = AugmentConfig(copies=0)
+
+
+def copies(number: int) -> AugmentConfig:
+    return AugmentConfig(copies=number, speed=0.1, gain=6.0, noise=(5.0, 20.0))
 
 
 @pytest.fixture
@@ -65,13 +69,13 @@ def test_recordings_come_back_in_their_order(corpus: list[Utterance], cache: Fea
 
 
 def test_a_second_run_extracts_nothing(corpus: list[Utterance], cache: FeatureCache, extracted: list[int]) -> None:
-    augment = AugmentConfig(copies=2)
+    augment = copies(2)
     first, _ = extract_all(corpus, SMALL, augment, cache, workers=0)
     assert len(extracted) == 18
     again, _ = extract_all(corpus, SMALL, augment, cache, workers=0)
     assert len(extracted) == 18
     assert same(first, again)
-    more, _ = extract_all(corpus, SMALL, AugmentConfig(copies=3), cache, workers=0)
+    more, _ = extract_all(corpus, SMALL, copies(3), cache, workers=0)
     assert len(extracted) == 24  # one more copy of each
     assert same(first, [Recording(utterance=r.utterance, versions=r.versions[:3]) for r in more])
 
@@ -88,7 +92,7 @@ def test_other_settings_bytes_or_stretches_are_extracted_anew(
     assert run(corpus[0]) == 1
     moved = shutil.copy(path, tmp_path / "moved.wav")
     assert run(utterance("other", str(moved))) == 0  # named by its bytes, not by its place
-    assert run(corpus[0], FeatureConfig(mfcc=5)) == 1
+    assert run(corpus[0], FeatureConfig(mfcc=5, stack=1)) == 1
     assert run(utterance("s", str(path), start=0.1)) == 1
     assert run(utterance("s", str(path), start=0.1, end=0.25)) == 1
     assert extracted[-1] == round(0.15 * RATE)
@@ -110,17 +114,14 @@ def test_a_damaged_entry_is_rebuilt(
 
 def test_results_do_not_depend_on_the_workers(corpus: list[Utterance], tmp_path: Path) -> None:
     bad = utterance("s0", str(tmp_path / "missing.wav"))
-    runs = [
-        extract_all([*corpus, bad], SMALL, AugmentConfig(copies=1), FeatureCache(tmp_path / str(n)), workers=n)
-        for n in (0, 2)
-    ]
+    runs = [extract_all([*corpus, bad], SMALL, copies(1), FeatureCache(tmp_path / str(n)), workers=n) for n in (0, 2)]
     assert same(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
     assert [item.name for item in runs[0][1]] == [bad.name]
 
 
 def test_altered_copies_differ_and_repeat(corpus: list[Utterance], tmp_path: Path) -> None:
-    augment = AugmentConfig(copies=3)
+    augment = copies(3)
     first, other = (
         extract_all(corpus, SMALL, augment, FeatureCache(tmp_path / name), workers=0)[0] for name in ("a", "b")
     )
@@ -181,7 +182,7 @@ def matrix(path: Path, frames: int, width: int, seed: int = 0) -> str:
 
 def test_matrices_are_read_as_they_are(tmp_path: Path, cache: FeatureCache, extracted: list[int]) -> None:
     item = utterance("a", matrix(tmp_path / "x.npy", 1, 3))
-    [recording], _ = extract_all([item], SMALL, AugmentConfig(copies=3), cache, workers=0)
+    [recording], _ = extract_all([item], SMALL, copies(3), cache, workers=0)
     [version] = recording.versions
     assert version.dtype == torch.float32
     np.testing.assert_allclose(version, np.load(tmp_path / "x.npy"), rtol=1e-6)
@@ -214,7 +215,9 @@ def test_nothing_to_extract(cache: FeatureCache) -> None:
 def test_the_shortest_sound_under_the_longest_windows(tmp_path: Path, cache: FeatureCache) -> None:
     item = utterance("a", str(tone(tmp_path / "x.wav", seconds=0.1)))
     config = FeatureConfig(windows=(5, 200), hop=100, stack=100)
-    [recording], skipped = extract_all([item], config, AugmentConfig(copies=4, speed=0.5), cache, workers=0)
+    [recording], skipped = extract_all(
+        [item], config, AugmentConfig(copies=4, speed=0.5, noise=(5.0, 20.0)), cache, workers=0
+    )
     assert skipped == []
     for version in recording.versions:
         assert len(version) >= 1

@@ -1,32 +1,40 @@
+from typing import Any
+
 import pytest
 import torch
 
-from common.config import FeatureConfig
+from common.config import FeatureConfig as Settings
 from common.errors import UsageError
 from common.features import dimension, extract, extract_batch, names
 
-EVERYTHING = FeatureConfig(windows=(25, 50), mfcc=13, log_mel=20)
-NOTHING = FeatureConfig(mfcc=0, deltas=0, energy=False, zero_crossing=False, pitch=True, spectral=False)
+
+def unstacked(**more: Any) -> Settings:
+    """The default settings, frame by frame and with ΔΔ."""
+    return Settings(**{"deltas": 2, "stack": 1, **more})
+
+
+EVERYTHING = unstacked(windows=(25, 50), mfcc=13, log_mel=20)
+NOTHING = unstacked(mfcc=0, deltas=0, energy=False, zero_crossing=False, pitch=True, spectral=False)
 
 
 def noise(samples: int, seed: int = 0) -> torch.Tensor:
     return 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(seed))
 
 
-def column(signal: torch.Tensor, name: str, config: FeatureConfig | None = None) -> torch.Tensor:
-    config = config or FeatureConfig()
+def column(signal: torch.Tensor, name: str, config: Settings | None = None) -> torch.Tensor:
+    config = config or unstacked()
     return extract(signal, config)[:, names(config).index(name)]
 
 
 def test_a_second_at_the_defaults() -> None:
-    features = extract(noise(16000), FeatureConfig())
+    features = extract(noise(16000), unstacked())
     assert features.shape == (101, 3 * 41 + 3 + 1 + 2)
     assert features.dtype == torch.float32
     assert features.isfinite().all()
 
 
 def test_names_are_in_the_order_of_the_columns() -> None:
-    config = FeatureConfig(windows=(25, 50), mfcc=1, log_mel=1, deltas=1)
+    config = unstacked(windows=(25, 50), mfcc=1, log_mel=1, deltas=1)
     window = "mfcc_0 log_mel_0 energy delta_mfcc_0 delta_log_mel_0 delta_energy centroid rolloff flux zero_crossing"
     expected = [f"{name}@{ms}" for ms in (25, 50) for name in window.split()]
     assert names(config) == [*expected, "f0", "voicing"]
@@ -35,21 +43,21 @@ def test_names_are_in_the_order_of_the_columns() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        FeatureConfig(),
+        unstacked(),
         EVERYTHING,
         NOTHING,
-        FeatureConfig(mfcc=0, energy=False, spectral=False, pitch=False),
-        FeatureConfig(mfcc=0, energy=False, zero_crossing=False, pitch=False),
-        FeatureConfig(mfcc=0, log_mel=256, deltas=0),
-        FeatureConfig(mfcc=128, stack=3),
-        FeatureConfig(sampling_rate=4000, windows=(5,)),
-        FeatureConfig(sampling_rate=8000, windows=(200,), hop=100),
-        FeatureConfig(sampling_rate=22050, hop=1),
-        FeatureConfig(sampling_rate=44100),
-        FeatureConfig(sampling_rate=96000, hop=7),
+        unstacked(mfcc=0, energy=False, spectral=False, pitch=False),
+        unstacked(mfcc=0, energy=False, zero_crossing=False, pitch=False),
+        unstacked(mfcc=0, log_mel=256, deltas=0),
+        unstacked(mfcc=128, stack=3),
+        unstacked(sampling_rate=4000, windows=(5,)),
+        unstacked(sampling_rate=8000, windows=(200,), hop=100),
+        unstacked(sampling_rate=22050, hop=1),
+        unstacked(sampling_rate=44100),
+        unstacked(sampling_rate=96000, hop=7),
     ],
 )
-def test_every_configuration_gives_as_many_named_finite_columns(config: FeatureConfig) -> None:
+def test_every_configuration_gives_as_many_named_finite_columns(config: Settings) -> None:
     samples = config.sampling_rate // 4
     features = extract(noise(samples), config)
     frames = 1 + samples // round(config.sampling_rate * config.hop / 1000)
@@ -68,7 +76,7 @@ def test_a_signal_does_not_depend_on_its_batch() -> None:
 
 
 def test_features_own_their_memory() -> None:
-    first, second = extract_batch([noise(1600), noise(1600)], FeatureConfig())
+    first, second = extract_batch([noise(1600), noise(1600)], unstacked())
     assert first.is_contiguous()
     assert first.untyped_storage().nbytes() == first.nbytes
     assert first.data_ptr() != second.data_ptr()
@@ -82,21 +90,21 @@ def test_short_signals(samples: int) -> None:
 
 
 def test_no_signals_no_features() -> None:
-    assert extract_batch([], FeatureConfig()) == []
+    assert extract_batch([], unstacked()) == []
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 1600)])
 def test_a_wrong_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=r"expected \(samples,\)"):
-        extract(torch.zeros(shape), FeatureConfig())
+        extract(torch.zeros(shape), unstacked())
 
 
 def test_silence_within_speech_lies_on_the_floor() -> None:
     signal = noise(16000)
     signal[4000:12000] = 0.0
-    features = extract(signal, FeatureConfig())
+    features = extract(signal, unstacked())
     assert features.isfinite().all()
-    silent = dict(zip(names(FeatureConfig()), features[50], strict=True))
+    silent = dict(zip(names(unstacked()), features[50], strict=True))
     assert silent["energy@25"] == pytest.approx(-100.0)
     assert silent["mfcc_0@25"] == pytest.approx(-100.0 * 64**0.5)
     for name in ("mfcc_1@25", "delta_energy@25", "centroid@25", "rolloff@25", "flux@25", "f0", "voicing"):
@@ -122,11 +130,11 @@ def test_a_ramp_has_its_slope_as_delta_and_a_parabola_its_curvature() -> None:
 
 def test_stacking_joins_frames_and_repeats_the_last() -> None:
     signal = noise(1600)  # 11 frames
-    plain, stacked = extract(signal, FeatureConfig()), extract(signal, FeatureConfig(stack=4))
+    plain, stacked = extract(signal, unstacked()), extract(signal, unstacked(stack=4))
     assert stacked.shape == (3, 4 * plain.shape[1])
     expected = torch.cat([plain, plain[-1:]]).reshape(3, -1)
     torch.testing.assert_close(stacked, expected)
-    assert names(FeatureConfig(stack=4))[-1] == "voicing[3]"
+    assert names(unstacked(stack=4))[-1] == "voicing[3]"
 
 
 def test_the_first_frame_has_no_flux_and_a_steady_sound_little() -> None:

@@ -1,6 +1,7 @@
 """Every descriptor beside librosa's, called with the same parameters."""
 
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -9,8 +10,14 @@ import pytest
 import soundfile
 import torch
 
-from common.config import FeatureConfig
+from common.config import FeatureConfig as Settings
 from common.features import extract, names
+
+
+def unstacked(**more: Any) -> Settings:
+    """The default settings, frame by frame and with ΔΔ."""
+    return Settings(**{"deltas": 2, "stack": 1, **more})
+
 
 RECORDINGS = sorted((Path(__file__).parents[2] / "../shared/data/emodb").glob("*.wav"))
 RATE, HOP = 16000, 160
@@ -49,7 +56,7 @@ def sound(request: pytest.FixtureRequest) -> Array:
 
 def ours(sound: Array, prefix: str, window: int = 25) -> Array:
     """Our columns whose name is `prefix`, or `prefix` and a number, as librosa lays them: (columns, frames)."""
-    config = FeatureConfig(windows=(25, 50), log_mel=80)
+    config = unstacked(windows=(25, 50), log_mel=80)
     wanted = [i for i, name in enumerate(names(config)) if name.rstrip("0123456789@").rstrip("_") == prefix]
     wanted = [i for i in wanted if names(config)[i].endswith(f"@{window}")]
     assert wanted

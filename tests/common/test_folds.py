@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import SplitError, UsageError
@@ -139,6 +139,7 @@ people = st.dictionaries(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(people, st.data())
 def test_folds_partition_the_speakers(genders: dict[str, str | None], data: st.DataObject) -> None:
     utterances = [utterance(speaker, gender=gender) for speaker, gender in genders.items()]

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.metrics import MIN_SPEAKERS, RESAMPLES, Confusion, macro_f1, recalls, scores, summarise, uar, wa
@@ -129,6 +129,7 @@ def test_a_speakers_utterances_are_resampled_together() -> None:
     assert (low, high) == (pytest.approx(0.2), pytest.approx(0.8))
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.lists(st.integers(1, 4), min_size=1, max_size=4))
 def test_figures_lie_between_0_and_1_and_repeat(seed: int, models: int, sizes: list[int]) -> None:
     folds = random_folds(models, sizes, seed)

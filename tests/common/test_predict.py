@@ -15,7 +15,7 @@ from common.predict import predict
 from common.saved_model import SavedModel
 from tests.common.examples import tone
 
-SMALL = FeatureConfig(mfcc=4, deltas=0, pitch=False)
+SMALL = FeatureConfig(mfcc=4, deltas=0, pitch=False, stack=1)
 WIDTH = dimension(SMALL)
 CLASSES = ("anger", "neutral", "sadness")
 

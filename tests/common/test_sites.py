@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import SplitError, UsageError
@@ -103,6 +103,7 @@ def test_more_sites_than_speakers_are_refused(spec: str) -> None:
         split(crowd(6), spec)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(1, 30), st.data())
 def test_every_speaker_is_at_one_site_and_every_site_has_one(size: int, data: st.DataObject) -> None:
     n = data.draw(st.integers(1, size))
