@@ -1,82 +1,97 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from common import cli
 from tests.simulations import tiny
 
-PROGRAM = str(Path(sys.executable).parent / "fedser")
 SMALL = "[model]\nprojection = 8\nhidden = 6\nattention = 4\n[federation]\nrounds = 2\n[data]\nsites = 2\n"
 
 
+Fedser = Callable[..., "Done"]
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tiny.write(tmp_path / "corpus")
     (tmp_path / "small.toml").write_text(SMALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
 
 
-def fedser(here: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "FEDSER_CACHE": str(here / "cache"), "COLUMNS": "200"}
-    return subprocess.run([PROGRAM, *arguments], cwd=here, env=environment, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def fedser(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fedser:
+    """The program, in this process: starting another takes seconds to import torch and Flower."""
+    if "simulate" not in {command.name for command in cli.app.registered_commands}:
+        cli.join_rings()
+
+    def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr("sys.argv", ["fedser", *arguments])
+        code = cli.run(list(arguments))
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
-def simulate(here: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return fedser(
-        here,
-        "simulate",
-        "--corpus",
-        "manifest",
-        "--root",
-        "corpus/manifest.csv",
-        "--config",
-        "small.toml",
-        "--held-out",
-        "kfold:4:0",
-        "--workers",
-        "1",
-        *more,
-    )
+@pytest.fixture
+def simulate(fedser: Fedser) -> Fedser:
+    def run(*more: str) -> Done:
+        corpus = ["--corpus", "manifest", "--root", "corpus/manifest.csv", "--config", "small.toml"]
+        return fedser("simulate", *corpus, "--held-out", "kfold:4:0", "--workers", "0", *more)
+
+    return run
 
 
-def test_json_goes_to_standard_output_and_nothing_else(here: Path) -> None:
-    done = simulate(here, "--out", "out", "--json")
+def test_json_goes_to_standard_output_and_nothing_else(here: Path, fedser: Fedser, simulate: Fedser) -> None:
+    done = simulate("--out", "out", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads((here / "out/result.json").read_text())
     assert json.loads(done.stdout)["command"].startswith("fedser simulate --corpus manifest")
 
 
-def test_flags_go_before_the_file_and_the_file_before_the_defaults(here: Path) -> None:
-    done = simulate(here, "--out", "out", "--rounds", "1", "--json")
+def test_flags_go_before_the_file_and_the_file_before_the_defaults(
+    here: Path, fedser: Fedser, simulate: Fedser
+) -> None:
+    done = simulate("--out", "out", "--rounds", "1", "--json")
     config = json.loads(done.stdout)["config"]
     assert config["federation.rounds"] == 1
     assert config["model.hidden"] == 6
     assert config["training.optimizer"] == "adamw"
 
 
-def test_a_finished_run_is_refused_overwritten_and_resumed(here: Path) -> None:
-    assert simulate(here, "--out", "out").returncode == 0
-    again = simulate(here, "--out", "out")
+def test_a_finished_run_is_refused_overwritten_and_resumed(here: Path, fedser: Fedser, simulate: Fedser) -> None:
+    assert simulate("--out", "out").returncode == 0
+    again = simulate("--out", "out")
     assert again.returncode == 2
     assert again.stderr.strip() == (
         "fedser: error: --out out exists; go on with it by --resume out, or replace it by --overwrite"
     )
     before = (here / "out/model.safetensors").read_bytes()
-    assert fedser(here, "simulate", "--resume", "out").returncode == 0
+    assert fedser("simulate", "--resume", "out").returncode == 0
     assert (here / "out/model.safetensors").read_bytes() == before
-    assert simulate(here, "--out", "out", "--overwrite").returncode == 0
-    other = fedser(here, "simulate", "--resume", "out", "--seed", "5")
+    assert simulate("--out", "out", "--overwrite").returncode == 0
+    other = fedser("simulate", "--resume", "out", "--seed", "5")
     assert other.returncode == 2
     assert "goes on with the settings that the run was started with" in other.stderr
 
 
-def test_a_folder_that_is_no_run_is_never_deleted(here: Path) -> None:
-    done = simulate(here, "--out", "corpus", "--overwrite")
+def test_a_folder_that_is_no_run_is_never_deleted(here: Path, fedser: Fedser, simulate: Fedser) -> None:
+    done = simulate("--out", "corpus", "--overwrite")
     assert done.returncode == 2
     assert "was not made by fedser simulate" in done.stderr
     assert (here / "corpus/manifest.csv").exists()
@@ -98,8 +113,10 @@ def test_a_folder_that_is_no_run_is_never_deleted(here: Path) -> None:
         (["--nonsense"], "No such option '--nonsense'"),
     ],
 )
-def test_a_wrong_option_is_one_line_and_exit_code_2(here: Path, more: list[str], words: str) -> None:
-    done = simulate(here, "--out", "out", *more)
+def test_a_wrong_option_is_one_line_and_exit_code_2(
+    here: Path, fedser: Fedser, simulate: Fedser, more: list[str], words: str
+) -> None:
+    done = simulate("--out", "out", *more)
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -115,58 +132,61 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(here: Path, more: list[str],
         (["--root", "nowhere"], "nowhere"),
     ],
 )
-def test_a_corpus_that_cannot_be_used_is_one_line_and_exit_code_1(here: Path, more: list[str], words: str) -> None:
-    done = simulate(here, "--out", "out", *more)
+def test_a_corpus_that_cannot_be_used_is_one_line_and_exit_code_1(
+    here: Path, fedser: Fedser, simulate: Fedser, more: list[str], words: str
+) -> None:
+    done = simulate("--out", "out", *more)
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (here / "out").exists()
 
 
-def test_an_unknown_setting_names_the_nearest(here: Path) -> None:
+def test_an_unknown_setting_names_the_nearest(here: Path, fedser: Fedser, simulate: Fedser) -> None:
     (here / "small.toml").write_text("[training]\nbatchsize = 3\n")
-    done = simulate(here, "--out", "out")
+    done = simulate("--out", "out")
     assert done.returncode == 2
     assert done.stderr.strip() == (
         "fedser: error: unknown setting 'training.batchsize'; did you mean training.batch_size?"
     )
 
 
-def test_a_broken_recording_is_named_skipped_and_counted_and_strict_makes_it_fatal(here: Path) -> None:
+def test_a_broken_recording_is_named_skipped_and_counted_and_strict_makes_it_fatal(
+    here: Path, fedser: Fedser, simulate: Fedser
+) -> None:
     (here / "corpus/03-anger-0.npy").write_bytes(b"broken")
-    done = simulate(here, "--out", "out", "--json")
+    done = simulate("--out", "out", "--json")
     assert done.returncode == 0
     assert "03-anger-0.npy: not readable as a .npy array of numbers; skipped" in done.stderr.replace("\n", "")
     corpus = json.loads(done.stdout)["corpus"]
     assert (corpus["utterances"], corpus["skipped"]) == (63, 1)
-    strict = simulate(here, "--out", "strict", "--strict")
+    strict = simulate("--out", "strict", "--strict")
     assert strict.returncode == 1
     assert "--strict: 1 recordings cannot be used" in strict.stderr
 
 
-def test_predict_prints_probabilities(here: Path) -> None:
-    assert simulate(here, "--out", "out").returncode == 0
-    done = fedser(here, "predict", "--model", "out", "corpus/00-anger-0.npy", "corpus/00-neutral-0.npy", "--json")
+def test_predict_prints_probabilities(here: Path, fedser: Fedser, simulate: Fedser) -> None:
+    assert simulate("--out", "out").returncode == 0
+    done = fedser("predict", "--model", "out", "corpus/00-anger-0.npy", "corpus/00-neutral-0.npy", "--json")
     assert done.returncode == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["path"] for line in lines] == ["corpus/00-anger-0.npy", "corpus/00-neutral-0.npy"]
     for line in lines:
         assert sum(line["probabilities"].values()) == pytest.approx(1)
         assert set(line["probabilities"]) == set(tiny.CLASSES)
-    bad = fedser(here, "predict", "--model", "out", "small.toml", "corpus/00-anger-0.npy")
+    bad = fedser("predict", "--model", "out", "small.toml", "corpus/00-anger-0.npy")
     assert bad.returncode == 1
     assert "small.toml" in bad.stderr
     assert "anger" in bad.stdout
-    none = fedser(here, "predict", "--model", "corpus", "corpus/00-anger-0.npy")
+    none = fedser("predict", "--model", "corpus", "corpus/00-anger-0.npy")
     assert none.returncode == 2
     assert "expected the folder of a finished run" in none.stderr
 
 
-def test_synthesize_and_simulate_say_that_it_is_synthetic(here: Path) -> None:
-    made = fedser(here, "corpus", "synthesize", "made", "--layout", "ravdess", "--speakers", "4", "--utterances", "64")
+def test_synthesize_and_simulate_say_that_it_is_synthetic(here: Path, fedser: Fedser, simulate: Fedser) -> None:
+    made = fedser("corpus", "synthesize", "made", "--layout", "ravdess", "--speakers", "4", "--utterances", "64")
     assert made.returncode == 0, made.stderr
     done = fedser(
-        here,
         "simulate",
         "--corpus",
         "ravdess",
