@@ -39,9 +39,12 @@ class AudioError(FedserError):
     """
 
     def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(kind, detail)  # both, so that it can be pickled back from a worker
         self.kind = kind
         self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class SplitError(FedserError):

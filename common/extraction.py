@@ -106,9 +106,11 @@ def _without(found: Sequence[_Digested], bad: Sequence[Skipped]) -> list[_Digest
 
 def _contradictory(found: Sequence[_Digested]) -> list[Skipped]:
     """The same bytes under two labels or two speakers: none of them can be trusted."""
-    untrusted, _ = same_bytes([(recording.utterance, digest) for recording, digest in found])
-    names = [found[i][0].utterance.name for i in sorted(untrusted)]
-    return [Skipped(name=n, kind="duplicate", detail="the same bytes under two labels or speakers") for n in names]
+    untrusted, problems = same_bytes([(recording.utterance, digest) for recording, digest in found])
+    kinds = {problem.path: problem.kind for problem in problems if problem.kind != "duplicate"}
+    items = [found[i][0].utterance for i in sorted(untrusted)]
+    detail = "the same bytes under two labels or speakers"
+    return [Skipped(name=item.name, kind=kinds[str(item.path)], detail=detail) for item in items]
 
 
 def _odd_widths(found: Sequence[_Digested]) -> list[Skipped]:

@@ -29,9 +29,11 @@ class AttentiveStatistics(nn.Module):
             ``(batch, 2 features)`` and the attention's weights ``(batch, frames)``, 0 in the padding.
         """
         scores = self.score(torch.tanh(self.hidden(frames)))[:, :, 0]
-        weights = torch.softmax(scores.masked_fill(~mask, -torch.inf), dim=1)
-        mean = torch.einsum("bt,btf->bf", weights, frames)
-        square = torch.einsum("bt,btf->bf", weights, frames.square().masked_fill(~mask[:, :, None], 0.0))
+        weights = torch.softmax(scores.float().masked_fill(~mask, -torch.inf), dim=1)
+        with torch.autocast(frames.device.type, enabled=False):  # in 16 bits the difference of squares has no digits
+            frames = frames.float()
+            mean = torch.einsum("bt,btf->bf", weights, frames)
+            square = torch.einsum("bt,btf->bf", weights, frames.square())
         deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
         return torch.cat([mean, deviation], dim=1), weights
 

@@ -22,6 +22,7 @@ class Plan:
         test: speakers that the server scores at the end; empty where the sites hold them.
         sites: sorted by name.
         skipped: recordings that cannot be used, by ``Utterance.name``.
+        synthetic: whether the speech is made up.
     """
 
     fold: str
@@ -29,6 +30,7 @@ class Plan:
     test: tuple[str, ...]
     sites: tuple[SiteSplit, ...]
     skipped: tuple[str, ...] = ()
+    synthetic: bool = False
 
     @property
     def train_speakers(self) -> list[str]:
@@ -63,6 +65,6 @@ def read(path: Path) -> Plan:
             for s in content["sites"]
         )
         lists = {key: tuple(content[key]) for key in ("classes", "test", "skipped")}
-        return Plan(fold=content["fold"], sites=sites, **lists)
+        return Plan(fold=content["fold"], sites=sites, synthetic=content["synthetic"], **lists)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FedserError(f"{path} is no plan of a fold ({type(error).__name__}); start the run anew") from None

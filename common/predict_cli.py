@@ -25,6 +25,8 @@ def predict(
 
     torch.set_num_threads(1)
     saved = saved_model.load(model)
+    if saved.synthetic:
+        typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
     failed = 0
     for path in files:
         try:
@@ -34,7 +36,7 @@ def predict(
             typer.echo(f"fedser: error: {path}: {error.detail}", err=True)
             continue
         if json_output:
-            typer.echo(json.dumps({"path": str(path), "probabilities": told}))
+            typer.echo(json.dumps({"path": str(path), "probabilities": told, "synthetic": saved.synthetic}))
         else:
             ranked = sorted(told.items(), key=lambda item: -item[1])
             typer.echo(f"{path}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))

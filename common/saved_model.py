@@ -31,19 +31,24 @@ class SavedModel:
         scaling: of the training sites' features.
         config: of the run that made it.
         classes: in the order of the logits.
+        synthetic: whether it learnt from made-up speech.
     """
 
     model: EmotionModel
     scaling: Scaling
     config: Config
     classes: tuple[str, ...]
+    synthetic: bool = False
 
 
-def save(path: Path, arrays: Arrays, scaling: Arrays, config: Config, classes: Sequence[str]) -> None:
+def save(
+    path: Path, arrays: Arrays, scaling: Arrays, config: Config, classes: Sequence[str], *, synthetic: bool = False
+) -> None:
     """Write a model."""
     tensors = {f"model.{name}": np.ascontiguousarray(value) for name, value in arrays.items()}
     tensors |= {f"scaling.{name}": np.ascontiguousarray(value) for name, value in scaling.items()}
     about = {"format": "fedser-1", "config": json.dumps(flatten(config)), "classes": json.dumps(list(classes))}
+    about["synthetic"] = json.dumps(synthetic)
     atomic.write(path, safetensors.numpy.save(tensors, metadata=about))
 
 
@@ -76,4 +81,5 @@ def _assemble(about: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> 
     scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
     model = EmotionModel(scaling.mean.shape[0], len(classes), config.model)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    return SavedModel(model=model.eval(), scaling=scaling, config=config, classes=classes)
+    synthetic = bool(json.loads(about["synthetic"]))
+    return SavedModel(model=model.eval(), scaling=scaling, config=config, classes=classes, synthetic=synthetic)

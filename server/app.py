@@ -45,7 +45,8 @@ def main(grid: Grid, context: Context) -> None:
     state = rounds.run(state)
     chosen = state.best or state.arrays
     public = config.with_values({"data.root": "", "data.label_map": "", "data.folds": ""})
-    saved_model.save(folder / "model.safetensors", chosen, state.scaling, public, plan.classes)
+    path = folder / "model.safetensors"
+    saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
     test, by_speaker = held_out_score(grid, config, plan, nodes, state, cache)
     result = {
         "fold": plan.fold,

@@ -27,7 +27,7 @@ POOLED = "pooled"
 
 def baseline_plans(plan: Plan) -> dict[str, Plan]:
     """The plan of the pooled model, and of each site alone; held-out speakers stay the same."""
-    whole = Plan(fold=plan.fold, classes=plan.classes, test=tuple(plan.test_speakers), sites=(), skipped=plan.skipped)
+    whole = dataclasses.replace(plan, test=tuple(plan.test_speakers), sites=())
     everything = SiteSplit(name=POOLED, train=tuple(plan.train_speakers), validation=tuple(plan.validation_speakers))
     alone = {f"local-{site.name}": dataclasses.replace(site, test=()) for site in plan.sites}
     return {name: dataclasses.replace(whole, sites=(site,)) for name, site in {POOLED: everything, **alone}.items()}

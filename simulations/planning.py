@@ -65,4 +65,5 @@ def _plan(
         test=tuple(speaker for speaker in fold.test if speaker not in held),
         sites=tuple(sites),
         skipped=tuple(skipped),
+        synthetic=selection.synthetic,
     )

@@ -80,15 +80,11 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
         results = train_baselines(job.config, done, cache, workers=job.workers, on_done=lambda n, _: step.update(n))
     training_s = time.perf_counter() - trained
     total_s = time.perf_counter() - began
-    timing = {
-        "features_s": features_s,
-        "training_s": training_s,
-        "overhead_s": total_s - features_s - training_s,
-        "total_s": total_s,
-    }
-    whole = result.build(
-        job.config, _about(selection, skipped), results, [_split(plan) for plan, _ in folds], timing, job.command
-    )
+    timing = {"features_s": features_s, "training_s": training_s, "total_s": total_s}
+    timing["overhead_s"] = total_s - features_s - training_s
+    split = [_split(plan) for plan, _ in folds]
+    whole = result.build(job.config, _about(selection, skipped), results, split, timing, job.command)
+    whole["problems"] = [{"path": item.name, "kind": item.kind, "detail": item.detail} for item in skipped]
     _leave(job, whole, folds[0][1])
     return whole
 

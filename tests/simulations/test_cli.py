@@ -206,3 +206,6 @@ def test_synthesize_and_simulate_say_that_it_is_synthetic(here: Path, fedser: Fe
     assert json.loads(done.stdout)["corpus"]["synthetic"] is True
     for name in ("report.html", "MODEL_CARD.md"):
         assert "ynthetic" in (here / "out" / name).read_text()
+    told = fedser("predict", "--model", "out", str(next((here / "made").rglob("*.wav"))), "--json")
+    assert json.loads(told.stdout)["synthetic"] is True
+    assert "synthetic" in told.stderr
