@@ -19,7 +19,9 @@ Array = npt.NDArray[np.float64]
 
 def track(sound: Array, rate: int = 16000) -> tuple[Array, Array]:
     """F0 in Hz, 0 where unvoiced, and voicing."""
-    config = FeatureConfig(sampling_rate=rate, mfcc=0, deltas=0, energy=False, zero_crossing=False, spectral=False)
+    config = FeatureConfig(
+        sampling_rate=rate, stack=1, mfcc=0, deltas=0, energy=False, zero_crossing=False, spectral=False
+    )
     f0, voicing = extract(torch.from_numpy(sound.astype(np.float32)), config).double().numpy().T
     return np.where(voicing >= VOICED, 60 * np.exp(f0), 0.0), voicing
 
