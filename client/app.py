@@ -13,10 +13,11 @@ from flwr.clientapp.typing import ClientAppCallable
 from client.site import Site, open_site
 from common import protocol
 from common.errors import FedserError
+from common.metrics import Confusion
 from common.model import EmotionModel
 from common.normalise import Scaling
 from common.seeds import seed_of
-from common.training import evaluate, learning_rate, train
+from common.training import Evaluated, evaluate, learning_rate, train
 
 log = logging.getLogger("fedser.client")
 FAILED = 2  # Flower's code for a ClientApp that raised
@@ -94,23 +95,25 @@ def train_round(message: Message, context: Context) -> Message:
 @app.evaluate()
 def validate(message: Message, context: Context) -> Message:
     """Send confusion counts of the validation speakers."""
-    return _evaluated(message, open_site(context.run_config, context.node_config), "validation")
+    site = open_site(context.run_config, context.node_config)
+    scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
+    return _counts(message, scores, np.sum(list(scores.confusion.values()), axis=0))
 
 
 @app.evaluate("test")
 def test(message: Message, context: Context) -> Message:
-    """Send confusion counts of the held-out speakers that this site holds: once, of the chosen model."""
-    return _evaluated(message, open_site(context.run_config, context.node_config), "test")
+    """Send confusion counts of each held-out speaker that this site holds, unnamed: once, of the chosen model."""
+    site = open_site(context.run_config, context.node_config)
+    scores = evaluate(_model(message, site), site.dataset("test", _scaling(message)))
+    return _counts(message, scores, np.stack(list(scores.confusion.values())))
 
 
-def _evaluated(message: Message, site: Site, part: str) -> Message:
-    scores = evaluate(_model(message, site), site.dataset(part, _scaling(message)))
-    counts = np.stack(list(scores.confusion.values())).ravel().tolist()
+def _counts(message: Message, scores: Evaluated, confusion: Confusion) -> Message:
     metrics = MetricRecord(
         {
             protocol.EXAMPLES: scores.examples,
             protocol.LOSS: scores.loss,
-            protocol.CONFUSION: counts,
+            protocol.CONFUSION: confusion.ravel().tolist(),
         }
     )
     return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)

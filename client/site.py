@@ -69,6 +69,8 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
     partition = node_config[PARTITION]
     key = (str(run_config[PLAN]), partition if isinstance(partition, int) else int(str(partition)))
     if key not in _open:
+        if any(plan != key[0] for plan, _ in _open):
+            _open.clear()  # another fold: a process that runs many would hold all their data
         settings = {name: value for name, value in run_config.items() if name not in RUN_KEYS}
         plan = plans.read(Path(key[0]))
         cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())

@@ -74,14 +74,23 @@ def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | No
             raise UsageError("normalise=global needs the training sites' statistics")
         return [_scaled(recording, training) for recording in recordings]
     if mode == "utterance":
-        if recordings and all(len(recording.versions[0]) == 1 for recording in recordings):
-            raise UsageError("--normalise utterance leaves nothing of matrices with one frame; use speaker or global")
+        refuse_single_frames(recordings, mode)
         return [_by_utterance(recording) for recording in recordings]
     speakers: dict[str, list[Recording]] = {}
     for recording in recordings:
         speakers.setdefault(recording.utterance.speaker, []).append(recording)
     scalings = {speaker: Sums.of(own).scaling() for speaker, own in speakers.items()}
     return [_scaled(recording, scalings[recording.utterance.speaker]) for recording in recordings]
+
+
+def refuse_single_frames(recordings: Sequence[Recording], mode: str) -> None:
+    """Refuse to normalise matrices of one frame by utterance: each is its own mean.
+
+    Raises:
+        UsageError: nothing would be left of any of these recordings.
+    """
+    if mode == "utterance" and recordings and all(len(recording.versions[0]) == 1 for recording in recordings):
+        raise UsageError("--normalise utterance leaves nothing of matrices with one frame; use speaker or global")
 
 
 def _scaled(recording: Recording, scaling: Scaling) -> Recording:

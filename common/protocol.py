@@ -35,7 +35,7 @@ VALIDATION_EXAMPLES = "validation-examples"
 TEST_EXAMPLES = "test-examples"
 LOSS = "loss"
 SECONDS = "seconds"
-CONFUSION = "confusion"  # (speakers, classes, classes), flat; the speakers are not named
+CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of test speakers one each, not named
 FRAMES = "frames"
 
 # Run config, from whoever starts the run

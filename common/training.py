@@ -160,9 +160,15 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: SpeechDataset) -> Evaluated:
-    """Count, speaker by speaker, what a model takes each recording for."""
-    where = device()
+def evaluate(model: nn.Module, data: SpeechDataset, where: torch.device | None = None) -> Evaluated:
+    """Count, speaker by speaker, what a model takes each recording for.
+
+    Args:
+        model: maps ``(batch, frames, features)`` and lengths to logits.
+        data: in any order.
+        where: the device; a GPU where there is one by default.
+    """
+    where = where or device()
     model.to(where).eval()
     size = len(data.classes)
     confusion = {speaker: np.zeros((size, size), dtype=np.int64) for speaker in data.speakers}

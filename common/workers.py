@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -17,7 +18,10 @@ def end_with_parent() -> None:
     queue, so that they would wait on it for ever. Ctrl-C, which a terminal sends to all, is left to the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True, name="end-with-parent").start()
+    parent = multiprocessing.parent_process()
+    threading.Thread(
+        target=_watch, args=(parent.pid if parent else os.getppid(),), daemon=True, name="end-with-parent"
+    ).start()
 
 
 def _watch(parent: int) -> None:

@@ -65,4 +65,5 @@ def score(
     data = SpeechDataset(recordings, plan.classes)
     model = EmotionModel(mean.shape[0], len(plan.classes), config.model)
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
-    return evaluate(model, data)
+    # Not on a GPU: a process that has touched one can't fork workers that use it.
+    return evaluate(model, data, torch.device("cpu"))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.errors import FedserError
+
 
 class Events:
     """A fold's lines in a run's file.
@@ -23,8 +25,12 @@ class Events:
     def add(self, entry: dict[str, Any]) -> None:
         """Append a round, as ``result.json`` lists it."""
         line = json.dumps({"fold": self.fold, "time": time.time(), **entry})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        try:
+            with self.path.open("ab+") as file:
+                whole = file.tell() == 0 or (file.seek(-1, 2) >= 0 and file.read(1) == b"\n")
+                file.write(f"{'' if whole else chr(10)}{line}\n".encode())
+        except OSError as error:
+            raise FedserError(f"{self.path} cannot be written: {error.strerror}; go on with --resume") from None
 
     def catch_up(self, history: Sequence[dict[str, Any]]) -> None:
         """Append the rounds of a checkpoint that a kill kept from the file."""

@@ -91,7 +91,7 @@ class Rounds:
 
     def _sample(self, number: int) -> list[Node]:
         fraction = self.config.federation.fraction
-        count = max(self.config.federation.min_sites, math.ceil(fraction * len(self.nodes)))
+        count = max(self.config.federation.min_sites, math.ceil(fraction * len(self.nodes) - 1e-9))
         drawn = numpy_generator(self.config.seed, number, "sites").permutation(len(self.nodes))
         return [self.nodes[i] for i in sorted(drawn[: min(count, len(self.nodes))])]
 
@@ -146,7 +146,7 @@ class Rounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a site sent of an evaluation: ``confusion (speakers, classes, classes)``, the summed loss, the examples."""
+    """What a site sent of an evaluation: ``confusion (groups, classes, classes)``, the summed loss, the examples."""
 
     confusion: metrics.Confusion
     loss: float
@@ -172,15 +172,24 @@ def ask(
         if reply.has_error():
             log.warning("%s: no evaluation: %s", site, reply.error.reason)
             continue
-        told: Any = reply.content.metric_records[protocol.METRICS]
-        flat = np.array(told[protocol.CONFUSION], dtype=np.int64)
-        classes = state.arrays["classifier.bias"].shape[0]
-        counts[site] = Counts(
-            confusion=flat.reshape(-1, classes, classes),
-            loss=float(told[protocol.LOSS]),
-            examples=int(told[protocol.EXAMPLES]),
-        )
+        sound = _counts(reply, state.arrays["classifier.bias"].shape[0])
+        if sound is None:
+            log.warning("%s: evaluation refused: no sound confusion counts", site)
+        else:
+            counts[site] = sound
     return counts
+
+
+def _counts(reply: Message, classes: int) -> Counts | None:
+    """The counts of an evaluation's reply; None where they are no counts."""
+    try:
+        told: Any = reply.content.metric_records[protocol.METRICS]
+        confusion = np.array(told[protocol.CONFUSION], dtype=np.int64).reshape(-1, classes, classes)
+        loss, examples = float(told[protocol.LOSS]), int(told[protocol.EXAMPLES])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    sound = examples > 0 and confusion.min() >= 0 and confusion.sum() == examples
+    return Counts(confusion=confusion, loss=loss, examples=examples) if sound else None
 
 
 def record(arrays: Arrays) -> ArrayRecord:

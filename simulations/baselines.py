@@ -7,14 +7,17 @@ round and the same score.
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
 
 from common.cache import FeatureCache
 from common.config import Config
+from common.errors import FederationError
 from common.plan import Plan
 from common.sites import SiteSplit
 from common.workers import end_with_parent
@@ -23,6 +26,7 @@ from simulations.federation import FoldJson, run_in_process
 from simulations.output import slug
 
 POOLED = "pooled"
+_Job = tuple[Config, Plan, Path, FeatureCache]
 
 
 def baseline_plans(plan: Plan) -> dict[str, Plan]:
@@ -62,14 +66,26 @@ def train_baselines(
             _train(job)
             on_done(done, len(jobs))
     else:
-        with ProcessPoolExecutor(min(workers, len(jobs)), initializer=_start_worker) as pool:
-            for done, future in enumerate(as_completed([pool.submit(_train, job) for job in jobs]), 1):
-                future.result()
-                on_done(done, len(jobs))
+        _over_processes(jobs, min(workers, len(jobs)), on_done)
     return [_collect(alone, plan, folder, federated, cache) for plan, folder, federated in folds]
 
 
-def _train(job: tuple[Config, Plan, Path, FeatureCache]) -> FoldJson:
+def _over_processes(jobs: Sequence[_Job], workers: int, on_done: Callable[[int, int], None]) -> None:
+    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+        try:
+            for done, future in enumerate(as_completed([pool.submit(_train, job) for job in jobs]), 1):
+                future.result()
+                on_done(done, len(jobs))
+        except BaseException as error:  # Ctrl-C too: otherwise the pool would finish all that is queued
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise FederationError("a process that trained a baseline was killed; go on with --resume") from None
+            raise
+
+
+def _train(job: _Job) -> FoldJson:
     config, plan, folder, cache = job
     return run_in_process(config, plan, folder, folder / "events.jsonl", cache, workers=0)
 

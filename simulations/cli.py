@@ -75,8 +75,8 @@ def simulate(
     ] = None,
     baselines: Annotated[bool, _option("--baselines", "Also train the pooled model and each site alone.", RUN)] = False,
     engine: Annotated[
-        str, _option("--engine", "inprocess, or flower for Flower's simulation on Ray.", RUN)
-    ] = "inprocess",
+        str | None, _option("--engine", "inprocess, or flower for Flower's simulation on Ray.", RUN)
+    ] = None,
     workers: Annotated[int | None, _option("--workers", "Processes; one a core by default, 0 for none.", RUN)] = None,
     out: Annotated[Path | None, _option("--out", "The run's folder.", RUN, metavar="DIR")] = None,
     resume: Annotated[

@@ -7,6 +7,7 @@ parent, kill -9 included.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import sys
 import time
@@ -76,6 +77,14 @@ class _Worker:
     busy: bool = False
 
 
+def _ended(worker: _Worker) -> FederationError:
+    worker.process.join()
+    return FederationError(
+        f"a worker process ended (exit code {worker.process.exitcode}; -9 is usually want of memory); go on with "
+        "--resume, perhaps with fewer --workers"
+    )
+
+
 class InProcessGrid(Grid):
     """A Grid over local processes; use it in a ``with`` block.
 
@@ -128,7 +137,8 @@ class InProcessGrid(Grid):
             if kind or worker.busy:
                 worker.process.kill()
             elif worker.process.is_alive():
-                worker.pipe.send(None)
+                with contextlib.suppress(OSError):
+                    worker.pipe.send(None)
             worker.process.join()
             worker.pipe.close()
         self._workers = []
@@ -197,11 +207,7 @@ class InProcessGrid(Grid):
             try:
                 reply = worker.pipe.recv()
             except (EOFError, OSError):
-                worker.process.join()
-                raise FederationError(
-                    f"a worker process ended (exit code {worker.process.exitcode}; -9 is usually want of memory); "
-                    "go on with --resume, perhaps with fewer --workers"
-                ) from None
+                raise _ended(worker) from None
             worker.busy = False
             self._keep(reply)
         self._dispatch()
@@ -213,7 +219,10 @@ class InProcessGrid(Grid):
             if not worker.busy and worker.waiting:
                 if int(worker.waiting[0].metadata.message_id) >= first + WINDOW:
                     continue
-                worker.pipe.send(worker.waiting.popleft())
+                try:
+                    worker.pipe.send(worker.waiting.popleft())
+                except OSError:
+                    raise _ended(worker) from None
                 worker.busy = True
 
     def _keep(self, reply: Message) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
+from common import plan as plans
 from common.cache import FeatureCache
 from common.config import Config, flatten
+from common.errors import FederationError
 from common.plan import Plan
 from common.protocol import CACHE, EVENTS, OUT, PARTITION, PLAN
 from simulations.engine import RUN_ID, InProcessGrid
@@ -23,6 +25,18 @@ def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache
     """What every node is told of a run: the settings, and where this machine keeps things."""
     places = {PLAN: folder / "plan.json", OUT: folder, EVENTS: events, CACHE: cache.directory}
     return {**flatten(config), **{name: str(path.absolute()) for name, path in places.items()}}
+
+
+def settle(plan: Plan, folder: Path) -> None:
+    """Write a fold's plan before its first round, or find the same on resuming.
+
+    Raises:
+        FederationError: the corpus was split otherwise when the run was started: some would be in train and test.
+    """
+    path = folder / "plan.json"
+    if path.exists() and plans.read(path) != plan:
+        raise FederationError(f"{path}: the corpus has changed since the run was started; start it anew, --overwrite")
+    plan.write(path)
 
 
 def finished(folder: Path) -> bool:
@@ -57,11 +71,11 @@ def run_in_process(
         workers: processes; 0 for none beside this one. The result is the same.
         on_reply: called with a site's name when it has answered.
     """
+    settle(plan, folder)
     if finished(folder):
         return read_result(folder)
     from server.app import app as server_app
 
-    plan.write(folder / "plan.json")
     settings = run_settings(config, folder, events, cache)
     grid = InProcessGrid(
         _client_app,

@@ -7,7 +7,7 @@ with its files in the fold's folder, and it ends with this process, however that
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import ctypes
 import json
 import os
 import signal
@@ -24,14 +24,16 @@ from pathlib import Path
 from common import atomic
 from common.cache import FeatureCache
 from common.config import Config, Scalar
-from common.errors import FederationError, UsageError
+from common.errors import FederationError
 from common.plan import Plan
-from simulations.federation import FoldJson, finished, read_result, run_settings
+from simulations.federation import FoldJson, finished, read_result, run_settings, settle
 
 APP = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 60.0
 CONNECTION = "fedser"
+END_SECONDS = 20.0
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def run_under_flower(
@@ -47,14 +49,11 @@ def run_under_flower(
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.federation.run_in_process``.
 
     Raises:
-        UsageError: Ray is not installed.
         FederationError: the run failed; Flower's log is named.
     """
+    settle(plan, folder)
     if finished(folder):
         return read_result(folder)
-    if importlib.util.find_spec("ray") is None:
-        raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
-    plan.write(folder / "plan.json")
     settings = run_settings(config, folder, events, cache)
     with superlink((folder / "flower").absolute()) as (home, port):
         submit(APP, home, port, settings, nodes=len(plan.sites), workers=workers, watch=lambda: on_reply("Flower"))
@@ -84,7 +83,10 @@ def submit(
         workers: how many of them work at once.
         watch: called now and then.
     """
-    atomic.write(home / "run.toml", "".join(f"{json.dumps(k)} = {json.dumps(v)}\n" for k, v in settings.items()))
+    atomic.write(
+        home / "run.toml",
+        "".join(f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in settings.items()),
+    )
     atomic.write(home / "config.toml", f'[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\ninsecure = true\n')
     cpus = max(1, (os.cpu_count() or 1) // max(1, workers))
     shape = f"num-supernodes={nodes} client-resources-num-cpus={cpus} client-resources-num-gpus=0.0"
@@ -92,9 +94,13 @@ def submit(
     command += ["--run-config", str(home / "run.toml")] if settings else []
     with (home / "run.log").open("ab") as log:
         process = subprocess.Popen(command, env=_environment(home), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        while process.poll() is None:
-            watch()
-            time.sleep(0.2)
+        try:
+            while process.poll() is None:
+                watch()
+                time.sleep(0.2)
+        finally:
+            process.kill()
+            process.wait()
     if process.returncode:
         last = (home / "run.log").read_text(errors="replace").strip().splitlines()[-1:]
         raise FederationError(f"flwr run failed ({' '.join(last)}); its log is {home / 'run.log'}")
@@ -150,7 +156,13 @@ def _wait_until_up(process: subprocess.Popen[bytes], port: int, home: Path) -> N
 
 
 def guard(command: list[str]) -> int:
-    """Run a program that starts others, and end all of them when this process is told to, or its parent is gone."""
+    """Run a program that starts others, and end all of them when this process is told to, or its parent is gone.
+
+    Ray and Flower start processes in groups of their own; where this process is their reaper (Linux), those whose
+    parent has ended become its children, and none gets away.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     parent = os.getppid()
     child = subprocess.Popen(command, start_new_session=True)
     told = threading.Event()
@@ -158,12 +170,26 @@ def guard(command: list[str]) -> int:
         signal.signal(number, lambda *_: told.set())
     while child.poll() is None and os.getppid() == parent and not told.wait(0.3):
         pass
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=5)
+    deadline = time.monotonic() + END_SECONDS
+    while (left := descendants(os.getpid())) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.1)
     return child.returncode or 0
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started (Linux; elsewhere none is known)."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
 
 
 if __name__ == "__main__":

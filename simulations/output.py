@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
 from common import atomic
 from common.errors import FedserError, UsageError
+
+RUN_SETTINGS = ("engine", "baselines", "command")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -39,6 +43,7 @@ def open_folder(path: Path, settings: dict[str, Any], *, resume: bool, overwrite
         FedserError: it cannot be written.
     """
     if resume:
+        atomic.write(path / "run.json", json.dumps(settings, indent=1))
         return
     refuse_existing(path, overwrite=overwrite)
     try:
@@ -58,11 +63,13 @@ def kept_settings(path: Path) -> dict[str, Any]:
     """
     try:
         settings: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return {**settings, **{name: settings[name] for name in RUN_SETTINGS}}
+    except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(f"--resume {path}: there is no run of fedser simulate") from None
-    return settings
 
 
-def slug(fold: str) -> str:
-    """A fold's name as a folder's."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in fold)
+def slug(name: str) -> str:
+    """A fold's or a site's name as a folder's; two names never share one."""
+    if re.fullmatch(r"[A-Za-z0-9_.:]+", name):
+        return name.replace(":", "-")
+    return "=" + urllib.parse.quote(name, safe="")

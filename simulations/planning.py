@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.config import Config
-from common.errors import SplitError
+from common.errors import SplitError, UsageError
 from common.extraction import Skipped
 from common.folds import Fold, held_out, read_emobox
 from common.plan import Plan
@@ -33,6 +33,8 @@ def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> l
 
 
 def _folds(config: Config, usable: Sequence[Utterance]) -> list[Fold]:
+    if config.data.folds and config.data.held_out:
+        raise UsageError("--folds and --held-out both say who is held out; give one")
     if config.data.folds:
         return [read_emobox(Path(config.data.folds), usable)]
     return held_out(usable, config.data.held_out or default_held_out(usable))
@@ -51,13 +53,16 @@ def _plan(
     config: Config, selection: Selection, fold: Fold, usable: Sequence[Utterance], skipped: Sequence[str]
 ) -> Plan:
     sites = split_sites(usable, fold, config.data.sites, config.data.validation, config.seed)
+    if config.federation.min_sites > len(sites):
+        raise UsageError(f"--min-sites is {config.federation.min_sites}, fold {fold.name} has {len(sites)} sites")
     held = {speaker for site in sites for speaker in site.test}
     train = {speaker for site in sites for speaker in site.train}
     seen = {u.emotion for u in usable if u.speaker in train}
     missing = [name for name in selection.classes if name not in seen]
     if missing:
         raise SplitError(
-            f"fold {fold.name}: no training speaker has {', '.join(missing)}; hold out others, or choose --classes"
+            f"fold {fold.name}: no training speaker has {', '.join(missing)}; hold out others, choose --classes, or "
+            "set nobody aside with --validation none"
         )
     return Plan(
         fold=fold.name,

@@ -18,7 +18,9 @@ from common.config import Config, flatten
 from common.errors import CorpusError
 from common.extraction import Skipped, extract_all
 from common.holdings import keep, listing
+from common.normalise import refuse_single_frames
 from common.plan import Plan
+from common.problems import listing_problems
 from common.selection import Selection
 from server import events, result
 from server.card import write_card
@@ -76,7 +78,7 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     done = [(plan, folder, _run_fold(job, plan, folder, cache, display)) for plan, folder in folds]
     results = [FoldResult(federated=federated) for _, _, federated in done]
     if job.baselines:
-        step = display.step("baselines", len(done) * (1 + len(done[0][0].sites)))
+        step = display.step("baselines", sum(1 + len(plan.sites) for plan, _ in folds))
         results = train_baselines(job.config, done, cache, workers=job.workers, on_done=lambda n, _: step.update(n))
     training_s = time.perf_counter() - trained
     total_s = time.perf_counter() - began
@@ -90,6 +92,7 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
 
 
 def _extract(job: Job, selection: Selection, cache: FeatureCache, display: Display) -> list[Skipped]:
+    _say_what_is_left_out(job.config, selection)
     step = display.step("features", len(selection.utterances))
     recordings, skipped = extract_all(
         selection.utterances,
@@ -103,8 +106,20 @@ def _extract(job: Job, selection: Selection, cache: FeatureCache, display: Displ
         log.warning("%s: %s; skipped", item.name, item.detail)
     if skipped and job.config.data.strict:
         raise CorpusError(f"--strict: {len(skipped)} recordings cannot be used, the first is {skipped[0].name}")
+    refuse_single_frames(recordings, job.config.data.normalise)
     keep(job.config, recordings)
     return skipped
+
+
+def _say_what_is_left_out(config: Config, selection: Selection) -> None:
+    """Labels that nobody knows and files that the listing passed over, unless the user chose the classes."""
+    problems = [] if config.data.classes else list(listing_problems(selection))
+    if problems:
+        first = problems[0]
+        line = f"{len(problems)} recordings are left out, the first is {first.path}: {first.detail}"
+        if config.data.strict:
+            raise CorpusError(f"--strict: {line}")
+        log.warning("%s; fedser corpus check lists them", line)
 
 
 def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldJson:
@@ -112,11 +127,18 @@ def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: 
     path = job.out / "events.jsonl"
     step = display.step(plan.fold, rounds)
 
+    seen, done, score = -1, 0, ""
+
     def on_reply(site: str) -> None:
-        own = [event for event in events.read(path) if event["fold"] == plan.fold]
-        validation = own[-1]["validation"] if own else None
-        score = f", validation UAR {validation['uar']:.3f}" if validation else ""
-        step.update(len(own), f"{site}{score}")
+        nonlocal seen, done, score
+        size = path.stat().st_size if path.exists() else 0
+        if size != seen:  # a round has ended
+            seen = size
+            own = [event for event in events.read(path) if event["fold"] == plan.fold]
+            done = len(own)
+            validation = own[-1]["validation"] if own else None
+            score = f", validation UAR {validation['uar']:.3f}" if validation else ""
+        step.update(done, f"{site}{score}")
 
     run = run_in_process if job.engine == "inprocess" else run_under_flower
     federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ class Start:
     out: Path | None
     resume: Path | None
     overwrite: bool
-    engine: str
+    engine: str | None
     workers: int | None
     baselines: bool
     command: str
@@ -62,7 +63,8 @@ def start(wish: Start) -> dict[str, Any]:
         settings = {**flatten(job.config), "engine": job.engine, "baselines": job.baselines, "command": job.command}
         open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
         whole = simulate(job, display)
-    _say(whole, job.out, display.console)
+    _say(whole, display.console)
+    display.say(f"{job.out / 'report.html'}: the report; result.json, model.safetensors, MODEL_CARD.md lie beside it")
     return whole
 
 
@@ -70,11 +72,14 @@ def _fresh(wish: Start) -> Job:
     if wish.out is None:
         raise UsageError("--out is missing: it names the folder for the run's results, e.g. --out runs/first")
     refuse_existing(wish.out, overwrite=wish.overwrite)
-    one_of("--engine", wish.engine, ENGINES)
+    one_of("--engine", wish.engine or ENGINES[0], ENGINES)
+    if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
+        raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
+    config = Config().with_values({**(read_toml(wish.config) if wish.config else {}), **wish.flags})
     return Job(
-        config=Config().with_values({**(read_toml(wish.config) if wish.config else {}), **wish.flags}),
+        config=_absolute(config),
         out=wish.out,
-        engine=wish.engine,
+        engine=wish.engine or ENGINES[0],
         workers=_workers(wish.workers),
         baselines=wish.baselines,
         command=wish.command,
@@ -86,10 +91,19 @@ def _resumed(wish: Start, out: Path) -> Job:
     kept = kept_settings(out)
     engine, baselines, command = (kept.pop(name) for name in ("engine", "baselines", "command"))
     config = Config().with_values(kept)
-    if flatten(config.with_values(wish.flags)) != flatten(config) or wish.config is not None:
+    other = wish.config or wish.out or wish.overwrite or (wish.engine or engine) != engine
+    if other or flatten(_absolute(config.with_values(wish.flags))) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
+    baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = _workers(wish.workers)
     return Job(config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command)
+
+
+def _absolute(config: Config) -> Config:
+    """The settings with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
+    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "folds")}
+    whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
+    return config.with_values(whole)
 
 
 def _workers(asked: int | None) -> int:
@@ -103,7 +117,7 @@ def _with_corpus(config: Config, display: Display) -> Config:
     """The settings with a root: without one, ``--corpus synthetic`` is the embedded corpus, made if it is missing."""
     if config.data.corpus != "synthetic" or config.data.root:
         return config
-    root = default_directory().parent / f"synthetic-{importlib.metadata.version('fedser')}"
+    root = default_directory() / f"synthetic-{importlib.metadata.version('fedser')}"
     step = display.step("made-up speech", 400)
     synthesize(root, progress=step.update)
     return config.with_values({"data.root": str(root)})
@@ -118,8 +132,8 @@ def _log_to(console: Console) -> None:
     flower.setLevel(logging.ERROR)
 
 
-def _say(whole: Mapping[str, Any], out: Path, console: Console) -> None:
-    """The figures in a table, and where the rest lies."""
+def _say(whole: Mapping[str, Any], console: Console) -> None:
+    """The figures in a table."""
     table = Table(title="Held-out speakers" + (" (synthetic speech)" if whole["corpus"]["synthetic"] else ""))
     for heading in ("", "mean over folds", "95 % interval"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -132,4 +146,3 @@ def _say(whole: Mapping[str, Any], out: Path, console: Console) -> None:
                 label, f"{figure['mean']:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"
             )
     console.print(table)
-    console.print(f"{out / 'report.html'}: the report; result.json, model.safetensors and MODEL_CARD.md lie beside it")
