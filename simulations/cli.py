@@ -12,6 +12,7 @@ import typer
 
 from common import options
 from common.corpus_cli import corpus
+from simulations.bench_cli import bench
 
 SPLIT, TRAINING, RUN = "Data and split", "Training", "Run"
 
@@ -26,6 +27,7 @@ def add(app: typer.Typer) -> None:
         simulate
     )
     corpus.command(epilog="Example: fedser corpus synthesize made-up --layout ravdess --speakers 8")(synthesize)
+    app.add_typer(bench, name="bench")
 
 
 def simulate(

@@ -45,10 +45,10 @@ def test_a_model_comes_back(path: Path, model: EmotionModel) -> None:
 
 def test_it_is_safetensors_alone(path: Path) -> None:
     with safetensors.safe_open(path, framework="np") as file:
-        about = file.metadata()
-    assert json.loads(about["classes"]) == list(CLASSES)
-    assert json.loads(about["config"])["seed"] == 3
-    assert about["format"] == "fedser-1"
+        about = json.loads(file.metadata()["fedser"])
+    assert about["classes"] == list(CLASSES)
+    assert about["config"]["seed"] == 3
+    assert about["format"] == 1
 
 
 def refused(path: Path) -> str:
@@ -70,12 +70,12 @@ def test_a_broken_file_is_refused(path: Path, damage: Callable[[bytes], bytes]) 
     assert "not a model of fedser, or broken" in refused(path)
 
 
-def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, str]], None]) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
     with safetensors.safe_open(path, framework="np") as file:
-        about = dict(file.metadata())
+        about = json.loads(file.metadata()["fedser"])
     tensors = dict(safetensors.numpy.load_file(path))
     change(tensors, about)
-    path.write_bytes(safetensors.numpy.save(tensors, about))
+    path.write_bytes(safetensors.numpy.save(tensors, {"fedser": json.dumps(about)}))
 
 
 @pytest.mark.parametrize(
@@ -89,21 +89,21 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, str]], None]
         lambda tensors, about: tensors.update({"scaling.mean": np.ones(FEATURES + 1, dtype=np.float32)}),
         lambda tensors, about: about.clear(),
         lambda tensors, about: about.pop("classes"),
-        lambda tensors, about: about.update(classes='["anger", "sadness"]'),
-        lambda tensors, about: about.update(classes="3"),
-        lambda tensors, about: about.update(config="[]"),
+        lambda tensors, about: about.update(classes=["anger", "sadness"]),
+        lambda tensors, about: about.update(classes=3),
+        lambda tensors, about: about.update(config=[]),
         lambda tensors, about: about.update(config="{"),
     ],
 )
 def test_a_file_of_something_else_is_refused(
-    path: Path, change: Callable[[dict[str, Any], dict[str, str]], None]
+    path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
 ) -> None:
     rewrite(path, change)
     assert "not a model of fedser, or broken" in refused(path)
 
 
 def test_a_model_of_another_version_says_so(path: Path) -> None:
-    rewrite(path, lambda tensors, about: about.update(config='{"model.layer": 4}'))
+    rewrite(path, lambda tensors, about: about.update(config={"model.layer": 4}))
     assert "made by another version (unknown setting 'model.layer'; did you mean model.layers?)" in refused(path)
 
 
