@@ -120,10 +120,9 @@ def _counts(message: Message, scores: Evaluated, confusion: Confusion) -> Messag
 
 
 def _model(message: Message, site: Site) -> EmotionModel:
-    model = EmotionModel(site.features, len(site.classes), site.config.model)
     arrays = message.content.array_records[protocol.ARRAYS]
-    model.load_state_dict({name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()})
-    return model
+    site.model.load_state_dict({name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()})
+    return site.model
 
 
 def _scaling(message: Message) -> Scaling | None:

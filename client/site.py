@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from common import plan as plans
@@ -11,6 +12,7 @@ from common.config import Config
 from common.dataset import SpeechDataset
 from common.errors import FedserError
 from common.holdings import of_speakers, recordings_of
+from common.model import EmotionModel
 from common.normalise import Scaling, Sums, normalise
 from common.plan import Plan
 from common.protocol import CACHE, PARTITION, PLAN, RUN_KEYS
@@ -38,6 +40,11 @@ class Site:
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
         self._datasets: dict[str, SpeechDataset] = {}
+
+    @cached_property
+    def model(self) -> EmotionModel:
+        """One model for all messages: each overwrites its weights."""
+        return EmotionModel(self.features, len(self.classes), self.config.model)
 
     @property
     def features(self) -> int:

@@ -28,7 +28,7 @@ from server.report import write_report
 from server.result import FoldResult
 from server.scalars import write_scalars
 from simulations.baselines import train_baselines
-from simulations.federation import FoldJson, run_in_process
+from simulations.federation import FoldJson, run_in_process, warm_up
 from simulations.flower import run_under_flower
 from simulations.output import slug
 from simulations.planning import plans
@@ -69,6 +69,7 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     began = time.perf_counter()
+    warm_up()
     cache = FeatureCache(default_directory())
     selection = listing(job.config.data)
     skipped = _extract(job, selection, cache, display)
