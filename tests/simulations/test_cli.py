@@ -209,3 +209,17 @@ def test_synthesize_and_simulate_say_that_it_is_synthetic(here: Path, fedser: Fe
     told = fedser("predict", "--model", "out", str(next((here / "made").rglob("*.wav"))), "--json")
     assert json.loads(told.stdout)["synthetic"] is True
     assert "synthetic" in told.stderr
+
+
+def test_every_command_of_the_contract_is_there(fedser: Fedser) -> None:
+    for command in (
+        ["simulate"],
+        ["predict"],
+        ["corpus", "check"],
+        ["corpus", "synthesize"],
+        ["bench", "features"],
+        ["bench", "engine"],
+    ):
+        told = fedser(*command, "--help")
+        assert told.returncode == 0
+        assert "Example: fedser" in told.stdout
