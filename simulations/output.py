@@ -70,6 +70,6 @@ def kept_settings(path: Path) -> dict[str, Any]:
 
 def slug(name: str) -> str:
     """A fold's or a site's name as a folder's; two names never share one."""
-    if re.fullmatch(r"[A-Za-z0-9_.:]+", name):
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:]*", name):
         return name.replace(":", "-")
     return "=" + urllib.parse.quote(name, safe="")

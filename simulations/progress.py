@@ -61,7 +61,3 @@ class Step:
             self._said = now
             left = (now - self._began) / done * (self._total - done)
             self._display.say(f"{self._name}: {done} of {self._total} {note} ({left:.0f} s left)")
-
-    def note(self, text: str) -> None:
-        """Show what is at work."""
-        self._bars.update(self._task, note=text)

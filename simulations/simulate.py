@@ -14,7 +14,7 @@ import torch
 
 from common import atomic, corpora
 from common.cache import FeatureCache, default_directory
-from common.config import Config, flatten
+from common.config import Config
 from common.errors import CorpusError
 from common.extraction import Skipped, extract_all
 from common.holdings import keep, listing
@@ -174,7 +174,6 @@ def _leave(job: Job, whole: dict[str, Any], first: Path) -> None:
     module = corpora.CORPORA[job.config.data.corpus]
     atomic.write(job.out / "result.json", json.dumps(whole, indent=1), durable=True)
     atomic.write(job.out / "model.safetensors", (first / "model.safetensors").read_bytes())
-    atomic.write(job.out / "config.json", json.dumps(flatten(job.config), indent=1))
     write_card(whole, job.out / "MODEL_CARD.md", licence=module.LICENCE, citation=module.cite())
     write_report(whole, job.out / "report.html")
     write_scalars(job.out / "tensorboard", whole["folds"])

@@ -50,8 +50,10 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_rings_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list(cli.app.registered_commands)
     monkeypatch.setattr(cli, "RINGS", ("no_such_ring", "common.corpora"))
     cli.join_rings()
+    assert cli.app.registered_commands == before
 
 
 def test_check_json_has_the_contract_s_keys(emodb: Path, run: Run) -> None:

@@ -107,6 +107,8 @@ def test_a_folder_that_is_no_run_is_never_deleted(here: Path, fedser: Fedser, si
         (["--normalise", "both"], "expected one of speaker, utterance, global"),
         (["--fraction", "1.5"], "federation.fraction is 1.5, expected 1e-09 to 1.0"),
         (["--rounds", "0"], "federation.rounds is 0, expected 1 to"),
+        (["--min-sites", "3"], "--min-sites is 3, fold kfold:4:0 has 2 sites"),
+        (["--folds", "x.jsonl"], "--folds and --held-out both say who is held out; give one"),
         (["--engine", "spark"], "--engine is 'spark', expected one of inprocess, flower"),
         (["--workers", "-1"], "--workers is -1, expected 0 to"),
         (["--classes", "anger"], "expected at least 2 classes"),
