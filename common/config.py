@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from common.errors import UsageError
 from common.validate import in_range, one_of, positive
@@ -237,6 +238,67 @@ class DataConfig:
         one_of("data.normalise", self.normalise, ("speaker", "utterance", "global"))
 
 
+UNITS = ("utterance", "speaker", "site")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyConfig:
+    """Whether and how a run is differentially private; see ``common.privacy``.
+
+    Attributes:
+        unit: whose presence is hidden: an ``utterance``'s, a ``speaker``'s or a ``site``'s.
+        epsilon: what the run may tell of a unit; ``inf`` for no privacy, unless there is a ``noise_multiplier``.
+        delta: the chance that it tells more.
+        max_grad_norm: each unit's contribution is clipped to this L2 norm.
+        noise_multiplier: the noise's deviation over ``max_grad_norm``; 0 to calibrate it to ``epsilon``.
+        sample_rate: each unit's chance to be drawn in a step; 0 for ``training.batch_size`` over the number of units.
+        multiplicity: altered copies of a recording that its gradient is the mean of (unit utterance).
+        average: the share of the rounds, the last ones, whose mean is the model; 0 for the last round's model.
+        max_physical_batch: recordings in memory at a time.
+        insecure_seed: draw noise and sample from ``seed``: reproducible, and not private.
+        budget: what all runs on a site's people may tell in sum; ``inf`` for no limit.
+        canaries: made-up units that an audit puts in at each site.
+    """
+
+    unit: str = "utterance"
+    epsilon: float = math.inf
+    delta: float = 1e-5
+    max_grad_norm: float = 1.0
+    noise_multiplier: float = 0.0
+    sample_rate: float = 0.0
+    multiplicity: int = 1
+    average: float = 0.0
+    max_physical_batch: int = 64
+    insecure_seed: bool = False
+    budget: float = math.inf
+    canaries: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("privacy.unit", self.unit, UNITS)
+        in_range("privacy.epsilon", self.epsilon, 1e-6, math.inf)
+        in_range("privacy.delta", self.delta, 1e-300, 0.1)
+        in_range("privacy.max_grad_norm", self.max_grad_norm, 1e-9, 1e12)
+        in_range("privacy.noise_multiplier", self.noise_multiplier, 0.0, 1e9)
+        in_range("privacy.sample_rate", self.sample_rate, 0.0, 1.0)
+        in_range("privacy.multiplicity", self.multiplicity, 1, 1000)
+        in_range("privacy.average", self.average, 0.0, 1.0)
+        in_range("privacy.max_physical_batch", self.max_physical_batch, 1, 1_000_000)
+        in_range("privacy.budget", self.budget, 1e-6, math.inf)
+        in_range("privacy.canaries", self.canaries, 0, 100_000)
+        if self.noise_multiplier and self.epsilon < math.inf:
+            raise UsageError("--epsilon and --noise-multiplier both set the noise; give one")
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is made private."""
+        return self.epsilon < math.inf or self.noise_multiplier > 0
+
+    @property
+    def at_sites(self) -> bool:
+        """Whether the sites add the noise."""
+        return self.on and self.unit != "site"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of a run; the seed fixes everything that is drawn at random."""
@@ -248,6 +310,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
 
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**31 - 1)
@@ -307,12 +370,18 @@ def _number(text: str) -> float | str:
 
 
 def flatten(config: Config) -> dict[str, Scalar]:
-    """The settings by flat name, lists as text with commas: what Flower's run config can carry."""
+    """The settings by flat name, lists and ``inf`` as text: what Flower's run config and JSON can carry."""
     flat: dict[str, Scalar] = {}
     for name, value in dataclasses.asdict(config).items():
         for key, item in value.items() if isinstance(value, dict) else [("", value)]:
-            flat[f"{name}.{key}" if key else name] = ",".join(map(str, item)) if isinstance(item, tuple) else item
+            flat[f"{name}.{key}" if key else name] = _scalar(item)
     return flat
+
+
+def _scalar(item: Any) -> Scalar:
+    if isinstance(item, tuple):
+        return ",".join(map(str, item))
+    return "inf" if item == math.inf else cast("Scalar", item)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
