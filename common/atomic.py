@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -16,7 +17,7 @@ def write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     Args:
         path: its folder is made where it does not exist. Who may read it is as for any new file (the user's umask).
         content: text is written as UTF-8.
-        durable: wait until the disk has it, so that it outlives a power cut too.
+        durable: wait until the disk has it, and its folder, so that they outlive a power cut too.
 
     Raises:
         FedserError: for want of space or rights.
@@ -24,16 +25,49 @@ def write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, durable=durable)
         with partial.open("xb") as file:
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
         partial.replace(path)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise FedserError(
             f"{path} cannot be written: {error.strerror}; free space there or choose another folder"
         ) from None
+
+
+def make_folder(folder: Path, *, durable: bool = False) -> None:
+    """Make a folder, and those above it, where they do not exist.
+
+    Raises:
+        OSError: for want of space or rights.
+    """
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent, durable=durable)
+    folder.mkdir(exist_ok=True)
+    if durable:
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has a folder's list of files.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has no such thing
+            raise
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,10 @@
     ├── CorpusError             a root that holds no such corpus, a broken manifest
     ├── AudioError              a recording that cannot be used; has a ``kind``
     ├── SplitError              folds or sites that cannot be made from these speakers
-    └── FederationError         too few sites left, a run that cannot go on
+    ├── FederationError         too few sites left, a run that cannot go on
+    ├── LedgerError             a ledger that is missing, or older than it was: nothing may be spent
+    │   └── ChainError          a hash-chained file with an edited, dropped or moved line
+    └── BudgetSpent             a noisy step that would pass the privacy budget
 
 Everything else that escapes is a bug, and keeps its traceback.
 """
@@ -53,3 +56,15 @@ class SplitError(FedserError):
 
 class FederationError(FedserError):
     """A federated run that cannot go on."""
+
+
+class LedgerError(FedserError):
+    """A ledger of privacy that cannot be trusted; until it is mended nothing may be spent."""
+
+
+class ChainError(LedgerError):
+    """A hash-chained file whose lines are not those that were written."""
+
+
+class BudgetSpent(FedserError):  # noqa: N818 - it is an end, not a fault
+    """The next noisy step would pass the budget of privacy."""

@@ -51,3 +51,16 @@ def test_who_may_read_it_is_the_users_to_say(tmp_path: Path, mask: int) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_durable_file_outlives_a_power_cut_and_so_do_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda f: synced.append(Path(f"/proc/self/fd/{f}").readlink().name))
+    atomic.write(tmp_path / "a" / "b" / "x", "text", durable=True)
+    assert [synced[0], synced[1], synced[3]] == [tmp_path.name, "a", "b"]
+    assert synced[2].startswith(".partial-")
+    assert len(synced) == 4
+    atomic.write(tmp_path / "c" / "x", "text")
+    assert len(synced) == 4
