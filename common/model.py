@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -45,13 +47,16 @@ class EmotionModel(nn.Module):
         features: of a frame, as ``common.features.dimension`` counts them.
         classes: how many emotions.
         config: sizes and dropout.
+        lstm: makes the ``BiLSTM``, or a layer with its parameters.
     """
 
-    def __init__(self, features: int, classes: int, config: ModelConfig) -> None:
+    def __init__(
+        self, features: int, classes: int, config: ModelConfig, *, lstm: Callable[..., nn.Module] = BiLSTM
+    ) -> None:
         super().__init__()
         self.projection = nn.Linear(features, config.projection)
         self.norm = nn.LayerNorm(config.projection)
-        self.lstm = BiLSTM(config.projection, config.hidden, layers=config.layers, dropout=config.dropout)
+        self.lstm = lstm(config.projection, config.hidden, layers=config.layers, dropout=config.dropout)
         self.pool = AttentiveStatistics(2 * config.hidden, config.attention)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(4 * config.hidden, classes)

@@ -111,7 +111,7 @@ def train(
     weights = class_weights(data.labels, len(data.classes)).to(where) if config.class_weights else None
     half = config.mixed_precision and where.type == "cuda"
     criterion = Loss(config, weights)
-    optimizer = _optimizer(model, config, rate)
+    optimizer = make_optimizer(model, config, rate)
     start = [p.detach().clone() for p in model.parameters()] if proximal_mu else []
     batches, masks = torch.Generator().manual_seed(seed_of(seed, "batches")), torch.Generator().manual_seed(seed)
     total = 0.0
@@ -119,7 +119,7 @@ def train(
         torch.manual_seed(seed_of(seed, "dropout"))
         for _ in range(config.local_epochs):
             for batch in data.epoch(config.batch_size, batches):
-                step = _masked(batch, augment, masks).to(where)
+                step = masked(batch, augment, masks).to(where)
                 with torch.autocast(where.type, torch.bfloat16, enabled=half):
                     loss = criterion(model(step.features, step.lengths), step.labels)
                 total += float(loss.detach()) * len(step.labels)
@@ -132,13 +132,15 @@ def train(
     return Trained(examples=examples, loss=mean_loss, seconds=time.perf_counter() - began)
 
 
-def _optimizer(model: nn.Module, config: TrainingConfig, rate: float) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: TrainingConfig, rate: float) -> torch.optim.Optimizer:
+    """AdamW or SGD over a model's parameters."""
     if config.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), rate, config.momentum, weight_decay=config.weight_decay)
     return torch.optim.AdamW(model.parameters(), rate, weight_decay=config.weight_decay)
 
 
-def _masked(batch: Batch, augment: AugmentConfig, generator: torch.Generator) -> Batch:
+def masked(batch: Batch, augment: AugmentConfig, generator: torch.Generator) -> Batch:
+    """The batch with SpecAugment's masks."""
     features = spec_augment(
         batch.features,
         batch.lengths,

@@ -1,0 +1,162 @@
+"""The terms of a private run at a site: fixed before its first round, from public numbers alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from common.config import Config
+from common.errors import BudgetSpent, UsageError
+from common.privacy.accounting import Filter, Spend, epsilon_prv, epsilon_rdp
+from common.privacy.calibration import calibrate
+
+FEDERATION = "federation"  # the name of the server's own ledger, where the unit is the site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a run's noisy steps will be.
+
+    Attributes:
+        unit: ``utterance``, ``speaker`` or ``site``; neighbours differ in one of them, added or removed.
+        units: how many of them there are; public.
+        sample_rate: the chance of each to be drawn in a step.
+        noise_multiplier: the noise's deviation over ``max_grad_norm``.
+        max_grad_norm: the bound on each unit's contribution.
+        steps_per_round: noisy steps a round.
+        rounds: how many.
+        delta: of (ε, δ).
+        target_epsilon: what was asked for; None where a noise multiplier was.
+        budget: over all runs; None for none.
+        insecure_seed: the noise can be replayed, and nothing is guaranteed.
+    """
+
+    unit: str
+    units: int
+    sample_rate: float
+    noise_multiplier: float
+    max_grad_norm: float
+    steps_per_round: int
+    rounds: int
+    delta: float
+    target_epsilon: float | None
+    budget: float | None
+    insecure_seed: bool
+
+    @classmethod
+    def of(cls, config: Config, units: int, spent: Sequence[Spend]) -> Self:
+        """The terms of a run, its noise calibrated to the target, and to what is left of a budget where that binds.
+
+        The target alone is met under the PRV accountant. A budget is kept by the Rényi filter, whose ε is some per cent
+        larger, so where it binds the noise is calibrated with that.
+
+        Args:
+            config: of the run.
+            units: how many there are.
+            spent: on the same people, by earlier runs.
+
+        Raises:
+            UsageError: δ is too large for so few units.
+            BudgetSpent: nothing is left.
+        """
+        privacy = config.privacy
+        check_delta(privacy.delta, units, privacy.unit)
+        rate = sample_rate(config, units)
+        per_round = 1 if privacy.unit == "site" else max(1, round(config.training.local_epochs / rate))
+        terms = cls(
+            unit=privacy.unit,
+            units=units,
+            sample_rate=rate,
+            noise_multiplier=privacy.noise_multiplier,
+            max_grad_norm=privacy.max_grad_norm,
+            steps_per_round=per_round,
+            rounds=config.federation.rounds,
+            delta=privacy.delta,
+            target_epsilon=_finite(privacy.epsilon),
+            budget=_finite(privacy.budget),
+            insecure_seed=privacy.insecure_seed,
+        )
+        return terms if privacy.noise_multiplier else terms._calibrated(spent)
+
+    def _calibrated(self, spent: Sequence[Spend]) -> Self:
+        target, steps = self.target_epsilon or math.inf, self.steps_per_round * self.rounds
+        noise = calibrate(target, self.delta, self.sample_rate, steps)
+        terms = dataclasses.replace(self, noise_multiplier=noise)
+        if self.filter is None or self.budget is None or self.filter.admits(spent, terms.spend(steps)):
+            return terms
+        if epsilon_rdp(spent, self.delta) >= self.budget:
+            raise BudgetSpent(f"a budget of ε = {self.budget:g} is spent")
+        noise = calibrate(self.budget, self.delta, self.sample_rate, steps, accountant="rdp", spent=spent)
+        return dataclasses.replace(self, noise_multiplier=noise)
+
+    @property
+    def filter(self) -> Filter | None:
+        """What refuses a step that would pass the budget; None where there is none."""
+        return None if self.budget is None else Filter(self.budget, self.delta)
+
+    def spend(self, steps: int) -> Spend:
+        """So many of these steps."""
+        rate, noise = self.sample_rate, self.noise_multiplier
+        return Spend(unit=self.unit, sample_rate=rate, noise_multiplier=noise, steps=steps)
+
+    def affordable(self, spent: Sequence[Spend]) -> int:
+        """The most steps of a round that the budget admits; ``steps_per_round`` where there is none."""
+        if self.filter is None:
+            return self.steps_per_round
+        low, high = 0, self.steps_per_round  # low is admitted
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.filter.admits(spent, self.spend(middle)) else (low, middle - 1)
+        return low
+
+    def figures(self, run: Sequence[Spend], total: Sequence[Spend], *, stopped: bool) -> dict[str, Any]:
+        """What ``result.json`` tells of a site.
+
+        Args:
+            run: this run's steps.
+            total: all runs' steps of this unit.
+            stopped: the budget ended the run early.
+        """
+        return {
+            "epsilon": epsilon_prv(run, self.delta),
+            "epsilon_total": epsilon_rdp(total, self.delta),
+            "epsilon_rdp": epsilon_rdp(run, self.delta),
+            "delta": self.delta,
+            "noise_multiplier": self.noise_multiplier,
+            "steps": sum(spend.steps for spend in run),
+            "sample_rate": self.sample_rate,
+            "budget": self.budget,
+            "stopped": stopped,
+        }
+
+
+def from_json(values: Mapping[str, Any]) -> Terms:
+    """The terms as a ledger keeps them."""
+    return Terms(**{field.name: values[field.name] for field in dataclasses.fields(Terms)})
+
+
+def sample_rate(config: Config, units: int) -> float:
+    """Each unit's chance to be drawn in a step; all sites take part in each round."""
+    if config.privacy.unit == "site":
+        return 1.0
+    return config.privacy.sample_rate or min(1.0, config.training.batch_size / units)
+
+
+def check_delta(delta: float, units: int, unit: str) -> None:
+    """Refuse a δ that would allow a tenth of a unit to be published whole.
+
+    Raises:
+        UsageError: δ is above 1 / (10 units).
+    """
+    if delta > 1 / (10 * units):
+        raise UsageError(
+            f"--delta {delta:g} is too large for {units} {unit}s: expected at most 1/(10 n) = {1 / (10 * units):.2g}, "
+            "for a mechanism may publish a unit whole with that chance"
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if value < math.inf else None
