@@ -1,4 +1,4 @@
-"""The Flower ClientApp: four messages, each answered from the site's own recordings."""
+"""The Flower ClientApp: five messages, each answered from the site's own recordings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def hello(message: Message, context: Context) -> Message:
 @app.query("statistics")
 def statistics(message: Message, context: Context) -> Message:
     """Send sums of the training features, never the features."""
-    sums = open_site(context.run_config, context.node_config).sums()
+    site = open_site(context.run_config, context.node_config)
+    _refuse_if_private(site, "sums of its features")
+    sums = site.sums()
     arrays = ArrayRecord({"total": Array(sums.total.numpy()), "square": Array(sums.square.numpy())})
     metrics = MetricRecord({protocol.FRAMES: sums.frames})
     return Message(RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: metrics}), reply_to=message)
@@ -69,6 +71,10 @@ def statistics(message: Message, context: Context) -> Message:
 def train_round(message: Message, context: Context) -> Message:
     """Train the global model on this site's recordings and send the new weights."""
     site = open_site(context.run_config, context.node_config)
+    if site.config.privacy.at_sites:
+        from client.private import train_round as train_privately  # opacus: a second to import
+
+        return Message(train_privately(site, _arrays(message), message, context), reply_to=message)
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
     model = _model(message, site)
@@ -82,13 +88,8 @@ def train_round(message: Message, context: Context) -> Message:
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
     )
     weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in model.state_dict().items()})
-    metrics = MetricRecord(
-        {
-            protocol.EXAMPLES: trained.examples,
-            protocol.LOSS: trained.loss,
-            protocol.SECONDS: trained.seconds,
-        }
-    )
+    told = {} if config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
+    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **told})
     return Message(RecordDict({protocol.ARRAYS: weights, protocol.METRICS: metrics}), reply_to=message)
 
 
@@ -96,8 +97,17 @@ def train_round(message: Message, context: Context) -> Message:
 def validate(message: Message, context: Context) -> Message:
     """Send confusion counts of the validation speakers."""
     site = open_site(context.run_config, context.node_config)
+    _refuse_if_private(site, "scores of its validation speakers")
     scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
     return _counts(message, scores, np.sum(list(scores.confusion.values()), axis=0))
+
+
+@app.query("privacy")
+def privacy(message: Message, context: Context) -> Message:
+    """Say what the ledger says: what this run, and all runs, cost this site's people."""
+    from client.private import report
+
+    return Message(report(open_site(context.run_config, context.node_config), message, context), reply_to=message)
 
 
 @app.evaluate("test")
@@ -119,10 +129,20 @@ def _counts(message: Message, scores: Evaluated, confusion: Confusion) -> Messag
     return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
 
 
+def _refuse_if_private(site: Site, what: str) -> None:
+    """Beside the noisy updates nothing that is made of training or validation recordings leaves a private run."""
+    if site.config.privacy.on:
+        raise FedserError(f"site {site.name}: the run is private, the server asked for {what}; nothing was sent")
+
+
 def _model(message: Message, site: Site) -> EmotionModel:
-    arrays = message.content.array_records[protocol.ARRAYS]
-    site.model.load_state_dict({name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()})
+    site.model.load_state_dict(_arrays(message))
     return site.model
+
+
+def _arrays(message: Message) -> dict[str, torch.Tensor]:
+    arrays = message.content.array_records[protocol.ARRAYS]
+    return {name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}
 
 
 def _scaling(message: Message) -> Scaling | None:

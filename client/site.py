@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+
+from torch import nn
 
 from common import plan as plans
 from common.cache import FeatureCache, default_directory
@@ -12,6 +14,7 @@ from common.config import Config
 from common.dataset import SpeechDataset
 from common.errors import FedserError
 from common.holdings import of_speakers, recordings_of
+from common.lstm import BiLSTM
 from common.model import EmotionModel
 from common.normalise import Scaling, Sums, normalise
 from common.plan import Plan
@@ -44,7 +47,14 @@ class Site:
     @cached_property
     def model(self) -> EmotionModel:
         """One model for all messages: each overwrites its weights."""
-        return EmotionModel(self.features, len(self.classes), self.config.model)
+        return EmotionModel(self.features, len(self.classes), self.config.model, lstm=_lstm(self.config))
+
+    @cached_property
+    def units(self) -> int:
+        """How many of the privacy unit it trains on; recordings, where nothing is private."""
+        if self.config.privacy.at_sites and self.config.privacy.unit == "speaker":
+            return len({recording.utterance.speaker for recording in self._train})
+        return len(self._train)
 
     @property
     def features(self) -> int:
@@ -52,8 +62,8 @@ class Site:
         return self._train[0].versions[0].shape[1]
 
     def counts(self) -> tuple[int, int, int]:
-        """Recordings to train on, to validate on, and held out."""
-        return len(self._train), len(self._validation), len(self._test)
+        """Units to train on, recordings to validate on, and held out."""
+        return self.units, len(self._validation), len(self._test)
 
     def sums(self) -> Sums:
         """Of the training recordings' features: what the server needs for the scaling."""
@@ -66,6 +76,15 @@ class Site:
             normalised = normalise(recordings, self.config.data.normalise, scaling)
             self._datasets[part] = SpeechDataset(normalised, self.classes)
         return self._datasets[part]
+
+
+def _lstm(config: Config) -> Callable[..., nn.Module]:
+    """The LSTM whose gradients come one an utterance, where they are to be clipped one by one."""
+    if config.privacy.at_sites and config.privacy.unit == "utterance":
+        from common.privacy.lstm import PrivateLSTM
+
+        return PrivateLSTM
+    return BiLSTM
 
 
 _open: dict[tuple[str, int], Site] = {}

@@ -21,7 +21,8 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     """The probability of each class for one recording, or one ``.npy`` feature matrix.
 
     A lone recording has no others of its speaker beside it: a model trained with ``normalise=speaker`` falls back to
-    the training sites' scaling, so that its figures are those of ``normalise=global`` at best.
+    the training sites' scaling, so that its figures are those of ``normalise=global`` at best; to its own, where the
+    training was private and no such scaling is known.
 
     Raises:
         AudioError: the recording cannot be used, or has other features than the model.
@@ -34,7 +35,8 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     width = len(saved.scaling.mean)
     if features.shape[1] != width:
         raise AudioError("mixed", f"{features.shape[1]} features a frame, the model was trained on {width}")
-    mode = "utterance" if saved.config.data.normalise == "utterance" else "global"
+    by_itself = saved.config.data.normalise == "utterance" or saved.config.privacy.on
+    mode = "utterance" if by_itself else "global"
     [recording] = normalise([Recording(utterance=alone, versions=(features,))], mode, saved.scaling)
     scaled = recording.versions[0]
     logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]

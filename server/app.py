@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -16,13 +18,14 @@ from common.cache import FeatureCache, default_directory
 from common.config import Config
 from common.model import EmotionModel
 from common.plan import Plan
-from common.protocol import CACHE, EVENTS, OUT, PLAN, RUN_KEYS
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
 from server import checkpoint
 from server.checkpoint import State
 from server.evaluation import held_out_score
 from server.events import Events
 from server.nodes import Node, meet, pooled_sums
+from server.privacy import account, site_figures
 from server.rounds import Rounds
 
 app = ServerApp()
@@ -41,19 +44,25 @@ def main(grid: Grid, context: Context) -> None:
     state = _state(grid, config, plan, nodes, folder)
     events = Events(Path(str(context.run_config[EVENTS])), plan.fold)
     events.catch_up(state.history)
-    rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add)
+    private: SiteUnit | None = None
+    if config.privacy.on and not config.privacy.at_sites:
+        from server.site_unit import SiteUnit  # opacus: a second to import
+
+        private = SiteUnit(config, state.run, len(nodes), Path(str(context.run_config[LEDGER])))
+    rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add, private=private)
     state = rounds.run(state)
     chosen = state.best or state.arrays
     public = config.with_values({"data.root": "", "data.label_map": "", "data.folds": ""})
     path = folder / "model.safetensors"
     saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
     test, by_speaker = held_out_score(grid, config, plan, nodes, state, cache)
+    spent = private.figures() if private else site_figures(grid, config, nodes, state) if config.privacy.on else {}
     result = {
         "fold": plan.fold,
         "train_speakers": plan.train_speakers,
         "validation_speakers": plan.validation_speakers,
         "test_speakers": plan.test_speakers,
-        "privacy": None,
+        "privacy": account(config, spent) if config.privacy.on else None,
         "chosen_round": state.best_round or state.round,
         "test": test,
         "rounds": state.history,
@@ -68,9 +77,15 @@ def _state(grid: Grid, config: Config, plan: Plan, nodes: list[Node], folder: Pa
     path = folder / "checkpoint.safetensors"
     if path.exists():
         return checkpoint.load(path)
-    scaling = pooled_sums(grid, nodes, config.federation.round_timeout).scaling()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "model"))
         model = EmotionModel(nodes[0].features, len(plan.classes), config.model)
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    return State(arrays=arrays, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
+    if not config.privacy.on:
+        scaling = pooled_sums(grid, nodes, config.federation.round_timeout).scaling()
+        return State(arrays=arrays, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
+    width = nodes[0].features
+    neutral = {"mean": np.zeros(width, np.float32), "deviation": np.ones(width, np.float32)}  # tells of nobody
+    state = State(arrays=arrays, scaling=neutral, run=secrets.token_hex(8))
+    checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
+    return state

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from server import findings, tables, wording
+from server import findings, guarantee, tables, wording
 from server.findings import Result
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,7 +48,10 @@ def _content(result: Result) -> dict[str, Any]:
     corpus, summary = result["corpus"], result["summary"]
     named = [("Federated UAR", "uar"), ("Federated WA", "wa"), ("Federated macro F1", "macro_f1")]
     named += [("Pooled UAR", "pooled_uar"), ("Each site alone, UAR", "local_uar")]
+    privacy = result["privacy"]
     return findings.overview(result) | {
+        "promise": guarantee.promise(privacy) if privacy else {},
+        "epsilon": max(site["epsilon"] for site in privacy["sites"].values()) if privacy else None,
         "result": result,
         "classes": corpus["classes"],
         "figures": [(name, summary[key]) for name, key in named if summary[key]],

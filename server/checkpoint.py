@@ -32,6 +32,9 @@ class State:
         best: the chosen model so far, where there are validation speakers.
         best_round: when it was made.
         history: an entry a round, as ``result.json`` lists them.
+        run: a private run's name in the ledgers.
+        heads: by site, how far its ledger was when it last answered: entries, and the last one's hash.
+        stopped: sites whose budget is spent.
     """
 
     round: int = 0
@@ -41,9 +44,13 @@ class State:
     best: Arrays = field(default_factory=dict)
     best_round: int | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    run: str = ""
+    heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    stopped: list[str] = field(default_factory=list)
 
 
 _GROUPS = ("arrays", "scaling", "strategy", "best")
+_ABOUT = ("round", "best_round", "history", "run", "heads", "stopped")
 
 
 def save(state: State, path: Path) -> None:
@@ -53,7 +60,7 @@ def save(state: State, path: Path) -> None:
         for group in _GROUPS
         for name, value in getattr(state, group).items()
     }
-    about = {"round": state.round, "best_round": state.best_round, "history": state.history}
+    about = {name: getattr(state, name) for name in _ABOUT}
     atomic.write(path, safetensors.numpy.save(tensors, metadata={"state": json.dumps(about)}), durable=True)
 
 
@@ -65,15 +72,16 @@ def load(path: Path) -> State:
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            about = json.loads(file.metadata()["state"])
+            about = {name: value for name, value in json.loads(file.metadata()["state"]).items() if name in _ABOUT}
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         kind = type(error).__name__
         raise FederationError(f"{path} is no checkpoint ({kind}); start anew with --overwrite") from None
-    groups: dict[str, Arrays] = {
+    groups: dict[str, Any] = {
         group: {
             name.removeprefix(f"{group}/"): value for name, value in tensors.items() if name.startswith(f"{group}/")
         }
         for group in _GROUPS
     }
-    return State(round=about["round"], best_round=about["best_round"], history=about["history"], **groups)
+    known: dict[str, Any] = {name: about[name] for name in _ABOUT}
+    return State(**known, **groups)

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from server import figures, findings, tables, wording
+from server import figures, findings, guarantee, tables, wording
 from server.findings import Result
 from server.tables import Table
 
@@ -65,6 +65,8 @@ def _content(result: Result) -> dict[str, Any]:
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),
         "lists": _lists(result),
+        "promise": guarantee.promise(result["privacy"]) if result["privacy"] else {},
+        "spent": guarantee.spent(result["privacy"]) if result["privacy"] else None,
     }
 
 
@@ -75,7 +77,6 @@ def _lists(result: Result) -> dict[str, Table]:
         "timing": tables.listing("Time taken", timing, ("Step", "Time")),
         "environment": tables.listing("Machine and versions", wording.flat(result["environment"]), ("What", "Value")),
         "settings": tables.listing("Every setting of the run", wording.flat(result["config"])),
-        "privacy": tables.listing("Privacy", wording.flat(result["privacy"] or {})),
         "problems": tables.problems(result),
     }
 

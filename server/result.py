@@ -17,7 +17,7 @@ from common.metrics import Confusion, summarise
 
 SCHEMA = 1
 FOLD_KEYS = ("fold", "train_speakers", "validation_speakers", "test_speakers", "privacy", "chosen_round", "test")
-PACKAGES = ("fedser", "torch", "torchaudio", "flwr", "librosa", "numpy", "safetensors")
+PACKAGES = ("fedser", "torch", "torchaudio", "flwr", "opacus", "librosa", "numpy", "safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def build(
         "corpus": dict(corpus),
         "folds": [_fold(fold) for fold in folds],
         "summary": _summary(folds),
-        "privacy": None,
+        "privacy": _worst(folds),
         "split": list(split),
         "timing": dict(timing),
         "environment": environment(),
@@ -72,6 +72,12 @@ def _fold(fold: FoldResult) -> dict[str, Any]:
         }
     entry["rounds"] = fold.federated["rounds"]
     return entry
+
+
+def _worst(folds: Sequence[FoldResult]) -> Mapping[str, Any] | None:
+    """The privacy of the fold whose sites' largest ε is the largest; None where nothing is private."""
+    accounts = [fold.federated["privacy"] for fold in folds if fold.federated["privacy"]]
+    return max(accounts, key=lambda a: max(site["epsilon"] for site in a["sites"].values()), default=None)
 
 
 def _summary(folds: Sequence[FoldResult]) -> dict[str, Any]:

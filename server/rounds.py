@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -16,13 +16,18 @@ from flwr.serverapp import Grid
 
 from common import metrics, protocol
 from common.config import Config
-from common.errors import FederationError
+from common.errors import BudgetSpent, FederationError
 from common.seeds import numpy_generator
 from server import checkpoint, strategy
 from server.checkpoint import Arrays, State
 from server.exchange import exchange
 from server.nodes import Node
+from server.privacy import about, hear
 from server.screening import screened
+from server.strategy import Merge
+
+if TYPE_CHECKING:
+    from server.site_unit import SiteUnit
 
 log = logging.getLogger("fedser.server")
 
@@ -37,6 +42,7 @@ class Rounds:
         nodes: sorted by site.
         folder: where the checkpoint is kept.
         on_round: called with the history's new entry.
+        private: the server's mechanism, where the unit of privacy is the site.
     """
 
     grid: Grid
@@ -44,6 +50,7 @@ class Rounds:
     nodes: Sequence[Node]
     folder: Path
     on_round: Callable[[dict[str, Any]], None]
+    private: SiteUnit | None = None
 
     def run(self, state: State) -> State:
         """Run the rounds that are left, from a fresh state or a checkpoint.
@@ -56,8 +63,11 @@ class Rounds:
         for number in range(state.round + 1, self.config.federation.rounds + 1):
             began = time.perf_counter()
             sites = self._train(plan, state, number)
+            if sites is None:
+                break
             validation = self._validate(state, sites)
             self._choose(state, number, validation)
+            self._average(state, number)
             seconds = time.perf_counter() - began
             entry = {"round": number, "seconds": seconds, "validation": validation, "sites": sites}
             state.round = number
@@ -67,27 +77,57 @@ class Rounds:
             self.on_round(entry)
         return state
 
-    def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]]:
-        chosen = self._sample(number)
+    def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]] | None:
+        """Train a round, and put its model into the state; None where every budget is spent."""
+        sites: dict[str, dict[str, Any]] = {}
+        try:
+            if self.private is None:
+                arrays = self._collect(plan, state, number, sites)
+            else:
+                arrays = self.private.release(number, lambda merge: self._collect(plan, state, number, sites, merge))
+        except BudgetSpent as error:
+            log.warning("round %d: %s", number, error)
+            state.stopped = [node.site for node in self.nodes]
+        if len(set(state.stopped)) == len(self.nodes):
+            if not state.round:
+                raise FederationError("no round could be trained: every site's privacy budget is spent")
+            log.warning("every budget is spent: the run ends with the model of round %d", state.round)
+            return None
+        state.arrays = arrays
+        return sites or {node.site: {**_UNTOLD, "examples": node.examples} for node in self.nodes}
+
+    def _collect(
+        self, plan: Any, state: State, number: int, sites: dict[str, dict[str, Any]], merge: Merge | None = None
+    ) -> Arrays:
+        chosen = [node for node in self._sample(number) if node.site not in state.stopped]
         messages = plan.configure_train(
             number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
         )
         refused: dict[str, str] = {}
-        sites: dict[str, dict[str, Any]] = {}
-        replies = self._send(messages, state, chosen)
+        replies = self._heard(self._send(messages, state, chosen), state)
         sound = screened(replies, state.arrays, {node.id: node.site for node in self.nodes}, refused)
-        arrays = strategy.aggregate(plan, self.config.federation, number, self._noted(sound, sites), state.arrays)
-        silent = sorted({node.site for node in chosen} - set(sites) - set(refused))
+        noted = self._noted(sound, sites)
+        arrays = strategy.aggregate(plan, self.config.federation, number, noted, state.arrays, merge)
+        left = [node for node in chosen if node.site not in state.stopped]
+        silent = sorted({node.site for node in left} - set(sites) - set(refused))
         if silent:
             log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
-        if arrays is None or len(sites) < self.config.federation.min_sites:
+        if left and (arrays is None or len(sites) < self.config.federation.min_sites):
             lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
             raise FederationError(
-                f"round {number}: {len(sites)} of {len(chosen)} sites sent a sound update, expected at least "
+                f"round {number}: {len(sites)} of {len(left)} sites sent a sound update, expected at least "
                 f"{self.config.federation.min_sites} ({lost}); the last good checkpoint is in {self.folder}"
             )
-        state.arrays = arrays
-        return sites
+        return state.arrays if arrays is None else arrays
+
+    def _heard(self, replies: Iterable[Message], state: State) -> Iterator[Message]:
+        """The replies, less the words of those whose budget is spent."""
+        names = {node.id: node.site for node in self.nodes}
+        for reply in replies:
+            if hear(state, names[reply.metadata.src_node_id], reply):
+                log.warning("%s: out of budget; the others go on", names[reply.metadata.src_node_id])
+            else:
+                yield reply
 
     def _sample(self, number: int) -> list[Node]:
         fraction = self.config.federation.fraction
@@ -99,15 +139,22 @@ class Rounds:
         """Send each node its message, in the order of the sites' names, with the scaling beside the weights."""
         own = {message.metadata.dst_node_id: message for message in messages}
         scaling = record(state.scaling)
-        for message in own.values():
-            message.content[protocol.SCALING] = scaling
+        for node in chosen:  # Flower gives all messages one content: each gets its own
+            content = RecordDict(dict(own[node.id].content.items()))
+            content[protocol.SCALING] = scaling
+            if self.config.privacy.at_sites:
+                settings = content.config_records[protocol.CONFIG]
+                content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site)})
+            own[node.id].content = content
         ordered = [own[node.id] for node in chosen]
         return exchange(self.grid, ordered, self.config.federation.round_timeout)
 
-    @staticmethod
-    def _noted(replies: Any, sites: dict[str, dict[str, Any]]) -> Any:
+    def _noted(self, replies: Any, sites: dict[str, dict[str, Any]]) -> Any:
+        examples = {node.site: node.examples for node in self.nodes}
         for site, reply in replies:
             told = reply.content.metric_records[protocol.METRICS]
+            if self.config.privacy.at_sites:
+                told[protocol.EXAMPLES] = examples[site]  # fixed before training, whatever a round's sample was
             sites[site] = {
                 "examples": told[protocol.EXAMPLES],
                 "loss": told.get(protocol.LOSS),
@@ -118,7 +165,7 @@ class Rounds:
 
     def _validate(self, state: State, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
-        holders = [node for node in self.nodes if node.validation]
+        holders = [] if self.config.privacy.on else [node for node in self.nodes if node.validation]
         if not holders:
             return None
         counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays)
@@ -142,6 +189,22 @@ class Rounds:
         ]
         if all((validation["uar"], -validation["loss"]) > other for other in earlier):
             state.best, state.best_round = state.arrays, number
+
+    def _average(self, state: State, number: int) -> None:
+        """In a private run the mean of the last rounds' models is the model: less noise, for nothing."""
+        config = self.config
+        first = config.federation.rounds - round(config.privacy.average * config.federation.rounds)
+        if not config.privacy.on or number <= first or not config.privacy.average:
+            return
+        count = number - first
+        state.best = {
+            name: value if count == 1 else (state.best[name] + (value - state.best[name]) / count).astype(value.dtype)
+            for name, value in state.arrays.items()
+        }
+        state.best_round = number
+
+
+_UNTOLD: dict[str, Any] = {"loss": None, "uar": None, "seconds": None}
 
 
 @dataclass(frozen=True, kw_only=True)

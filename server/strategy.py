@@ -7,7 +7,7 @@ grow with the number of sites. The median, the trimmed mean and Krum need every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from common.config import FederationConfig
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+Merge = Callable[[Iterable[Message], Arrays], Iterator[Message]]
 HOLDS_ALL = ("fedmedian", "fedtrimmedavg", "krum")
 _STATE = ("m_t", "v_t", "momentum_vector")
 
@@ -51,7 +52,12 @@ def make(config: FederationConfig) -> FedAvg:
 
 
 def aggregate(
-    strategy: FedAvg, config: FederationConfig, round_number: int, replies: Iterable[Message], like: Arrays
+    strategy: FedAvg,
+    config: FederationConfig,
+    round_number: int,
+    replies: Iterable[Message],
+    like: Arrays,
+    merge: Merge | None = None,
 ) -> Arrays | None:
     """The new global model of a round; None where no reply came.
 
@@ -61,8 +67,12 @@ def aggregate(
         round_number: from 1.
         replies: screened, in the order of the sites' names.
         like: the global model; the new one gets its types, which some strategies widen.
+        merge: makes one reply of all; by default the weighted mean, the noisy one where a site is what is hidden.
     """
-    merged = list(replies) if config.strategy in HOLDS_ALL else list(mean_reply(replies))
+    if merge is not None:
+        merged = list(merge(replies, like))
+    else:
+        merged = list(replies) if config.strategy in HOLDS_ALL else list(mean_reply(replies))
     arrays, _ = strategy.aggregate_train(round_number, merged)
     return None if arrays is None else {name: array.numpy().astype(like[name].dtype) for name, array in arrays.items()}
 

@@ -14,7 +14,7 @@ from common import options
 from common.corpus_cli import corpus
 from simulations.bench_cli import bench
 
-SPLIT, TRAINING, RUN = "Data and split", "Training", "Run"
+SPLIT, TRAINING, PRIVACY, RUN = "Data and split", "Training", "Privacy", "Run"
 
 
 def _option(flag: str, help_text: str, panel: str, **more: Any) -> Any:
@@ -75,6 +75,37 @@ def simulate(
     config: Annotated[
         Path | None, _option("--config", "Settings; flags go before them.", TRAINING, metavar="FILE.toml")
     ] = None,
+    privacy_unit: Annotated[
+        str | None, _option("--privacy-unit", "Whose presence is hidden: utterance, speaker or site.", PRIVACY)
+    ] = None,
+    epsilon: Annotated[
+        float | None, _option("--epsilon", "What a run may tell of a unit, e.g. 8; inf for no privacy.", PRIVACY)
+    ] = None,
+    delta: Annotated[
+        float | None, _option("--delta", "The chance that it tells more; 1e-5 by default.", PRIVACY)
+    ] = None,
+    max_grad_norm: Annotated[
+        float | None, _option("--max-grad-norm", "Each unit's contribution is clipped to it.", PRIVACY)
+    ] = None,
+    noise_multiplier: Annotated[
+        float | None, _option("--noise-multiplier", "The noise over that norm, instead of --epsilon.", PRIVACY)
+    ] = None,
+    max_physical_batch: Annotated[
+        int | None, _option("--max-physical-batch", "Recordings in memory at a time.", PRIVACY)
+    ] = None,
+    budget: Annotated[
+        float | None, _option("--budget", "What all runs on a ledger's people may tell in sum.", PRIVACY)
+    ] = None,
+    ledger: Annotated[
+        Path | None,
+        _option("--ledger", "The folder of the sites' ledgers; a new one a fold by default.", PRIVACY, metavar="DIR"),
+    ] = None,
+    canaries: Annotated[
+        int | None, _option("--canaries", "Made-up units put in at each site, for fedser audit canaries.", PRIVACY)
+    ] = None,
+    insecure_seed: Annotated[
+        bool, _option("--insecure-seed", "Draw the noise from --seed: reproducible, not private.", PRIVACY)
+    ] = False,
     baselines: Annotated[bool, _option("--baselines", "Also train the pooled model and each site alone.", RUN)] = False,
     engine: Annotated[
         str | None, _option("--engine", "inprocess, or flower for Flower's simulation on Ray.", RUN)
@@ -107,6 +138,15 @@ def simulate(
         "training.local_epochs": local_epochs,
         "training.batch_size": batch_size,
         "seed": seed,
+        "privacy.unit": privacy_unit,
+        "privacy.epsilon": epsilon,
+        "privacy.delta": delta,
+        "privacy.max_grad_norm": max_grad_norm,
+        "privacy.noise_multiplier": noise_multiplier,
+        "privacy.max_physical_batch": max_physical_batch,
+        "privacy.budget": budget,
+        "privacy.canaries": canaries,
+        "privacy.insecure_seed": insecure_seed or None,
     }
     from simulations.start import Start, start
 
@@ -122,6 +162,7 @@ def simulate(
         workers=workers,
         baselines=baselines,
         command=command,
+        ledger=ledger,
     )
     whole = start(wish)
     if json_output:

@@ -16,15 +16,15 @@ from common.cache import FeatureCache
 from common.config import Config, flatten
 from common.errors import FederationError
 from common.plan import Plan
-from common.protocol import CACHE, EVENTS, OUT, PARTITION, PLAN
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PARTITION, PLAN
 from simulations.engine import RUN_ID, InProcessGrid
 
 FoldJson = dict[str, Any]
 
 
-def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache) -> dict[str, Any]:
+def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path) -> dict[str, Any]:
     """What every node is told of a run: the settings, and where this machine keeps things."""
-    places = {PLAN: folder / "plan.json", OUT: folder, EVENTS: events, CACHE: cache.directory}
+    places = {PLAN: folder / "plan.json", OUT: folder, EVENTS: events, CACHE: cache.directory, LEDGER: ledger}
     return {**flatten(config), **{name: str(path.absolute()) for name, path in places.items()}}
 
 
@@ -60,6 +60,7 @@ def run_in_process(
     *,
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
+    ledger: Path | None = None,
 ) -> FoldJson:
     """Run one fold, or go on with it, over local worker processes.
 
@@ -71,13 +72,14 @@ def run_in_process(
         cache: of features.
         workers: processes; 0 for none beside this one. The result is the same.
         on_reply: called with a site's name when it has answered.
+        ledger: the folder of the sites' ledgers; the fold's own by default.
     """
     settle(plan, folder)
     if finished(folder):
         return read_result(folder)
     from server.app import app as server_app
 
-    settings = run_settings(config, folder, events, cache)
+    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
     grid = InProcessGrid(
         _client_app,
         [{PARTITION: i} for i in range(len(plan.sites))],

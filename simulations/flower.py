@@ -45,6 +45,7 @@ def run_under_flower(
     *,
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
+    ledger: Path | None = None,
 ) -> FoldJson:
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.federation.run_in_process``.
 
@@ -54,7 +55,7 @@ def run_under_flower(
     settle(plan, folder)
     if finished(folder):
         return read_result(folder)
-    settings = run_settings(config, folder, events, cache)
+    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
     with superlink((folder / "flower").absolute()) as (home, port):
         submit(APP, home, port, settings, nodes=len(plan.sites), workers=workers, watch=lambda: on_reply("Flower"))
     if not finished(folder):

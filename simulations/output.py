@@ -12,7 +12,7 @@ from typing import Any
 from common import atomic
 from common.errors import FedserError, UsageError
 
-RUN_SETTINGS = ("engine", "baselines", "command")
+RUN_SETTINGS = ("engine", "baselines", "command", "ledger")
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -32,6 +32,7 @@ from simulations.federation import FoldJson, run_in_process, warm_up
 from simulations.flower import run_under_flower
 from simulations.output import slug
 from simulations.planning import plans
+from simulations.private import refuse_large_delta
 from simulations.progress import Display
 
 log = logging.getLogger("fedser.simulate")
@@ -48,6 +49,7 @@ class Job:
         workers: processes.
         baselines: also train the pooled model and each site alone.
         command: that asked for it, for the report.
+        ledger: the folder of the sites' ledgers; one a fold in ``out/ledger`` by default.
     """
 
     config: Config
@@ -56,6 +58,7 @@ class Job:
     workers: int
     baselines: bool
     command: str
+    ledger: Path | None = None
 
 
 def simulate(job: Job, display: Display) -> dict[str, Any]:
@@ -74,7 +77,9 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     selection = listing(job.config.data)
     skipped = _extract(job, selection, cache, display)
     features_s = time.perf_counter() - began
-    folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in plans(job.config, selection, skipped)]
+    planned = plans(job.config, selection, skipped)
+    refuse_large_delta(job.config, planned, selection)
+    folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in planned]
     trained = time.perf_counter()
     done = [(plan, folder, _run_fold(job, plan, folder, cache, display)) for plan, folder in folds]
     results = [FoldResult(federated=federated) for _, _, federated in done]
@@ -142,7 +147,8 @@ def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: 
         step.update(done, f"{site}{score}")
 
     run = run_in_process if job.engine == "inprocess" else run_under_flower
-    federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply)
+    ledger = job.ledger or job.out / "ledger" / slug(plan.fold)
+    federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply, ledger=ledger)
     step.update(rounds, f"held-out UAR {federated['test']['uar']:.3f}")
     return federated
 

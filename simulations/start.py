@@ -21,8 +21,9 @@ from common.config import Config, flatten, read_toml
 from common.errors import UsageError
 from common.holdings import listing
 from common.validate import in_range, one_of
-from simulations.output import kept_settings, open_folder, refuse_existing
+from simulations.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
 from simulations.planning import plans
+from simulations.private import private_settings
 from simulations.progress import Display
 from simulations.simulate import Job, simulate
 from simulations.synthesis.corpus import synthesize
@@ -43,6 +44,7 @@ class Start:
     workers: int | None
     baselines: bool
     command: str
+    ledger: Path | None = None
 
 
 def start(wish: Start) -> dict[str, Any]:
@@ -60,7 +62,8 @@ def start(wish: Start) -> dict[str, Any]:
         _log_to(display.console)
         job = dataclasses.replace(job, config=_with_corpus(job.config, display))
         plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
-        settings = {**flatten(job.config), "engine": job.engine, "baselines": job.baselines, "command": job.command}
+        settings: dict[str, Any] = {**flatten(job.config), "engine": job.engine, "baselines": job.baselines, "command": job.command}
+        settings["ledger"] = str(job.ledger) if job.ledger else None
         open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
         whole = simulate(job, display)
     _say(whole, display.console)
@@ -75,7 +78,11 @@ def _fresh(wish: Start) -> Job:
     one_of("--engine", wish.engine or ENGINES[0], ENGINES)
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
-    config = Config().with_values({**(read_toml(wish.config) if wish.config else {}), **wish.flags})
+    config = Config().with_values(private_settings({**(read_toml(wish.config) if wish.config else {}), **wish.flags}))
+    if config.privacy.on and not config.privacy.at_sites and wish.baselines:
+        raise UsageError(
+            "--baselines has federations of one site, which --privacy-unit site can't hide"
+        )
     return Job(
         config=_absolute(config),
         out=wish.out,
@@ -83,20 +90,24 @@ def _fresh(wish: Start) -> Job:
         workers=_workers(wish.workers),
         baselines=wish.baselines,
         command=wish.command,
+        ledger=wish.ledger.expanduser().absolute() if wish.ledger else None,
     )
 
 
 def _resumed(wish: Start, out: Path) -> Job:
     """The run as it was started; flags that are given must be the same."""
     kept = kept_settings(out)
-    engine, baselines, command = (kept.pop(name) for name in ("engine", "baselines", "command"))
+    engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
     config = Config().with_values(kept)
-    other = wish.config or wish.out or wish.overwrite or (wish.engine or engine) != engine
+    other = wish.config or wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
     if other or flatten(_absolute(config.with_values(wish.flags))) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = _workers(wish.workers)
-    return Job(config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command)
+    place = Path(ledger) if ledger else None
+    return Job(
+        config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
+    )
 
 
 def _absolute(config: Config) -> Config:

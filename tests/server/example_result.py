@@ -14,6 +14,26 @@ FULL = [[8, 2, 0, 0], [1, 9, 0, 0], [0, 0, 10, 0], [3, 0, 0, 7]]
 NO_SADNESS = [[6, 4, 0, 0], [1, 9, 0, 0], [0, 1, 9, 0], [0, 0, 0, 0]]
 
 
+SPENT = {
+    "epsilon": 7.98,
+    "epsilon_total": 16.25,
+    "epsilon_rdp": 8.61,
+    "delta": 1e-5,
+    "noise_multiplier": 1.25,
+    "steps": 240,
+    "sample_rate": 0.25,
+    "budget": 20.0,
+    "stopped": True,
+}
+
+
+def privacy(**changes: Any) -> dict[str, Any]:
+    """A fold's account with two sites."""
+    sites = {"site-0": SPENT | {"budget": None, "stopped": False, "epsilon": 3.5}, "site-1": SPENT}
+    account = {"unit": "utterance", "target_epsilon": 8.0, "max_grad_norm": 1.0, "accountant": "prv"}
+    return account | {"insecure_seed": False, "sites": sites} | changes
+
+
 def scores(confusion: list[list[int]], loss: float = 0.5) -> dict[str, Any]:
     """A ``test`` entry."""
     rows = list(enumerate(confusion))

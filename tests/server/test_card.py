@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from server.card import plain, write_card
-from tests.server.example_result import lean_result, result
+from tests.server.example_result import lean_result, privacy, result
 
 
 def written(tmp_path: Path, entry: dict[str, Any], licence: str = "CC0", citation: str = "Burkhardt 2005") -> str:
@@ -60,7 +60,10 @@ def test_notes_follow_the_result(tmp_path: Path) -> None:
     assert "Pooled UAR" not in lean
     assert "How it was made" not in lean
     assert "without differential privacy" in lean
-    assert "with differential privacy;" in written(tmp_path, result(privacy={"epsilon": 8}))
+    private = written(tmp_path, result(privacy=privacy()))
+    assert "with differential privacy for each utterance, ε = 7.98:" in private
+    assert "NOT private" not in private
+    assert "NOT private" in written(tmp_path, result(privacy=privacy(insecure_seed=True)))
 
 
 def test_values_cannot_bring_markup_of_their_own(tmp_path: Path) -> None:

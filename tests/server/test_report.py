@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from server.report import write_report
-from tests.server.example_result import FULL, fold, lean_result, renamed, result
+from tests.server.example_result import FULL, fold, lean_result, privacy, renamed, result
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
@@ -164,9 +164,22 @@ def test_run_is_described(whole: str) -> None:
 
 
 def test_privacy_is_shown_where_there_is_some(tmp_path: Path) -> None:
-    text = words(written(tmp_path, result(privacy={"unit": "utterance", "epsilon": 8.0})))
-    assert "epsilon 8.0" in text
+    text = words(written(tmp_path, result(privacy=privacy())))
+    assert "with differential privacy for each recording , to ε = 8" in text.replace("recording,", "recording ,")
+    assert "site-1 7.980 8.610 16.250 1e-05 1.250 0.25 240 20, spent" in text
+    assert "site-0 3.500 8.610 16.250 1e-05 1.250 0.25 240 none" in text
+    assert "one recording added to or removed from one site's training recordings" in text
     assert "without differential privacy" not in text
+    assert "insecure" not in text
+
+
+@pytest.mark.parametrize(("unit", "told"), [("speaker", "one person, with all"), ("site", "The server is trusted")])
+def test_each_unit_states_its_own_promise(tmp_path: Path, unit: str, told: str) -> None:
+    assert told in words(written(tmp_path, result(privacy=privacy(unit=unit))))
+
+
+def test_an_insecure_seed_cannot_be_overlooked(tmp_path: Path) -> None:
+    assert "Not private: --insecure-seed" in words(written(tmp_path, result(privacy=privacy(insecure_seed=True))))
 
 
 def test_skipped_recordings_are_named_where_the_result_does(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""The canaries of ``simulate --canaries``: put in at a site, their scores kept beside its ledger for the audit.
+
+They are for audits of simulations: the file tells which of them were drawn into the run, which no site should publish.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from client.site import Site
+from common import atomic
+from common.privacy.audits.canaries import Canaries, Claim, coins, directions
+from common.privacy.terms import Terms
+from common.seeds import seed_of
+
+
+def plant(site: Site, terms: Terms) -> Canaries | None:
+    """This site's canaries for one round; None where the run has none."""
+    count, seed = site.config.privacy.canaries, site.config.seed
+    if not count:
+        return None
+    parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
+    claim = Claim(
+        sample_rate=terms.sample_rate, noise_multiplier=terms.noise_multiplier, max_grad_norm=terms.max_grad_norm
+    )
+    return Canaries(
+        coordinates=directions(count, parameters, seed_of(seed, site.name)),
+        included=coins(count, seed_of(seed, site.name)),
+        parameters=parameters,
+        claim=claim,
+    )
+
+
+def keep(canaries: Canaries, ledger: Path, round_number: int) -> None:
+    """Note a round's scores; a round that is computed anew after a crash replaces the one that released nothing."""
+    path = ledger.with_suffix(".canaries.json")
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rounds": {}}
+    kept["included"] = canaries.included.tolist()
+    kept["rounds"][str(round_number)] = canaries.scores.tolist()
+    atomic.write(path, json.dumps(kept))

@@ -1,0 +1,141 @@
+"""A private round at a site: reserve the steps in the ledger, compute, store the reply, send it.
+
+A reply that was stored is sent again when the server asks for the round again: it is never noised anew, for two noisy
+answers tell more than one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import safetensors.torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from torch import Tensor
+
+from client.canaries import keep, plant
+from client.site import Site
+from common import protocol
+from common.chain import Head
+from common.errors import BudgetSpent, FedserError
+from common.privacy.accounting import Spend
+from common.privacy.audits.canaries import Canaries
+from common.privacy.ledger import Ledger
+from common.privacy.stream import SecretStream
+from common.privacy.terms import Terms, from_json
+from common.privacy.training import train_privately
+from common.seeds import seed_of
+from common.training import learning_rate
+
+log = logging.getLogger("fedser.client")
+
+
+def train_round(site: Site, arrays: Mapping[str, Tensor], message: Message, context: Context) -> RecordDict:
+    """A site's noisy update, or the word that its budget is spent.
+
+    Args:
+        site: whose recordings they are.
+        arrays: the global model.
+        message: the server's.
+        context: of the app.
+    """
+    asked = message.content.config_records[protocol.CONFIG]
+    run, number = str(asked[protocol.RUN]), int(str(asked[protocol.ROUND]))
+    ledger = open_ledger(site, context, asked)
+    told: dict[str, Any] = {}
+    try:
+        with ledger.round(run, number) as entry:
+            reply = entry.reply
+            if reply is None:
+                terms = _terms(ledger, site, run)
+                steps = terms.affordable(ledger.spends(terms.unit))
+                spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
+                entry.reserve(spend, terms.filter)
+                canaries = plant(site, terms)
+                _train(site, arrays, terms, spend, asked, number, canaries)
+                if canaries is not None:
+                    keep(canaries, ledger.path, number)
+                reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
+                entry.store(reply)
+    except BudgetSpent as error:
+        log.warning("site %s: round %d: %s", site.name, number, error)
+        told[protocol.STOPPED] = True
+        reply = None
+    head = ledger.head()
+    about = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **told})
+    content = RecordDict({protocol.CONFIG: about})
+    if reply is not None:
+        weights = safetensors.torch.load(reply)
+        content[protocol.ARRAYS] = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in weights.items()})
+        content[protocol.METRICS] = MetricRecord({protocol.EXAMPLES: site.units})
+    return content
+
+
+def open_ledger(site: Site, context: Context, asked: Mapping[str, Any]) -> Ledger:
+    """The site's ledger, which must hold all that the site last told the server of it.
+
+    Raises:
+        LedgerError: it was edited, or is older than that.
+    """
+    path = Path(str(context.run_config[protocol.LEDGER])) / f"{quote(site.name, safe='')}.jsonl"
+    entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
+    return Ledger(path, expected=Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None)
+
+
+def report(site: Site, message: Message, context: Context) -> RecordDict:
+    """What this run, and all runs, cost this site's people.
+
+    Raises:
+        FedserError: the site never began this run.
+    """
+    asked = message.content.config_records[protocol.CONFIG]
+    run = str(asked[protocol.RUN])
+    ledger = open_ledger(site, context, asked)
+    kept = ledger.terms(run)
+    if kept is None:
+        raise FedserError(f"site {site.name}: the ledger has no run {run}")
+    terms = from_json(kept)
+    own, total = ledger.spends(terms.unit, run), ledger.spends(terms.unit)
+    figures = terms.figures(own, total, stopped=ledger.refused(run))
+    return RecordDict({protocol.CONFIG: ConfigRecord({"figures": json.dumps(figures)})})
+
+
+def _terms(ledger: Ledger, site: Site, run: str) -> Terms:
+    """The run's terms: those that the ledger keeps, or, in its first round, new ones."""
+    kept = ledger.terms(run)
+    if kept is None:
+        privacy = site.config.privacy
+        terms = Terms.of(site.config, site.units, ledger.spends(privacy.unit))
+        kept = ledger.begin(run, dataclasses.asdict(terms))
+    return from_json(kept)
+
+
+def _train(
+    site: Site,
+    arrays: Mapping[str, Tensor],
+    terms: Terms,
+    spend: Spend,
+    asked: Mapping[str, Any],
+    number: int,
+    canaries: Canaries | None,
+) -> None:
+    config = site.config
+    site.model.load_state_dict(arrays)
+    insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
+    train_privately(
+        site.model,
+        site.dataset("train", None),
+        spend,
+        training=config.training,
+        augment=config.augment,
+        privacy=config.privacy,
+        rate=learning_rate(config.training, number, config.federation.rounds),
+        stream=SecretStream(insecure),
+        proximal_mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))),
+        canaries=canaries,
+    )

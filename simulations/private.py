@@ -1,0 +1,84 @@
+"""The settings of a private run: its recipe, and what would leak beside the noise and is therefore off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.config import Config, PrivacyConfig
+from common.errors import UsageError
+from common.plan import Plan
+from common.selection import Selection
+from server.strategy import HOLDS_ALL
+
+# How these were chosen: LOG.md, "The private recipe".
+RECIPES: dict[str, dict[str, Any]] = {
+    "utterance": {"data.normalise": "utterance", "training.class_weights": False, "privacy.sample_rate": 0.25},
+    "speaker": {"data.normalise": "speaker", "training.class_weights": False, "privacy.sample_rate": 1.0},
+    "site": {"data.normalise": "speaker"},
+}
+ALLOWED = {"utterance": ("utterance",), "speaker": ("utterance", "speaker"), "site": ("utterance", "speaker")}
+
+
+def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings completed by the private recipe, where they ask for privacy; otherwise as they are.
+
+    Args:
+        given: what the user chose, by flat name, in flags and files.
+
+    Raises:
+        UsageError: something that was chosen would tell of the recordings beside the noise.
+    """
+    privacy = Config().with_values(given).privacy
+    if not privacy.on:
+        if privacy.canaries or privacy.budget < float("inf"):
+            raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
+        return dict(given)
+    recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
+    if "training.batch_size" in given and "privacy.sample_rate" not in given:
+        recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
+    settings = {**recipe, **given}
+    _refuse_leaks(Config().with_values(settings), privacy)
+    return settings
+
+
+def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
+    allowed, unit = ALLOWED[privacy.unit], privacy.unit
+    if config.data.normalise not in allowed:
+        raise UsageError(
+            f"--normalise {config.data.normalise} would tell of other {unit}s' recordings in a run that is private for "
+            f"each {unit}; use {' or '.join(allowed)}"
+        )
+    if config.data.validation != "none":
+        raise UsageError(
+            "--validation would publish scores of private recordings: a private run sets no speaker aside; leave it out"
+        )
+    if config.training.class_weights and unit != "site":
+        raise UsageError(
+            "training.class_weights tells how often classes occur: a private run has none; leave it out"
+        )
+    if unit == "site" and config.federation.fraction < 1:
+        raise UsageError("--fraction: with --privacy-unit site all sites take part in every round; leave it out")
+    if unit == "site" and config.federation.strategy in HOLDS_ALL:
+        raise UsageError(f"--strategy {config.federation.strategy} needs every update as it is; use fedavg")
+
+
+def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selection) -> None:
+    """Refuse, before any work, a δ that is too large for the smallest site.
+
+    Raises:
+        UsageError: as ``common.privacy.terms.check_delta``.
+    """
+    from common.privacy.terms import check_delta
+
+    unit = config.privacy.unit
+    for plan in plans if config.privacy.on else ():
+        counts = [len(plan.sites)]
+        if unit == "speaker":
+            counts = [len(site.train) for site in plan.sites]
+        if unit == "utterance":
+            skipped = set(plan.skipped)
+            owner = {speaker: site.name for site in plan.sites for speaker in site.train}
+            of_sites = [owner[u.speaker] for u in selection.utterances if u.speaker in owner and u.name not in skipped]
+            counts = [of_sites.count(site.name) for site in plan.sites]
+        check_delta(config.privacy.delta, max(counts), unit)

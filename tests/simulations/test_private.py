@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.errors import UsageError
+from simulations.private import private_settings
+
+
+def test_without_privacy_nothing_is_changed() -> None:
+    given = {"data.corpus": "emodb", "privacy.epsilon": "inf", "data.normalise": "global"}
+    assert private_settings(given) == given
+
+
+@pytest.mark.parametrize(("unit", "normalise"), [("utterance", "utterance"), ("speaker", "speaker"), ("site", "speaker")])
+def test_what_would_leak_is_off(unit: str, normalise: str) -> None:
+    settings = private_settings({"privacy.epsilon": 8, "privacy.unit": unit})
+    assert settings["data.normalise"] == normalise
+    assert settings["data.validation"] == "none"
+    assert settings.get("training.class_weights", True) is (unit == "site")
+
+
+def test_a_batch_size_that_is_given_sets_the_sample_rate() -> None:
+    assert private_settings({"privacy.epsilon": 8})["privacy.sample_rate"] > 0
+    assert "privacy.sample_rate" not in private_settings({"privacy.epsilon": 8, "training.batch_size": 16})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"data.normalise": "speaker"}, "--normalise speaker would tell"),
+        ({"data.normalise": "global"}, "--normalise global would tell"),
+        ({"data.normalise": "global", "privacy.unit": "speaker"}, "--normalise global would tell"),
+        ({"data.normalise": "global", "privacy.unit": "site"}, "--normalise global would tell"),
+        ({"data.validation": "one"}, "--validation"),
+        ({"data.validation": "0.2", "privacy.unit": "site"}, "--validation"),
+        ({"training.class_weights": True}, "class_weights"),
+        ({"federation.fraction": 0.5, "privacy.unit": "site"}, "--fraction"),
+        ({"federation.strategy": "krum", "privacy.unit": "site"}, "krum"),
+        ({"privacy.noise_multiplier": 1.0}, "give one"),
+        ({"privacy.epsilon": "nan"}, "privacy.epsilon"),
+        ({"privacy.epsilon": -1}, "privacy.epsilon"),
+        ({"privacy.unit": "patient"}, "privacy.unit"),
+    ],
+)
+def test_what_contradicts_privacy_is_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        private_settings({"privacy.epsilon": 8, **given})
+
+
+@pytest.mark.parametrize("given", [{"privacy.budget": 3}, {"privacy.canaries": 10}])
+def test_options_of_privacy_need_privacy(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="need a private run"):
+        private_settings(given)
