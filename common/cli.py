@@ -20,6 +20,7 @@ from common import options
 from common.corpus_cli import corpus
 from common.errors import FedserError
 from common.predict_cli import predict
+from common.privacy_cli import privacy
 
 RINGS = ("client", "server", "simulations")
 INTERRUPTED = 130
@@ -34,6 +35,7 @@ app = typer.Typer(
     epilog="Example: fedser corpus check --corpus emodb --root ~/emodb",
 )
 app.add_typer(corpus, name="corpus")
+app.add_typer(privacy, name="privacy")
 app.command(epilog="Example: fedser predict --model runs/emodb a.wav b.flac")(predict)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -63,6 +64,23 @@ def calibrate(
         result["advice"] = _advice(ratio, steps, n, unit)
     result["feasible"] = result["advice"] is None
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else _text(result, unit))
+
+
+@privacy.command(epilog="Example: fedser privacy ledger runs/private")
+def ledger(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A ledger, a folder of them, or a run's folder.")],
+    as_json: options.JsonOutput = False,
+) -> None:
+    """What was spent, when, by which run; a line that was tampered with is an error."""
+    from common.privacy.ledger_view import render, show
+
+    view = show(path)
+    if as_json:
+        typer.echo(json.dumps(view))
+        return
+    from rich.console import Console
+
+    Console().print(render(view))
 
 
 def _check(

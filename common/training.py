@@ -133,10 +133,11 @@ def train(
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig, rate: float) -> torch.optim.Optimizer:
-    """AdamW or SGD over a model's parameters."""
+    """AdamW or SGD over those of a model's parameters that are trained."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), rate, config.momentum, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(model.parameters(), rate, weight_decay=config.weight_decay)
+        return torch.optim.SGD(trained, rate, config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(trained, rate, weight_decay=config.weight_decay)
 
 
 def masked(batch: Batch, augment: AugmentConfig, generator: torch.Generator) -> Batch:

@@ -62,8 +62,8 @@ def start(wish: Start) -> dict[str, Any]:
         _log_to(display.console)
         job = dataclasses.replace(job, config=_with_corpus(job.config, display))
         plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
-        settings: dict[str, Any] = {**flatten(job.config), "engine": job.engine, "baselines": job.baselines, "command": job.command}
-        settings["ledger"] = str(job.ledger) if job.ledger else None
+        own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
+        settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
         whole = simulate(job, display)
     _say(whole, display.console)

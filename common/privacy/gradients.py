@@ -15,6 +15,11 @@ from common.dataset import Batch, SpeechDataset
 from common.training import Loss, device, masked
 
 
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """Those parameters that are not frozen."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnitGradients:
     """Everything that a unit's gradient depends on.
@@ -44,7 +49,7 @@ class UnitGradients:
             with warnings.catch_warnings():  # the features need no gradient, and torch remarks on that
                 warnings.filterwarnings("ignore", "Full backward hook is firing")
                 (self._loss(model, index) / self.copies).backward()  # type: ignore[no-untyped-call]
-            for parameter in model.parameters():
+            for parameter in trained(model):
                 rows: Tensor = parameter.grad_sample
                 parameter.grad_sample = rows.view(-1, self.copies, *parameter.shape).sum(1)
             yield
@@ -55,7 +60,7 @@ class UnitGradients:
             model.zero_grad(set_to_none=True)
             for index in torch.split(torch.tensor(recordings), self.physical):
                 (self._loss(model, index) / len(recordings)).backward()  # type: ignore[no-untyped-call]
-            for parameter in model.parameters():
+            for parameter in trained(model):
                 gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 parameter.grad_sample = gradient[None]  # type: ignore[attr-defined]
             yield

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from opacus.grad_sample import register_grad_sampler
@@ -44,7 +44,7 @@ class Direction(nn.Module):
 
     def weights(self) -> Weights:
         """Without gradients."""
-        return Weights(self.weight_ih.detach(), self.weight_hh.detach(), (self.bias_ih + self.bias_hh).detach())
+        return Weights(self.weight_ih.detach(), self.weight_hh.detach(), self.bias_ih.detach() + self.bias_hh.detach())
 
     def forward(self, inputs: Tensor, states: Tensor, anchor: Tensor) -> Tensor:
         """The stand-in, for ``inputs (batch, frames, features)`` and the states before them.
@@ -141,17 +141,14 @@ class PrivateLSTM(nn.Module):
         return self._run(batch, lengths)
 
     def _run(self, batch: Tensor, lengths: Tensor | None) -> Tensor:
-        frames = batch.shape[1]
-        if lengths is None:
-            lengths = torch.full((len(batch),), frames, device=batch.device)
+        samples, frames, _ = batch.shape
+        lengths = torch.full((samples,), frames) if lengths is None else lengths
         lengths = lengths.to(batch.device)
-        order = reversal(lengths, frames)
-        padding = (torch.arange(frames, device=batch.device) >= lengths[:, None])[:, :, None]
-        if not padding.any():
-            padding = None
-        else:
+        rows = torch.arange(samples, device=batch.device)[:, None]
+        order = (frames * rows + reversal(lengths, frames)).flatten()
+        padding = _padding(lengths, frames)
+        if padding is not None:
             batch = batch.masked_fill(padding, 0.0)  # so that no NaN in it gets into a product with 0
-        order = (order + frames * torch.arange(len(batch), device=batch.device)[:, None]).flatten()
         for layer in range(self.layers):
             if layer:
                 batch = nn.functional.dropout(batch, self.dropout, self.training)
@@ -159,7 +156,7 @@ class PrivateLSTM(nn.Module):
         return batch
 
     def _layer(self, layer: int, batch: Tensor, order: Tensor, padding: Tensor | None) -> Tensor:
-        directions: list[Direction] = [self.get_submodule(f"l{layer}{suffix}") for suffix in self.suffixes]  # type: ignore[misc]
+        directions = [cast("Direction", self.get_submodule(f"l{layer}{suffix}")) for suffix in self.suffixes]
         weights = [direction.weights() for direction in directions]
         inputs = [batch.detach(), _taken(batch.detach(), order)][: len(directions)]
         states, kept = recurrence.forward(inputs, weights, keep=torch.is_grad_enabled())
@@ -185,7 +182,8 @@ class _Layer(torch.autograd.Function):
         padding: Tensor | None,
         *_stand_ins: Tensor,
     ) -> Tensor:
-        ctx.kept, ctx.weights, ctx.order, ctx.padding = kept, weights, order, padding
+        ctx.save_for_backward(*(w.ih for w in weights), *(w.hh for w in weights))  # torch sees if they are changed
+        ctx.kept, ctx.order, ctx.padding = kept, order, padding
         outputs = [states[0, :, 1:]] + [_taken(s[:, 1:], order) for s in states[1:]]
         output = torch.cat(outputs, dim=2)
         return output if padding is None else output.masked_fill_(padding, 0.0)
@@ -195,16 +193,23 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         if ctx.padding is not None:
             gradient = gradient.masked_fill(ctx.padding, 0.0)
-        forward, *reverse = gradient.chunk(len(ctx.weights), dim=2)
+        directions = len(ctx.saved_tensors) // 2
+        ih, hh = ctx.saved_tensors[:directions], ctx.saved_tensors[directions:]
+        forward, *reverse = gradient.chunk(directions, dim=2)
         by_state = torch.stack([forward, *(_taken(r, ctx.order) for r in reverse)])
-        recurrent = torch.stack([w.hh for w in ctx.weights])
-        deltas = recurrence.backward(by_state, ctx.kept, recurrent)
+        deltas = recurrence.backward(by_state, ctx.kept, torch.stack(hh))
         by_input = None
         if ctx.needs_input_grad[0]:
-            by_input = deltas[0] @ ctx.weights[0].ih
-            for delta, weights in zip(deltas[1:], ctx.weights[1:], strict=True):
-                by_input += _taken(delta @ weights.ih, ctx.order)
+            by_input = deltas[0] @ ih[0]
+            for delta, weight in zip(deltas[1:], ih[1:], strict=True):
+                by_input += _taken(delta @ weight, ctx.order)
         return by_input, None, None, None, None, None, *deltas
+
+
+def _padding(lengths: Tensor, frames: int) -> Tensor | None:
+    """True beyond each length, ``(batch, frames, 1)``; None where there is no padding."""
+    padding = torch.arange(frames, device=lengths.device) >= lengths[:, None]
+    return padding[:, :, None] if padding.any() else None
 
 
 def _taken(batch: Tensor, order: Tensor) -> Tensor:
@@ -214,13 +219,13 @@ def _taken(batch: Tensor, order: Tensor) -> Tensor:
 
 def _to_flat_names(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
     """``l0_reverse.weight_ih`` to ``weight_ih_l0_reverse``, as ``nn.LSTM`` calls it."""
-    for name, _ in module.named_parameters():
+    for name in dict(module.named_parameters()):
         direction, weight = name.split(".")
         state[f"{prefix}{weight}_{direction}"] = state.pop(prefix + name)
 
 
 def _from_flat_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    for name, _ in module.named_parameters():
+    for name in dict(module.named_parameters()):
         direction, weight = name.split(".")
         flat = f"{prefix}{weight}_{direction}"
         if flat in state:

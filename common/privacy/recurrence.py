@@ -5,10 +5,9 @@ is worked out for many frames at a time, and five operations a frame are left. A
 by the gates' inputs. They are what is needed of each frame; the gradient of any weight, of one recording or of all, is
 one matrix product of them.
 
-Three tricks make it fast on a CPU. tanh(x) = 2 sigmoid(2x) - 1, and torch's sigmoid takes a third of its tanh's time:
-so all four gates are one sigmoid, of inputs whose third quarter was doubled through the weights. Frames go through in
-blocks whose intermediate results stay in the processor's cache. And no tensor holds what several could, for memory above
-glibc's limit of 32 MB is mapped anew at each call, which takes longer than to compute what goes into it.
+Frames go through in blocks whose intermediate results stay in the processor's cache. No tensor holds what several
+could, for memory above glibc's limit of 32 MB is mapped anew at each call, which takes longer than to compute what goes
+into it.
 """
 
 from __future__ import annotations
@@ -36,12 +35,14 @@ class Kept:
     """What the derivative needs.
 
     Attributes:
-        gates: for each block ``(directions, block, batch, 4 hidden)``: i, f, g / 2 and o.
-        cells: ``(frames + 1, directions, batch, hidden)``, twice the cells' states, from the one before the first.
+        gates: for each block ``(directions, block, batch, 4 hidden)``: i, f, g and o.
+        cells: ``(frames + 1, directions, batch, hidden)``, from the zeros before the first frame.
+        squashed: ``(frames, directions, batch, hidden)``, tanh of the cells after each frame.
     """
 
     gates: list[Tensor]
     cells: Tensor
+    squashed: Tensor
 
 
 def forward(inputs: Sequence[Tensor], weights: Sequence[Weights], *, keep: bool) -> tuple[Tensor, Kept]:
@@ -60,47 +61,41 @@ def forward(inputs: Sequence[Tensor], weights: Sequence[Weights], *, keep: bool)
     states = inputs[0].new_zeros(len(inputs), batch, frames + 1, hidden)
     cells = inputs[0].new_empty(frames + 1, len(inputs), batch, hidden)
     cells[0] = 0.0
-    recurrent = torch.stack([2.0 * _doubled(w.hh).t() for w in weights])  # states are halves until all is done
-    projections = [(_doubled(w.bias), _doubled(w.ih).t()) for w in weights]
+    squashed = torch.empty_like(cells[1:])
+    recurrent = torch.stack([w.hh.t() for w in weights])
     kept = []
     for first in range(0, frames, BLOCK):
         own = slice(first, min(first + BLOCK, frames))
-        gates = _projected([x[:, own] for x in inputs], projections)
-        _advance(gates, states[:, :, first : own.stop + 1], cells[first : own.stop + 1], recurrent)
+        gates = _projected([x[:, own] for x in inputs], weights)
+        _advance(gates, states[:, :, first : own.stop + 1], cells[first : own.stop + 1], squashed[own], recurrent)
         if keep:
             kept.append(gates)
-    return states.mul_(2.0), Kept(gates=kept, cells=cells)
+    return states, Kept(gates=kept, cells=cells, squashed=squashed)
 
 
-def _doubled(weight: Tensor) -> Tensor:
-    """Twice the third quarter: the cell gate's rows."""
-    weight = weight.clone()
-    weight.chunk(4)[2].mul_(2.0)
-    return weight
-
-
-def _projected(inputs: Sequence[Tensor], projections: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+def _projected(inputs: Sequence[Tensor], weights: Sequence[Weights]) -> Tensor:
     """The part of the gates' inputs that no recurrence has a part in, ``(directions, block, batch, 4 hidden)``."""
     batch, frames, features = inputs[0].shape
-    gates = inputs[0].new_empty(len(inputs), frames, batch, len(projections[0][0]))
-    for own, x, (bias, weight) in zip(gates, inputs, projections, strict=True):
-        torch.addmm(bias, x.transpose(0, 1).reshape(-1, features), weight, out=own.view(-1, own.shape[2]))
+    gates = inputs[0].new_empty(len(inputs), frames, batch, len(weights[0].bias))
+    for own, x, weight in zip(gates, inputs, weights, strict=True):
+        torch.addmm(weight.bias, x.transpose(0, 1).reshape(-1, features), weight.ih.t(), out=own.view(-1, own.shape[2]))
     return gates
 
 
-def _advance(gates: Tensor, states: Tensor, cells: Tensor, recurrent: Tensor) -> None:
-    """Go through a block: fill ``gates`` with their values, and all of ``states`` and ``cells`` but the first."""
-    summed, squashed = torch.empty_like(gates[:, 0]), torch.empty_like(cells[0])
+def _advance(gates: Tensor, states: Tensor, cells: Tensor, squashed: Tensor, recurrent: Tensor) -> None:
+    """Go through a block: fill ``gates`` and ``squashed``, and all of ``states`` and ``cells`` but the first."""
+    summed = torch.empty_like(gates[:, 0])
     parts = [part.unbind(1) for part in gates.chunk(4, dim=3)]
+    cell_gate = summed.chunk(4, dim=2)[2]
     state, *later_states = states.unbind(2)
     cell, *later_cells = cells.unbind(0)
-    for own, i, f, g, o, after, cell_after in zip(gates.unbind(1), *parts, later_states, later_cells, strict=True):
+    frames = zip(gates.unbind(1), *parts, later_states, later_cells, squashed.unbind(0), strict=True)
+    for own, i, f, g, o, after, cell_after, tanh in frames:
         torch.baddbmm(own, state, recurrent, out=summed)
         torch.sigmoid(summed, out=own)
-        g.sub_(0.5)
-        torch.mul(f, cell, out=cell_after).addcmul_(i, g, value=4.0)
-        torch.sigmoid(cell_after, out=squashed).sub_(0.5)
-        torch.mul(o, squashed, out=after)
+        torch.tanh(cell_gate, out=g)
+        torch.mul(f, cell, out=cell_after).addcmul_(i, g)
+        torch.mul(o, torch.tanh(cell_after, out=tanh), out=after)
         state, cell = after, cell_after
 
 
@@ -117,12 +112,12 @@ def backward(gradient: Tensor, kept: Kept, recurrent: Tensor) -> list[Tensor]:
     """
     directions, batch, frames, hidden = gradient.shape
     deltas = [gradient.new_empty(batch, frames, 4 * hidden) for _ in range(directions)]
-    by_cell = gradient.new_zeros(directions, batch, hidden)  # twice the derivative by the cell's state
+    by_cell = gradient.new_zeros(directions, batch, hidden)
     by_state = gradient[:, :, -1].clone()
     for block in reversed(range(len(kept.gates))):
         gates = kept.gates[block]
         own = slice(block * BLOCK, block * BLOCK + gates.shape[1])
-        factors, through = _factors(gates, kept.cells[own.start : own.stop + 1].transpose(0, 1))
+        factors, through = _factors(gates, kept.cells[own].transpose(0, 1), kept.squashed[own].transpose(0, 1))
         earlier = gradient[:, :, max(0, own.start - 1) : own.stop - 1]
         _retreat(factors, through, gates, earlier, recurrent, by_cell, by_state)
         for delta, factor in zip(deltas, factors, strict=True):
@@ -130,20 +125,20 @@ def backward(gradient: Tensor, kept: Kept, recurrent: Tensor) -> list[Tensor]:
     return deltas
 
 
-def _factors(gates: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """What the derivative by the cell is multiplied with for i, f, g, that by the state for o; and it for the cell's.
+def _factors(gates: Tensor, cells: Tensor, squashed: Tensor) -> tuple[Tensor, Tensor]:
+    """What the derivative by the cell (for i, f, g) or by the state (for o) is multiplied with to be the gates'.
 
-    ``by_cell``, ``cells`` and tanh's values are halves or doubles of the true ones, hence the numbers.
+    And what the derivative by the state is multiplied with to be a part of that by the cell. ``cells`` are those before
+    each frame, ``squashed`` is of those after it.
     """
     factors = torch.addcmul(gates, gates, gates, value=-1.0)  # a sigmoid's derivative is s - s²
     i, _, g, o = gates.chunk(4, dim=3)
     by_i, by_f, by_g, by_o = factors.chunk(4, dim=3)
-    squashed = torch.sigmoid(cells[:, 1:]).sub_(0.5)  # tanh(c) / 2
     by_i.mul_(g)
-    by_f.mul_(cells[:, :-1]).mul_(0.25)
-    torch.mul(g, g, out=by_g).mul_(-2.0).add_(0.5).mul_(i)
-    by_o.mul_(squashed).mul_(2.0)
-    return factors, squashed.square_().mul_(-8.0).add_(2.0).mul_(o)
+    by_f.mul_(cells)
+    torch.addcmul(i, i * g, g, value=-1.0, out=by_g)  # i times tanh's derivative, 1 - g²
+    by_o.mul_(squashed)
+    return factors, torch.addcmul(o, o * squashed, squashed, value=-1.0)
 
 
 def _retreat(
@@ -156,7 +151,7 @@ def _retreat(
     by_state: Tensor,
 ) -> None:
     """Go back through a block: make the derivatives of ``factors``, and leave those of the frame before in ``by_…``."""
-    cell_gates = factors.view(*gates.shape[:3], 4, -1)[:, :, :, :3].unbind(1)
+    cell_gates = factors.view(*gates.shape[:3], 4, by_cell.shape[2])[:, :, :, :3].unbind(1)
     output_gate = factors.chunk(4, dim=3)[3].unbind(1)
     forget = gates.chunk(4, dim=3)[1].unbind(1)
     gradients = [None] * (len(forget) - earlier.shape[2]) + list(earlier.unbind(2))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from common.config import Config
-from common.errors import BudgetSpent, UsageError
+from common.errors import UsageError
 from common.privacy.accounting import Filter, Spend, epsilon_prv, epsilon_rdp
 from common.privacy.calibration import calibrate
 
@@ -87,8 +87,6 @@ class Terms:
         terms = dataclasses.replace(self, noise_multiplier=noise)
         if self.filter is None or self.budget is None or self.filter.admits(spent, terms.spend(steps)):
             return terms
-        if epsilon_rdp(spent, self.delta) >= self.budget:
-            raise BudgetSpent(f"a budget of ε = {self.budget:g} is spent")
         noise = calibrate(self.budget, self.delta, self.sample_rate, steps, accountant="rdp", spent=spent)
         return dataclasses.replace(self, noise_multiplier=noise)
 

@@ -80,7 +80,7 @@ def train_privately(
         copies=privacy.multiplicity,
         physical=privacy.max_physical_batch,
     )
-    start = [p.detach().clone() for p in model.parameters()] if proximal_mu else []
+    start = [p.detach().clone() for p in optimizer.params] if proximal_mu else []
     sampled = GradSampleModule(model, loss_reduction="sum") if spend.unit == "utterance" else model
     try:
         with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):

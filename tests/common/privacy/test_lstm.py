@@ -241,6 +241,16 @@ def test_a_graph_can_be_gone_through_twice() -> None:
         torch.testing.assert_close(parameter.grad, 2 * gradient)
 
 
+def test_weights_that_changed_before_the_backward_pass_are_noticed() -> None:
+    model = PrivateLSTM(3, 4)
+    loss = model(torch.randn(2, 5, 3)).sum()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.backward(loss)
+
+
 def test_after_opacus_it_trains_plainly_again() -> None:
     model = PrivateLSTM(3, 4)
     sampled = GradSampleModule(model, loss_reduction="sum")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from common.config import Config
+from common.errors import BudgetSpent, UsageError
+from common.privacy.accounting import Spend, epsilon_prv, epsilon_rdp
+from common.privacy.terms import Terms, check_delta, from_json
+
+BASE = {"privacy.epsilon": 4.0, "training.local_epochs": 2, "federation.rounds": 5, "privacy.sample_rate": 0.25}
+
+
+def terms(units: int = 100, spent: tuple[Spend, ...] = (), **more: Any) -> Terms:
+    values = {**BASE, **{name.replace("__", "."): value for name, value in more.items()}}
+    return Terms.of(Config().with_values(values), units, list(spent))
+
+
+def test_the_noise_is_calibrated_to_all_rounds() -> None:
+    own = terms()
+    assert own.steps_per_round == 8  # two epochs at a rate of a quarter
+    assert 3.98 < epsilon_prv([own.spend(40)], 1e-5) <= 4.0
+    assert own.target_epsilon == 4.0
+    assert own.budget is None
+
+
+def test_each_site_has_its_own_rate_and_noise() -> None:
+    small, large = (terms(units, privacy__sample_rate=0.0, training__batch_size=20) for units in (40, 400))
+    assert (small.sample_rate, large.sample_rate) == (0.5, 0.05)
+    assert (small.steps_per_round, large.steps_per_round) == (4, 40)
+    for own in (small, large):
+        assert 3.98 < epsilon_prv([own.spend(own.steps_per_round * 5)], 1e-5) <= 4.0
+    assert terms(8, privacy__sample_rate=0.0, training__batch_size=20).sample_rate == 1.0
+
+
+def test_of_sites_all_take_part_in_every_round() -> None:
+    own = terms(4, privacy__unit="site")
+    assert (own.sample_rate, own.steps_per_round) == (1.0, 1)
+
+
+def test_a_noise_multiplier_is_taken_as_it_is() -> None:
+    own = terms(privacy__epsilon="inf", privacy__noise_multiplier=1.5)
+    assert own.noise_multiplier == 1.5
+    assert own.target_epsilon is None
+
+
+def test_a_budget_that_binds_sets_the_noise_by_what_is_left() -> None:
+    earlier = Spend(unit="utterance", sample_rate=0.25, noise_multiplier=3.0, steps=40)
+    own = terms(spent=(earlier,), privacy__budget=4.5)
+    left = epsilon_rdp([earlier, own.spend(40)], 1e-5)
+    assert 4.4 < left <= 4.5
+    assert own.noise_multiplier > terms(privacy__budget=100.0).noise_multiplier
+
+
+def test_a_spent_budget_leaves_no_terms() -> None:
+    earlier = Spend(unit="utterance", sample_rate=0.25, noise_multiplier=1.0, steps=100)
+    with pytest.raises(BudgetSpent, match="is spent"):
+        terms(spent=(earlier,), privacy__budget=4.0)
+
+
+def test_as_many_steps_of_a_round_as_the_budget_admits() -> None:
+    def left(steps: int) -> int:
+        budget = epsilon_rdp([Spend(unit="utterance", sample_rate=0.25, noise_multiplier=2.0, steps=steps)], 1e-5)
+        more = {"privacy__epsilon": "inf", "privacy__noise_multiplier": 2.0, "privacy__budget": budget * 1.000001}
+        own = terms(**more)
+        return own.affordable([own.spend(10)])
+
+    assert [left(steps) for steps in (10, 13, 18, 30)] == [0, 3, 8, 8]
+
+
+def test_terms_survive_the_ledger() -> None:
+    assert from_json(dataclasses.asdict(terms(privacy__budget=9.0))) == terms(privacy__budget=9.0)
+
+
+def test_a_delta_that_allows_a_whole_unit_is_refused() -> None:
+    check_delta(1e-5, 10_000, "utterance")
+    with pytest.raises(UsageError, match=r"too large for 10001 utterances: expected at most 1/\(10 n\) = 1e-05"):
+        check_delta(1e-5, 10_001, "utterance")
+    with pytest.raises(UsageError, match="--delta 0.01"):
+        terms(200, privacy__delta=0.01)
+
+
+def test_what_a_site_tells() -> None:
+    own = terms()
+    run, total = [own.spend(8)], [own.spend(8), own.spend(16)]
+    figures = own.figures(run, total, stopped=True)
+    assert figures["steps"] == 8
+    assert figures["epsilon"] == epsilon_prv(run, 1e-5) < figures["epsilon_rdp"] < figures["epsilon_total"]
+    assert figures["stopped"] is True
