@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from common.chain import Head
 from common.errors import BudgetSpent, FedserError
 from common.privacy.accounting import Spend
 from common.privacy.audits.canaries import Canaries
+from common.privacy.calibration import signal_to_noise
 from common.privacy.ledger import Ledger
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms, from_json
@@ -111,8 +113,22 @@ def _terms(ledger: Ledger, site: Site, run: str) -> Terms:
     if kept is None:
         privacy = site.config.privacy
         terms = Terms.of(site.config, site.units, ledger.spends(privacy.unit))
+        _warn_if_drowned(terms, site)
         kept = ledger.begin(run, dataclasses.asdict(terms))
     return from_json(kept)
+
+
+def _warn_if_drowned(terms: Terms, site: Site) -> None:
+    """Say so where nothing can be learnt: too few units for so much noise."""
+    parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
+    steps = terms.steps_per_round * terms.rounds
+    ratio = signal_to_noise(terms.noise_multiplier, terms.sample_rate, terms.units, parameters) * math.sqrt(steps)
+    if ratio < 1:
+        log.warning(
+            "site %s: the noise drowns the signal: if all %d %ss agreed in all %d steps, what they say would be %.2f "
+            "times as long as the noise of %d parameters; take more of them, a smaller model, or a larger epsilon",
+            *(site.name, terms.units, terms.unit, steps, ratio, parameters),
+        )
 
 
 def _train(

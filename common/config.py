@@ -70,8 +70,8 @@ class FeatureConfig:
 class ModelConfig:
     """The BiLSTM-attention model's sizes; see ``common.model``."""
 
-    projection: int = 64
-    hidden: int = 64
+    projection: int = 128
+    hidden: int = 128
     layers: int = 1
     attention: int = 64
     dropout: float = 0.4

@@ -181,13 +181,15 @@ class Rounds:
 
     @staticmethod
     def _choose(state: State, number: int, validation: dict[str, Any] | None) -> None:
-        """Keep the model with the highest validation UAR; of equal ones, that with the lowest loss."""
+        """Keep the model with the highest validation UAR, the mean over it and the rounds before; of equals the later.
+
+        One round's UAR on a few speakers is luck: between late rounds it differs more by chance than in truth.
+        """
         if validation is None:
             return
-        earlier = [
-            (entry["validation"]["uar"], -entry["validation"]["loss"]) for entry in state.history if entry["validation"]
-        ]
-        if all((validation["uar"], -validation["loss"]) > other for other in earlier):
+        known = [entry["validation"]["uar"] for entry in state.history if entry["validation"]] + [validation["uar"]]
+        smooth = [float(np.mean(known[max(0, i - SMOOTHED + 1) : i + 1])) for i in range(len(known))]
+        if smooth[-1] >= max(smooth):
             state.best, state.best_round = state.arrays, number
 
     def _average(self, state: State, number: int) -> None:
@@ -204,6 +206,7 @@ class Rounds:
         state.best_round = number
 
 
+SMOOTHED = 5  # rounds whose validation UAR is averaged before one is chosen
 _UNTOLD: dict[str, Any] = {"loss": None, "uar": None, "seconds": None}
 
 

@@ -59,6 +59,8 @@ def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
         )
     if unit == "site" and config.federation.fraction < 1:
         raise UsageError("--fraction: with --privacy-unit site all sites take part in every round; leave it out")
+    if unit == "site" and privacy.canaries:
+        raise UsageError("--canaries are put in at the sites; with --privacy-unit site the server adds the noise")
     if unit == "site" and config.federation.strategy in HOLDS_ALL:
         raise UsageError(f"--strategy {config.federation.strategy} needs every update as it is; use fedavg")
 

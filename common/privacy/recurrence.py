@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BLOCK = 25  # frames whose gates are computed together
+BLOCK = 15  # frames whose gates are computed together
 
 
 class Weights(NamedTuple):

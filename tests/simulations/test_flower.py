@@ -17,12 +17,17 @@ from common.protocol import RUN_KEYS
 from simulations.federation import run_in_process
 from simulations.flower import APP, run_under_flower
 from simulations.planning import plans
+from simulations.private import RECIPES
 from tests.simulations import tiny
 
 
+PRIVATE = {"privacy.epsilon": 8.0, "privacy.insecure_seed": True, **RECIPES["utterance"], "data.validation": "none"}
+
+
 @pytest.mark.slow
-def test_both_engines_give_the_same_weights(tmp_path: Path) -> None:
-    config = tiny.config(tiny.write(tmp_path / "corpus"), data__sites="3")
+@pytest.mark.parametrize("settings", [{}, PRIVATE], ids=["plain", "private"])
+def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, object]) -> None:
+    config = tiny.config(tiny.write(tmp_path / "corpus"), data__sites="3").with_values(settings)
     [plan] = plans(config, listing(config.data), [])
     cache = FeatureCache(tmp_path / "cache")
     models = {}
