@@ -74,7 +74,7 @@ def train_round(message: Message, context: Context) -> Message:
     if site.config.privacy.at_sites:
         from client.private import train_round as train_privately  # opacus: a second to import
 
-        return Message(train_privately(site, _arrays(message), message, context), reply_to=message)
+        return Message(train_privately(site, _arrays(message), _scaling(message), message, context), reply_to=message)
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
     model = _model(message, site)

@@ -24,6 +24,7 @@ from client.site import Site
 from common import protocol
 from common.chain import Head
 from common.errors import BudgetSpent, FedserError
+from common.normalise import Scaling
 from common.privacy.accounting import Spend
 from common.privacy.audits.canaries import Canaries
 from common.privacy.calibration import signal_to_noise
@@ -37,12 +38,15 @@ from common.training import learning_rate
 log = logging.getLogger("fedser.client")
 
 
-def train_round(site: Site, arrays: Mapping[str, Tensor], message: Message, context: Context) -> RecordDict:
+def train_round(
+    site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | None, message: Message, context: Context
+) -> RecordDict:
     """A site's noisy update, or the word that its budget is spent.
 
     Args:
         site: whose recordings they are.
         arrays: the global model.
+        scaling: of public data, or one that does nothing.
         message: the server's.
         context: of the app.
     """
@@ -59,7 +63,7 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], message: Message, cont
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 entry.reserve(spend, terms.filter)
                 canaries = plant(site, terms)
-                _train(site, arrays, terms, spend, asked, number, canaries)
+                _train(site, arrays, scaling, terms, spend, asked, number, canaries)
                 if canaries is not None:
                     keep(canaries, ledger.path, number)
                 reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
@@ -134,6 +138,7 @@ def _warn_if_drowned(terms: Terms, site: Site) -> None:
 def _train(
     site: Site,
     arrays: Mapping[str, Tensor],
+    scaling: Scaling | None,
     terms: Terms,
     spend: Spend,
     asked: Mapping[str, Any],
@@ -145,7 +150,7 @@ def _train(
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     train_privately(
         site.model,
-        site.dataset("train", None),
+        site.dataset("train", scaling),
         spend,
         training=config.training,
         augment=config.augment,

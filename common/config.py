@@ -68,17 +68,30 @@ class FeatureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The BiLSTM-attention model's sizes; see ``common.model``."""
+    """The BiLSTM-attention model's sizes; see ``common.model``.
+
+    Attributes:
+        projection: what a frame's features are projected to.
+        hidden: units of the BiLSTM in each direction; 0 for no BiLSTM.
+        layers: of the BiLSTM.
+        attention: units of the attention's hidden layer.
+        dropout: of the projected frames and of what they pool to.
+        statistics: the classifier also sees the features' own mean and deviation over time.
+    """
 
     projection: int = 128
     hidden: int = 128
     layers: int = 1
     attention: int = 64
     dropout: float = 0.4
+    statistics: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("projection", "hidden", "attention"):
+        for name in ("projection", "attention"):
             positive(f"model.{name}", getattr(self, name))
+        in_range("model.hidden", self.hidden, 0, 100_000)
+        if not (self.hidden or self.statistics):
+            raise UsageError("model.hidden is 0, which leaves nothing without model.statistics = true")
         in_range("model.layers", self.layers, 1, 2)
         in_range("model.dropout", self.dropout, 0.0, 0.9)
 
@@ -218,7 +231,8 @@ class DataConfig:
         folds: an EmoBox fold file; empty for none.
         sites: ``session``, ``speaker``, ``column``, a number or ``dirichlet:N:ALPHA``.
         validation: the share of each site's speakers set aside, ``one`` of them, or ``none``.
-        normalise: ``speaker``, ``utterance`` or ``global``.
+        normalise: ``speaker``, ``utterance``, ``global`` (by the training sites' pooled sums), or ``public``.
+        public: a model of a run with ``global`` on public data, whose scaling ``public`` uses.
         strict: end on the first problem with a recording.
     """
 
@@ -232,10 +246,11 @@ class DataConfig:
     sites: str = "4"
     validation: str = "one"
     normalise: str = "speaker"
+    public: str = ""
     strict: bool = False
 
     def __post_init__(self) -> None:
-        one_of("data.normalise", self.normalise, ("speaker", "utterance", "global"))
+        one_of("data.normalise", self.normalise, ("speaker", "utterance", "global", "public"))
 
 
 UNITS = ("utterance", "speaker", "site")

@@ -40,8 +40,28 @@ class AttentiveStatistics(nn.Module):
         return torch.cat([mean, deviation], dim=1), weights
 
 
+class FrameStatistics(nn.Module):
+    """The mean and the deviation over time of every feature, on a common scale: nothing in it is trained.
+
+    For features that were scaled to mean 0 and deviation 1 over many recordings. The constants bring an utterance's
+    means and deviations to about mean 0 and deviation 1 over recordings; each utterance's vector then has length 1, so
+    that none has a larger gradient than another, which is good where gradients are clipped.
+    """
+
+    def forward(self, batch: Tensor, mask: Tensor) -> Tensor:
+        """``(batch, 2 features)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``."""
+        weights = (mask / mask.sum(1, keepdim=True))[:, :, None]
+        mean = (batch * weights).sum(1)
+        deviation = ((batch - mean[:, None]).square() * weights).sum(1).sqrt()
+        both = torch.cat([2.0 * mean, 4.0 * (deviation - 0.85)], dim=1).clamp(-5.0, 5.0)
+        return nn.functional.normalize(both, dim=1)
+
+
 class EmotionModel(nn.Module):
     """Features of an utterance to one logit a class.
+
+    The classifier sees what the BiLSTM's frames pool to, and, with ``statistics``, the frames' own mean and deviation;
+    with ``hidden`` 0 these alone, a linear model, which is what little data and much noise can still train.
 
     Args:
         features: of a frame, as ``common.features.dimension`` counts them.
@@ -54,17 +74,24 @@ class EmotionModel(nn.Module):
         self, features: int, classes: int, config: ModelConfig, *, lstm: Callable[..., nn.Module] = BiLSTM
     ) -> None:
         super().__init__()
-        self.projection = nn.Linear(features, config.projection)
-        self.norm = nn.LayerNorm(config.projection)
-        self.lstm = lstm(config.projection, config.hidden, layers=config.layers, dropout=config.dropout)
-        self.pool = AttentiveStatistics(2 * config.hidden, config.attention)
+        self.statistics = FrameStatistics() if config.statistics else None
+        self.sequential = config.hidden > 0
+        if self.sequential:
+            self.projection = nn.Linear(features, config.projection)
+            self.norm = nn.LayerNorm(config.projection)
+            self.lstm = lstm(config.projection, config.hidden, layers=config.layers, dropout=config.dropout)
+            self.pool = AttentiveStatistics(2 * config.hidden, config.attention)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(4 * config.hidden, classes)
+        self.classifier = nn.Linear(4 * config.hidden + 2 * features * config.statistics, classes)
 
     def forward(self, batch: Tensor, lengths: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of a padded batch ``(batch, frames, features)`` with ``lengths (batch,)``."""
         mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-        frames = self.dropout(torch.relu(self.norm(self.projection(batch))))
-        pooled, _ = self.pool(self.lstm(frames, lengths), mask)
-        logits: Tensor = self.classifier(self.dropout(pooled))
+        pooled = []
+        if self.sequential:
+            frames = self.dropout(torch.relu(self.norm(self.projection(batch))))
+            pooled.append(self.pool(self.lstm(frames, lengths), mask)[0])
+        if self.statistics is not None:
+            pooled.append(self.statistics(batch, mask))
+        logits: Tensor = self.classifier(self.dropout(torch.cat(pooled, dim=1)))
         return logits

@@ -1,4 +1,4 @@
-"""Zero mean and unit deviation of every feature: by speaker, by utterance, or by the training sites' pooled sums."""
+"""Zero mean and unit deviation of every feature: by speaker, by utterance, by pooled sums, or by public data's."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | No
 
     Args:
         recordings: all of the speakers' recordings, where ``mode`` is ``speaker``: no label is used.
-        mode: ``speaker``, ``utterance`` or ``global``.
-        training: the training sites' scaling, for ``global``.
+        mode: ``speaker``, ``utterance``, ``global`` or ``public``.
+        training: the scaling of the training sites, or of public data, for ``global`` and ``public``.
 
     Raises:
         UsageError: a mode that cannot work on these recordings.
     """
-    if mode == "global":
+    if mode in ("global", "public"):
         if training is None:
-            raise UsageError("normalise=global needs the training sites' statistics")
+            raise UsageError(f"normalise={mode} needs a scaling")
         return [_scaled(recording, training) for recording in recordings]
     if mode == "utterance":
         refuse_single_frames(recordings, mode)

@@ -35,7 +35,8 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     width = len(saved.scaling.mean)
     if features.shape[1] != width:
         raise AudioError("mixed", f"{features.shape[1]} features a frame, the model was trained on {width}")
-    by_itself = saved.config.data.normalise == "utterance" or saved.config.privacy.on
+    normalise_by = saved.config.data.normalise
+    by_itself = normalise_by == "utterance" or (saved.config.privacy.on and normalise_by != "public")
     mode = "utterance" if by_itself else "global"
     [recording] = normalise([Recording(utterance=alone, versions=(features,))], mode, saved.scaling)
     scaled = recording.versions[0]

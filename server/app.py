@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -16,7 +16,9 @@ from common import atomic, saved_model
 from common import plan as plans
 from common.cache import FeatureCache, default_directory
 from common.config import Config
+from common.errors import FederationError
 from common.model import EmotionModel
+from common.normalise import Scaling
 from common.plan import Plan
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
@@ -52,7 +54,7 @@ def main(grid: Grid, context: Context) -> None:
     rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add, private=private)
     state = rounds.run(state)
     chosen = state.best or state.arrays
-    public = config.with_values({"data.root": "", "data.label_map": "", "data.folds": ""})
+    public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
     path = folder / "model.safetensors"
     saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
     test, by_speaker = held_out_score(grid, config, plan, nodes, state, cache)
@@ -81,11 +83,25 @@ def _state(grid: Grid, config: Config, plan: Plan, nodes: list[Node], folder: Pa
         torch.manual_seed(seed_of(config.seed, "model"))
         model = EmotionModel(nodes[0].features, len(plan.classes), config.model)
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    if not config.privacy.on:
-        scaling = pooled_sums(grid, nodes, config.federation.round_timeout).scaling()
-        return State(arrays=arrays, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
-    width = nodes[0].features
-    neutral = {"mean": np.zeros(width, np.float32), "deviation": np.ones(width, np.float32)}  # tells of nobody
-    state = State(arrays=arrays, scaling=neutral, run=secrets.token_hex(8))
-    checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
+    scaling = _scaling(grid, config, nodes)
+    state = State(arrays=arrays, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
+    if config.privacy.on:
+        state.run = secrets.token_hex(8)
+        checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
     return state
+
+
+def _scaling(grid: Grid, config: Config, nodes: Sequence[Node]) -> Scaling:
+    """Of public data, of the training sites, or, where these are private, one that does nothing."""
+    width = nodes[0].features
+    if config.data.normalise == "public":
+        scaling = saved_model.load(Path(config.data.public)).scaling
+        if len(scaling.mean) != width:
+            raise FederationError(
+                f"--public {config.data.public} has {len(scaling.mean)} features a frame, the sites have {width}; train "
+                "it with the same features"
+            )
+        return scaling
+    if config.privacy.on:
+        return Scaling(mean=torch.zeros(width), deviation=torch.ones(width))
+    return pooled_sums(grid, nodes, config.federation.round_timeout).scaling()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,17 @@ def engine(json_output: options.JsonOutput = False) -> None:
     from simulations.benchmarks.engine import run
 
     _print(run(), json_output)
+
+
+@bench.command("dp-step", epilog="Example: fedser bench dp-step --json")
+def dp_step(
+    repeats: Annotated[int, typer.Option(help="How often a plain step and ours run, taking turns.")] = 10,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """A private training step of a BiLSTM against a plain one and against Opacus's, on one thread; some two minutes."""
+    from simulations.benchmarks.dp_step import run
+
+    _print(run(repeats), json_output)
 
 
 def _print(figures: Any, json_output: bool) -> None:

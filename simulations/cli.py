@@ -12,6 +12,7 @@ import typer
 
 from common import options
 from common.corpus_cli import corpus
+from simulations.audit_cli import audit
 from simulations.bench_cli import bench
 
 SPLIT, TRAINING, PRIVACY, RUN = "Data and split", "Training", "Privacy", "Run"
@@ -28,6 +29,7 @@ def add(app: typer.Typer) -> None:
     )
     corpus.command(epilog="Example: fedser corpus synthesize made-up --layout ravdess --speakers 8")(synthesize)
     app.add_typer(bench, name="bench")
+    app.add_typer(audit, name="audit")
 
 
 def simulate(
@@ -52,7 +54,11 @@ def simulate(
         str | None,
         _option("--validation", "The share of each site's speakers that choose the round, one, or none.", SPLIT),
     ] = None,
-    normalise: Annotated[str | None, _option("--normalise", "speaker, utterance or global.", SPLIT)] = None,
+    normalise: Annotated[str | None, _option("--normalise", "speaker, utterance, global or public.", SPLIT)] = None,
+    public: Annotated[
+        str | None,
+        _option("--public", "A model of public data, whose scaling --normalise public uses.", SPLIT, metavar="DIR"),
+    ] = None,
     strict: options.Strict = False,
     strategy: Annotated[
         str | None,
@@ -130,6 +136,7 @@ def simulate(
         "data.sites": sites,
         "data.validation": validation,
         "data.normalise": normalise,
+        "data.public": public,
         "data.strict": strict or None,
         "federation.strategy": strategy,
         "federation.rounds": rounds,

@@ -17,7 +17,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "speaker": {"data.normalise": "speaker", "training.class_weights": False, "privacy.sample_rate": 1.0},
     "site": {"data.normalise": "speaker"},
 }
-ALLOWED = {"utterance": ("utterance",), "speaker": ("utterance", "speaker"), "site": ("utterance", "speaker")}
+ALLOWED = {
+    "utterance": ("utterance", "public"),
+    "speaker": ("utterance", "speaker", "public"),
+    "site": ("utterance", "speaker", "public"),
+}
 
 
 def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
     if config.data.normalise not in allowed:
         raise UsageError(
             f"--normalise {config.data.normalise} would tell of other {unit}s' recordings in a run that is private for "
-            f"each {unit}; use {' or '.join(allowed)}"
+            f"each {unit}; use {', '.join(allowed[:-1])} or {allowed[-1]}"
         )
     if config.data.validation != "none":
         raise UsageError(

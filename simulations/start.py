@@ -79,6 +79,8 @@ def _fresh(wish: Start) -> Job:
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings({**(read_toml(wish.config) if wish.config else {}), **wish.flags}))
+    if (config.data.normalise == "public") != bool(config.data.public):
+        raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
     if config.privacy.on and not config.privacy.at_sites and wish.baselines:
         raise UsageError(
             "--baselines has federations of one site, which --privacy-unit site can't hide"
@@ -112,7 +114,7 @@ def _resumed(wish: Start, out: Path) -> Job:
 
 def _absolute(config: Config) -> Config:
     """The settings with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
-    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "folds")}
+    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "folds", "public")}
     whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
     return config.with_values(whole)
 

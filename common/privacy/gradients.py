@@ -50,8 +50,9 @@ class UnitGradients:
                 warnings.filterwarnings("ignore", "Full backward hook is firing")
                 (self._loss(model, index) / self.copies).backward()  # type: ignore[no-untyped-call]
             for parameter in trained(model):
-                rows: Tensor = parameter.grad_sample
-                parameter.grad_sample = rows.view(-1, self.copies, *parameter.shape).sum(1)
+                rows: Tensor = parameter.grad_sample  # type: ignore[attr-defined]
+                joined = rows.view(-1, self.copies, *parameter.shape).sum(1)
+                parameter.grad_sample = joined  # type: ignore[attr-defined]
             yield
 
     def by_speaker(self, model: nn.Module, drawn: Sequence[Sequence[int]]) -> Iterator[None]:

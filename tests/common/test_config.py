@@ -92,7 +92,7 @@ def test_pyproject_holds_the_defaults_and_the_run_keys() -> None:
     assert {name: found.pop(name) for name in RUN_KEYS} == dict.fromkeys(RUN_KEYS, "")
     assert found == flatten(Config())
     assert {name: type(value) for name, value in found.items()} == {n: type(v) for n, v in flatten(Config()).items()}
-    assert set(RUN_KEYS) == {"plan", "out", "cache", "events"}
+    assert set(RUN_KEYS) == {"plan", "out", "cache", "events", "ledger"}
 
 
 def test_settings_are_frozen_and_named() -> None:
@@ -208,7 +208,7 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
         ("features.sampling_rate", 1000, "features.sampling_rate is 1000"),
         ("features.deltas", 3, "features.deltas is 3, expected 0 to 2"),
         ("model.layers", 3, "model.layers is 3, expected 1 to 2"),
-        ("model.hidden", 0, "model.hidden is 0, expected a number above 0"),
+        ("model.hidden", 0, "model.hidden is 0, which leaves nothing"),
         ("model.dropout", "nan", "model.dropout is nan"),
         ("augment.noise", [20, 5], r"augment.noise is \[20.0, 5.0\], expected two numbers"),
         ("augment.noise", [5], r"augment.noise is \[5.0\], expected two numbers"),

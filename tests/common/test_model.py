@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config import ModelConfig
-from common.model import AttentiveStatistics, EmotionModel
+from common.model import AttentiveStatistics, EmotionModel, FrameStatistics
 
 FEATURES, CLASSES = 7, 4
 
@@ -72,3 +72,23 @@ def test_dropout_acts_only_in_training() -> None:
     assert not torch.equal(emotion(batch, lengths), emotion(batch, lengths))
     emotion.eval()
     assert torch.equal(emotion(batch, lengths), emotion(batch, lengths))
+
+
+def test_statistics_are_the_frames_mean_and_deviation_whatever_the_padding() -> None:
+    frames = torch.tensor([[[0.5, 1.0], [1.5, 1.0], [9.0, 9.0]]])
+    mask = torch.tensor([[True, True, False]])
+    found = FrameStatistics()(frames, mask)[0]
+    expected = torch.tensor([2.0, 2.0, 4 * (0.5 - 0.85), 4 * (0.0 - 0.85)])
+    assert found.tolist() == pytest.approx((expected / expected.norm()).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_a_model_with_statistics_learns_from_them(hidden: int) -> None:
+    config = ModelConfig(projection=6, hidden=hidden, attention=4, dropout=0.0, statistics=True)
+    model = EmotionModel(4, 3, config)
+    assert model.classifier.in_features == 4 * hidden + 8
+    batch, lengths = torch.randn(2, 7, 4), torch.tensor([7, 3])
+    longer = torch.cat([batch, torch.full((2, 5, 4), 100.0)], dim=1)
+    assert torch.allclose(model(batch, lengths), model(longer, lengths), atol=1e-5)
+    names = {name.partition(".")[0] for name in model.state_dict()}
+    assert names == ({"classifier"} if not hidden else {"projection", "norm", "lstm", "pool", "classifier"})

@@ -66,7 +66,7 @@ def test_global_uses_the_training_sites_statistics_alone() -> None:
     scaling = Scaling(mean=torch.tensor([1.0]), deviation=torch.tensor([2.0]))
     [result] = normalise([recording(torch.tensor([[5.0], [-3.0]]))], "global", scaling)
     assert result.versions[0].tolist() == [[2.0], [-2.0]]
-    with pytest.raises(UsageError, match="normalise=global needs the training sites' statistics"):
+    with pytest.raises(UsageError, match="normalise=global needs a scaling"):
         normalise(voices(), "global")
 
 

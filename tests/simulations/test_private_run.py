@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import client.private
+from common import saved_model
 from common.chain_file import Chain
 from common.config import flatten
 from common.errors import FederationError, LedgerError
@@ -115,6 +116,22 @@ def test_an_infinite_epsilon_is_a_run_without_privacy(manifest: Path, tmp_path: 
     assert whole["privacy"] is None
     assert same(tmp_path / "plain", tmp_path / "inf")
     assert not (tmp_path / "inf" / "ledger").exists()
+
+
+def test_features_may_be_scaled_by_a_public_model(manifest: Path, tmp_path: Path) -> None:
+    run(job(manifest, tmp_path / "public", data__normalise="global", federation__rounds=1))
+    more: dict[str, Any] = {"data__normalise": "public", "data__public": str(tmp_path / "public")}
+    whole = run(private(manifest, tmp_path / "out", **more, model__hidden=0, model__statistics=True))
+    assert whole["privacy"]["unit"] == "utterance"
+    ours, public = saved_model.load(tmp_path / "out"), saved_model.load(tmp_path / "public")
+    assert ours.scaling.mean.tolist() == public.scaling.mean.tolist() != [0.0] * tiny.FEATURES
+    assert ours.config.data.public == ""
+    assert set(ours.model.state_dict()) == {"classifier.weight", "classifier.bias"}
+    other = tiny.write(tmp_path / "other")
+    for path in other.parent.glob("*.npy"):
+        np.save(path, np.load(path)[:, :4])
+    with pytest.raises(FederationError, match="has 6 features a frame, the sites have 4"):
+        run(private(other, tmp_path / "narrow", **more))
 
 
 def test_a_speaker_counts_once(manifest: Path, tmp_path: Path) -> None:
