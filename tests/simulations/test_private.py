@@ -21,6 +21,13 @@ def test_what_would_leak_is_off(unit: str, normalise: str) -> None:
     assert settings.get("training.class_weights", True) is (unit == "site")
 
 
+def test_with_a_public_scaling_the_model_is_linear_unless_one_is_chosen() -> None:
+    given = {"privacy.epsilon": 8, "data.normalise": "public", "data.public": "runs/public"}
+    assert private_settings(given)["model.hidden"] == 0
+    assert private_settings({**given, "model.hidden": 32})["model.hidden"] == 32
+    assert "model.hidden" not in private_settings({**given, "privacy.unit": "speaker"})
+
+
 def test_a_batch_size_that_is_given_sets_the_sample_rate() -> None:
     assert private_settings({"privacy.epsilon": 8})["privacy.sample_rate"] > 0
     assert "privacy.sample_rate" not in private_settings({"privacy.epsilon": 8, "training.batch_size": 16})
