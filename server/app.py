@@ -98,8 +98,8 @@ def _scaling(grid: Grid, config: Config, nodes: Sequence[Node]) -> Scaling:
         scaling = saved_model.load(Path(config.data.public)).scaling
         if len(scaling.mean) != width:
             raise FederationError(
-                f"--public {config.data.public} has {len(scaling.mean)} features a frame, the sites have {width}; train "
-                "it with the same features"
+                f"--public {config.data.public} has {len(scaling.mean)} features a frame, the sites have {width}; "
+                "train it with the same features"
             )
         return scaling
     if config.privacy.on:

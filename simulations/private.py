@@ -79,9 +79,7 @@ def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
             "--validation would publish scores of private recordings: a private run sets no speaker aside; leave it out"
         )
     if config.training.class_weights and unit != "site":
-        raise UsageError(
-            "training.class_weights tells how often classes occur: a private run has none; leave it out"
-        )
+        raise UsageError("training.class_weights tells how often classes occur: a private run has none; leave it out")
     if unit == "site" and config.federation.fraction < 1:
         raise UsageError("--fraction: with --privacy-unit site all sites take part in every round; leave it out")
     if unit == "site" and privacy.canaries:
@@ -90,8 +88,8 @@ def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
         raise UsageError(f"--strategy {config.federation.strategy} needs every update as it is; use fedavg")
 
 
-def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selection) -> None:
-    """Refuse, before any work, a δ that is too large for the smallest site.
+def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selection, *, pooled: bool) -> None:
+    """Refuse, before any work, a δ that is too large for the largest site, or, if it is trained, the pooled model.
 
     Raises:
         UsageError: as ``common.privacy.terms.check_delta``.
@@ -108,4 +106,4 @@ def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selecti
             owner = {speaker: site.name for site in plan.sites for speaker in site.train}
             of_sites = [owner[u.speaker] for u in selection.utterances if u.speaker in owner and u.name not in skipped]
             counts = [of_sites.count(site.name) for site in plan.sites]
-        check_delta(config.privacy.delta, max(counts), unit)
+        check_delta(config.privacy.delta, sum(counts) if pooled else max(counts), unit)

@@ -78,7 +78,7 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     skipped = _extract(job, selection, cache, display)
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
-    refuse_large_delta(job.config, planned, selection)
+    refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
     folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in planned]
     trained = time.perf_counter()
     done = [(plan, folder, _run_fold(job, plan, folder, cache, display)) for plan, folder in folds]

@@ -13,7 +13,9 @@ def test_without_privacy_nothing_is_changed() -> None:
     assert private_settings(given) == given
 
 
-@pytest.mark.parametrize(("unit", "normalise"), [("utterance", "utterance"), ("speaker", "speaker"), ("site", "speaker")])
+@pytest.mark.parametrize(
+    ("unit", "normalise"), [("utterance", "utterance"), ("speaker", "speaker"), ("site", "speaker")]
+)
 def test_what_would_leak_is_off(unit: str, normalise: str) -> None:
     settings = private_settings({"privacy.epsilon": 8, "privacy.unit": unit})
     assert settings["data.normalise"] == normalise

@@ -21,7 +21,7 @@ import client.private
 from common import saved_model
 from common.chain_file import Chain
 from common.config import flatten
-from common.errors import FederationError, LedgerError
+from common.errors import FederationError, LedgerError, UsageError
 from common.privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 from common.privacy.ledger import Ledger
 from simulations.private import private_settings
@@ -44,9 +44,8 @@ SITE = {
 }
 
 
-def private(manifest: Path, out: Path, **more: object) -> Job:
-    """A job with the private recipe for its settings; a ledger where ``ledger`` names one."""
-    ledger, workers = more.pop("ledger", None), more.pop("workers", 0)
+def private(manifest: Path, out: Path, *, ledger: Path | None = None, workers: int = 0, **more: object) -> Job:
+    """A job with the private recipe for its settings."""
     asked = {"privacy.epsilon": 8.0, **{name.replace("__", "."): value for name, value in more.items()}}
     if "privacy.noise_multiplier" in asked:
         asked.pop("privacy.epsilon")
@@ -207,7 +206,20 @@ def test_a_round_that_is_asked_for_again_gets_the_same_answer(
 def test_a_killed_run_loses_no_step_and_counts_none_that_released_nothing(manifest: Path, tmp_path: Path) -> None:
     out, ledger = tmp_path / "out", tmp_path / "ledgers"
     command = [sys.executable, "-m", "common.cli", "simulate", "--corpus", "manifest", "--root", str(manifest)]
-    command += ["--held-out", "kfold:4:0", "--sites", "3", "--rounds", "15", "--local-epochs", "1", "--epsilon", "8", "--ledger", str(ledger)]
+    command += [
+        "--held-out",
+        "kfold:4:0",
+        "--sites",
+        "3",
+        "--rounds",
+        "15",
+        "--local-epochs",
+        "1",
+        "--epsilon",
+        "8",
+        "--ledger",
+        str(ledger),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([*command, "--out", str(out)], cwd=ROOT, env=environment, start_new_session=True)
     events = out / "events.jsonl"
@@ -324,6 +336,17 @@ def test_no_text_of_a_ledgers_error_reaches_the_server(
     with pytest.raises(FederationError) as caught:
         run(private(manifest, tmp_path / "out"))
     assert "patient" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("unit", "delta", "baselines"), [("utterance", 7e-3, False), ("utterance", 3e-3, True)])
+def test_a_large_delta_is_refused_before_any_work(
+    manifest: Path, tmp_path: Path, unit: str, delta: float, baselines: bool
+) -> None:
+    """16 recordings a site, 48 in all: at most 1/160 and, for the pooled model, 1/480."""
+    own = private(manifest, tmp_path / "out", privacy__unit=unit, privacy__delta=delta)
+    with pytest.raises(UsageError, match="--delta"):
+        run(dataclasses.replace(own, baselines=baselines))
+    assert not (tmp_path / "out" / "folds").exists()
 
 
 def test_flags_of_a_private_run_survive_the_run_config(manifest: Path, tmp_path: Path) -> None:
