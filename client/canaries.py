@@ -32,10 +32,15 @@ def plant(site: Site, terms: Terms) -> Canaries | None:
     )
 
 
-def keep(canaries: Canaries, ledger: Path, round_number: int) -> None:
-    """Note a round's scores; a round that is computed anew after a crash replaces the one that released nothing."""
+def keep(canaries: Canaries, ledger: Path, run: str, round_number: int) -> None:
+    """Note a round's scores; a round that is computed anew after a crash replaces the one that released nothing.
+
+    Another run on the same ledger begins anew: an audit is of one run.
+    """
     path = ledger.with_suffix(".canaries.json")
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rounds": {}}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if kept.get("run") != run:
+        kept = {"run": run, "rounds": {}}
     kept["included"] = canaries.included.tolist()
     kept["rounds"][str(round_number)] = canaries.scores.tolist()
     atomic.write(path, json.dumps(kept))

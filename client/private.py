@@ -65,7 +65,7 @@ def train_round(
                 canaries = plant(site, terms)
                 _train(site, arrays, scaling, terms, spend, asked, number, canaries)
                 if canaries is not None:
-                    keep(canaries, ledger.path, number)
+                    keep(canaries, ledger.path, run, number)
                 reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
                 entry.store(reply)
     except BudgetSpent as error:

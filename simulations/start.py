@@ -59,7 +59,7 @@ def start(wish: Start) -> dict[str, Any]:
     """
     job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
     with Display() as display:
-        _log_to(display.console)
+        log_to(display.console)
         job = dataclasses.replace(job, config=_with_corpus(job.config, display))
         plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
@@ -82,14 +82,12 @@ def _fresh(wish: Start) -> Job:
     if (config.data.normalise == "public") != bool(config.data.public):
         raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
     if config.privacy.on and not config.privacy.at_sites and wish.baselines:
-        raise UsageError(
-            "--baselines has federations of one site, which --privacy-unit site can't hide"
-        )
+        raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
     return Job(
         config=_absolute(config),
         out=wish.out,
         engine=wish.engine or ENGINES[0],
-        workers=_workers(wish.workers),
+        workers=workers_of(wish.workers),
         baselines=wish.baselines,
         command=wish.command,
         ledger=wish.ledger.expanduser().absolute() if wish.ledger else None,
@@ -105,7 +103,7 @@ def _resumed(wish: Start, out: Path) -> Job:
     if other or flatten(_absolute(config.with_values(wish.flags))) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
-    workers = _workers(wish.workers)
+    workers = workers_of(wish.workers)
     place = Path(ledger) if ledger else None
     return Job(
         config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
@@ -119,7 +117,7 @@ def _absolute(config: Config) -> Config:
     return config.with_values(whole)
 
 
-def _workers(asked: int | None) -> int:
+def workers_of(asked: int | None) -> int:
     if asked is None:
         return os.cpu_count() or 1
     in_range("--workers", asked, 0, 4096)
@@ -136,7 +134,7 @@ def _with_corpus(config: Config, display: Display) -> Config:
     return config.with_values({"data.root": str(root)})
 
 
-def _log_to(console: Console) -> None:
+def log_to(console: Console) -> None:
     handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("fedser").setLevel(logging.INFO)

@@ -20,7 +20,6 @@ from simulations.planning import plans
 from simulations.private import RECIPES
 from tests.simulations import tiny
 
-
 PRIVATE = {"privacy.epsilon": 8.0, "privacy.insecure_seed": True, **RECIPES["utterance"], "data.validation": "none"}
 
 
