@@ -118,6 +118,7 @@ def _absolute(config: Config) -> Config:
 
 
 def workers_of(asked: int | None) -> int:
+    """``--workers``: one a core where it is not given."""
     if asked is None:
         return os.cpu_count() or 1
     in_range("--workers", asked, 0, 4096)
@@ -135,6 +136,7 @@ def _with_corpus(config: Config, display: Display) -> Config:
 
 
 def log_to(console: Console) -> None:
+    """Send fedser's log to a console, and Flower's nowhere but its errors."""
     handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("fedser").setLevel(logging.INFO)
