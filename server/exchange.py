@@ -6,6 +6,7 @@ it waits for ever.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,8 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
     deadline = time.monotonic() + timeout
     place = {message_id: i for i, message_id in enumerate(grid.push_messages(messages))}
     turn = 0
-    with tempfile.TemporaryDirectory(prefix="fedser-replies-") as folder:
+    folder = Path(tempfile.mkdtemp(prefix="fedser-replies-"))
+    try:
         early: dict[int, Path] = {}
         while place and time.monotonic() < deadline:
             asked = time.monotonic()
@@ -42,10 +44,12 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
                 yield came.pop(turn) if turn in came else _take(early.pop(turn))
                 turn += 1
             for i, reply in came.items():
-                early[i] = Path(folder) / str(i)
+                early[i] = folder / str(i)
                 early[i].write_bytes(message_to_proto(reply).SerializeToString())
         for i in sorted(early):
             yield _take(early[i])
+    finally:  # also where the caller ended early, by an error
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take(path: Path) -> Message:

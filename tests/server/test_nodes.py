@@ -55,7 +55,7 @@ def test_the_nodes_are_sorted_by_the_sites_names() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (site("b", protocol=99), "site b speaks protocol 99, this server 1"),
+        (site("b", protocol=99), "site b speaks protocol 99, this server 2"),
         (site("b", classes="anger sadness"), "site b has the classes"),
         (site("b", features=7), "the sites' features differ: a has 5 features, b has 7 features"),
         (site("a"), "two sites have one name"),

@@ -48,6 +48,7 @@ def simulate(fedser: Fedser, *more: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_attack_prints_a_table_and_writes_its_figures(fedser: Fedser, tmp_path: Path) -> None:
     simulate(fedser, *PRIVATE, "--canaries", "50")
     attacks = {

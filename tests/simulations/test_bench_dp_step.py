@@ -35,6 +35,7 @@ def test_each_shape_has_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         assert row["speedup_opacus"] == pytest.approx(fastest / row["ours_ms"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_peak_grows_with_the_batch_alone() -> None:
     peak = dp_step._peak_apart(64, 1)
     # Of 32 recordings at 300 frames: the gates that are kept and their derivatives, 20 MB each.

@@ -93,6 +93,7 @@ def test_an_utterance_private_run_tells_its_epsilon_and_nothing_else_of_the_reco
     json.loads((tmp_path / "out" / "result.json").read_text(), parse_constant=pytest.fail)
 
 
+@pytest.mark.slow
 def test_two_private_runs_differ_for_the_noise_is_not_of_the_seed(manifest: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         run(private(manifest, tmp_path / name))
@@ -285,6 +286,7 @@ def test_a_site_stops_before_the_step_that_would_pass_its_budget(manifest: Path,
     assert rounds == [{"site-0", "site-1", "site-2"}] * 2 + [{"site-1", "site-2"}] * 2
 
 
+@pytest.mark.slow
 def test_noise_is_calibrated_to_what_is_left_of_a_budget(manifest: Path, tmp_path: Path) -> None:
     ledger = tmp_path / "ledgers"
     run(private(manifest, tmp_path / "a", ledger=ledger, privacy__epsilon=4.0))
@@ -295,6 +297,7 @@ def test_noise_is_calibrated_to_what_is_left_of_a_budget(manifest: Path, tmp_pat
         assert own["epsilon"] < 4.0
 
 
+@pytest.mark.slow
 def test_a_run_on_a_spent_budget_ends_with_one_clear_line(manifest: Path, tmp_path: Path) -> None:
     ledger = tmp_path / "ledgers"
     run(private(manifest, tmp_path / "a", ledger=ledger))

@@ -84,6 +84,7 @@ def test_processes_find_what_one_finds() -> None:
     assert all(torch.allclose(a.features, b.features, atol=1e-4) for a, b in zip(here, there, strict=True))
 
 
+@pytest.mark.slow
 def test_a_run_without_privacy_leaks_and_one_with_it_does_not(plain: Path, private: Path) -> None:
     told = json.loads(attacked(plain, utterances=2, steps=30).write().read_text())
     assert told["random_features"]["utterances"] == told["other_utterances"]["utterances"] == 2

@@ -29,6 +29,7 @@ def victim() -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
     return model, truth, dict(zip(names, gradients, strict=True))
 
 
+@pytest.mark.slow
 def test_an_utterance_is_found_from_its_gradient() -> None:
     model, truth, gradient = victim()
     label = infer_label(gradient["classifier.bias"])
