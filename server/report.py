@@ -61,10 +61,11 @@ def _content(result: Result) -> dict[str, Any]:
     return findings.overview(result) | {
         "result": result,
         "scores": [_comparison(result), _recall(result), _confusion(result)],
-        "training": [_rounds(result), _sites(result)],
+        "training": [] if result["privacy"] else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),
         "lists": _lists(result),
+        "averaged": bool(result["privacy"] and wording.flat(result["config"]).get("privacy.average", "0.0") != "0.0"),
         "promise": guarantee.promise(result["privacy"]) if result["privacy"] else {},
         "spent": guarantee.spent(result["privacy"]) if result["privacy"] else None,
     }

@@ -171,6 +171,8 @@ def test_privacy_is_shown_where_there_is_some(tmp_path: Path) -> None:
     assert "one recording added to or removed from one site's training recordings" in text
     assert "without differential privacy" not in text
     assert "insecure" not in text
+    assert "a private run publishes no losses" in text
+    assert "Training loss" not in text
 
 
 @pytest.mark.parametrize(("unit", "told"), [("speaker", "one person, with all"), ("site", "The server is trusted")])
