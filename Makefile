@@ -14,7 +14,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/fedser simulate --corpus synthetic --out runs/demo --overwrite --baselines --rounds 20
+	$(BIN)/fedser simulate --corpus synthetic --out runs/demo --overwrite --baselines --rounds 12
 
 check: install
 	$(BIN)/ruff check .

@@ -136,4 +136,4 @@ def _release(optimizer: PrivateOptimizer, canaries: Canaries | None, start: Sequ
 
 def _set_rows(parameters: Sequence[nn.Parameter], rows: Tensor) -> None:
     for parameter, own in zip(parameters, torch.split(rows, [p.numel() for p in parameters], dim=1), strict=True):
-        parameter.grad_sample = own.view(len(rows), *parameter.shape)  # type: ignore[attr-defined]
+        parameter.grad_sample = own.view(len(rows), *parameter.shape).to(parameter.device)  # type: ignore[attr-defined]
