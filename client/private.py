@@ -23,14 +23,14 @@ from client.canaries import keep, plant
 from client.site import Site
 from common import protocol
 from common.chain import Head
-from common.errors import BudgetSpent, FedserError
+from common.errors import BudgetSpent
 from common.normalise import Scaling
 from common.privacy.accounting import Spend
 from common.privacy.audits.canaries import Canaries
 from common.privacy.calibration import signal_to_noise
 from common.privacy.ledger import Ledger
 from common.privacy.stream import SecretStream
-from common.privacy.terms import Terms, from_json
+from common.privacy.terms import Terms, from_json, nothing_spent
 from common.privacy.training import train_privately
 from common.seeds import seed_of
 from common.training import learning_rate
@@ -94,20 +94,16 @@ def open_ledger(site: Site, context: Context, asked: Mapping[str, Any]) -> Ledge
 
 
 def report(site: Site, message: Message, context: Context) -> RecordDict:
-    """What this run, and all runs, cost this site's people.
-
-    Raises:
-        FedserError: the site never began this run.
-    """
+    """What this run, and all runs, cost this site's people; a site whose budget was spent before it spent nothing."""
     asked = message.content.config_records[protocol.CONFIG]
     run = str(asked[protocol.RUN])
     ledger = open_ledger(site, context, asked)
-    kept = ledger.terms(run)
+    kept, total = ledger.terms(run), ledger.spends(site.config.privacy.unit)
     if kept is None:
-        raise FedserError(f"site {site.name}: the ledger has no run {run}")
-    terms = from_json(kept)
-    own, total = ledger.spends(terms.unit, run), ledger.spends(terms.unit)
-    figures = terms.figures(own, total, stopped=ledger.refused(run))
+        figures = nothing_spent(site.config, site.units, total)
+    else:
+        terms = from_json(kept)
+        figures = terms.figures(ledger.spends(terms.unit, run), total, stopped=ledger.refused(run))
     return RecordDict({protocol.CONFIG: ConfigRecord({"figures": json.dumps(figures)})})
 
 

@@ -136,6 +136,22 @@ def from_json(values: Mapping[str, Any]) -> Terms:
     return Terms(**{field.name: values[field.name] for field in dataclasses.fields(Terms)})
 
 
+def nothing_spent(config: Config, units: int, total: Sequence[Spend]) -> dict[str, Any]:
+    """What a site tells whose budget was spent before the run: as ``Terms.figures``, with no noise for no step."""
+    privacy = config.privacy
+    return {
+        "epsilon": 0.0,
+        "epsilon_total": epsilon_rdp(total, privacy.delta),
+        "epsilon_rdp": 0.0,
+        "delta": privacy.delta,
+        "noise_multiplier": None,
+        "steps": 0,
+        "sample_rate": sample_rate(config, units),
+        "budget": _finite(privacy.budget),
+        "stopped": True,
+    }
+
+
 def sample_rate(config: Config, units: int) -> float:
     """Each unit's chance to be drawn in a step; all sites take part in each round."""
     if config.privacy.unit == "site":

@@ -286,6 +286,22 @@ def test_a_site_stops_before_the_step_that_would_pass_its_budget(manifest: Path,
     assert rounds == [{"site-0", "site-1", "site-2"}] * 2 + [{"site-1", "site-2"}] * 2
 
 
+def test_the_others_go_on_where_one_site_has_nothing_left(manifest: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledgers"
+    run(private(manifest, tmp_path / "first", ledger=ledger))
+    for path in ledger.iterdir():  # the others are new
+        if path.name.startswith(("site-1", "site-2")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    whole = run(private(manifest, tmp_path / "second", ledger=ledger, privacy__epsilon=3.0, privacy__budget=4.0))
+    sites = whole["privacy"]["sites"]
+    assert set(sites["site-0"]) == SITE
+    assert (sites["site-0"]["steps"], sites["site-0"]["stopped"]) == (0, True)
+    assert sites["site-0"]["epsilon"] == 0.0
+    assert sites["site-0"]["epsilon_total"] > 8.0
+    assert sites["site-1"]["steps"] == 8
+    assert [set(entry["sites"]) for entry in whole["folds"][0]["rounds"]] == [{"site-1", "site-2"}] * 2
+
+
 @pytest.mark.slow
 def test_noise_is_calibrated_to_what_is_left_of_a_budget(manifest: Path, tmp_path: Path) -> None:
     ledger = tmp_path / "ledgers"
