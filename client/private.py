@@ -6,7 +6,6 @@ answers tell more than one.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
@@ -30,7 +29,7 @@ from common.privacy.audits.canaries import Canaries
 from common.privacy.calibration import signal_to_noise
 from common.privacy.ledger import Ledger
 from common.privacy.stream import SecretStream
-from common.privacy.terms import Terms, from_json, nothing_spent
+from common.privacy.terms import Terms, agreed, from_json, nothing_spent
 from common.privacy.training import train_privately
 from common.seeds import seed_of
 from common.training import learning_rate
@@ -58,7 +57,10 @@ def train_round(
         with ledger.round(run, number) as entry:
             reply = entry.reply
             if reply is None:
-                terms = _terms(ledger, site, run)
+                known = ledger.terms(run) is not None
+                terms = agreed(ledger, run, site.config, site.units)
+                if not known:
+                    _warn_if_drowned(terms, site)
                 steps = terms.affordable(ledger.spends(terms.unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 entry.reserve(spend, terms.filter)
@@ -105,17 +107,6 @@ def report(site: Site, message: Message, context: Context) -> RecordDict:
         terms = from_json(kept)
         figures = terms.figures(ledger.spends(terms.unit, run), total, stopped=ledger.refused(run))
     return RecordDict({protocol.CONFIG: ConfigRecord({"figures": json.dumps(figures)})})
-
-
-def _terms(ledger: Ledger, site: Site, run: str) -> Terms:
-    """The run's terms: those that the ledger keeps, or, in its first round, new ones."""
-    kept = ledger.terms(run)
-    if kept is None:
-        privacy = site.config.privacy
-        terms = Terms.of(site.config, site.units, ledger.spends(privacy.unit))
-        _warn_if_drowned(terms, site)
-        kept = ledger.begin(run, dataclasses.asdict(terms))
-    return from_json(kept)
 
 
 def _warn_if_drowned(terms: Terms, site: Site) -> None:

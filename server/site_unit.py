@@ -9,7 +9,6 @@ which sees the updates as they are, as may whoever can listen to it. Public: the
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from common.config import Config
 from common.privacy.ledger import Ledger
 from common.privacy.mechanism import clip_factors
 from common.privacy.stream import SecretStream
-from common.privacy.terms import FEDERATION, Terms, from_json
+from common.privacy.terms import FEDERATION, Terms, agreed
 from common.seeds import seed_of
 from server.checkpoint import Arrays
 
@@ -42,11 +41,7 @@ class SiteUnit:
     def __init__(self, config: Config, run: str, sites: int, folder: Path) -> None:
         self.config, self.run = config, run
         self.ledger = Ledger(folder / f"{FEDERATION}.jsonl")
-        kept = self.ledger.terms(run)
-        if kept is None:
-            terms = Terms.of(config, sites, self.ledger.spends("site"))
-            kept = self.ledger.begin(run, dataclasses.asdict(terms))
-        self.terms = from_json(kept)
+        self.terms = agreed(self.ledger, run, config, sites)
 
     def release(self, number: int, compute: Callable[[Callable[..., Any]], Arrays]) -> Arrays:
         """A round's new global model; one that was stored before a crash is released again, not noised again.

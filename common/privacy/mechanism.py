@@ -78,12 +78,14 @@ def clip_factors(rows: Sequence[Tensor], max_grad_norm: float) -> Tensor:
     Returns:
         ``(units,)``, from 0 to 1.
     """
-    squares = torch.stack([row.flatten(1).square().sum(1) for row in rows]).sum(0)
-    for unit in torch.nonzero(~torch.isfinite(squares))[:, 0].tolist():
+    norms = torch.stack([torch.linalg.vector_norm(row.flatten(1), dim=1) for row in rows])
+    norm = torch.linalg.vector_norm(norms, dim=0)
+    for unit in torch.nonzero(~torch.isfinite(norm))[:, 0].tolist():
         for row in rows:
             row[unit] = 0.0
-        squares[unit] = 0.0
-    return (max_grad_norm / squares.sqrt().clamp_min(1e-12)).clamp(max=1.0)
+        norm[unit] = 0.0
+    factors: Tensor = (max_grad_norm / norm.clamp_min(1e-12)).clamp(max=1.0)
+    return factors
 
 
 def set_empty(parameters: Iterable[nn.Parameter]) -> None:

@@ -12,6 +12,7 @@ from common.config import Config
 from common.errors import UsageError
 from common.privacy.accounting import Filter, Spend, epsilon_prv, epsilon_rdp
 from common.privacy.calibration import calibrate
+from common.privacy.ledger import Ledger
 
 FEDERATION = "federation"  # the name of the server's own ledger, where the unit is the site
 
@@ -134,6 +135,20 @@ class Terms:
 def from_json(values: Mapping[str, Any]) -> Terms:
     """The terms as a ledger keeps them."""
     return Terms(**{field.name: values[field.name] for field in dataclasses.fields(Terms)})
+
+
+def agreed(ledger: Ledger, run: str, config: Config, units: int) -> Terms:
+    """A run's terms: those that its ledger keeps, or, in its first round, new ones, kept from then on.
+
+    Raises:
+        UsageError: as ``Terms.of``.
+        BudgetSpent: nothing is left.
+    """
+    kept = ledger.terms(run)
+    if kept is None:
+        terms = Terms.of(config, units, ledger.spends(config.privacy.unit))
+        kept = ledger.begin(run, dataclasses.asdict(terms))
+    return from_json(kept)
 
 
 def nothing_spent(config: Config, units: int, total: Sequence[Spend]) -> dict[str, Any]:

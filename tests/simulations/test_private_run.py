@@ -134,13 +134,14 @@ def test_features_may_be_scaled_by_a_public_model(manifest: Path, tmp_path: Path
         run(private(other, tmp_path / "narrow", **more))
 
 
-def test_a_speaker_counts_once(manifest: Path, tmp_path: Path) -> None:
+def test_a_speaker_counts_once(manifest: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = run(private(manifest, tmp_path / "out", privacy__unit="speaker"))
     [fold] = whole["folds"]
     assert fold["privacy"]["unit"] == "speaker"
     for own in fold["privacy"]["sites"].values():
         assert own["sample_rate"] == 1.0
         assert 7.9 < own["epsilon"] <= 8.0
+    assert caplog.text.count("the noise drowns the signal: if all 2 speakers agreed") == 3  # once a site
     assert fold["rounds"][0]["sites"]["site-0"]["examples"] == 2  # speakers: how many recordings is not told
 
 
