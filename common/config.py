@@ -175,6 +175,7 @@ class TrainingConfig:
 
 
 STRATEGIES = ("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum")
+HOLDS_ALL = ("fedmedian", "fedtrimmedavg", "krum")  # these need every update at once
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,12 +23,11 @@ from flwr.serverapp.strategy import (
     Krum,
 )
 
-from common.config import FederationConfig
+from common.config import HOLDS_ALL, FederationConfig
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Merge = Callable[[Iterable[Message], Arrays], Iterator[Message]]
-HOLDS_ALL = ("fedmedian", "fedtrimmedavg", "krum")
 _STATE = ("m_t", "v_t", "momentum_vector")
 
 

@@ -17,13 +17,13 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from common.cache import default_directory
-from common.config import Config, flatten, read_toml
+from common.config import Config, flatten
 from common.errors import UsageError
 from common.holdings import listing
+from common.privacy.recipe import private_settings
 from common.validate import in_range, one_of
 from simulations.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
 from simulations.planning import plans
-from simulations.private import private_settings
 from simulations.progress import Display
 from simulations.simulate import Job, simulate
 from simulations.synthesis.corpus import synthesize
@@ -33,10 +33,9 @@ ENGINES = ("inprocess", "flower")
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What the user asked for; ``flags`` by the settings' flat names, only those that were given."""
+    """What the user asked for; ``flags`` by the settings' flat names: only those that were given, in a file or as flags."""
 
     flags: Mapping[str, Any]
-    config: Path | None
     out: Path | None
     resume: Path | None
     overwrite: bool
@@ -78,7 +77,7 @@ def _fresh(wish: Start) -> Job:
     one_of("--engine", wish.engine or ENGINES[0], ENGINES)
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
-    config = Config().with_values(private_settings({**(read_toml(wish.config) if wish.config else {}), **wish.flags}))
+    config = Config().with_values(private_settings(wish.flags))
     if (config.data.normalise == "public") != bool(config.data.public):
         raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
     if config.privacy.on and not config.privacy.at_sites and wish.baselines:
@@ -99,7 +98,7 @@ def _resumed(wish: Start, out: Path) -> Job:
     kept = kept_settings(out)
     engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
     config = Config().with_values(kept)
-    other = wish.config or wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
+    other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
     if other or flatten(_absolute(config.with_values(wish.flags))) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later

@@ -13,11 +13,11 @@ import safetensors.numpy
 from common.cache import FeatureCache
 from common.config import Config, flatten
 from common.holdings import listing
+from common.privacy.recipe import RECIPES
 from common.protocol import RUN_KEYS
 from simulations.federation import run_in_process
 from simulations.flower import APP, run_under_flower
 from simulations.planning import plans
-from simulations.private import RECIPES
 from tests.simulations import tiny
 
 PRIVATE = {"privacy.epsilon": 8.0, "privacy.insecure_seed": True, **RECIPES["utterance"], "data.validation": "none"}

@@ -24,7 +24,7 @@ from common.config import flatten
 from common.errors import FederationError, LedgerError, UsageError
 from common.privacy.accounting import Spend, epsilon_prv, epsilon_rdp
 from common.privacy.ledger import Ledger
-from simulations.private import private_settings
+from common.privacy.recipe import private_settings
 from simulations.simulate import Job
 from tests.simulations import tiny
 from tests.simulations.test_simulate import job, manifest, run, same, stop_after, weights

@@ -8,10 +8,10 @@ import pytest
 from common.cache import FeatureCache
 from common.config import Config, flatten
 from common.holdings import listing
+from common.privacy.recipe import private_settings
 from simulations.federation import run_in_process
 from simulations.output import open_folder, slug
 from simulations.planning import plans
-from simulations.private import private_settings
 from tests.simulations import tiny
 from tests.simulations.audits.settings import PRIVATE
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from common.errors import UsageError
-from simulations.private import private_settings
+from common.privacy.recipe import private_settings
 
 
 def test_without_privacy_nothing_is_changed() -> None:
