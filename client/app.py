@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 
 import numpy as np
@@ -42,6 +43,7 @@ def hello(message: Message, context: Context) -> Message:
     """Say what this site is and how much it holds."""
     site = open_site(context.run_config, context.node_config)
     train_examples, validation_examples, test_examples = site.counts()
+    speakers, validation_speakers = site.speakers()
     about = ConfigRecord(
         {
             protocol.SITE: site.name,
@@ -51,6 +53,11 @@ def hello(message: Message, context: Context) -> Message:
             protocol.EXAMPLES: train_examples,
             protocol.VALIDATION_EXAMPLES: validation_examples,
             protocol.TEST_EXAMPLES: test_examples,
+            protocol.SPEAKERS: speakers,
+            protocol.VALIDATION_SPEAKERS: validation_speakers,
+            protocol.MISSING: [] if site.config.privacy.on else site.missing(),
+            protocol.RELEASE: f"fedser {importlib.metadata.version('fedser')}, torch {torch.__version__}",
+            protocol.LABELS: site.holding.labels,
         }
     )
     return Message(RecordDict({protocol.CONFIG: about}), reply_to=message)
@@ -74,7 +81,7 @@ def train_round(message: Message, context: Context) -> Message:
     if site.config.privacy.at_sites:
         from client.private import train_round as train_privately  # opacus: a second to import
 
-        return Message(train_privately(site, _arrays(message), _scaling(message), message, context), reply_to=message)
+        return Message(train_privately(site, _arrays(message), _scaling(message), message), reply_to=message)
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
     model = _model(message, site)
@@ -107,7 +114,7 @@ def privacy(message: Message, context: Context) -> Message:
     """Say what the ledger says: what this run, and all runs, cost this site's people."""
     from client.private import report
 
-    return Message(report(open_site(context.run_config, context.node_config), message, context), reply_to=message)
+    return Message(report(open_site(context.run_config, context.node_config), message), reply_to=message)
 
 
 @app.evaluate("test")

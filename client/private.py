@@ -10,12 +10,11 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import safetensors.torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
 from client.canaries import keep, plant
@@ -37,9 +36,7 @@ from common.training import learning_rate
 log = logging.getLogger("fedser.client")
 
 
-def train_round(
-    site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | None, message: Message, context: Context
-) -> RecordDict:
+def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | None, message: Message) -> RecordDict:
     """A site's noisy update, or the word that its budget is spent.
 
     Args:
@@ -47,11 +44,10 @@ def train_round(
         arrays: the global model.
         scaling: of public data, or one that does nothing.
         message: the server's.
-        context: of the app.
     """
     asked = message.content.config_records[protocol.CONFIG]
     run, number = str(asked[protocol.RUN]), int(str(asked[protocol.ROUND]))
-    ledger = open_ledger(site, context, asked)
+    ledger = open_ledger(site, asked)
     told: dict[str, Any] = {}
     try:
         with ledger.round(run, number) as entry:
@@ -84,29 +80,31 @@ def train_round(
     return content
 
 
-def open_ledger(site: Site, context: Context, asked: Mapping[str, Any]) -> Ledger:
+def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
     """The site's ledger, which must hold all that the site last told the server of it.
 
     Raises:
         LedgerError: it was edited, or is older than that.
     """
-    path = Path(str(context.run_config[protocol.LEDGER])) / f"{quote(site.name, safe='')}.jsonl"
+    path = site.holding.ledger / f"{quote(site.name, safe='')}.jsonl"
     entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
     return Ledger(path, expected=Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None)
 
 
-def report(site: Site, message: Message, context: Context) -> RecordDict:
+def report(site: Site, message: Message) -> RecordDict:
     """What this run, and all runs, cost this site's people; a site whose budget was spent before it spent nothing."""
     asked = message.content.config_records[protocol.CONFIG]
     run = str(asked[protocol.RUN])
-    ledger = open_ledger(site, context, asked)
+    ledger = open_ledger(site, asked)
     kept, total = ledger.terms(run), ledger.spends(site.config.privacy.unit)
     if kept is None:
         figures = nothing_spent(site.config, site.units, total)
     else:
         terms = from_json(kept)
         figures = terms.figures(ledger.spends(terms.unit, run), total, stopped=ledger.refused(run))
-    return RecordDict({protocol.CONFIG: ConfigRecord({"figures": json.dumps(figures)})})
+    if not site.holding.report_epsilon:
+        figures |= dict.fromkeys(protocol.SPENT)
+    return RecordDict({protocol.CONFIG: ConfigRecord({protocol.FIGURES: json.dumps(figures)})})
 
 
 def _warn_if_drowned(terms: Terms, site: Site) -> None:

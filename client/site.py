@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,13 +14,37 @@ from common.cache import FeatureCache, default_directory
 from common.config import Config
 from common.dataset import SpeechDataset
 from common.errors import FedserError
+from common.extraction import Recording
 from common.holdings import of_speakers, recordings_of
 from common.lstm import BiLSTM
 from common.model import EmotionModel
 from common.normalise import Scaling, Sums, normalise
-from common.plan import Plan
-from common.protocol import CACHE, PARTITION, PLAN, RUN_KEYS
-from common.sites import SiteSplit
+from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a site holds in one run.
+
+    Attributes:
+        name: the site's.
+        classes: the run's, in the order that numbers them.
+        train: recordings to train on.
+        validation: recordings that only choose the round.
+        test: held-out recordings.
+        ledger: the folder of its ledger.
+        labels: a digest of how its labels become classes.
+        report_epsilon: whether the server is told what the site spent.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: list[Recording]
+    validation: list[Recording]
+    test: list[Recording]
+    ledger: Path
+    labels: str = ""
+    report_epsilon: bool = True
 
 
 class Site:
@@ -27,19 +52,14 @@ class Site:
 
     Args:
         config: of the run.
-        plan: of the fold.
-        split: this site's speakers.
-        cache: of features.
+        holding: what the site holds.
     """
 
-    def __init__(self, config: Config, plan: Plan, split: SiteSplit, cache: FeatureCache) -> None:
-        self.config = config
-        self.name = split.name
-        self.classes = plan.classes
-        recordings = recordings_of(config, plan, {*split.train, *split.validation, *split.test}, cache)
-        self._train = of_speakers(recordings, split.train)
-        self._validation = of_speakers(recordings, split.validation)
-        self._test = of_speakers(recordings, split.test)
+    def __init__(self, config: Config, holding: Holding) -> None:
+        self.config, self.holding = config, holding
+        self.name, self.classes = holding.name, holding.classes
+        self._parts = {"train": holding.train, "validation": holding.validation, "test": holding.test}
+        self._train = holding.train
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
         self._datasets: dict[str, SpeechDataset] = {}
@@ -63,7 +83,16 @@ class Site:
 
     def counts(self) -> tuple[int, int, int]:
         """Units to train on, recordings to validate on, and held out."""
-        return self.units, len(self._validation), len(self._test)
+        return self.units, len(self._parts["validation"]), len(self._parts["test"])
+
+    def speakers(self) -> tuple[int, int]:
+        """Speakers to train on, and to validate on."""
+        train, validation = ({r.utterance.speaker for r in self._parts[part]} for part in ("train", "validation"))
+        return len(train), len(validation)
+
+    def missing(self) -> list[str]:
+        """The classes that no training recording has."""
+        return [name for name in self.classes if all(r.utterance.emotion != name for r in self._train)]
 
     def sums(self) -> Sums:
         """Of the training recordings' features: what the server needs for the scaling."""
@@ -72,8 +101,7 @@ class Site:
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
         """The normalised ``train``, ``validation`` or ``test`` recordings."""
         if part not in self._datasets:
-            recordings = {"train": self._train, "validation": self._validation, "test": self._test}[part]
-            normalised = normalise(recordings, self.config.data.normalise, scaling)
+            normalised = normalise(self._parts[part], self.config.data.normalise, scaling)
             self._datasets[part] = SpeechDataset(normalised, self.classes)
         return self._datasets[part]
 
@@ -91,14 +119,36 @@ _open: dict[tuple[str, int], Site] = {}
 
 
 def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object]) -> Site:
-    """The site that a node is, in a simulation: the plan's ``partition-id``-th; loaded at the first message."""
-    partition = node_config[PARTITION]
-    key = (str(run_config[PLAN]), partition if isinstance(partition, int) else int(str(partition)))
+    """The site that a node is, loaded at the first message: in a simulation one of the plan's, else its own."""
+    if PARTITION not in node_config:
+        from client.deployed import open_deployed
+
+        return open_deployed(run_config, node_config)
+    key = (str(run_config[PLAN]), int(str(node_config[PARTITION])))
     if key not in _open:
         if any(plan != key[0] for plan, _ in _open):
             _open.clear()  # another fold: a process that runs many would hold all their data
-        settings = {name: value for name, value in run_config.items() if name not in RUN_KEYS}
-        plan = plans.read(Path(key[0]))
-        cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())
-        _open[key] = Site(Config().with_values(settings), plan, plan.sites[key[1]], cache)
+        _open[key] = _simulated(run_config, *key)
     return _open[key]
+
+
+def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> Site:
+    """The plan's ``partition``-th site."""
+    config, plan = run_settings(run_config), plans.read(Path(path))
+    split = plan.sites[partition]
+    cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())
+    recordings = recordings_of(config, plan, {*split.train, *split.validation, *split.test}, cache)
+    holding = Holding(
+        name=split.name,
+        classes=plan.classes,
+        train=of_speakers(recordings, split.train),
+        validation=of_speakers(recordings, split.validation),
+        test=of_speakers(recordings, split.test),
+        ledger=Path(str(run_config[LEDGER])),
+    )
+    return Site(config, holding)
+
+
+def run_settings(run_config: Mapping[str, object]) -> Config:
+    """The settings of a run, less what only says where things lie."""
+    return Config().with_values({name: value for name, value in run_config.items() if name not in RUN_KEYS})

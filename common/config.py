@@ -188,6 +188,8 @@ class FederationConfig:
         fraction: the share of the sites that train in a round.
         min_sites: fewer usable updates than this end the run.
         round_timeout: seconds that a round waits for its sites.
+        screen_norm: an update is refused whose norm is so many times the last round's median, in round 1 the model's
+            own norm; 0 for no such limit.
         proximal_mu: FedProx's weight of the distance to the global model.
         server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
         server_momentum: of FedAvgM.
@@ -200,6 +202,7 @@ class FederationConfig:
     fraction: float = 1.0
     min_sites: int = 1
     round_timeout: float = 3600.0
+    screen_norm: float = 10.0
     proximal_mu: float = 0.01
     server_learning_rate: float = 0.0
     server_momentum: float = 0.9
@@ -212,6 +215,7 @@ class FederationConfig:
         in_range("federation.fraction", self.fraction, 1e-9, 1.0)
         in_range("federation.min_sites", self.min_sites, 1, 1_000_000)
         positive("federation.round_timeout", self.round_timeout)
+        in_range("federation.screen_norm", self.screen_norm, 0.0, 1e9)
         in_range("federation.trim", self.trim, 0.0, 0.49)
         for name in ("proximal_mu", "server_learning_rate", "malicious"):
             in_range(f"federation.{name}", getattr(self, name), 0.0, 1e6)

@@ -20,7 +20,8 @@ class Plan:
         fold: its name, e.g. ``kfold:5:0``.
         classes: the emotions, in the order that numbers them.
         test: speakers that the server scores at the end; empty where the sites hold them.
-        sites: sorted by name.
+        sites: sorted by name; none in a deployment, where each site splits its own speakers.
+        quorum: how many sites must be there before round 1; the plan's own sites where it is 0.
         skipped: recordings that cannot be used, by ``Utterance.name``.
         synthetic: whether the speech is made up.
     """
@@ -31,6 +32,12 @@ class Plan:
     sites: tuple[SiteSplit, ...]
     skipped: tuple[str, ...] = ()
     synthetic: bool = False
+    quorum: int = 0
+
+    @property
+    def expected(self) -> int:
+        """How many sites must be there before round 1."""
+        return self.quorum or len(self.sites)
 
     @property
     def train_speakers(self) -> list[str]:
@@ -65,6 +72,8 @@ def read(path: Path) -> Plan:
             for s in content["sites"]
         )
         lists = {key: tuple(content[key]) for key in ("classes", "test", "skipped")}
-        return Plan(fold=content["fold"], sites=sites, synthetic=content["synthetic"], **lists)
+        return Plan(
+            fold=content["fold"], sites=sites, synthetic=content["synthetic"], quorum=content["quorum"], **lists
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FedserError(f"{path} is no plan of a fold ({type(error).__name__}); start the run anew") from None

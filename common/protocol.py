@@ -7,7 +7,7 @@ once at the end, of held-out speakers that it holds (``evaluate.test``). ``query
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -28,6 +28,8 @@ PROXIMAL_MU = "proximal-mu"
 RUN = "run"  # the run's name in the ledgers
 LEDGER_ENTRIES = "ledger-entries"  # of the site's ledger, as the site last told the server
 LEDGER_HASH = "ledger-hash"
+AUDIT_ENTRIES = "audit-entries"  # of the site's audit log, likewise; the site's outbound gate adds them
+AUDIT_HASH = "audit-hash"
 
 # Keys in METRICS or CONFIG, from a site
 SITE = "site"
@@ -37,6 +39,11 @@ FEATURES = "features"
 EXAMPLES = "num-examples"
 VALIDATION_EXAMPLES = "validation-examples"
 TEST_EXAMPLES = "test-examples"
+SPEAKERS = "speakers"  # how many it trains on
+VALIDATION_SPEAKERS = "validation-speakers"
+MISSING = "missing-classes"  # that none of its training recordings has; empty in a private run
+RELEASE = "release"  # of fedser and torch
+LABELS = "label-map"  # a digest of how its labels become classes
 LOSS = "loss"
 SECONDS = "seconds"
 CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of test speakers one each, not named
@@ -51,5 +58,20 @@ EVENTS = "events"
 LEDGER = "ledger"
 RUN_KEYS = (PLAN, OUT, CACHE, EVENTS, LEDGER)
 
-# Node config
+# Node config in a simulation: which of the plan's sites the node is
 PARTITION = "partition-id"
+
+# Node config in a deployment, from the site alone: what the run config says of places counts for nothing there
+NODE_SITE = "site"  # its name
+NODE_ROOT = "root"  # of its recordings, or its manifest
+NODE_CORPUS = "corpus"
+NODE_LABEL_MAP = "label-map"
+NODE_LEDGER = "ledger"  # the folder
+NODE_CACHE = "cache"
+NODE_FORGOTTEN = "forgotten"  # a JSON file: the ids of speakers whose recordings are not used any more
+NODE_BUDGET = "budget"  # what all runs may tell of a unit, in sum; 0 for no limit of the site's own
+NODE_REPORT_EPSILON = "report-epsilon"  # whether the server is told what the site spent
+
+# Of the figures in the answer to PRIVACY, those that a site keeps to itself where its policy says so
+FIGURES = "figures"
+SPENT = ("epsilon", "epsilon_total", "epsilon_rdp", "noise_multiplier", "steps", "sample_rate", "budget")

@@ -54,7 +54,7 @@ def split_sites(utterances: Sequence[Utterance], fold: Fold, spec: str, validati
     held = _held(utterances, fold) if spec == "column" and fold.name == "split" else {}
     sites = []
     for name in sorted(groups):
-        aside = _aside(sorted(groups[name]), validation, seed, name)
+        aside = set_aside(sorted(groups[name]), validation, seed, name)
         rest = tuple(sorted(set(groups[name]) - set(aside)))
         test = tuple(sorted(s for s, site in held.items() if site == name))
         sites.append(SiteSplit(name=name, train=rest, validation=aside, test=test))
@@ -129,7 +129,18 @@ def _dirichlet(speakers: Sequence[str], n: int, alpha: float, seed: int) -> dict
     return {f"site-{i}": shuffled[ends[i] - counts[i] : ends[i]] for i in range(n)}
 
 
-def _aside(speakers: Sequence[str], validation: str, seed: int, site: str) -> tuple[str, ...]:
+def set_aside(speakers: Sequence[str], validation: str, seed: int, site: str) -> tuple[str, ...]:
+    """The speakers of a site that only choose the round, sorted.
+
+    Args:
+        speakers: that the site holds and that are not held out, sorted.
+        validation: ``one``, ``none``, or a share.
+        seed: of the run.
+        site: its name, on which the draw depends.
+
+    Raises:
+        UsageError: ``validation`` is none of these.
+    """
     count = _validation_count(len(speakers), validation)
     drawn = numpy_generator(seed, site, "validation").permutation(len(speakers))[:count]
     return tuple(sorted(speakers[i] for i in drawn))

@@ -15,7 +15,7 @@ from flwr.serverapp import Grid, ServerApp
 from common import atomic, saved_model
 from common import plan as plans
 from common.cache import FeatureCache, default_directory
-from common.config import Config
+from common.config import Config, flatten
 from common.errors import FederationError
 from common.model import EmotionModel
 from common.normalise import Scaling
@@ -23,10 +23,12 @@ from common.plan import Plan
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
 from server import checkpoint
+from server.audit import ServerAudit
 from server.checkpoint import State
 from server.evaluation import held_out_score
 from server.events import Events
-from server.nodes import Node, meet, pooled_sums
+from server.nodes import Meeting, Node, meet, pooled_sums
+from server.places import located, place, registered
 from server.privacy import account, site_figures
 from server.rounds import Rounds
 
@@ -37,21 +39,29 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``."""
     settings = {name: value for name, value in context.run_config.items() if name not in RUN_KEYS}
-    config = Config().with_values(settings)
-    plan = plans.read(Path(str(context.run_config[PLAN])))
-    folder = Path(str(context.run_config[OUT]))
-    cache = FeatureCache(Path(str(context.run_config.get(CACHE) or default_directory())))
+    config = located(Config().with_values(settings))
+    plan = plans.read(place(context.run_config, PLAN))
+    folder = place(context.run_config, OUT)
+    cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
-    nodes = meet(grid, plan.classes, len(plan.sites))
+    deployed = not plan.sites
+    keys = registered() if deployed else {}
+    strict = config.data.strict and deployed
+    nodes = meet(grid, Meeting(classes=plan.classes, expected=plan.expected, registered=keys, strict=strict))
     state = _state(grid, config, plan, nodes, folder)
-    events = Events(Path(str(context.run_config[EVENTS])), plan.fold)
+    audit = ServerAudit(folder / "audit.jsonl") if deployed else None
+    if audit:
+        audit.begin(context.run_id, flatten(config), [node.site for node in nodes])
+    events = Events(place(context.run_config, EVENTS), plan.fold)
     events.catch_up(state.history)
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
         from server.site_unit import SiteUnit  # opacus: a second to import
 
-        private = SiteUnit(config, state.run, len(nodes), Path(str(context.run_config[LEDGER])))
-    rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add, private=private)
+        private = SiteUnit(config, state.run, len(nodes), place(context.run_config, LEDGER))
+    rounds = Rounds(
+        grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add, private=private, audit=audit
+    )
     state = rounds.run(state)
     chosen = state.best or state.arrays
     public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
@@ -61,8 +71,8 @@ def main(grid: Grid, context: Context) -> None:
     spent = private.figures() if private else site_figures(grid, config, nodes, state) if config.privacy.on else {}
     result = {
         "fold": plan.fold,
-        "train_speakers": plan.train_speakers,
-        "validation_speakers": plan.validation_speakers,
+        "train_speakers": {n.site: n.speakers for n in nodes} if deployed else plan.train_speakers,
+        "validation_speakers": {n.site: n.validation_speakers for n in nodes} if deployed else plan.validation_speakers,
         "test_speakers": plan.test_speakers,
         "privacy": account(config, spent) if config.privacy.on else None,
         "chosen_round": state.best_round or state.round,

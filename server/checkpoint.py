@@ -34,6 +34,8 @@ class State:
         history: an entry a round, as ``result.json`` lists them.
         run: a private run's name in the ledgers.
         heads: by site, how far its ledger was when it last answered: entries, and the last one's hash.
+        audits: likewise, of its audit log.
+        norm: the median L2 norm of the last round's sound updates; 0 before round 1.
         stopped: sites whose budget is spent.
     """
 
@@ -46,11 +48,13 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
     run: str = ""
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    audits: dict[str, tuple[int, str]] = field(default_factory=dict)
+    norm: float = 0.0
     stopped: list[str] = field(default_factory=list)
 
 
 _GROUPS = ("arrays", "scaling", "strategy", "best")
-_ABOUT = ("round", "best_round", "history", "run", "heads", "stopped")
+_ABOUT = ("round", "best_round", "history", "run", "heads", "audits", "norm", "stopped")
 
 
 def save(state: State, path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.errors import FederationError
 from common.normalise import Sums
+from server.agreement import Terms, agree
 from server.exchange import exchange
 
+log = logging.getLogger("fedser.server")
 HELLO_TIMEOUT = 600.0
 
 
@@ -31,6 +34,8 @@ class Node:
         examples: recordings that it trains on.
         validation: recordings that it validates on.
         test: held-out recordings that it holds.
+        speakers: how many it trains on.
+        validation_speakers: how many it validates on.
     """
 
     id: int
@@ -39,55 +44,111 @@ class Node:
     examples: int
     validation: int
     test: int
+    speakers: int
+    validation_speakers: int
 
 
-def meet(grid: Grid, classes: Sequence[str], expected: int, timeout: float = HELLO_TIMEOUT) -> list[Node]:
+@dataclass(frozen=True, kw_only=True)
+class Meeting:
+    """How the sites are met.
+
+    Attributes:
+        classes: the run's.
+        expected: how many sites must be there.
+        registered: by Flower's number of a node the name under which its key was registered; empty in a simulation,
+            where there are no keys.
+        strict: whether any difference between sites ends the run.
+        timeout: seconds to wait for sites to come, and again for their answers.
+    """
+
+    classes: Sequence[str]
+    expected: int
+    registered: Mapping[int, str]
+    strict: bool = False
+    timeout: float = HELLO_TIMEOUT
+
+
+def meet(grid: Grid, meeting: Meeting) -> list[Node]:
     """Wait for the sites, ask each what it is, and compare.
 
     Returns:
         The nodes, sorted by the sites' names.
 
     Raises:
-        FederationError: too few sites in time, one that failed, two of a name, or sites that differ (named).
+        FederationError: too few sites in time, one that failed, two of a name, one that answers under another's name,
+            or sites that differ (named).
     """
-    deadline = time.monotonic() + timeout
-    while len(ids := sorted(grid.get_node_ids())) < expected:
-        if time.monotonic() > deadline:
-            raise FederationError(f"{len(ids)} of {expected} sites are connected after {timeout:.0f} s")
-        time.sleep(0.2)
+    ids = _wait(grid, meeting)
     messages = [Message(RecordDict({protocol.CONFIG: ConfigRecord()}), i, protocol.HELLO) for i in ids]
-    nodes = [_node(reply, classes) for reply in exchange(grid, messages, timeout)]
-    if len(nodes) < expected:
-        raise FederationError(f"{len(nodes)} of {expected} sites answered within {timeout:.0f} s")
+    replies = list(exchange(grid, messages, meeting.timeout))
+    sound = [reply for reply in replies if not _failed(reply, meeting)]
+    if len(sound) < meeting.expected:
+        raise FederationError(
+            f"{len(sound)} of {meeting.expected} sites answered within {meeting.timeout:.0f} s; their own logs say why"
+        )
+    nodes = [_node(reply, meeting) for reply in sound]
     names = [node.site for node in nodes]
     if len(set(names)) < len(names):
         raise FederationError(f"two sites have one name: {', '.join(sorted(names))}")
-    widths = {node.features: node.site for node in nodes}
-    if len(widths) > 1:
-        found = ", ".join(f"{site} has {width} features" for width, site in sorted(widths.items()))
-        raise FederationError(f"the sites' features differ: {found}; give them the same settings")
+    told = {node.site: _terms(reply) for node, reply in zip(nodes, sound, strict=True)}
+    agree(told, meeting.classes, strict=meeting.strict)
     return sorted(nodes, key=lambda node: node.site)
 
 
-def _node(reply: Message, classes: Sequence[str]) -> Node:
-    if reply.has_error():
-        raise FederationError(f"a site could not start ({reply.error.reason})")
-    about: Any = reply.content.config_records[protocol.CONFIG]
+def _wait(grid: Grid, meeting: Meeting) -> list[int]:
+    deadline = time.monotonic() + meeting.timeout
+    while len(ids := sorted(grid.get_node_ids())) < meeting.expected:
+        if time.monotonic() > deadline:
+            raise FederationError(
+                f"{len(ids)} of {meeting.expected} sites are connected after {meeting.timeout:.0f} s; "
+                "start the others, or ask for fewer with --sites"
+            )
+        time.sleep(0.2)
+    return ids
+
+
+def _failed(reply: Message, meeting: Meeting) -> bool:
+    """Whether a site can't take part: in a simulation that ends the run, in a deployment it goes on without it."""
+    if not reply.has_error():
+        return False
+    site = meeting.registered.get(reply.metadata.src_node_id, "a site")
+    if not meeting.registered:
+        raise FederationError(f"{site} could not start ({reply.error.reason})")
+    log.warning("%s does not take part: %s", site, reply.error.reason)
+    return True
+
+
+def _about(reply: Message) -> Any:
+    return reply.content.config_records[protocol.CONFIG]
+
+
+def _terms(reply: Message) -> Terms:
+    about = _about(reply)
+    return Terms(
+        protocol=about[protocol.PROTOCOL],
+        release=str(about.get(protocol.RELEASE, "")),
+        classes=tuple(about[protocol.CLASSES]),
+        missing=tuple(about.get(protocol.MISSING, ())),
+        features=about[protocol.FEATURES],
+        labels=str(about.get(protocol.LABELS, "")),
+    )
+
+
+def _node(reply: Message, meeting: Meeting) -> Node:
+    about, number = _about(reply), reply.metadata.src_node_id
     site = str(about[protocol.SITE])
-    if about[protocol.PROTOCOL] != protocol.VERSION:
-        raise FederationError(
-            f"site {site} speaks protocol {about[protocol.PROTOCOL]}, this server {protocol.VERSION}; install the same "
-            "fedser at both"
-        )
-    if list(about[protocol.CLASSES]) != list(classes):
-        raise FederationError(f"site {site} has the classes {about[protocol.CLASSES]}, the run has {list(classes)}")
+    if meeting.registered and meeting.registered.get(number) != site:
+        owner = meeting.registered.get(number, "no site of this federation")
+        raise FederationError(f"a site calls itself {site}, but its key is that of {owner}; see to its site.toml")
     return Node(
-        id=reply.metadata.src_node_id,
+        id=number,
         site=site,
         features=about[protocol.FEATURES],
         examples=about[protocol.EXAMPLES],
         validation=about[protocol.VALIDATION_EXAMPLES],
         test=about[protocol.TEST_EXAMPLES],
+        speakers=about.get(protocol.SPEAKERS, 0),
+        validation_speakers=about.get(protocol.VALIDATION_SPEAKERS, 0),
     )
 
 

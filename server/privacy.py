@@ -23,18 +23,28 @@ from server.nodes import Node
 
 
 def about(state: State, site: str) -> ConfigRecord:
-    """What a site must know to keep its ledger: the run, and what it last told of the ledger."""
-    entries, digest = state.heads.get(site, (0, ""))
-    return ConfigRecord({protocol.RUN: state.run, protocol.LEDGER_ENTRIES: entries, protocol.LEDGER_HASH: digest})
+    """What a site must know to keep its records: the run, and what it last told of its ledger and its audit log."""
+    told: dict[str, Any] = {protocol.RUN: state.run} if state.run else {}
+    if state.run:
+        told |= _head(state.heads.get(site, (0, "")), protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH)
+    if site in state.audits:
+        told |= _head(state.audits[site], protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH)
+    return ConfigRecord(told)
+
+
+def _head(head: tuple[int, str], entries: str, digest: str) -> dict[str, Any]:
+    return {entries: head[0], digest: head[1]}
 
 
 def hear(state: State, site: str, reply: Message) -> bool:
-    """Note how far a site's ledger is; whether it has stopped, out of budget."""
+    """Note how far a site's ledger and its audit log are; whether it has stopped, out of budget."""
     if reply.has_error():
         return False
     told: Mapping[str, Any] = reply.content.config_records.get(protocol.CONFIG) or {}
     if protocol.LEDGER_HASH in told:
         state.heads[site] = (int(told[protocol.LEDGER_ENTRIES]), str(told[protocol.LEDGER_HASH]))
+    if protocol.AUDIT_HASH in told:
+        state.audits[site] = (int(told[protocol.AUDIT_ENTRIES]), str(told[protocol.AUDIT_HASH]))
     if told.get(protocol.STOPPED):
         state.stopped.append(site)
         return True
@@ -65,7 +75,7 @@ def site_figures(grid: Grid, config: Config, nodes: Sequence[Node], state: State
     told = {}
     for reply in exchange(grid, messages, config.federation.round_timeout):
         if not reply.has_error():
-            figures = reply.content.config_records[protocol.CONFIG]["figures"]
+            figures = reply.content.config_records[protocol.CONFIG][protocol.FIGURES]
             told[names[reply.metadata.src_node_id]] = json.loads(str(figures))
     if lost := sorted(set(names.values()) - set(told)):
         raise FederationError(f"no account of the privacy spent from {', '.join(lost)}; go on with --resume")

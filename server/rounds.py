@@ -23,10 +23,11 @@ from server.checkpoint import Arrays, State
 from server.exchange import exchange
 from server.nodes import Node
 from server.privacy import about, hear
-from server.screening import screened
+from server.screening import distance, screened
 from server.strategy import Merge
 
 if TYPE_CHECKING:
+    from server.audit import ServerAudit
     from server.site_unit import SiteUnit
 
 log = logging.getLogger("fedser.server")
@@ -43,6 +44,7 @@ class Rounds:
         folder: where the checkpoint is kept.
         on_round: called with the history's new entry.
         private: the server's mechanism, where the unit of privacy is the site.
+        audit: the server's log, in a deployment.
     """
 
     grid: Grid
@@ -51,6 +53,7 @@ class Rounds:
     folder: Path
     on_round: Callable[[dict[str, Any]], None]
     private: SiteUnit | None = None
+    audit: ServerAudit | None = None
 
     def run(self, state: State) -> State:
         """Run the rounds that are left, from a fresh state or a checkpoint.
@@ -61,7 +64,7 @@ class Rounds:
         plan = strategy.make(self.config.federation)
         strategy.restore(plan, state.strategy)
         for number in range(state.round + 1, self.config.federation.rounds + 1):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), state.arrays
             sites = self._train(plan, state, number)
             if sites is None:
                 break
@@ -74,6 +77,8 @@ class Rounds:
             state.strategy = strategy.state(plan)
             state.history.append(entry)
             checkpoint.save(state, self.folder / "checkpoint.safetensors")
+            if self.audit is not None:
+                self.audit.round(number, before, state, sites)
             self.on_round(entry)
         return state
 
@@ -99,15 +104,19 @@ class Rounds:
     def _collect(
         self, plan: Any, state: State, number: int, sites: dict[str, dict[str, Any]], merge: Merge | None = None
     ) -> Arrays:
-        chosen = [node for node in self._sample(number) if node.site not in state.stopped]
+        chosen = [node for node in self._present(number) if node.site not in state.stopped]
         messages = plan.configure_train(
             number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
         )
         refused: dict[str, str] = {}
         replies = self._heard(self._send(messages, state, chosen), state)
-        sound = screened(replies, state.arrays, {node.id: node.site for node in self.nodes}, refused)
-        noted = self._noted(sound, sites)
+        norms: list[float] = []
+        sound = screened(replies, state.arrays, self._names, refused, self._limit(state))
+        noted = self._noted(sound, state, sites, norms)
         arrays = strategy.aggregate(plan, self.config.federation, number, noted, state.arrays, merge)
+        state.norm = float(np.median(norms)) if norms else state.norm
+        if self.audit is not None:
+            self.audit.refused(number, refused)
         left = [node for node in chosen if node.site not in state.stopped]
         silent = sorted({node.site for node in left} - set(sites) - set(refused))
         if silent:
@@ -122,12 +131,46 @@ class Rounds:
 
     def _heard(self, replies: Iterable[Message], state: State) -> Iterator[Message]:
         """The replies, less the words of those whose budget is spent."""
-        names = {node.id: node.site for node in self.nodes}
         for reply in replies:
-            if hear(state, names[reply.metadata.src_node_id], reply):
-                log.warning("%s: out of budget; the others go on", names[reply.metadata.src_node_id])
+            site = self._names[reply.metadata.src_node_id]
+            if hear(state, site, reply):
+                log.warning("%s: out of budget; the others go on", site)
             else:
                 yield reply
+
+    @property
+    def _names(self) -> dict[int, str]:
+        return {node.id: node.site for node in self.nodes}
+
+    def _limit(self, state: State) -> float:
+        """The greatest norm of an update: a multiple of the last round's median, in round 1 of the model's own norm."""
+        factor = self.config.federation.screen_norm
+        own = math.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in state.arrays.values()))
+        usual = state.norm if state.norm > 1e-6 * own else own  # after a round that changed nothing
+        return factor * usual if factor else math.inf
+
+    def _present(self, number: int) -> list[Node]:
+        """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
+
+        Raises:
+            FederationError: they did not come within the round's time.
+        """
+        settings = self.config.federation
+        deadline = time.monotonic() + settings.round_timeout
+        while True:
+            connected = set(self.grid.get_node_ids())
+            present = [node for node in self._sample(number) if node.id in connected]
+            if len(present) >= min(settings.min_sites, len(self.nodes)):
+                break
+            if time.monotonic() > deadline:
+                raise FederationError(
+                    f"round {number}: {len(present)} sites are connected, expected at least {settings.min_sites}; the "
+                    f"last good checkpoint is in {self.folder}"
+                )
+            time.sleep(0.5)
+        if absent := sorted({node.site for node in self._sample(number)} - {node.site for node in present}):
+            log.warning("round %d: not connected: %s; the others go on", number, ", ".join(absent))
+        return present
 
     def _sample(self, number: int) -> list[Node]:
         fraction = self.config.federation.fraction
@@ -142,17 +185,17 @@ class Rounds:
         for node in chosen:  # Flower gives all messages one content: each gets its own
             content = RecordDict(dict(own[node.id].content.items()))
             content[protocol.SCALING] = scaling
-            if self.config.privacy.at_sites:
-                settings = content.config_records[protocol.CONFIG]
-                content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site)})
+            settings = content.config_records[protocol.CONFIG]
+            content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site)})
             own[node.id].content = content
         ordered = [own[node.id] for node in chosen]
         return exchange(self.grid, ordered, self.config.federation.round_timeout)
 
-    def _noted(self, replies: Any, sites: dict[str, dict[str, Any]]) -> Any:
+    def _noted(self, replies: Any, state: State, sites: dict[str, dict[str, Any]], norms: list[float]) -> Any:
         examples = {node.site: node.examples for node in self.nodes}
         for site, reply in replies:
             told = reply.content.metric_records[protocol.METRICS]
+            norms.append(distance(reply, state.arrays))
             if self.config.privacy.at_sites:
                 told[protocol.EXAMPLES] = examples[site]  # fixed before training, whatever a round's sample was
             sites[site] = {
@@ -160,6 +203,7 @@ class Rounds:
                 "loss": told.get(protocol.LOSS),
                 "uar": None,
                 "seconds": told.get(protocol.SECONDS),
+                "bytes": sum(len(array.data) for array in reply.content.array_records[protocol.ARRAYS].values()),
             }
             yield reply
 
@@ -207,7 +251,7 @@ class Rounds:
 
 
 SMOOTHED = 5  # rounds whose validation UAR is averaged before one is chosen
-_UNTOLD: dict[str, Any] = {"loss": None, "uar": None, "seconds": None}
+_UNTOLD: dict[str, Any] = {"loss": None, "uar": None, "seconds": None, "bytes": None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,9 @@
-"""Updates that must not reach the average: errors, wrong keys or shapes, numbers that are not finite."""
+"""Updates that must not reach the average: errors, wrong keys or shapes, numbers that are not finite, and updates that
+are far longer than others.
+
+The norm's screening stops a site whose update was scaled up, by a fault or to replace the model (Bagdasaryan et al.
+2020); it does not stop an attacker who stays below the limit.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +18,16 @@ from flwr.app import Message
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 
 log = logging.getLogger("fedser.server")
+Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
-def fault(reply: Message, like: Mapping[str, np.ndarray[Any, Any]]) -> str | None:
+def fault(reply: Message, like: Arrays, limit: float = math.inf) -> str | None:
     """Why a training reply is refused, in a few words; None where it is sound.
 
     Args:
         reply: from a site.
         like: the global model, whose keys, shapes and types the update must have.
+        limit: the greatest L2 norm of the difference to it.
     """
     if reply.has_error():
         return reply.error.reason or f"error {reply.error.code}"
@@ -41,19 +48,28 @@ def fault(reply: Message, like: Mapping[str, np.ndarray[Any, Any]]) -> str | Non
             return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
         if not np.isfinite(values).all():
             return f"{name} holds numbers that are not finite"
-    return None
+    norm = distance(reply, like)
+    return None if norm <= limit else f"its update has the norm {norm:.3g}, more than the limit {limit:.3g}"
+
+
+def distance(reply: Message, like: Arrays) -> float:
+    """The L2 norm of an update: all its arrays' difference to the global model."""
+    arrays = reply.content.array_records[ARRAYS]
+    squares = [float(np.square(array.numpy().astype(np.float64) - like[name]).sum()) for name, array in arrays.items()]
+    return math.sqrt(sum(squares))
 
 
 def screened(
     replies: Iterable[Message],
-    like: Mapping[str, np.ndarray[Any, Any]],
+    like: Arrays,
     names: Mapping[int, str],
     refused: dict[str, str],
+    limit: float = math.inf,
 ) -> Iterator[tuple[str, Message]]:
     """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
     for reply in replies:
         site = names[reply.metadata.src_node_id]
-        reason = fault(reply, like)
+        reason = fault(reply, like, limit)
         if reason is None:
             yield site, reply
         else:

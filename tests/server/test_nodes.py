@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 
 from common import protocol
 from common.errors import FederationError
-from server.nodes import meet, pooled_sums
+from server.nodes import Meeting, meet, pooled_sums
 from simulations.engine import InProcessGrid
 
 CLASSES = ["anger", "neutral"]
@@ -41,9 +41,13 @@ def app() -> ClientApp:
     return own
 
 
+def meeting(expected: int, **more: Any) -> Meeting:
+    return Meeting(**{"classes": CLASSES, "expected": expected, "registered": {}, **more})
+
+
 def met(*sites: dict[str, Any], then: Callable[[InProcessGrid, Any], Any] = lambda _, nodes: nodes) -> Any:
     with InProcessGrid(app, sites, {}, workers=0) as grid:
-        return then(grid, meet(grid, CLASSES, len(sites)))
+        return then(grid, meet(grid, meeting(len(sites))))
 
 
 def test_the_nodes_are_sorted_by_the_sites_names() -> None:
@@ -55,9 +59,9 @@ def test_the_nodes_are_sorted_by_the_sites_names() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (site("b", protocol=99), "site b speaks protocol 99, this server 2"),
+        (site("b", protocol=99), "site b speaks protocol 99, this server 3"),
         (site("b", classes="anger sadness"), "site b has the classes"),
-        (site("b", features=7), "the sites' features differ: a has 5 features, b has 7 features"),
+        (site("b", features=7), "the sites' features differ: a 5, b 7 a frame"),
         (site("a"), "two sites have one name"),
     ],
 )
@@ -71,7 +75,7 @@ def test_too_few_sites_are_not_waited_for_for_ever() -> None:
         InProcessGrid(app, [site("a")], {}, workers=0) as grid,
         pytest.raises(FederationError, match="1 of 2 sites are connected after 1 s"),
     ):
-        meet(grid, CLASSES, 2, timeout=1)
+        meet(grid, meeting(2, timeout=1))
 
 
 def test_the_sums_of_the_sites_add_up() -> None:

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from server.screening import fault, screened
+from server.screening import distance, fault, screened
 from tests.server.replies import Arrays, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
@@ -50,3 +50,15 @@ def test_the_others_go_on_and_the_bad_are_named(caplog: pytest.LogCaptureFixture
         "st-mary: update refused: b holds numbers that are not finite",
         "lausanne: update refused: the site failed",
     ]
+
+
+def test_an_update_is_as_long_as_its_difference_to_the_global_model() -> None:
+    global_model: Arrays = {"w": np.ones((1, 2), np.float32), "b": np.ones(2, np.float32)}
+    update: Arrays = {"w": np.full((1, 2), 3, np.float32), "b": np.full(2, -1, np.float32)}
+    assert distance(reply(update), global_model) == pytest.approx(4.0)
+
+
+def test_a_scaled_update_is_refused() -> None:
+    scaled: Arrays = {"w": np.full((2, 3), 100, np.float32), "b": LIKE["b"]}
+    assert fault(reply(scaled), LIKE, limit=300) is None
+    assert fault(reply(scaled), LIKE, limit=200) == "its update has the norm 245, more than the limit 200"

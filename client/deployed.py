@@ -1,0 +1,133 @@
+"""A site in a deployment: it lists its own recordings and splits its own speakers; the server sends settings alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from client.site import Holding, Site, run_settings
+from common import corpora, protocol
+from common.cache import FeatureCache
+from common.config import Config
+from common.errors import CorpusError, FedserError, UsageError
+from common.extraction import Recording, extract_all
+from common.selection import Classes, list_corpus, select
+from common.sites import set_aside
+from common.utterance import Utterance
+
+log = logging.getLogger("fedser.client")
+
+_open: dict[tuple[str, str], Site] = {}
+
+
+def open_deployed(run_config: Mapping[str, object], node_config: Mapping[str, object]) -> Site:
+    """The site that a node is, as its own process describes it; loaded at the first message of a process.
+
+    Raises:
+        UsageError: the node config lacks a place.
+        CorpusError: there is no such corpus at the site.
+        FedserError: nothing to train on.
+    """
+    run, node = (json.dumps(dict(values), sort_keys=True, default=str) for values in (run_config, node_config))
+    if any(other != run for other, _ in _open):
+        _open.clear()
+    if (run, node) not in _open:
+        _open[run, node] = _load(_Node(node_config), run_settings(run_config))
+    return _open[run, node]
+
+
+class _Node:
+    """What the site's own process said of the site."""
+
+    def __init__(self, node_config: Mapping[str, object]) -> None:
+        self._values = node_config
+        self.name = self._text(protocol.NODE_SITE)
+        self.ledger = Path(self._text(protocol.NODE_LEDGER))
+        self.cache = FeatureCache(Path(self._text(protocol.NODE_CACHE)))
+        self.budget = float(str(node_config.get(protocol.NODE_BUDGET) or math.inf))
+        self.report_epsilon = node_config.get(protocol.NODE_REPORT_EPSILON) is True
+        self.forgotten = _forgotten(str(node_config.get(protocol.NODE_FORGOTTEN) or ""))
+
+    def _text(self, name: str) -> str:
+        if not (value := str(self._values.get(name) or "")):
+            raise UsageError(
+                f"the node config has no {name!r}: start the site with fedser site run, or fedser site node"
+            )
+        return value
+
+    def settings(self, config: Config) -> Config:
+        """The run's settings with the site's own corpus and budget."""
+        own = {
+            "data.corpus": self._text(protocol.NODE_CORPUS),
+            "data.root": self._text(protocol.NODE_ROOT),
+            "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
+            "data.folds": "",
+            "data.held_out": "",
+        }
+        if config.privacy.at_sites:
+            own["privacy.budget"] = str(min(config.privacy.budget, self.budget))
+        return config.with_values(own)
+
+
+def _forgotten(path: str) -> frozenset[str]:
+    """The speakers whose recordings are not used any more; a list that can't be read stops the site."""
+    if not path or not Path(path).exists():
+        return frozenset()
+    try:
+        return frozenset(map(str, json.loads(Path(path).read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError) as error:
+        raise FedserError(f"{path} is no list of forgotten speakers ({type(error).__name__}); mend it first") from None
+
+
+def _load(node: _Node, config: Config) -> Site:
+    config = node.settings(config)
+    names = config.data.classes
+    if not names:
+        raise UsageError("the run names no classes (data.classes); the coordinator's fedser federation run does")
+    selection = list_corpus(dataclasses.replace(config.data, classes=()))
+    classes = merged(names, corpora.default_classes(config.data.corpus, selection.root))
+    chosen = select(selection.listed, classes, config.data.style or None)
+    usable = _extracted([u for u in chosen if u.speaker not in node.forgotten], config, node.cache)
+    test = {r.utterance.speaker for r in usable if r.utterance.split == "test"}
+    rest = sorted({r.utterance.speaker for r in usable} - test)
+    aside = set(set_aside(rest, config.data.validation, config.seed, node.name))
+    holding = Holding(
+        name=node.name,
+        classes=tuple(names),
+        train=[r for r in usable if r.utterance.speaker not in test | aside],
+        validation=[r for r in usable if r.utterance.speaker in aside],
+        test=[r for r in usable if r.utterance.speaker in test],
+        ledger=node.ledger,
+        labels=_digest(classes, config.data.label_map),
+        report_epsilon=node.report_epsilon,
+    )
+    return Site(config, holding)
+
+
+def merged(names: Sequence[str], defaults: Classes) -> dict[str, tuple[str, ...]]:
+    """The labels of each of the run's classes: those that the corpus merges into it, less what is a class by itself."""
+    return {
+        name: tuple(label for label in defaults.get(name, (name,)) if label == name or label not in names)
+        for name in names
+    }
+
+
+def _extracted(utterances: Sequence[Utterance], config: Config, cache: FeatureCache) -> list[Recording]:
+    recordings, broken = extract_all(utterances, config.features, config.augment, cache, workers=0)
+    for item in broken:
+        log.warning("%s: %s; skipped", item.name, item.detail)
+    if broken and config.data.strict:
+        raise CorpusError(f"--strict: {len(broken)} recordings cannot be used, the first is {broken[0].name}")
+    return recordings
+
+
+def _digest(classes: Classes, label_map: str) -> str:
+    """Of how labels become classes: equal where two sites mean the same."""
+    renamed = corpora.read_label_map(Path(label_map)) if label_map else {}
+    text = json.dumps([{name: sorted(labels) for name, labels in classes.items()}, renamed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

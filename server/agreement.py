@@ -1,0 +1,85 @@
+"""Whether the sites of a run mean the same: their versions, features, classes and labels, compared before round 1."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from common import protocol
+from common.errors import FederationError
+
+log = logging.getLogger("fedser.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a site says of itself that must fit the others.
+
+    Attributes:
+        protocol: the version of ``common.protocol`` that it speaks.
+        release: its fedser and torch.
+        classes: in the order that numbers them.
+        missing: those that none of its training recordings has.
+        features: of a frame.
+        labels: a digest of how its labels become classes.
+    """
+
+    protocol: int
+    release: str
+    classes: tuple[str, ...]
+    missing: tuple[str, ...]
+    features: int
+    labels: str
+
+
+def agree(sites: Mapping[str, Terms], classes: Sequence[str], *, strict: bool) -> None:
+    """Compare the sites.
+
+    Another protocol, other classes, another width of the features, or a class that no site has, end the run. Another
+    release, other labels behind the classes, or a class that a site lacks may be meant: they are told, and end a
+    strict run.
+
+    Raises:
+        FederationError: as said; the sites that differ are named.
+    """
+    for site, terms in sites.items():
+        if terms.protocol != protocol.VERSION:
+            raise FederationError(
+                f"site {site} speaks protocol {terms.protocol}, this server {protocol.VERSION}; "
+                "install the same fedser at both"
+            )
+        if terms.classes != tuple(classes):
+            raise FederationError(f"site {site} has the classes {list(terms.classes)}, the run has {list(classes)}")
+    if found := _groups(sites, lambda terms: terms.features):
+        told = ", ".join(f"{' and '.join(names)} {width}" for width, names in found.items())
+        raise FederationError(f"the sites' features differ: {told} a frame; give them the same settings")
+    if nowhere := [name for name in classes if all(name in terms.missing for terms in sites.values())]:
+        raise FederationError(f"no site has a training recording of {', '.join(nowhere)}; choose other --classes")
+    differences = list(_differences(sites))
+    for difference in differences:
+        log.warning("%s", difference)
+    if strict and differences:
+        raise FederationError(f"--strict: {'; '.join(differences)}")
+
+
+def _differences(sites: Mapping[str, Terms]) -> list[str]:
+    told = []
+    if found := _groups(sites, lambda terms: terms.release):
+        told.append("the sites' releases differ: " + ", ".join(f"{' and '.join(n)} {r}" for r, n in found.items()))
+    if found := _groups(sites, lambda terms: terms.labels):
+        odd = " and ".join(" and ".join(names) for names in list(found.values())[1:])
+        told.append(f"{odd} makes classes of other labels than {' and '.join(next(iter(found.values())))}")
+    lacking = [
+        f"{site} has no recording of {', '.join(terms.missing)}" for site, terms in sites.items() if terms.missing
+    ]
+    return [*told, *(["; ".join(lacking)] if lacking else [])]
+
+
+def _groups(sites: Mapping[str, Terms], key: Callable[[Terms], object]) -> dict[object, list[str]]:
+    """The sites by what they say, the largest group first; nothing where all say the same."""
+    groups: dict[object, list[str]] = {}
+    for site, terms in sorted(sites.items()):
+        groups.setdefault(key(terms), []).append(site)
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return dict(ordered) if len(ordered) > 1 else {}

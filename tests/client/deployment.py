@@ -1,0 +1,88 @@
+"""Deployed sites over the in-process grid: each with its own folder, its own manifest, its own ledger."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import Context, RecordDict
+from flwr.clientapp import ClientApp
+
+from common import protocol
+from common.config import Config, flatten
+from common.plan import Plan
+from server.places import HOME
+from simulations.engine import RUN_ID, InProcessGrid
+from tests.simulations import tiny
+
+SITES = ("s0", "s1", "s2", "s3")
+
+
+def deal(manifest: Path, folder: Path) -> None:
+    """Give each site of a manifest its own rows, with the site's folder for its recordings."""
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for site in SITES:
+        (folder / site).mkdir(parents=True)
+        own = [row for row in rows if row["site"] == site]
+        with (folder / site / "manifest.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["path", "emotion", "speaker", "split"], extrasaction="ignore")
+            writer.writeheader()
+            for row in own:
+                (folder / site / row["path"]).write_bytes((manifest.parent / row["path"]).read_bytes())
+                writer.writerow(row)
+
+
+def node(folder: Path, site: str, **more: Any) -> dict[str, Any]:
+    """What a site's own process says of it."""
+    return {
+        protocol.NODE_SITE: site,
+        protocol.NODE_ROOT: str(folder / site / "manifest.csv"),
+        protocol.NODE_CORPUS: "manifest",
+        protocol.NODE_LEDGER: str(folder / site / "ledger"),
+        protocol.NODE_CACHE: str(folder / site / "cache"),
+        protocol.NODE_REPORT_EPSILON: True,
+        **more,
+    }
+
+
+def client() -> ClientApp:
+    from client.app import app
+
+    return app
+
+
+def run_deployed(
+    folder: Path,
+    settings: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    nodes: Sequence[dict[str, Any]] | None = None,
+    names: Sequence[str] = SITES,
+    quorum: int = 4,
+) -> dict[str, Any]:
+    """Run the two apps as the deployment does; ``fold.json``."""
+    from server.app import app
+
+    home = folder / "home"
+    (home / "state").mkdir(parents=True, exist_ok=True)
+    registered = {name: {"node_id": str(i + 1)} for i, name in enumerate(names)}
+    (home / "state/status.json").write_text(json.dumps({"sites": registered}))
+    Plan(fold="held-out", classes=tiny.CLASSES, test=(), sites=(), quorum=quorum).write(home / "runs/one/plan.json")
+    monkeypatch.setenv(HOME, str(home))
+    places = {
+        "plan": "runs/one/plan.json",
+        "out": "runs/one",
+        "events": "runs/one/events.jsonl",
+        "cache": "state/cache",
+    }
+    config: dict[str, Any] = {**flatten(settings), "data.root": "nowhere", **places, "ledger": "runs/one/ledger"}
+    own = nodes or [node(folder, site) for site in SITES]
+    with InProcessGrid(client, own, config, workers=0) as grid:
+        app(grid, Context(RUN_ID, 0, {}, RecordDict(), config))
+    fold: dict[str, Any] = json.loads((home / "runs/one/fold.json").read_text())
+    return fold

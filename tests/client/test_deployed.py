@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from client.deployed import merged, open_deployed
+from common import protocol
+from common.chain_file import Chain
+from common.config import Config, flatten
+from common.errors import FederationError, FedserError, UsageError
+from common.privacy.recipe import private_settings
+from tests.client.deployment import SITES, deal, node, run_deployed
+from tests.simulations import tiny
+from tests.simulations.test_simulate import job, run
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tiny.write(tmp_path / "corpus", speakers=24, test=(0, 5))
+    deal(path, tmp_path)
+    return path
+
+
+def settings(**more: Any) -> Config:
+    own = {name.replace("__", "."): value for name, value in more.items()}
+    return Config().with_values({**tiny.SMALL, "data.held_out": "", "data.classes": list(tiny.CLASSES), **own})
+
+
+def test_a_deployment_trains_the_model_that_a_simulation_trains(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(job(manifest, tmp_path / "sim", data__sites="column", data__held_out="split"))
+    fold = run_deployed(tmp_path, settings(), monkeypatch)
+    simulated = safetensors.numpy.load_file(tmp_path / "sim/model.safetensors")
+    deployed = safetensors.numpy.load_file(tmp_path / "home/runs/one/model.safetensors")
+    assert simulated.keys() == deployed.keys()
+    for name, array in simulated.items():
+        np.testing.assert_allclose(deployed[name], array, rtol=0, atol=1e-7)
+    assert fold["test"]["uar"] == whole["folds"][0]["test"]["uar"]
+    assert fold["test"]["confusion"] == whole["folds"][0]["test"]["confusion"]
+
+
+def test_it_counts_speakers_and_names_none(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = run_deployed(tmp_path, settings(), monkeypatch)
+    assert fold["train_speakers"] == {"s0": 4, "s1": 4, "s2": 5, "s3": 5}
+    assert fold["validation_speakers"] == dict.fromkeys(SITES, 1)
+    assert fold["rounds"][0]["sites"]["s0"]["bytes"] > 1000
+    log = Chain(tmp_path / "home/runs/one/audit.jsonl").read()
+    assert [line["kind"] for line in log] == ["start", "round", "round"]
+    assert log[1]["model_out"] == log[2]["model_in"] != log[1]["model_in"]
+    assert set(log[1]["sites"]) == set(SITES)
+
+
+def test_the_server_says_nothing_of_where_a_sites_data_lie(manifest: Path, tmp_path: Path) -> None:
+    told = {**flatten(settings()), "data.root": "/etc", "data.corpus": "emodb", "ledger": "/etc", "cache": "/etc"}
+    site = open_deployed(told, node(tmp_path, "s1"))
+    assert site.config.data.root == str(tmp_path / "s1/manifest.csv")
+    assert site.holding.ledger == tmp_path / "s1/ledger"
+
+
+def test_a_patient_who_withdraws_is_in_no_later_run(manifest: Path, tmp_path: Path) -> None:
+    forgotten = tmp_path / "forgotten.json"
+    before = open_deployed(flatten(settings()), node(tmp_path, "s2"))
+    forgotten.write_text(json.dumps(["02"]))
+    after = open_deployed(flatten(settings()), node(tmp_path, "s2", **{protocol.NODE_FORGOTTEN: str(forgotten)}))
+    parts = [after.holding.train, after.holding.validation, after.holding.test]
+    assert sum(before.speakers()) - sum(after.speakers()) == 1
+    assert "02" not in {r.utterance.speaker for part in parts for r in part}
+
+
+def test_a_list_of_forgotten_that_cannot_be_read_stops_the_site(manifest: Path, tmp_path: Path) -> None:
+    forgotten = tmp_path / "forgotten.json"
+    forgotten.write_text("[")
+    with pytest.raises(FedserError, match="is no list of forgotten speakers"):
+        open_deployed(flatten(settings()), node(tmp_path, "s2", **{protocol.NODE_FORGOTTEN: str(forgotten)}))
+
+
+def test_a_node_must_say_where_its_recordings_lie(manifest: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the node config has no 'root'"):
+        open_deployed(flatten(settings()), node(tmp_path, "s2", root=""))
+
+
+def test_a_corpus_merges_labels_into_a_class_unless_they_are_classes() -> None:
+    iemocap = {"anger": ("anger",), "happiness": ("happiness", "excitement")}
+    assert merged(["anger", "happiness"], iemocap)["happiness"] == ("happiness", "excitement")
+    assert merged(["happiness", "excitement"], iemocap) == {
+        "happiness": ("happiness",),
+        "excitement": ("excitement",),
+    }
+
+
+def test_a_site_under_anothers_name_is_refused(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FederationError, match="a site calls itself s1, but its key is that of lausanne"):
+        run_deployed(tmp_path, settings(), monkeypatch, names=("s0", "lausanne", "s2", "s3"))
+
+
+def test_a_site_that_fails_is_left_out_where_enough_are_left(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes = [node(tmp_path, site) for site in SITES]
+    nodes[2]["root"] = str(tmp_path / "patient_0042.csv")
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        fold = run_deployed(tmp_path, settings(), monkeypatch, nodes=nodes, quorum=3)
+    assert set(fold["train_speakers"]) == {"s0", "s1", "s3"}
+    server = [r.getMessage() for r in caplog.records if r.name == "fedser.server"]
+    assert any("s2 does not take part" in line for line in server)
+    assert not any("patient" in line for line in server)
+
+
+def test_a_site_that_lacks_a_class_is_named(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "s3/manifest.csv"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "anger" not in line) + "\n")
+    run_deployed(tmp_path, settings(federation__rounds=1), monkeypatch)
+    assert "s3 has no recording of anger" in caplog.text
+    with pytest.raises(FederationError, match=r"--strict: .*s3 has no recording of anger"):
+        run_deployed(
+            tmp_path / "again", settings(data__strict=True), monkeypatch, nodes=[node(tmp_path, s) for s in SITES]
+        )
+
+
+def test_a_site_keeps_what_it_spent_to_itself_and_holds_its_own_budget(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {name: value for name, value in tiny.SMALL.items() if name not in ("training.batch_size", "data.held_out")}
+    asked = private_settings({**small, "privacy.epsilon": 8.0, "data.classes": list(tiny.CLASSES)})
+    nodes = [node(tmp_path, site) for site in SITES]
+    nodes[0][protocol.NODE_REPORT_EPSILON] = False
+    nodes[1][protocol.NODE_BUDGET] = 2.0
+    fold = run_deployed(tmp_path, Config().with_values(asked), monkeypatch, nodes=nodes)
+    told = fold["privacy"]["sites"]
+    assert all(told["s0"][name] is None for name in protocol.SPENT)
+    assert told["s1"]["epsilon"] <= 2.0
+    assert 7.5 < told["s2"]["epsilon"] <= 8.0

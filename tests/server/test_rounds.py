@@ -1,0 +1,111 @@
+"""Rounds in which sites are away or send what was scaled up; see also tests/simulations for whole runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from common.config import Config
+from common.errors import FederationError
+from server.checkpoint import State
+from server.nodes import Node
+from server.rounds import Rounds
+from simulations.engine import InProcessGrid
+
+SITES = ("charite", "lausanne", "st-mary")
+
+
+def app() -> ClientApp:
+    """Adds to the model what its node config says, from the round on that it says."""
+    own = ClientApp()
+
+    @own.train()
+    def train(message: Message, context: Context) -> Message:
+        about: Any = message.content.config_records["config"]
+        late = about["server-round"] >= context.node_config.get("from", 1)
+        step = float(str(context.node_config["step"])) if late else 1.0
+        given = message.content.array_records["arrays"]
+        arrays = ArrayRecord({name: Array(array.numpy() + np.float32(step)) for name, array in given.items()})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
+        return Message(content, reply_to=message)
+
+    return own
+
+
+class Away(InProcessGrid):
+    """A grid from which some nodes are away for the first so many questions who is there."""
+
+    away: tuple[int, ...] = ()
+    asked = 0
+    until = 10**9
+
+    def get_node_ids(self) -> Iterable[int]:
+        self.asked += 1
+        gone = self.away if self.asked <= self.until else ()
+        return [number for number in super().get_node_ids() if number not in gone]
+
+
+def rounds(folder: Path, steps: dict[str, Any], grid_of: type[InProcessGrid] = InProcessGrid, **more: Any) -> State:
+    config = Config().with_values({"federation.rounds": 3, **{k.replace("__", "."): v for k, v in more.items()}})
+    nodes = [
+        Node(id=i + 1, site=site, features=1, examples=1, validation=0, test=0, speakers=1, validation_speakers=0)
+        for i, site in enumerate(SITES)
+    ]
+    start = State(arrays={"w": np.full(4, 2, np.float32)}, scaling={"mean": np.zeros(1), "deviation": np.ones(1)})
+    configs = [{"step": 1.0, **steps.get(site, {})} for site in SITES]
+    with grid_of(app, configs, {}, workers=0) as grid:
+        return Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None).run(start)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(("first", "step"), [(1, 1000.0), (2, 11.0), (3, -30.0)])
+def test_a_scaled_update_is_refused_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first: int, step: float
+) -> None:
+    state = rounds(tmp_path, {"lausanne": {"step": step, "from": first}})
+    np.testing.assert_allclose(state.arrays["w"], 5.0)
+    assert [set(SITES) - set(entry["sites"]) for entry in state.history] == [
+        {"lausanne"} if number >= first else set() for number in (1, 2, 3)
+    ]
+    assert sum("lausanne: update refused: its update has the norm" in line for line in warnings(caplog)) == 4 - first
+
+
+def test_the_screening_can_be_left_out(tmp_path: Path) -> None:
+    state = rounds(tmp_path, {"lausanne": {"step": 1000.0}}, federation__screen_norm=0.0)
+    assert state.arrays["w"][0] > 1000
+
+
+def test_a_round_that_changes_nothing_does_not_make_the_next_one_too_long(tmp_path: Path) -> None:
+    still = {site: {"step": 0.0, "from": 2} for site in SITES}
+    state = rounds(tmp_path, {**still, "charite": {"step": 0.0}})
+    assert len(state.history) == 3
+
+
+def test_a_round_goes_on_without_a_site_that_is_not_connected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Away, "away", (3,))
+    monkeypatch.setattr(Away, "until", 1)
+    state = rounds(tmp_path, {}, Away)
+    assert warnings(caplog) == ["round 1: not connected: st-mary; the others go on"]
+    assert set(state.history[0]["sites"]) == {"charite", "lausanne"}
+    assert set(state.history[1]["sites"]) == set(SITES)  # it came back
+
+
+def test_a_round_waits_for_the_quorum_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Away, "away", (2, 3))
+    monkeypatch.setattr(Away, "until", 2)
+    assert len(rounds(tmp_path, {}, Away, federation__min_sites=2).history) == 3
+    monkeypatch.setattr(Away, "until", 10**9)
+    with pytest.raises(FederationError, match="round 1: 1 sites are connected, expected at least 2"):
+        rounds(tmp_path, {}, Away, federation__min_sites=2, federation__round_timeout=0.6)
