@@ -16,7 +16,7 @@ both are found.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -50,19 +50,6 @@ def directions(count: int, parameters: int, seed: int) -> Tensor:
 def coins(count: int, seed: int) -> Tensor:
     """Which canaries are included, ``(count,)`` booleans: each with probability 1/2, independent of ``directions``."""
     return torch.from_numpy(numpy_generator(seed, "canary coins").random(count) < 0.5)
-
-
-def scores(updates: Iterable[Tensor], coordinates: Tensor) -> Tensor:
-    """The sum over releases of each canary's product with the release, ``(count,)`` float64.
-
-    Args:
-        updates: flat ``(parameters,)`` each: noisy sums, or, under SGD, weights at the start minus weights at the end.
-        coordinates: of ``directions``.
-    """
-    total = torch.zeros(len(coordinates), dtype=torch.float64)
-    for update in updates:
-        total += update.detach().flatten()[coordinates.to(update.device)].double().cpu()
-    return total
 
 
 @dataclass(frozen=True, kw_only=True)
