@@ -179,8 +179,7 @@ class FederationConfig:
         fraction: the share of the sites that train in a round.
         min_sites: fewer usable updates than this end the run.
         round_timeout: seconds that a round waits for its sites.
-        screen_norm: an update is refused whose norm is so many times the last round's median, in round 1 the model's
-            own norm; 0 for no such limit.
+        screen_norm: an update is refused whose norm is more than so many times the median; 0 for no such limit.
         proximal_mu: FedProx's weight of the distance to the global model.
         server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
         server_momentum: of FedAvgM.

@@ -23,7 +23,7 @@ from server.checkpoint import Arrays, State
 from server.exchange import exchange
 from server.nodes import Node
 from server.privacy import about, hear
-from server.screening import distance, screened
+from server.screening import not_scaled_up, screened
 from server.strategy import Merge
 
 if TYPE_CHECKING:
@@ -110,11 +110,12 @@ class Rounds:
         )
         refused: dict[str, str] = {}
         replies = self._heard(self._send(messages, state, chosen), state)
-        norms: list[float] = []
-        sound = screened(replies, state.arrays, self._names, refused, self._limit(state))
-        noted = self._noted(sound, state, sites, norms)
+        norms = [state.norm] if state.norm else []
+        sound = screened(replies, state.arrays, self._names, refused)
+        short = not_scaled_up(sound, state.arrays, self.config.federation.screen_norm, norms, refused)
+        noted = self._noted(short, sites)
         arrays = strategy.aggregate(plan, self.config.federation, number, noted, state.arrays, merge)
-        state.norm = float(np.median(norms)) if norms else state.norm
+        state.norm = float(np.median(norms)) if norms else 0.0
         if self.audit is not None:
             self.audit.refused(number, refused)
         left = [node for node in chosen if node.site not in state.stopped]
@@ -141,13 +142,6 @@ class Rounds:
     @property
     def _names(self) -> dict[int, str]:
         return {node.id: node.site for node in self.nodes}
-
-    def _limit(self, state: State) -> float:
-        """The greatest norm of an update: a multiple of the last round's median, in round 1 of the model's own norm."""
-        factor = self.config.federation.screen_norm
-        own = math.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in state.arrays.values()))
-        usual = state.norm if state.norm > 1e-6 * own else own  # after a round that changed nothing
-        return factor * usual if factor else math.inf
 
     def _present(self, number: int) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
@@ -191,11 +185,10 @@ class Rounds:
         ordered = [own[node.id] for node in chosen]
         return exchange(self.grid, ordered, self.config.federation.round_timeout)
 
-    def _noted(self, replies: Any, state: State, sites: dict[str, dict[str, Any]], norms: list[float]) -> Any:
+    def _noted(self, replies: Any, sites: dict[str, dict[str, Any]]) -> Any:
         examples = {node.site: node.examples for node in self.nodes}
         for site, reply in replies:
             told = reply.content.metric_records[protocol.METRICS]
-            norms.append(distance(reply, state.arrays))
             if self.config.privacy.at_sites:
                 told[protocol.EXAMPLES] = examples[site]  # fixed before training, whatever a round's sample was
             sites[site] = {

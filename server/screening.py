@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,15 @@ from common.protocol import ARRAYS, EXAMPLES, METRICS
 
 log = logging.getLogger("fedser.server")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+MEDIAN_OF = 3  # updates, at least
 
 
-def fault(reply: Message, like: Arrays, limit: float = math.inf) -> str | None:
+def fault(reply: Message, like: Arrays) -> str | None:
     """Why a training reply is refused, in a few words; None where it is sound.
 
     Args:
         reply: from a site.
         like: the global model, whose keys, shapes and types the update must have.
-        limit: the greatest L2 norm of the difference to it.
     """
     if reply.has_error():
         return reply.error.reason or f"error {reply.error.code}"
@@ -48,8 +49,7 @@ def fault(reply: Message, like: Arrays, limit: float = math.inf) -> str | None:
             return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
         if not np.isfinite(values).all():
             return f"{name} holds numbers that are not finite"
-    norm = distance(reply, like)
-    return None if norm <= limit else f"its update has the norm {norm:.3g}, more than the limit {limit:.3g}"
+    return None
 
 
 def distance(reply: Message, like: Arrays) -> float:
@@ -64,14 +64,52 @@ def screened(
     like: Arrays,
     names: Mapping[int, str],
     refused: dict[str, str],
-    limit: float = math.inf,
 ) -> Iterator[tuple[str, Message]]:
     """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
     for reply in replies:
         site = names[reply.metadata.src_node_id]
-        reason = fault(reply, like, limit)
+        reason = fault(reply, like)
         if reason is None:
             yield site, reply
         else:
             refused[site] = reason
             log.warning("%s: update refused: %s", site, reason)
+
+
+def not_scaled_up(
+    replies: Iterable[tuple[str, Message]], like: Arrays, factor: float, norms: list[float], refused: dict[str, str]
+) -> Iterator[tuple[str, Message]]:
+    """Pass on the updates that are at most ``factor`` times as long as the median; name the others, as ``screened``.
+
+    The median is over those so far, so that the server holds three updates at most; it needs three, and of these most
+    must be honest. A private update is mostly noise, which is about as long at every site.
+
+    Args:
+        replies: sound ones, each with its site's name.
+        like: the global model.
+        factor: 0 for no limit.
+        norms: the last round's median, if there was a round; this round's are added.
+        refused: by site, the reason.
+    """
+    held: list[tuple[str, Message, float]] = []
+    for site, reply in replies:
+        held.append((site, reply, distance(reply, like)))
+        if len(norms) + len(held) >= MEDIAN_OF:
+            yield from _short(held, factor, norms, refused)
+            held = []
+    yield from _short(held, factor, norms, refused)
+
+
+def _short(
+    held: Sequence[tuple[str, Message, float]], factor: float, norms: list[float], refused: dict[str, str]
+) -> Iterator[tuple[str, Message]]:
+    known = [*norms, *(norm for _, _, norm in held)]
+    median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
+    limit = factor * median or math.inf
+    for site, reply, norm in held:
+        if norm <= limit:
+            norms.append(norm)
+            yield site, reply
+        else:
+            refused[site] = f"its update has the norm {norm:.3g}, more than {factor:g} times the others' {median:.3g}"
+            log.warning("%s: update refused: %s", site, refused[site])

@@ -13,7 +13,14 @@ CLASSES = ("anger", "neutral")
 
 
 def terms(**more: Any) -> Terms:
-    own = {"protocol": protocol.VERSION, "release": "1", "classes": CLASSES, "missing": (), "features": 3, "labels": "x"}
+    own = {
+        "protocol": protocol.VERSION,
+        "release": "1",
+        "classes": CLASSES,
+        "missing": (),
+        "features": 3,
+        "labels": "x",
+    }
     return Terms(**{**own, **more})
 
 

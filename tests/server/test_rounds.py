@@ -85,12 +85,6 @@ def test_the_screening_can_be_left_out(tmp_path: Path) -> None:
     assert state.arrays["w"][0] > 1000
 
 
-def test_a_round_that_changes_nothing_does_not_make_the_next_one_too_long(tmp_path: Path) -> None:
-    still = {site: {"step": 0.0, "from": 2} for site in SITES}
-    state = rounds(tmp_path, {**still, "charite": {"step": 0.0}})
-    assert len(state.history) == 3
-
-
 def test_a_round_goes_on_without_a_site_that_is_not_connected(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

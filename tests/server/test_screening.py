@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from flwr.app import Message
 
-from server.screening import distance, fault, screened
+from server.screening import distance, fault, not_scaled_up, screened
 from tests.server.replies import Arrays, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
@@ -58,7 +60,46 @@ def test_an_update_is_as_long_as_its_difference_to_the_global_model() -> None:
     assert distance(reply(update), global_model) == pytest.approx(4.0)
 
 
-def test_a_scaled_update_is_refused() -> None:
-    scaled: Arrays = {"w": np.full((2, 3), 100, np.float32), "b": LIKE["b"]}
-    assert fault(reply(scaled), LIKE, limit=300) is None
-    assert fault(reply(scaled), LIKE, limit=200) == "its update has the norm 245, more than the limit 200"
+def passed(values: list[float], norms: list[float], factor: float = 10) -> tuple[list[str], dict[str, str]]:
+    """The sites whose update passes, where site i's has the norm ``values[i]``; and those that are refused."""
+    updates = [{"w": np.zeros((2, 3), np.float32), "b": np.array([v, 0], np.float32)} for v in values]
+    refused: dict[str, str] = {}
+    told = ((str(i), reply(update)) for i, update in enumerate(updates))
+    return [site for site, _ in not_scaled_up(told, LIKE, factor, norms, refused)], refused
+
+
+def test_a_scaled_update_is_refused_wherever_it_comes() -> None:
+    for values in ([100.0, 1, 2, 1], [1.0, 100, 2, 1], [1.0, 2, 1, 100]):
+        bad = str(values.index(100.0))
+        sites, refused = passed(values, [])
+        assert sites == [str(i) for i in range(4) if str(i) != bad]
+        assert "its update has the norm 100, more than 10 times the others' " in refused[bad]
+
+
+def test_two_sites_are_compared_with_the_last_round() -> None:
+    assert passed([1.0, 100.0], [])[0] == ["0", "1"]  # who of the two is wrong can't be told
+    assert passed([1.0, 100.0], [1.2])[0] == ["0"]
+
+
+def test_the_norms_of_those_that_passed_are_kept() -> None:
+    norms = [2.0]
+    passed([1.0, 3.0, 999.0, 2.0], norms)
+    assert norms == [2.0, 1.0, 3.0, 2.0]
+
+
+def test_without_a_factor_or_without_any_change_nothing_is_refused() -> None:
+    assert passed([1.0, 1.0, 1e9], [], factor=0)[1] == {}
+    assert passed([0.0, 0.0, 1.0], [])[1] == {}
+
+
+def test_three_updates_at_most_are_held() -> None:
+    came: list[int] = []
+
+    def replies() -> Iterator[tuple[str, Message]]:
+        for i in range(6):
+            came.append(i)
+            yield str(i), reply(LIKE)
+
+    flow = not_scaled_up(replies(), LIKE, 10, [], {})
+    seen = [(next(flow)[0], len(came)) for _ in range(6)]
+    assert seen == [("0", 3), ("1", 3), ("2", 3), ("3", 4), ("4", 5), ("5", 6)]
