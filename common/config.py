@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import tomllib
 from collections.abc import Mapping
@@ -85,10 +86,15 @@ class Config:
                 raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
             section, _, key = name.rpartition(".")
             owner = getattr(self, section) if section else self
-            parsed = _parse(name, value, get_type_hints(type(owner))[key])
+            parsed = _parse(name, value, _types(type(owner))[key])
             (sections.setdefault(section, {}) if section else top)[key] = parsed
         parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
         return dataclasses.replace(self, **top, **parts)
+
+
+@functools.cache
+def _types(section: type) -> dict[str, Any]:
+    return get_type_hints(section)
 
 
 def _parse(name: str, value: Any, kind: Any) -> Any:
