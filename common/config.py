@@ -85,16 +85,20 @@ class Config:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
                 raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
             section, _, key = name.rpartition(".")
-            owner = getattr(self, section) if section else self
-            parsed = _parse(name, value, _types(type(owner))[key])
+            parsed = _parse(name, value, _kinds()[name])
             (sections.setdefault(section, {}) if section else top)[key] = parsed
         parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
         return dataclasses.replace(self, **top, **parts)
 
 
 @functools.cache
-def _types(section: type) -> dict[str, Any]:
-    return get_type_hints(section)
+def _kinds() -> dict[str, Any]:
+    """The type of each setting, by its flat name."""
+    kinds: dict[str, Any] = {}
+    for name, kind in get_type_hints(Config).items():
+        section = get_type_hints(kind) if dataclasses.is_dataclass(kind) else None
+        kinds |= {f"{name}.{key}": own for key, own in section.items()} if section else {name: kind}
+    return kinds
 
 
 def _parse(name: str, value: Any, kind: Any) -> Any:
