@@ -16,7 +16,7 @@ from common.cache import FeatureCache
 from common.config import Config
 from common.errors import CorpusError, FedserError, UsageError
 from common.extraction import Recording, extract_all
-from common.selection import Classes, list_corpus, select
+from common.selection import Classes, list_corpus, merged, select
 from common.sites import set_aside
 from common.utterance import Utterance
 
@@ -90,7 +90,8 @@ def _load(node: _Node, config: Config) -> Site:
     if not names:
         raise UsageError("the run names no classes (data.classes); the coordinator's fedser federation run does")
     selection = list_corpus(dataclasses.replace(config.data, classes=()))
-    classes = merged(names, corpora.default_classes(config.data.corpus, selection.root))
+    defaults = corpora.default_classes(config.data.corpus, selection.root) if config.data.merged else {}
+    classes = merged(names, defaults)
     chosen = select(selection.listed, classes, config.data.style or None)
     usable = _extracted([u for u in chosen if u.speaker not in node.forgotten], config, node.cache)
     test = {r.utterance.speaker for r in usable if r.utterance.split == "test"}
@@ -107,14 +108,6 @@ def _load(node: _Node, config: Config) -> Site:
         report_epsilon=node.report_epsilon,
     )
     return Site(config, holding)
-
-
-def merged(names: Sequence[str], defaults: Classes) -> dict[str, tuple[str, ...]]:
-    """The labels of each of the run's classes: those that the corpus merges into it, less what is a class by itself."""
-    return {
-        name: tuple(label for label in defaults.get(name, (name,)) if label == name or label not in names)
-        for name in names
-    }
 
 
 def _extracted(utterances: Sequence[Utterance], config: Config, cache: FeatureCache) -> list[Recording]:

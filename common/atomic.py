@@ -11,12 +11,13 @@ from pathlib import Path
 from common.errors import FedserError
 
 
-def write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
+def write(path: Path, content: bytes | str, *, durable: bool = False, private: bool = False) -> None:
     """Write a file, replacing an older one in a single step.
 
     Args:
         path: its folder is made where it does not exist. Who may read it is as for any new file (the user's umask).
         content: text is written as UTF-8.
+        private: mode 600 from its first moment, for keys.
         durable: wait until the disk has it, and its folder, so that they outlive a power cut too.
 
     Raises:
@@ -26,7 +27,8 @@ def write(path: Path, content: bytes | str, *, durable: bool = False) -> None:
     partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         make_folder(path.parent, durable=durable)
-        with partial.open("xb") as file:
+        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with os.fdopen(opened, "wb") as file:
             file.write(data)
             file.flush()
             if durable:

@@ -220,6 +220,7 @@ class DataConfig:
         corpus: the corpus's name.
         root: its folder, or the manifest.
         classes: the emotions to tell apart; empty for the corpus's default.
+        merged: the classes are named after the default ones, and merge what those merge; else each is that label.
         label_map: a TOML file that renames labels; empty for none.
         style: ``improvised`` or ``scripted``; empty for both.
         held_out: the held-out fold or folds; empty for the corpus's default.
@@ -234,6 +235,7 @@ class DataConfig:
     corpus: str = "synthetic"
     root: str = ""
     classes: tuple[str, ...] = ()
+    merged: bool = False
     label_map: str = ""
     style: str = ""
     held_out: str = ""

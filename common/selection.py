@@ -69,7 +69,10 @@ def list_corpus(data: DataConfig) -> Selection:
     root = Path(data.root).expanduser()
     label_map = corpora.read_label_map(Path(data.label_map).expanduser()) if data.label_map else None
     listed = corpora.load(data.corpus, root, label_map)
-    classes = parse_classes(data.classes, corpora.default_classes(data.corpus, root), labels(listed))
+    defaults = corpora.default_classes(data.corpus, root)
+    classes = parse_classes(data.classes, defaults, labels(listed))
+    if data.merged and data.classes:
+        classes = merged(tuple(classes), defaults)
     utterances = select(listed, classes, data.style or None)
     synthetic = is_synthetic(root)
     return Selection(
@@ -107,6 +110,14 @@ def parse_classes(names: Sequence[str], defaults: Classes, found: Mapping[str, i
     if len(chosen) < 2:
         raise UsageError(f"--classes names only {chosen[0]}, expected at least 2 classes")
     return {name: (name,) for name in chosen}
+
+
+def merged(names: Sequence[str], defaults: Classes) -> dict[str, tuple[str, ...]]:
+    """The labels of each of the run's classes: those that the corpus merges into it, less what is a class by itself."""
+    return {
+        name: tuple(label for label in defaults.get(name, (name,)) if label == name or label not in names)
+        for name in names
+    }
 
 
 def _counts(found: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -22,13 +23,13 @@ from common.normalise import Scaling
 from common.plan import Plan
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
-from server import checkpoint
+from server import checkpoint, run_log
 from server.audit import ServerAudit
 from server.checkpoint import State
 from server.evaluation import held_out_score
 from server.events import Events
 from server.nodes import Meeting, Node, meet, pooled_sums
-from server.places import located, place, registered
+from server.places import located, located_plan, place, registered
 from server.privacy import account, site_figures
 from server.rounds import Rounds
 
@@ -38,10 +39,15 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``."""
+    plan = located_plan(plans.read(place(context.run_config, PLAN)))
+    folder = place(context.run_config, OUT)
+    with contextlib.nullcontext() if plan.sites else run_log.kept(folder / "run.log"):
+        _run(grid, context, plan, folder)
+
+
+def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     settings = {name: value for name, value in context.run_config.items() if name not in RUN_KEYS}
     config = located(Config().with_values(settings))
-    plan = plans.read(place(context.run_config, PLAN))
-    folder = place(context.run_config, OUT)
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
     deployed = not plan.sites

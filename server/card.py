@@ -51,7 +51,7 @@ def _content(result: Result) -> dict[str, Any]:
     privacy = result["privacy"]
     return findings.overview(result) | {
         "promise": guarantee.promise(privacy) if privacy else {},
-        "epsilon": max(site["epsilon"] for site in privacy["sites"].values()) if privacy else None,
+        "epsilon": findings.largest_epsilon(privacy) if privacy else None,
         "result": result,
         "classes": corpus["classes"],
         "figures": [(name, summary[key]) for name, key in named if summary[key]],

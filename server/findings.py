@@ -11,11 +11,26 @@ from server.wording import CORPORA, STRATEGIES, flat, natural
 Result = Mapping[str, Any]
 Curve = list[float | None]
 Curves = dict[str, Curve]
+COUNTS = ("utterances", "skipped", "speakers")
+UNTOLD = "an untold number of"  # recordings at sites that count speakers
 
 
-def count(value: int | list[Any]) -> int:
-    """How many: of a list its length, a number as it is."""
+def count(value: int | list[Any] | Mapping[str, int]) -> int:
+    """How many: of a list its length, of counts by site their sum, a number as it is."""
+    if isinstance(value, Mapping):
+        return sum(value.values())
     return value if isinstance(value, int) else len(value)
+
+
+def is_counted(result: Result) -> bool:
+    """Whether the sites told how many speakers they have, but not who: so it is in a deployment."""
+    return any(isinstance(fold["train_speakers"], Mapping) for fold in result["folds"])
+
+
+def largest_epsilon(privacy: Mapping[str, Any]) -> float | None:
+    """Of the sites that tell what they spent; None where none does."""
+    told = [site["epsilon"] for site in privacy["sites"].values() if site["epsilon"] is not None]
+    return max(told, default=None)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -150,13 +165,14 @@ def overview(result: Result) -> dict[str, Any]:
     strategy = flat(result["config"]).get("federation.strategy", "")
     return {
         "corpus": CORPORA.get(corpus["name"], corpus["name"]),
-        "counts": {name: count(corpus[name]) for name in ("utterances", "skipped", "speakers")},
+        "counts": {name: UNTOLD if corpus[name] is None else count(corpus[name]) for name in COUNTS},
         "sites": site_count(result),
         "strategy": STRATEGIES.get(strategy, "federated averaging"),
         "rounds": max(len(fold["rounds"]) for fold in result["folds"]),
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
+        "counted": is_counted(result),
         "interval_note": interval_note(result),
         "command": result.get("command", ""),
     }

@@ -60,11 +60,11 @@ def spent(privacy: Mapping[str, Any]) -> Table:
             _number(own["epsilon"]),
             _number(own["epsilon_rdp"]),
             _number(own["epsilon_total"]),
-            f"{own['delta']:g}",
+            _number(own["delta"], "g"),
             _number(own["noise_multiplier"]),
-            f"{own['sample_rate']:.3g}",
-            str(own["steps"]),
-            (f"{own['budget']:g}" if own["budget"] else "none") + (", spent" if own["stopped"] else ""),
+            _number(own["sample_rate"], ".3g"),
+            _number(own["steps"], "d"),
+            _budget(own),
         ]
         for site, own in sorted(privacy["sites"].items(), key=lambda item: natural(item[0]))
     ]
@@ -73,5 +73,11 @@ def spent(privacy: Mapping[str, Any]) -> Table:
     return Table(caption="What was spent, in the fold that spent most", head=head, rows=rows)
 
 
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3f}"
+def _budget(own: Mapping[str, Any]) -> str:
+    if own["epsilon"] is None:  # a site that keeps what it spent to itself does so with its budget
+        return NONE + (", spent" if own["stopped"] else "")
+    return (f"{own['budget']:g}" if own["budget"] else "none") + (", spent" if own["stopped"] else "")
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return NONE if value is None else format(value, form)

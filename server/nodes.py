@@ -84,7 +84,8 @@ def meet(grid: Grid, meeting: Meeting) -> list[Node]:
     sound = [reply for reply in replies if not _failed(reply, meeting)]
     if len(sound) < meeting.expected:
         raise FederationError(
-            f"{len(sound)} of {meeting.expected} sites answered within {meeting.timeout:.0f} s; their own logs say why"
+            f"{len(sound)} of {meeting.expected} sites take part: the others refused, failed, or said nothing for "
+            f"{meeting.timeout:.0f} s; their own logs say why"
         )
     nodes = [_node(reply, meeting) for reply in sound]
     names = [node.site for node in nodes]

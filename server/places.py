@@ -6,12 +6,14 @@ lies inside it is named relative to it, and ``FEDSER_HOME`` says to each where i
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from common.config import Config
+from common.plan import Plan
 
 HOME = "FEDSER_HOME"
 STATUS = Path("state/status.json")
@@ -32,6 +34,11 @@ def located(config: Config) -> Config:
     """The settings with this machine's paths to the held-out recordings, their label map and the public model."""
     paths = {name: getattr(config.data, name) for name in _PATHS}
     return config.with_values({f"data.{name}": str(home() / path) for name, path in paths.items() if path})
+
+
+def located_plan(plan: Plan) -> Plan:
+    """The plan with this machine's names of the recordings that can't be used."""
+    return dataclasses.replace(plan, skipped=tuple(str(home() / name) for name in plan.skipped))
 
 
 def registered() -> dict[int, str]:

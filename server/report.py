@@ -88,7 +88,9 @@ def _comparison(result: Result) -> Illustration:
     caption = "UAR on held-out speakers. The dashed line is guessing." + _rings(result)
     if result["summary"]["uar"]["ci95"]:
         caption += " The whiskers are 95 % intervals."
-    if len(bars) == 1:
+    if findings.is_counted(result):
+        caption += " Where recordings stay at separate sites there is no pooled model to compare it with."
+    elif len(bars) == 1:
         caption += " The pooled and the local models were not trained; --baselines trains them."
     return Illustration(
         key="comparison",

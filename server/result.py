@@ -14,6 +14,7 @@ import numpy as np
 
 from common.config import Config, flatten
 from common.metrics import Confusion, summarise
+from server.findings import largest_epsilon
 
 SCHEMA = 1
 FOLD_KEYS = ("fold", "train_speakers", "validation_speakers", "test_speakers", "privacy", "chosen_round", "test")
@@ -77,7 +78,7 @@ def _fold(fold: FoldResult) -> dict[str, Any]:
 def _worst(folds: Sequence[FoldResult]) -> Mapping[str, Any] | None:
     """The privacy of the fold whose sites' largest ε is the largest; None where nothing is private."""
     accounts = [fold.federated["privacy"] for fold in folds if fold.federated["privacy"]]
-    return max(accounts, key=lambda a: max(site["epsilon"] for site in a["sites"].values()), default=None)
+    return max(accounts, key=lambda account: largest_epsilon(account) or 0.0, default=None)
 
 
 def _summary(folds: Sequence[FoldResult]) -> dict[str, Any]:

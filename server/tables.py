@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server import findings
-from server.findings import Curves, Result, count, fold_name, mean
+from server.findings import Curves, Result, count, fold_name, is_counted, mean
 from server.wording import NONE, interval, natural, score
 
 WIDEST = 12  # columns; above that a table of curves lists its curves as rows
@@ -128,12 +128,27 @@ def speaker_counts(fold: Mapping[str, Any]) -> list[str]:
 
 
 def speakers(result: Result) -> Table:
-    """A row a speaker, a column a fold: the site where the speaker trains, ``validation`` or ``test``."""
+    """A row a speaker, a column a fold: the site where the speaker trains, ``validation`` or ``test``.
+
+    Of a deployment, whose sites name nobody, a row a site: how many speakers train and validate there.
+    """
+    if is_counted(result):
+        return _counted(result)
     dealt = [_roles(fold) for fold in result.get("split") or result["folds"]]
     names = sorted({name for roles in dealt for name in roles}, key=natural)
     rows = [[name, *(roles.get(name, NONE) for roles in dealt)] for name in names]
     head = ["Speaker", *map(fold_name, result["folds"])]
     return Table(caption="What each speaker's recordings were used for", head=head, rows=rows)
+
+
+def _counted(result: Result) -> Table:
+    fold = result["folds"][0]
+    train, validation = fold["train_speakers"], fold["validation_speakers"]
+    sites = sorted({*train, *validation}, key=natural)
+    rows = [[site, str(train.get(site, 0)), str(validation.get(site, 0))] for site in sites]
+    rows.append(["All", str(count(train)), str(count(validation))])
+    head = ["Site", "Training speakers", "Validation speakers"]
+    return Table(caption="How many speakers each site has", head=head, rows=rows, feet=1)
 
 
 def _roles(fold: dict[str, Any]) -> dict[str, str]:

@@ -14,8 +14,8 @@ import typer
 from common import options
 
 if TYPE_CHECKING:
+    from common.progress import Display
     from simulations.audits.outcome import Outcome
-    from simulations.progress import Display
 
 audit = typer.Typer(
     no_args_is_help=True,
@@ -115,9 +115,9 @@ def _work(workers: int | None) -> Iterator[tuple[int, Display]]:
     """Federations are to be run: the number of processes, and what shows the progress."""
     import torch
 
+    from common.progress import Display, log_to
     from simulations.federation import warm_up
-    from simulations.progress import Display
-    from simulations.start import log_to, workers_of
+    from simulations.start import workers_of
 
     count = workers_of(workers)
     torch.set_num_threads(1)

@@ -7,21 +7,18 @@ with its files in the fold's folder, and it ends with this process, however that
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from common import atomic
+from common import atomic, guard
 from common.cache import FeatureCache
 from common.config import Config, Scalar
 from common.errors import FederationError
@@ -32,8 +29,6 @@ APP = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 60.0
 CONNECTION = "fedser"
-END_SECONDS = 20.0
-PR_SET_CHILD_SUBREAPER = 36
 
 
 def run_under_flower(
@@ -114,9 +109,8 @@ def superlink(home: Path) -> Iterator[tuple[Path, int]]:
     port = _free_port()
     command = [str(PROGRAMS / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")]
-    guard = [sys.executable, "-m", "simulations.flower", *command]
     with (home / "superlink.out").open("ab") as log:
-        process = subprocess.Popen(guard, env=_environment(home), cwd=APP, stdout=log, stderr=log)
+        process = subprocess.Popen(guard.command(*command), env=_environment(home), cwd=APP, stdout=log, stderr=log)
     try:
         _wait_until_up(process, port, home)
         yield home, port
@@ -154,44 +148,3 @@ def _wait_until_up(process: subprocess.Popen[bytes], port: int, home: Path) -> N
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise FederationError(f"Flower's SuperLink did not start; its log is {home / 'superlink.log'}")
-
-
-def guard(command: list[str]) -> int:
-    """Run a program that starts others, and end all of them when this process is told to, or its parent is gone.
-
-    Ray and Flower start processes in groups of their own; where this process is their reaper (Linux), those whose
-    parent has ended become its children, and none gets away.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    parent = os.getppid()
-    child = subprocess.Popen(command, start_new_session=True)
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
-    while child.poll() is None and os.getppid() == parent and not told.wait(0.3):
-        pass
-    deadline = time.monotonic() + END_SECONDS
-    while (left := descendants(os.getpid())) and time.monotonic() < deadline:
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        time.sleep(0.1)
-    return child.returncode or 0
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and those that they started (Linux; elsewhere none is known)."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, path.read_text().split()):
-                found += [child, *descendants(child)]
-    return found
-
-
-if __name__ == "__main__":
-    sys.exit(guard(sys.argv[1:]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,30 +10,23 @@ from typing import Any
 
 import torch
 
-from common import atomic, corpora
 from common.cache import FeatureCache, default_directory
 from common.config import Config
-from common.errors import CorpusError
-from common.extraction import Skipped, extract_all
-from common.holdings import keep, listing
-from common.normalise import refuse_single_frames
+from common.extraction import Skipped
+from common.holdings import listing
 from common.plan import Plan
-from common.problems import listing_problems
+from common.preparation import prepare
+from common.progress import Display
 from common.selection import Selection
 from server import events, result
-from server.card import write_card
-from server.report import write_report
+from server.leave import leave
 from server.result import FoldResult
-from server.scalars import write_scalars
 from simulations.baselines import train_baselines
 from simulations.federation import FoldJson, run_in_process, warm_up
 from simulations.flower import run_under_flower
 from simulations.output import slug
 from simulations.planning import plans
 from simulations.private import refuse_large_delta
-from simulations.progress import Display
-
-log = logging.getLogger("fedser.simulate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +66,7 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     warm_up()
     cache = FeatureCache(default_directory())
     selection = listing(job.config.data)
-    skipped = _extract(job, selection, cache, display)
+    skipped = prepare(job.config, selection, cache, display, workers=job.workers)
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
@@ -93,39 +84,8 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     split = [_split(plan) for plan, _ in folds]
     whole = result.build(job.config, _about(selection, skipped), results, split, timing, job.command)
     whole["problems"] = [{"path": item.name, "kind": item.kind, "detail": item.detail} for item in skipped]
-    _leave(job, whole, folds[0][1])
+    leave(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's
     return whole
-
-
-def _extract(job: Job, selection: Selection, cache: FeatureCache, display: Display) -> list[Skipped]:
-    _say_what_is_left_out(job.config, selection)
-    step = display.step("features", len(selection.utterances))
-    recordings, skipped = extract_all(
-        selection.utterances,
-        job.config.features,
-        job.config.augment,
-        cache,
-        workers=job.workers,
-        progress=step.update,
-    )
-    for item in skipped:
-        log.warning("%s: %s; skipped", item.name, item.detail)
-    if skipped and job.config.data.strict:
-        raise CorpusError(f"--strict: {len(skipped)} recordings cannot be used, the first is {skipped[0].name}")
-    refuse_single_frames(recordings, job.config.data.normalise)
-    keep(job.config, recordings)
-    return skipped
-
-
-def _say_what_is_left_out(config: Config, selection: Selection) -> None:
-    """Labels that nobody knows and files that the listing passed over, unless the user chose the classes."""
-    problems = [] if config.data.classes else list(listing_problems(selection))
-    if problems:
-        first = problems[0]
-        line = f"{len(problems)} recordings are left out, the first is {first.path}: {first.detail}"
-        if config.data.strict:
-            raise CorpusError(f"--strict: {line}")
-        log.warning("%s; fedser corpus check lists them", line)
 
 
 def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldJson:
@@ -173,13 +133,3 @@ def _split(plan: Plan) -> dict[str, Any]:
         "validation": {site.name: list(site.validation) for site in plan.sites},
         "test": plan.test_speakers,
     }
-
-
-def _leave(job: Job, whole: dict[str, Any], first: Path) -> None:
-    """Everything that a run leaves beside its folds; the model is the first fold's."""
-    module = corpora.CORPORA[job.config.data.corpus]
-    atomic.write(job.out / "result.json", json.dumps(whole, indent=1), durable=True)
-    atomic.write(job.out / "model.safetensors", (first / "model.safetensors").read_bytes())
-    write_card(whole, job.out / "MODEL_CARD.md", licence=module.LICENCE, citation=module.cite())
-    write_report(whole, job.out / "report.html")
-    write_scalars(job.out / "tensorboard", whole["folds"])

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import importlib.util
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.table import Table
-
-from common.cache import default_directory
 from common.config import Config, flatten
 from common.errors import UsageError
 from common.holdings import listing
 from common.privacy.recipe import private_settings
+from common.progress import Display, log_to
 from common.validate import in_range, one_of
+from server.leave import tell
+from simulations.embedded import with_embedded
 from simulations.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
 from simulations.planning import plans
-from simulations.progress import Display
 from simulations.simulate import Job, simulate
-from simulations.synthesis.corpus import synthesize
 
 ENGINES = ("inprocess", "flower")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What the user asked for; ``flags`` by the settings' flat names: only those that were given, in a file or as flags."""
+    """What the user asked for; ``flags`` by the settings' flat names: only what was given, in a file or as flags."""
 
     flags: Mapping[str, Any]
     out: Path | None
@@ -59,14 +53,13 @@ def start(wish: Start) -> dict[str, Any]:
     job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
     with Display() as display:
         log_to(display.console)
-        job = dataclasses.replace(job, config=_with_corpus(job.config, display))
+        job = dataclasses.replace(job, config=with_embedded(job.config, display))
         plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
         whole = simulate(job, display)
-    _say(whole, display.console)
-    display.say(f"{job.out / 'report.html'}: the report; result.json, model.safetensors, MODEL_CARD.md lie beside it")
+    tell(whole, job.out, display)
     return whole
 
 
@@ -78,8 +71,8 @@ def _fresh(wish: Start) -> Job:
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings(wish.flags))
-    if (config.data.normalise == "public") != bool(config.data.public):
-        raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
+    if config.data.public and config.data.normalise != "public":
+        raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
     if config.privacy.on and not config.privacy.at_sites and wish.baselines:
         raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
     return Job(
@@ -122,39 +115,3 @@ def workers_of(asked: int | None) -> int:
         return os.cpu_count() or 1
     in_range("--workers", asked, 0, 4096)
     return asked
-
-
-def _with_corpus(config: Config, display: Display) -> Config:
-    """The settings with a root: without one, ``--corpus synthetic`` is the embedded corpus, made if it is missing."""
-    if config.data.corpus != "synthetic" or config.data.root:
-        return config
-    root = default_directory() / f"synthetic-{importlib.metadata.version('fedser')}"
-    step = display.step("made-up speech", 400)
-    synthesize(root, progress=step.update)
-    return config.with_values({"data.root": str(root)})
-
-
-def log_to(console: Console) -> None:
-    """Send fedser's log to a console, and Flower's nowhere but its errors."""
-    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("fedser").setLevel(logging.INFO)
-    flower = logging.getLogger("flwr")
-    flower.handlers.clear()
-    flower.setLevel(logging.ERROR)
-
-
-def _say(whole: Mapping[str, Any], console: Console) -> None:
-    """The figures in a table."""
-    table = Table(title="Held-out speakers" + (" (synthetic speech)" if whole["corpus"]["synthetic"] else ""))
-    for heading in ("", "mean over folds", "95 % interval"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    rows = {"UAR": "uar", "WA": "wa", "macro-F1": "macro_f1", "pooled UAR": "pooled_uar", "local UAR": "local_uar"}
-    for label, key in rows.items():
-        figure = whole["summary"][key]
-        if figure:
-            interval = figure["ci95"]
-            table.add_row(
-                label, f"{figure['mean']:.3f}", f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"
-            )
-    console.print(table)

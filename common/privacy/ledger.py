@@ -102,6 +102,19 @@ class Ledger:
         """Whether a round of a run was refused for want of budget."""
         return self._account().refused[run] > 0
 
+    def forget(self, word: Mapping[str, Any]) -> None:
+        """Note that a speaker withdrew; what was spent on their recordings stays spent.
+
+        Args:
+            word: JSON-ready: what that does and does not undo.
+
+        Raises:
+            LedgerError: as for the constructor.
+            FedserError: the ledger is in use, or cannot be written.
+        """
+        with self._locked() as writer:
+            writer.append("forget", **word)
+
     @contextlib.contextmanager
     def round(self, run: str, number: int) -> Iterator[Round]:
         """Hold the ledger for one round: nobody else spends meanwhile.

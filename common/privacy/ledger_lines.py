@@ -1,7 +1,8 @@
 """What a ledger's lines say, and what they come to.
 
 Each is a line of ``common.chain``. By kind: ``begin`` (run, terms), ``reserve`` and ``refuse`` (run, round, unit,
-sample_rate, noise_multiplier, steps), ``store`` (run, round, sha256 of the reply), ``void`` (run, round).
+sample_rate, noise_multiplier, steps), ``store`` (run, round, sha256 of the reply), ``void`` (run, round). ``forget``
+says that a speaker withdrew; nothing that was spent comes back.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def account(entries: Sequence[Entry], path: Path) -> Account:
 
 
 def _add(result: Account, entry: Entry) -> None:
+    if entry["kind"] == "forget":
+        return
     run, kind = entry["run"], entry["kind"]
     if kind == "begin":
         result.terms[run] = {**{name: entry["terms"][name] for name in FIXED}, **entry["terms"]}  # none is missing

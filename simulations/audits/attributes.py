@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 from common.errors import UsageError
 from common.privacy.audits.attributes import AttributeInference, classify, first_layer, success
+from common.progress import Display
 from common.utterance import Utterance
 from common.validate import in_range
 from simulations.audits.halves import halves
 from simulations.audits.outcome import Figure, Outcome, leaks
 from simulations.audits.run import AuditedRun, refuse_site_unit
 from simulations.audits.updates import Update, updates_of
-from simulations.progress import Display
 
 
 def audit(run: AuditedRun, *, updates: int, trained: bool, workers: int, display: Display) -> Outcome:

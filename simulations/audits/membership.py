@@ -32,12 +32,12 @@ from common.privacy.audits.membership import (
     loss_threshold,
     roc,
 )
+from common.progress import Display, Step
 from common.saved_model import SavedModel
 from common.validate import in_range
 from simulations.audits.outcome import Figure, Outcome, leaks
 from simulations.audits.run import AuditedRun
 from simulations.audits.worlds import LEVELS, TARGET, train, worlds
-from simulations.progress import Display, Step
 
 Attacks = dict[str, Membership]
 

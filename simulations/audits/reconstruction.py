@@ -18,13 +18,13 @@ from common.holdings import of_speakers
 from common.privacy.audits.intervals import clopper_pearson
 from common.privacy.audits.reconstruction import Reconstruction, random_guesses, success
 from common.privacy.terms import Terms
+from common.progress import Display
 from common.seeds import numpy_generator, seed_of
 from common.sites import SiteSplit
 from common.validate import in_range
 from simulations.audits.inversion import Victim, invert_all
 from simulations.audits.outcome import Figure, Outcome
 from simulations.audits.run import AuditedRun, refuse_site_unit
-from simulations.progress import Display
 
 _GUESSES = 200
 

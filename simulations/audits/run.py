@@ -21,6 +21,7 @@ from common.holdings import keep, listing, of_speakers, recordings_of
 from common.model import EmotionModel
 from common.normalise import Scaling, Sums, normalise
 from common.plan import Plan
+from common.progress import Display
 from common.saved_model import SavedModel
 from common.seeds import seed_of
 from common.utterance import Utterance
@@ -28,7 +29,6 @@ from server import events
 from server.wording import natural
 from simulations.federation import finished, read_result
 from simulations.output import RUN_SETTINGS, kept_settings, slug
-from simulations.progress import Display
 
 
 @dataclass(frozen=True, kw_only=True)

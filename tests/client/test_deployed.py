@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from client.deployed import merged, open_deployed
+from client.deployed import open_deployed
 from common import protocol
 from common.chain_file import Chain
 from common.config import Config, flatten
@@ -84,15 +84,6 @@ def test_a_list_of_forgotten_that_cannot_be_read_stops_the_site(manifest: Path, 
 def test_a_node_must_say_where_its_recordings_lie(manifest: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the node config has no 'root'"):
         open_deployed(flatten(settings()), node(tmp_path, "s2", root=""))
-
-
-def test_a_corpus_merges_labels_into_a_class_unless_they_are_classes() -> None:
-    iemocap = {"anger": ("anger",), "happiness": ("happiness", "excitement")}
-    assert merged(["anger", "happiness"], iemocap)["happiness"] == ("happiness", "excitement")
-    assert merged(["happiness", "excitement"], iemocap) == {
-        "happiness": ("happiness",),
-        "excitement": ("excitement",),
-    }
 
 
 def test_a_site_under_anothers_name_is_refused(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

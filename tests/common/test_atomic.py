@@ -64,3 +64,15 @@ def test_a_durable_file_outlives_a_power_cut_and_so_do_its_folders(
     assert len(synced) == 4
     atomic.write(tmp_path / "c" / "x", "text")
     assert len(synced) == 4
+
+
+def test_a_private_file_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda f: modes.append(os.fstat(f).st_mode & 0o777))
+    before = os.umask(0)
+    try:
+        atomic.write(tmp_path / "key", "secret", durable=True, private=True)
+    finally:
+        os.umask(before)
+    assert modes[0] == 0o600
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,7 @@ import pytest
 from common.config import DataConfig
 from common.corpora import iemocap
 from common.errors import CorpusError, UsageError
-from common.selection import labels, list_corpus, open_corpus, parse_classes, select
+from common.selection import labels, list_corpus, merged, open_corpus, parse_classes, select
 from common.utterance import Utterance
 
 DEFAULTS = {"anger": ("anger",), "happiness": ("happiness", "excitement"), "fear": ("fear",)}
@@ -102,3 +102,12 @@ def test_a_missing_root_and_an_unknown_corpus_are_usage_errors() -> None:
         open_corpus(DataConfig(corpus="emodb"))
     with pytest.raises(UsageError, match="did you mean ravdess"):
         open_corpus(DataConfig(corpus="ravdes", root="x"))
+
+
+def test_a_corpus_merges_labels_into_a_class_unless_they_are_classes() -> None:
+    iemocap = {"anger": ("anger",), "happiness": ("happiness", "excitement")}
+    assert merged(["anger", "happiness"], iemocap)["happiness"] == ("happiness", "excitement")
+    assert merged(["happiness", "excitement"], iemocap) == {
+        "happiness": ("happiness",),
+        "excitement": ("excitement",),
+    }

@@ -129,6 +129,27 @@ def lean_result(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if key not in ("command", "split", "transductive")} | changes
 
 
+def deployed_result(**changes: Any) -> dict[str, Any]:
+    """One private fold of separate sites: counts where a simulation has names, and null for what sites keep."""
+    entry = fold(0, FULL, baselines=False, validation=False)
+    counted = {
+        "train_speakers": {"charite": 3, "lausanne": 1},
+        "validation_speakers": {"charite": 1, "lausanne": 0},
+        "test_speakers": 5,
+    }
+    kept = dict.fromkeys((*SPENT, "delta"), None) | {"delta": 1e-5, "stopped": False}
+    account = privacy(unit="speaker", sites={"charite": SPENT, "lausanne": kept})
+    sites = {"examples": 20, "loss": None, "uar": None, "seconds": None, "bytes": 1000}
+    entry |= counted | {"privacy": account}
+    entry["rounds"] = [item | {"sites": {"charite": sites, "lausanne": sites}} for item in entry["rounds"]]
+    figure = {"mean": 0.85, "sd": None, "ci95": [0.8, 0.9]}
+    summary = {"uar": figure, "wa": figure, "macro_f1": figure, "pooled_uar": None, "local_uar": None}
+    corpus = result()["corpus"] | {"name": "manifest", "utterances": None, "speakers": 10}
+    told = {"sites": counted["train_speakers"], "validation": counted["validation_speakers"], "test": 5}
+    own = {"folds": [entry], "summary": summary, "corpus": corpus, "privacy": account}
+    return result(**own, split=[{"fold": 0} | told]) | changes
+
+
 def renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """A result in which speakers, sites or classes have other names."""
     text = json.dumps(entry)

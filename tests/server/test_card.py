@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from server.card import plain, write_card
-from tests.server.example_result import lean_result, privacy, result
+from tests.server.example_result import deployed_result, lean_result, privacy, result
 
 
 def written(tmp_path: Path, entry: dict[str, Any], licence: str = "CC0", citation: str = "Burkhardt 2005") -> str:
@@ -64,6 +64,16 @@ def test_notes_follow_the_result(tmp_path: Path) -> None:
     assert "with differential privacy for each utterance, ε = 7.98:" in private
     assert "NOT private" not in private
     assert "NOT private" in written(tmp_path, result(privacy=privacy(insecure_seed=True)))
+
+
+def test_card_of_a_deployment_has_counts_and_the_epsilon_that_was_told(tmp_path: Path) -> None:
+    entry = deployed_result()
+    card = written(tmp_path, entry)
+    assert "| Fold 0 | 4 | 1 | 5 |\n" in card
+    assert "an untold number of recordings of 10 speakers" in card
+    assert "ε = 7.98" in card
+    entry["privacy"]["sites"]["charite"] = entry["privacy"]["sites"]["lausanne"]
+    assert "they keep it to themselves" in written(tmp_path, entry)
 
 
 def test_values_cannot_bring_markup_of_their_own(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from server.report import write_report
-from tests.server.example_result import FULL, fold, lean_result, privacy, renamed, result
+from tests.server.example_result import FULL, deployed_result, fold, lean_result, privacy, renamed, result
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
@@ -182,6 +182,26 @@ def test_each_unit_states_its_own_promise(tmp_path: Path, unit: str, told: str) 
 
 def test_an_insecure_seed_cannot_be_overlooked(tmp_path: Path) -> None:
     assert "Not private: --insecure-seed" in words(written(tmp_path, result(privacy=privacy(insecure_seed=True))))
+
+
+def test_a_deployment_s_page_has_counts_by_site_and_dashes_for_what_sites_keep(tmp_path: Path) -> None:
+    text = words(written(tmp_path, deployed_result()))
+    assert "learnt together by 2 sites" in text
+    assert "The split by site" in text
+    assert "--baselines" not in text
+    assert "charite 3 1 lausanne 1 0 All 4 1" in text
+    assert "An untold number of recordings of 10 speakers" in text
+    assert "lausanne – – – 1e-05 – – – –" in text  # noqa: RUF001
+    assert "charite 7.980 8.610 16.250 1e-05 1.250 0.25 240 20, spent" in text
+    assert "None" not in text.replace("None was", "")
+
+
+def test_an_open_deployment_without_losses_or_validation_has_a_page_too(tmp_path: Path) -> None:
+    entry = deployed_result(privacy=None)
+    entry["folds"][0]["privacy"] = None
+    text = words(written(tmp_path, entry))
+    assert "Training, round by round" in text
+    assert "None" not in text.replace("None was", "")
 
 
 def test_skipped_recordings_are_named_where_the_result_does(tmp_path: Path) -> None:

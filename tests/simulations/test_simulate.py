@@ -16,10 +16,10 @@ import safetensors.numpy
 
 from common import saved_model
 from common.errors import FederationError
+from common.progress import Display
 from common.training import train
 from server import checkpoint
 from simulations.output import open_folder
-from simulations.progress import Display
 from simulations.simulate import Job, simulate
 from tests.simulations import tiny
 

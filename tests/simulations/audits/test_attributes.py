@@ -11,11 +11,11 @@ import torch
 
 from common.errors import FederationError, UsageError
 from common.model import EmotionModel
+from common.progress import Display
 from common.utterance import Utterance
 from simulations.audits.attributes import attack, audit, genders
 from simulations.audits.run import AuditedRun, open_run
 from simulations.audits.updates import Update, updates_of
-from simulations.progress import Display
 from tests.simulations import tiny
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from common.errors import UsageError
 from common.privacy.audits.membership import Membership
+from common.progress import Display
 from simulations.audits.membership import attack, audit, logits_of
 from simulations.audits.run import AuditedRun, open_run
 from simulations.audits.worlds import train, worlds
-from simulations.progress import Display
 from tests.simulations import tiny
 
 SPEAKERS = [f"speaker {i // 2}" for i in range(40)]

@@ -13,11 +13,11 @@ from common.config import ModelConfig, TrainingConfig
 from common.errors import UsageError
 from common.model import EmotionModel
 from common.privacy.terms import Terms
+from common.progress import Display
 from simulations.audits.inversion import Victim, invert_all, released
 from simulations.audits.outcome import Outcome
 from simulations.audits.reconstruction import audit, middle
 from simulations.audits.run import open_run
-from simulations.progress import Display
 
 TERMS = Terms(
     unit="utterance",

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from common.errors import UsageError
+from common.progress import Display
 from simulations.audits.run import open_run, refuse_site_unit
-from simulations.progress import Display
 from tests.simulations.tiny import FEATURES
 
 

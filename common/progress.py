@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Self
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 EVERY_SECONDS = 10.0  # off a terminal, the least time between two lines of a step
@@ -61,3 +63,13 @@ class Step:
             self._said = now
             left = (now - self._began) / done * (self._total - done)
             self._display.say(f"{self._name}: {done} of {self._total} {note} ({left:.0f} s left)")
+
+
+def log_to(console: Console) -> None:
+    """Send fedser's log to a console, and Flower's nowhere but its errors."""
+    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("fedser").setLevel(logging.INFO)
+    flower = logging.getLogger("flwr")
+    flower.handlers.clear()
+    flower.setLevel(logging.ERROR)
