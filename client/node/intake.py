@@ -1,0 +1,175 @@
+"""What may come in: a run and its bundle, then each of its messages, checked before Flower's SuperNode sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+
+from flwr.app import Message, RecordDict
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.fab import Fab
+from flwr.supercore.run import Run
+
+from client.node import wire
+from client.node.audit import AuditLog
+from client.node.bundle import Known, NotAllowed, hash_of, known
+from client.node.gate import Refused
+from client.node.policy import Policy
+from client.node.wire import Parcel
+from common import protocol
+from common.chain import Head
+from common.errors import FederationError
+from common.fingerprint import fingerprint
+
+log = logging.getLogger("fedser.node")
+
+_RECORDS = {protocol.ARRAYS, protocol.SCALING, protocol.CONFIG}
+_SHOWN = 80  # characters of a text of the server's in a log
+
+
+class Callbacks(NamedTuple):
+    """What Flower's connection to the server gives its SuperNode, in its order."""
+
+    node_id: int
+    receive: Callable[[], tuple[Message, ObjectTree] | None]
+    send: Callable[[Message, ObjectTree, float], tuple[set[str], str]]
+    get_run: Callable[[int], Run]
+    get_fab: Callable[[str, int], Fab]
+    pull_object: Callable[[int, str], bytes]
+    push_object: Callable[[int, str, str, bytes], None]
+    confirm_message_received: Callable[[int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A message that was taken in, and is not answered yet.
+
+    Attributes:
+        parcel: the message.
+        run: whose it is.
+        since: ``time.monotonic`` when it came.
+    """
+
+    parcel: Parcel
+    run: Known
+    since: float
+
+    @property
+    def message(self) -> Message:
+        """The message, with its content."""
+        return self.parcel.message
+
+    def handed_over(self) -> Self:
+        """The same without the bytes of its objects, which nobody asks for again."""
+        return replace(self, parcel=replace(self.parcel, contents={}))
+
+
+def about(message: Message) -> dict[str, Any]:
+    """What each line of a log says of a message; its texts are the server's, and may be anything."""
+    metadata = message.metadata
+    config = message.content.config_records.get(protocol.CONFIG) if message.has_content() else None
+    number = str(config[protocol.ROUND] if config and protocol.ROUND in config else metadata.group_id)
+    kind, number = (" ".join(text[: 2 * _SHOWN].split())[:_SHOWN] for text in (metadata.message_type, number))
+    return {"run": metadata.run_id, "type": kind, "round": number}
+
+
+class Intake:
+    """The runs that the server told of, and what the site makes of their messages.
+
+    Args:
+        server: Flower's own callbacks.
+        policy: reads the site's policy; asked at each run's first message.
+        audit: the site's log.
+        clock: the time, for the policy's hours.
+    """
+
+    def __init__(
+        self, server: Callbacks, policy: Callable[[], Policy], audit: AuditLog, clock: Callable[[], datetime]
+    ) -> None:
+        self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
+        self._runs: dict[int, Known | NotAllowed] = {}
+
+    def run(self, run_id: int) -> Known:
+        """A run, looked at when its first message comes; what was refused once stays refused.
+
+        Raises:
+            NotAllowed: the site does not take part in it.
+        """
+        if run_id not in self._runs:
+            told = self._server.get_run(run_id)
+            fab = self._server.get_fab(told.fab_hash, run_id)
+            try:
+                found: Known | NotAllowed = known(told, fab, self._policy(), self._clock())
+            except NotAllowed as reason:
+                found = reason
+            self._note(run_id, fab, found)
+            self._runs[run_id] = found
+        found = self._runs[run_id]
+        if isinstance(found, NotAllowed):
+            raise found
+        return found
+
+    def _note(self, run_id: int, fab: Fab, found: Known | NotAllowed) -> None:
+        settings = {"settings": digest(found.settings)} if isinstance(found, Known) else {}
+        verdict = "allowed" if isinstance(found, Known) else str(found)
+        self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=verdict, **settings)
+        if isinstance(found, Known):
+            log.info("run %s: allowed, its bundle is %s", run_id, found.run.fab_hash)
+
+    def check(self, message: Message, tree: ObjectTree) -> Asked:
+        """Pull a message and look at it, and note that it came.
+
+        Args:
+            message: without content, as the server tells of it.
+            tree: of its objects, likewise.
+
+        Raises:
+            NotAllowed: the run is not allowed.
+            Refused: the policy refuses the message.
+            FedserError: it is not what the server says, or the audit log is not, or cannot be written.
+        """
+        run = self.run(message.metadata.run_id)
+        parcel = wire.pulled(message, tree, self._server.pull_object)
+        config = _config(parcel.message)
+        if reason := run.policy.message_refusal(parcel.message.metadata.message_type, config, self._clock()):
+            raise Refused(reason)
+        self._check_audit_log(config)
+        told = about(parcel.message)
+        self._audit.add("in", **told, bytes=parcel.size, model=model(parcel.message.content))
+        return Asked(parcel=parcel, run=run, since=time.monotonic())
+
+    def _check_audit_log(self, config: Mapping[str, Any]) -> None:
+        """The server says what it was last told of this log: the log must have gone on from there."""
+        if entries := config.get(protocol.AUDIT_ENTRIES):
+            head = Head(entries=entries, hash=config.get(protocol.AUDIT_HASH, ""))
+            if not self._audit.contains(head):
+                raise FederationError(
+                    f"the audit log {self._audit.path} was cut or rolled back: the server was told of {entries} lines "
+                    "that it does not have; put the newest copy back"
+                )
+
+
+def _config(message: Message) -> dict[str, Any]:
+    """A message's settings, where it holds no record that the app has no use for."""
+    if message.has_error():
+        raise Refused("the server sent an error instead of a message")
+    if extra := message.content.keys() - _RECORDS:
+        raise Refused(f"the message has a record {min(extra)[:_SHOWN]!r}, expected {', '.join(sorted(_RECORDS))}")
+    return dict(message.content.config_records.get(protocol.CONFIG, {}))
+
+
+def model(content: RecordDict) -> str | None:
+    """The fingerprint of the weights in a message, if it holds some."""
+    record = content.array_records.get(protocol.ARRAYS)
+    return None if record is None else fingerprint({name: array.numpy() for name, array in record.items()})
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of a run's settings."""
+    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()

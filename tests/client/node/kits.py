@@ -1,0 +1,17 @@
+"""A site's kit, as a coordinator gives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+BUNDLE = "ab" * 32
+
+
+def make(folder: Path, policy: str = "", corpus: str = "manifest") -> Path:
+    """Write ``site.toml`` and ``policy.toml`` of the site ``st-mary``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    site = f'name = "st-mary"\nsuperlink = "fl.example.org:8443"\n[data]\ncorpus = "{corpus}"\n'
+    (folder / "site.toml").write_text(site)
+    (folder / "policy.toml").write_text(f'[bundle]\nhashes = ["{BUNDLE}"]\n{policy}')
+    return folder
