@@ -1,0 +1,90 @@
+# The first part of docker/e2e.sh: engine, images, recordings, the coordinator's folder and the sites' kits.
+# shellcheck shell=bash
+
+see_to_engine() {
+  local said status=0
+  said=$(docker/engine.sh) || status=$?
+  if [ "$status" = 3 ]; then
+    say "SKIPPED: $said"
+    exit 0
+  fi
+  [ "$status" = 0 ] || { say "FAILED: the engine: $said"; exit 1; }
+  [ -z "$said" ] || say "$said"
+}
+
+# The images, from wheels that the host's pip fetched: the build needs no network. BASE may name another base image.
+build_images() {
+  docker/wheelhouse.sh
+  if [ -z "${BASE:-}" ]; then
+    docker/base.sh
+    export BASE=fedser-base:bookworm PROXY_BASE=fedser-proxy-base:bookworm
+  fi
+  docker/build.sh > "$WORK/build.log" 2>&1 || { tail -n 40 "$WORK/build.log"; say "FAILED: docker build"; exit 1; }
+}
+
+deal_recordings() {
+  local source=$RECORDINGS
+  if [ -z "$source" ]; then
+    say "no recordings given: this runs on made-up speech"
+    source=$WORK/synthetic
+    "$FEDSER" corpus synthesize "$source" --layout emodb --speakers 10 --utterances 240 > /dev/null
+  fi
+  "$PYTHON" docker/e2e/deal.py "$source" "$WORK/data" "${SITES[@]}"
+}
+
+# As a newcomer would: init, unpack the kits, name the recordings. Nobody but the node's user may read a site's key.
+make_federation() {
+  local name kit
+  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --trial-keys
+  cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
+  for name in "${SITES[@]}"; do
+    kit=$WORK/kits/$name
+    mkdir -p "$kit"
+    "$PYTHON" -m zipfile --extract "$WORK/fl/sites/$name.zip" "$kit"
+    echo "FEDSER_DATA=$WORK/data/$name" > "$kit/.env"
+    chmod -R a+rX "$WORK/data/$name" "$kit"
+    own_key "$kit"
+  done
+}
+
+own_key() {
+  docker run --rm --user 0 --volume "$1:/kit" "$SITE_IMAGE" sh -c 'chmod 600 /kit/key && chown 10001:10000 /kit/key'
+}
+
+free_port() {
+  "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+start_coordinator() {
+  FEDSER_PORT=$(free_port) FEDSER_CONTROL_PORT=$(free_port) FEDSER_ADMIN_PORT=$(free_port)
+  export FEDSER_PORT FEDSER_CONTROL_PORT FEDSER_ADMIN_PORT
+  fl up --detach
+  SUPERLINK=$(container fl superlink) PROXY=$(container fl proxy)
+}
+
+# Each site has a network of its own, without a way out, on which the proxy goes by the coordinator's name.
+start_sites() {
+  local name
+  for name in "${SITES[@]}"; do
+    docker network create --internal --label "$LABEL" "$RUN-$name"
+    docker network connect --alias "$HOST" "$RUN-$name" "$PROXY"
+    site "$name" up --detach
+  done
+}
+
+no_cuda() {
+  local image
+  for image in "$SITE_IMAGE" "$COORDINATOR_IMAGE"; do
+    docker run --rm --network none "$image" python -c '
+import importlib.metadata, pathlib, sys, torch
+names = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
+found = [n for n in names if n.startswith(("nvidia", "cuda", "triton"))]
+found += [p.name for p in pathlib.Path("/venv").rglob("*.so*") if "cuda" in p.name or "cudnn" in p.name]
+sys.exit(str(found) if found or torch.version.cuda else 0)' || return 1
+  done
+}
+
+same_bundle() {
+  local code='from server.federation.bundle import build, digest; print(digest(build()))'
+  [ "$(docker exec "$SUPERLINK" python -c "$code")" = "$("$PYTHON" -c "$code")" ]
+}
