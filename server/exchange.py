@@ -23,11 +23,14 @@ POLL_SECONDS = 0.1
 def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterator[Message]:
     """Send messages and yield the replies in the messages' order.
 
-    A reply that comes before its turn waits on disk. When ``timeout`` seconds have passed, the replies that are there
-    are yielded and the others are given up.
+    A reply that comes before its turn waits on disk. Where a node is gone the SuperLink answers, with an error; that
+    reply has the node's number all the same. When ``timeout`` seconds have passed, the replies that are there are
+    yielded and the others are given up.
     """
     deadline = time.monotonic() + timeout
-    place = {message_id: i for i, message_id in enumerate(grid.push_messages(messages))}
+    asked_of = [message.metadata.dst_node_id for message in messages]
+    ids = enumerate(grid.push_messages(messages))
+    place = {message_id: i for i, message_id in ids if message_id is not None}  # None: the SuperLink didn't take it
     turn = 0
     folder = Path(tempfile.mkdtemp(prefix="fedser-replies-"))
     try:
@@ -37,7 +40,10 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
             came = {}
             for reply in grid.pull_messages(list(place)):
                 if reply.metadata.reply_to_message_id in place:
-                    came[place.pop(reply.metadata.reply_to_message_id)] = reply
+                    i = place.pop(reply.metadata.reply_to_message_id)
+                    # Where a node is gone the SuperLink answers in its own name: whose answer it is, we know.
+                    reply.metadata.__dict__["_src_node_id"] = asked_of[i]
+                    came[i] = reply
             if not came and time.monotonic() - asked < POLL_SECONDS:
                 time.sleep(POLL_SECONDS)
             while turn in came or turn in early:

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Message
 
 from server.exchange import exchange
-from tests.server.replies import asked, reply
+from tests.server.replies import asked, failure, reply
 
 
 class Post:
@@ -62,3 +62,26 @@ def test_a_site_that_never_answers_is_given_up_and_the_others_are_kept() -> None
 
 def test_a_late_reply_to_an_earlier_message_is_passed_over() -> None:
     assert received(Post([0, 7, 1]), 2) == [0, 1]
+
+
+def test_where_a_node_is_gone_the_superlinks_answer_counts_as_the_nodes() -> None:
+    class Gone(Post):
+        @staticmethod
+        def _reply(i: int) -> Message:
+            answer = failure(node=i + 1) if i == 1 else Post._reply(i)
+            own = {"_reply_to_message_id": str(i)} | ({"_src_node_id": 1} if i == 1 else {})
+            answer.metadata.__dict__.update(own)
+            return answer
+
+    replies = exchange(Gone([0, 1, 2]), [asked(i + 1) for i in range(3)], 10)  # type: ignore[arg-type]
+    assert [(reply.metadata.src_node_id, reply.has_error()) for reply in replies] == [(1, False), (2, True), (3, False)]
+
+
+def test_a_message_that_could_not_be_sent_is_not_waited_for() -> None:
+    class Refusing(Post):
+        def push_messages(self, messages: Iterable[Message]) -> list[Any]:
+            return [None if i == 1 else str(i) for i, _ in enumerate(messages)]
+
+    began = time.monotonic()
+    assert received(Refusing([0, 2]), 3, timeout=30) == [0, 2]
+    assert time.monotonic() - began < 5
