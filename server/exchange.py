@@ -29,6 +29,8 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
     """
     deadline = time.monotonic() + timeout
     asked_of = [message.metadata.dst_node_id for message in messages]
+    for message in messages:
+        message.metadata.ttl = timeout  # a site that comes back later trains no old round, and spends nothing on it
     ids = enumerate(grid.push_messages(messages))
     place = {message_id: i for i, message_id in ids if message_id is not None}  # None: the SuperLink didn't take it
     turn = 0

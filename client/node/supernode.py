@@ -43,43 +43,59 @@ def run(settings: NodeSettings) -> None:
     about = kit.read(settings.kit)
     lines.begin(f"node {about.name}")
     os.umask(0o007)  # what the trainer, another user of the group, is to read
-    check_flower()
-    coordinator = Coordinator(address=about.superlink, kit=settings.kit, number=settings.state.number)
-    coordinator.certificate()  # a mistake in these shows before anything is started
-    coordinator.key()
-    config = node_config(settings, about)
-
-    def policy() -> Policy:
-        read = Policy.read(about.policy)
-        config.update(of_policy(read))  # Flower hands this very dictionary to each new run
-        return read
-
-    policy()
-    audit, states = AuditLog(settings.state.audit), NodeStates()
-    audit.add("start")
-
-    def guarded(server: Callbacks) -> Guard:
-        log.info("connected to the coordinator")
-        coordinator.remember(server.node_id)
-        return Guard(
-            Patience().all(server),
-            site=about.name,
-            policy=policy,
-            audit=audit,
-            store=states.store,
-            ledger=settings.state.ledger,
-        )
-
     signal.signal(signal.SIGTERM, _end)
+    check_flower()
+    node = Node(settings, about)
+    node.audit.add("start")
     try:
-        _serve_trainer(states, settings.listen or Address(host=HOST, port=PORT))
+        _serve_trainer(node.states, settings.listen or Address(host=HOST, port=PORT))
         log.info("waiting for the coordinator %s", about.superlink)
-        coordinator.wait()
-        with replaced(guarded):
-            _run_flower(states, coordinator, config)
+        node.coordinator.wait()
+        with replaced(node.guard):
+            _run_flower(node.states, node.coordinator, node.config)
     finally:
         with contextlib.suppress(FedserError):
-            audit.add("stop")
+            node.audit.add("stop")
+
+
+class Node:
+    """What a node is made of.
+
+    Args:
+        settings: where its things are.
+        about: its kit.
+
+    Raises:
+        UsageError: a mistake in the kit, before anything is started.
+    """
+
+    def __init__(self, settings: NodeSettings, about: kit.Kit) -> None:
+        self._about, self._ledger = about, settings.state.ledger
+        self.coordinator = Coordinator(address=about.superlink, kit=settings.kit, number=settings.state.number)
+        self.coordinator.certificate()
+        self.coordinator.key()
+        self.config = node_config(settings, about)
+        self.audit, self.states = AuditLog(settings.state.audit), NodeStates()
+        self.policy()
+
+    def policy(self) -> Policy:
+        """Read the site's policy; what the app is told of it follows."""
+        read = Policy.read(self._about.policy)
+        self.config.update(of_policy(read))  # Flower hands this very dictionary to each new run
+        return read
+
+    def guard(self, server: Callbacks) -> Guard:
+        """The guard of a connection that was just made."""
+        log.info("connected to the coordinator")
+        self.coordinator.remember(server.node_id)
+        return Guard(
+            Patience().all(server),
+            site=self._about.name,
+            policy=self.policy,
+            audit=self.audit,
+            store=self.states.store,
+            ledger=self._ledger,
+        )
 
 
 def _end(*_: object) -> None:

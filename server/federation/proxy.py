@@ -42,10 +42,10 @@ http {{
   log_format refused '$time_iso8601 $remote_addr $ssl_protocol "$request_method $request_uri" $status';
   access_log /dev/stdout refused if=$logged;
 
-  limit_req_zone $binary_remote_addr zone=requests:10m rate=100r/s;
+  limit_req_zone $binary_remote_addr zone=requests:10m rate=300r/s;
   limit_conn_zone $binary_remote_addr zone=connections:10m;
-  limit_req_status 429;
-  limit_conn_status 429;
+  limit_req_status 503;
+  limit_conn_status 503;
 {upstream}
   server {{
     listen {port} ssl;

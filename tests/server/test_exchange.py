@@ -85,3 +85,9 @@ def test_a_message_that_could_not_be_sent_is_not_waited_for() -> None:
     began = time.monotonic()
     assert received(Refusing([0, 2]), 3, timeout=30) == [0, 2]
     assert time.monotonic() - began < 5
+
+
+def test_a_message_is_worth_nothing_once_its_answer_is_given_up() -> None:
+    messages = [asked(1)]
+    list(exchange(Post([0]), messages, 7.5))  # type: ignore[arg-type]
+    assert messages[0].metadata.ttl == 7.5

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client.node.spent import Spent
+from common.errors import LedgerError
+from common.privacy.accounting import Spend, epsilon_rdp
+from common.privacy.ledger import Ledger
+
+PRIVATE = {"privacy.epsilon": 8.0, "privacy.unit": "utterance", "privacy.delta": 1e-5}
+STEPS = Spend(unit="utterance", sample_rate=0.1, noise_multiplier=1.0, steps=10)
+
+
+def spend(path: Path, number: int) -> None:
+    ledger = Ledger(path)
+    ledger.begin("run", {"unit": "utterance", "sample_rate": 0.1, "noise_multiplier": 1.0, "delta": 1e-5})
+    with ledger.round("run", number) as entry:
+        entry.reserve(STEPS, None)
+        entry.store(b"reply")
+
+
+def test_what_a_round_cost_is_told_by_the_ledger(tmp_path: Path) -> None:
+    spent = Spent(tmp_path, "st/mary")
+    spent.note(PRIVATE)
+    spend(tmp_path / "st%2Fmary.jsonl", 1)
+    told = spent.since(PRIVATE)
+    assert told == {"epsilon_before": 0.0, "epsilon_after": pytest.approx(epsilon_rdp([STEPS], 1e-5))}
+    spent.note(PRIVATE)
+    spend(tmp_path / "st%2Fmary.jsonl", 2)
+    assert spent.since(PRIVATE)["epsilon_before"] == told["epsilon_after"]
+
+
+def test_a_run_that_is_not_private_costs_no_look_at_the_ledger(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("no ledger\n")
+    spent = Spent(tmp_path, "a")
+    for settings in ({}, {"privacy.epsilon": 8.0, "privacy.unit": "site"}):
+        spent.note(settings)
+        assert spent.since(settings) == {}
+    with pytest.raises(LedgerError):
+        spent.note(PRIVATE)
