@@ -41,7 +41,7 @@ train() {
   BEGAN=$(date +%s.%N)
   start_coordinator > "$WORK/up.log" 2>&1
   start_sites >> "$WORK/up.log" 2>&1
-  check "three sites are online" within 120 online 3
+  check "three sites are online" within 180 online 3
   check "host and image send the same bundle" same_bundle
   IDLE=$(idle_memory)
   check "a run of $ROUNDS rounds ends" federate --rounds "$ROUNDS" --out first --seed 7

@@ -70,7 +70,8 @@ class Rounds:
                 break
             validation = self._validate(state, sites)
             self._choose(state, number, validation)
-            self._average(state, number)
+            if validation is None:
+                self._average(state, number)
             seconds = time.perf_counter() - began
             entry = {"round": number, "seconds": seconds, "validation": validation, "sites": sites}
             state.round = number
@@ -230,10 +231,10 @@ class Rounds:
             state.best, state.best_round = state.arrays, number
 
     def _average(self, state: State, number: int) -> None:
-        """In a private run the mean of the last rounds' models is the model: less noise, for nothing."""
+        """Where ``privacy.average`` says so, the last rounds' mean is the model: less noise for nothing."""
         config = self.config
         first = config.federation.rounds - round(config.privacy.average * config.federation.rounds)
-        if not config.privacy.on or number <= first or not config.privacy.average:
+        if number <= first or not config.privacy.average:
             return
         count = number - first
         state.best = {

@@ -39,6 +39,14 @@ def dp_step(
     _print(run(repeats), json_output)
 
 
+@bench.command(epilog="Example: fedser bench sweep --json")
+def sweep(json_output: options.JsonOutput = False) -> None:
+    """64 trials of a benchmark over all cores, against the bare training in them; some minutes."""
+    from simulations.benchmarks.sweep import run
+
+    _print(run(), json_output)
+
+
 def _print(figures: Any, json_output: bool) -> None:
     if json_output:
         typer.echo(json.dumps(figures))

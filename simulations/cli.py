@@ -15,6 +15,7 @@ from common.corpus_cli import corpus
 from common.settings_cli import PRIVACY, takes_settings
 from simulations.audit_cli import audit
 from simulations.bench_cli import bench
+from simulations.benchmark_cli import benchmark, report
 
 RUN = "Run"
 
@@ -31,6 +32,8 @@ def add(app: typer.Typer) -> None:
     corpus.command(epilog="Example: fedser corpus synthesize made-up --layout ravdess --speakers 8")(synthesize)
     app.add_typer(bench, name="bench")
     app.add_typer(audit, name="audit")
+    app.add_typer(benchmark, name="benchmark")
+    app.command(epilog="Example: fedser report runs/ravdess runs/emodb --out runs/both")(report)
 
 
 @takes_settings()
@@ -79,7 +82,7 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="Another seed, other voices.")] = 0,
 ) -> None:
     """Write a made-up corpus: no person speaks in it."""
-    from simulations.progress import Display
+    from common.progress import Display
     from simulations.synthesis.corpus import synthesize as write
 
     with Display() as display:

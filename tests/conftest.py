@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,3 +14,14 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _quiet_flower() -> None:
     logging.getLogger("flwr").setLevel(logging.ERROR)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands set up logging for their process; here many share one."""
+    loggers = [logging.getLogger(name) for name in (None, "fedser", "fedser.client", "flwr")]
+    before = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
+    yield
+    for log, level, propagate, handlers in before:
+        log.level, log.propagate, log.handlers = level, propagate, handlers
+    logging.getLogger().manager._clear_cache()  # type: ignore[attr-defined]

@@ -1,21 +1,21 @@
 # The third part of docker/e2e.sh: one run, and what happens to it.
 # shellcheck shell=bash
 
-readonly FAULT_ROUNDS=24
+readonly FAULT_ROUNDS=18
 readonly -a QUICK=(--local-epochs 1 --batch-size 16 --seed 7)
 
 start_long_run() {
-  federate --rounds "$FAULT_ROUNDS" --out faults --min-sites 2 --round-timeout 30 "${QUICK[@]}" > "$WORK/faults.log" 2>&1 &
+  federate --rounds "$FAULT_ROUNDS" --out faults --min-sites 2 --round-timeout 60 "${QUICK[@]}" > "$WORK/faults.log" 2>&1 &
   LONG_RUN=$!
-  within 180 at_round faults 2
+  within 240 at_round faults 2
 }
 
 # A site's both containers are killed in mid-round: the others go on; it comes back, and so does its share.
 killed_site_comes_back() {
   docker kill "$(container charite node)" "$(container charite trainer)"
-  within 120 refused took_part faults charite || return 1
+  within 240 refused took_part faults charite || return 1
   site charite up --detach
-  within 120 took_part faults charite
+  within 240 took_part faults charite
 }
 
 cut_site_comes_back() {
@@ -24,7 +24,7 @@ cut_site_comes_back() {
   docker network disconnect "$RUN-lausanne" "$node"
   sleep 60
   docker network connect "$RUN-lausanne" "$node"
-  within 120 took_part faults lausanne
+  within 240 took_part faults lausanne
 }
 
 # The SuperLink is killed in mid-run; its supervisor starts it again, and the run goes on from its last round.

@@ -103,7 +103,7 @@ def test_recordings_and_kit_cannot_be_written() -> None:
 
 def test_the_image_has_the_folders_that_volumes_take_their_owner_from() -> None:
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-    for place, owner in (("ledger", "node"), ("audit", "node"), ("cache", "trainer")):
+    for place, owner in (("ledger", "node"), ("audit", "node"), ("cache", "trainer"), ("flwr", "trainer")):
         assert f"install -d -o {owner} -g fedser" in text
         assert f"/state/{place}" in text
 

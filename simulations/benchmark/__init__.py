@@ -1,0 +1,1 @@
+"""The benchmark: what privacy costs in accuracy, as a sweep of trials, their statistics, and a page."""

@@ -1,0 +1,86 @@
+"""What a benchmark takes, what each site spends, and how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.tables import listing
+from server.wording import duration, flat, natural
+from simulations.benchmark import figures, findings, tables
+from simulations.benchmark.layout import Illustration, Section, caption_of
+from simulations.benchmark.series import Benchmark, Series
+from simulations.benchmark.wording import name
+
+TIME = "Seconds that a federation takes, all its rounds and sites one after the other on one core; mean over trials."
+SPENT = (
+    "ε that each site spent, as a share of the target, in the trial in which it spent most. Each site's noise is "
+    "calibrated to its own number of units; PRV accountant. The table has the signal to noise: how long what all units "
+    "say would be, if they agreed in all steps, over the length of the noise. Below 1 nothing can be learnt there."
+)
+REPEAT = (
+    "results.jsonl, beside this page, has a line for each trial with all its settings and the counts of each test "
+    "speaker. The same command goes on with a benchmark that was stopped; fedser report draws the page again."
+)
+MANY = 7  # sites, of which all are shown
+
+
+def effort(benchmark: Benchmark, prefix: str) -> Section:
+    """The section with time, bytes, and each site's ε."""
+    private = [series for series in benchmark.series if series.unit]
+    return Section(
+        key=f"{prefix}effort",
+        heading="What it takes, and what each site spends",
+        words=f"The whole benchmark took {duration(findings.wall_seconds(benchmark))}, baselines included.",
+        figures=[_time(benchmark, prefix), *([_spent(benchmark, private, prefix)] if private else [])],
+    )
+
+
+def _time(benchmark: Benchmark, prefix: str) -> Illustration:
+    series = benchmark.series
+    seconds = {name(benchmark, own): sum(row["seconds"] for row in own.rows) / len(own.rows) for own in series}
+    title = "Seconds a trial: " + "; ".join(f"{condition} {value:.3g}" for condition, value in seconds.items())
+    about = caption_of(TIME, benchmark.about["command"])
+    return Illustration(
+        key=f"{prefix}cost",
+        heading="Time and bytes",
+        caption=TIME,
+        drawing=figures.bars(seconds, "Seconds", title, about, f"{prefix}cost"),
+        table=tables.cost(benchmark),
+    )
+
+
+def _spent(benchmark: Benchmark, private: Sequence[Series], prefix: str) -> Illustration:
+    rows = {name(benchmark, series): _shares(series) for series in private}
+    title = "Share of the target ε that each site spent: " + "; ".join(
+        f"{condition} {max(v for v, _ in own.values()):.3f} at most" for condition, own in rows.items()
+    )
+    about = caption_of(SPENT, benchmark.about["command"])
+    return Illustration(
+        key=f"{prefix}spent",
+        heading="ε at each site",
+        caption=SPENT,
+        drawing=figures.dots(rows, "ε spent / target", title, about, f"{prefix}spent", line=1.0),
+        table=tables.spent(benchmark),
+    )
+
+
+def _shares(series: Series) -> dict[str, tuple[float, tuple[float, float] | None]]:
+    shares: dict[str, float] = {}
+    for row in series.rows:
+        for site, own in row["details"]["privacy"].items():
+            shares[site] = max(shares.get(site, 0.0), own["epsilon"] / series.epsilon)
+    chosen = sorted(shares.items(), key=lambda item: natural(item[0]))
+    if len(chosen) > MANY:  # of many sites those at the ends and in the middle
+        by_share = sorted(shares.values())
+        chosen = [("lowest", by_share[0]), ("median", by_share[len(by_share) // 2]), ("highest", by_share[-1])]
+    return {site: (value, None) for site, value in chosen}
+
+
+def repeat(benchmark: Benchmark, prefix: str) -> Section:
+    """The section with the command, the settings and the machine."""
+    about = benchmark.about
+    folded = {
+        "settings": listing("What all trials share", flat(about["settings"])),
+        "environment": listing("Machine and versions", flat(about["environment"]), ("What", "Value")),
+    }
+    return Section(key=f"{prefix}repeat", heading="How to repeat it", words=REPEAT, folded=folded)

@@ -1,0 +1,57 @@
+"""Protocols of the field as TOML files: a corpus, who is held out, the sites, the conditions."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.validate import one_of
+
+FOLDER = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A protocol.
+
+    Attributes:
+        name: as ``--preset`` takes it.
+        settings: by flat name; the user's go before them.
+        sweep: ``conditions``, ``strategies`` and ``seeds``, as the options take them.
+        expected: what the whole corpus has, ``recordings`` and ``speakers``: another release gives other figures.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    sweep: dict[str, str]
+    expected: dict[str, int]
+
+
+def names() -> list[str]:
+    """All presets."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def read(name: str) -> Preset:
+    """A preset.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    one_of("--preset", name, names())
+    table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    sweep, expected = table.pop("sweep"), table.pop("expected")
+    settings = {f"{section}.{key}": value for section, values in table.items() for key, value in values.items()}
+    return Preset(name=name, settings=settings, sweep=sweep, expected=expected)
+
+
+def deviations(preset: Preset, recordings: int, speakers: int) -> list[str]:
+    """How a corpus differs from the one that the protocol is about, a sentence each."""
+    found = {"recordings": recordings, "speakers": speakers}
+    return [
+        f"{preset.name} is about {count} {name}, this corpus has {found[name]}"
+        for name, count in preset.expected.items()
+        if found[name] != count
+    ]

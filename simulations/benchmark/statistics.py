@@ -1,0 +1,139 @@
+"""Intervals and tests that take the speakers, not the utterances, as the sample, paired across conditions.
+
+A federation's counts are ``(models, speakers, classes, classes)`` for each fold: of each test speaker under each model,
+a model a seed. The figure is the mean over folds and models, as in ``common.metrics``.
+
+The intervals are a cluster bootstrap: test speakers are resampled with all their recordings. The draws depend on the
+numbers of speakers alone, so that two conditions with the same folds are resampled alike, and the interval of their
+difference is paired. The p-values are of a randomisation test: were two conditions the same, then which of a speaker's
+two counts came from which would be a coin's toss (Pitman 1937; by speaker as in Good 2005, section 3.7). Several are
+corrected by Holm (1979). How much another training would differ is not in either; the seeds are shown apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from common.metrics import FIGURES, MIN_SPEAKERS, RESAMPLES, Confusion
+from common.seeds import numpy_generator
+
+Floats = npt.NDArray[np.float64]
+Interval = tuple[float, float]
+ENUMERATED = 13  # speakers up to which every one of the 2^n tosses is tried
+TOSSES = 9999
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure.
+
+    Attributes:
+        mean: over folds and models.
+        ci95: its 95 % interval; None below 5 speakers.
+    """
+
+    mean: float
+    ci95: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A figure less another's, on the same speakers.
+
+    Attributes:
+        mean: of the first less the second.
+        ci95: its 95 % interval; None below 5 speakers.
+        p: the chance of so large a difference, either way, where there is none; not corrected.
+    """
+
+    mean: float
+    ci95: Interval | None
+    p: float
+
+
+def estimate(folds: Sequence[Confusion], figure: str = "uar") -> Estimate:
+    """The mean of the folds' figures, and its interval; the same as ``common.metrics.summarise`` gives.
+
+    Args:
+        folds: each ``(models, speakers, classes, classes)``.
+        figure: ``uar``, ``wa`` or ``macro_f1``.
+    """
+    return Estimate(mean=point(folds, figure), ci95=_interval(_replicates(folds, figure)))
+
+
+def point(folds: Sequence[Confusion], figure: str = "uar") -> float:
+    """The mean of the folds' figures; of a fold, the mean over its models."""
+    return float(np.mean([np.nanmean(FIGURES[figure](fold.sum(axis=1))) for fold in folds]))
+
+
+def difference(first: Sequence[Confusion], second: Sequence[Confusion], figure: str = "uar") -> Difference:
+    """A figure of the first less the second.
+
+    Args:
+        first: for each fold ``(models, speakers, classes, classes)``.
+        second: of the same folds, speakers and number of models.
+        figure: as in ``estimate``.
+    """
+    mean = point(first, figure) - point(second, figure)
+    one, other = _replicates(first, figure), _replicates(second, figure)
+    interval = None if one is None or other is None else _interval(one - other)
+    return Difference(mean=mean, ci95=interval, p=_randomised(first, second, FIGURES[figure], mean))
+
+
+def holm(values: Mapping[Any, float]) -> dict[Any, float]:
+    """P-values corrected for their number: the chance that any of them is so small stays below the level."""
+    corrected: dict[Any, float] = {}
+    largest = 0.0
+    for rank, key in enumerate(sorted(values, key=lambda key: values[key])):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[key]))
+        corrected[key] = largest
+    return {key: corrected[key] for key in values}
+
+
+def _replicates(folds: Sequence[Confusion], figure: str) -> Floats | None:
+    """The figure of each resample, ``(RESAMPLES,)``; None where there are too few speakers."""
+    sizes = [fold.shape[1] for fold in folds]
+    if sum(sizes) < MIN_SPEAKERS:
+        return None
+    drawn = numpy_generator("bootstrap").multinomial(sum(sizes), [1 / sum(sizes)] * sum(sizes), size=RESAMPLES)
+    times = np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+    score = FIGURES[figure]
+    # A column a fold; NaN where a fold drew none of its speakers.
+    columns = [score(np.einsum("rs,mscd->rmcd", t, fold)).mean(axis=1) for t, fold in zip(times, folds, strict=True)]
+    result: Floats = np.nanmean(np.stack(columns, axis=1), axis=1)
+    return result
+
+
+def _interval(replicates: Floats | None) -> Interval | None:
+    if replicates is None:
+        return None
+    low, high = np.nanpercentile(replicates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _randomised(
+    first: Sequence[Confusion], second: Sequence[Confusion], score: Callable[[Confusion], Floats], found: float
+) -> float:
+    """The share of tosses, each speaker's counts exchanged or not, with a difference as large as that found."""
+    sizes = [fold.shape[1] for fold in first]
+    tosses, exact = _tosses(sum(sizes))
+    total = np.zeros(len(tosses))
+    for toss, one, other in zip(np.split(tosses, np.cumsum(sizes)[:-1], axis=1), first, second, strict=True):
+        moved = np.einsum("rs,mscd->rmcd", toss, other - one)
+        a, b = one.sum(axis=1) + moved, other.sum(axis=1) - moved
+        total += np.nanmean(score(a) - score(b), axis=1)
+    reached = int(np.sum(np.abs(total / len(first)) >= abs(found) - 1e-12))
+    return reached / len(tosses) if exact else (1 + reached) / (1 + len(tosses))
+
+
+def _tosses(speakers: int) -> tuple[npt.NDArray[np.int64], bool]:
+    """``(tosses, speakers)`` of 0 and 1, and whether these are all that there are."""
+    if speakers <= ENUMERATED:
+        return np.array(list(itertools.product((0, 1), repeat=speakers))), True
+    return numpy_generator("randomisation").integers(0, 2, size=(TOSSES, speakers)), False

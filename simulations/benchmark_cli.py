@@ -1,0 +1,146 @@
+"""``fedser benchmark``: what privacy costs in accuracy, as one command; ``fedser report``: its page again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common import options
+from common.settings_cli import takes_settings
+
+SWEEP, RUN = "Sweep", "Run"
+# What the conditions, --strategies and --seeds say.
+WITHOUT = (
+    "privacy.unit",
+    "privacy.epsilon",
+    "privacy.noise_multiplier",
+    "privacy.budget",
+    "privacy.canaries",
+    "federation.strategy",
+    "seed",
+)
+
+benchmark = typer.Typer(
+    invoke_without_command=True,
+    suggest_commands=False,
+    help="What does privacy cost in accuracy? A trial for every condition, strategy, number of sites, fold and seed, "
+    "and a page with the frontier. The same command goes on with a benchmark that was stopped.",
+    epilog="Example: fedser benchmark --corpus emodb --root ~/emodb --held-out kfold:5 --conditions inf,utterance:8 "
+    "--out runs/cost",
+)
+
+
+def _option(flag: str, help_text: str, panel: str, **more: Any) -> Any:
+    return typer.Option(flag, help=help_text, rich_help_panel=panel, show_default=False, **more)
+
+
+@benchmark.callback()
+@takes_settings(*WITHOUT)
+def sweep(
+    context: typer.Context,
+    settings: dict[str, Any],
+    conditions: Annotated[
+        str | None, _option("--conditions", "inf, or a unit and its ε: inf,utterance:8,speaker:8,site:8.", SWEEP)
+    ] = None,
+    strategies: Annotated[str | None, _option("--strategies", "fedavg by default; fedavg,fedprox,…", SWEEP)] = None,
+    seeds: Annotated[str | None, _option("--seeds", "0 by default; 0,1,2,…", SWEEP)] = None,
+    preset: Annotated[
+        str | None, _option("--preset", "A protocol: iemocap-loso, ravdess, emodb, cremad or casia.", SWEEP)
+    ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option("--baselines/--no-baselines", help="The pooled model, each site alone.", rich_help_panel=SWEEP),
+    ] = True,
+    workers: Annotated[
+        str | None, _option("--workers", "Processes: all, one a core, by default; 0 for none.", RUN)
+    ] = None,
+    audit: Annotated[bool, _option("--audit", "Attack one fold's trials: members, canaries, gender.", SWEEP)] = False,
+    shadows: Annotated[int, _option("--shadows", "Shadow models a question, for --audit; 4.", SWEEP)] = 4,
+    tune: Annotated[int, _option("--tune", "Choose settings among so many, on --validation speakers.", SWEEP)] = 0,
+    reference: Annotated[
+        Path | None,
+        _option("--reference", "A run of fedser simulate without privacy: a line on the page.", SWEEP, metavar="DIR"),
+    ] = None,
+    engine: Annotated[str, _option("--engine", "process, or ray for a Ray cluster.", RUN)] = "process",
+    address: Annotated[str, _option("--address", "Of a Ray cluster that is there already.", RUN)] = "",
+    out: Annotated[Path | None, _option("--out", "The benchmark's folder.", RUN, metavar="DIR")] = None,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Train and score every trial that isn't there yet, and write the page."""
+    if context.invoked_subcommand:
+        return
+    from simulations.benchmark.start import Start, start
+
+    wish = Start(
+        settings=settings,
+        conditions=conditions,
+        strategies=strategies,
+        seeds=seeds,
+        preset=preset,
+        baselines=baselines,
+        workers=workers,
+        out=out,
+        command=shlex.join(["fedser", *sys.argv[1:]]),
+        reference=reference,
+        audit=audit,
+        shadows=shadows,
+        tune=tune,
+        engine=engine,
+        address=address,
+    )
+    told = start(wish)
+    if json_output:
+        typer.echo(json.dumps(told))
+
+
+@benchmark.command(epilog="Example: fedser benchmark compare runs/before runs/after")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A benchmark's folder: before.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another with the same trials: after.")],
+    tolerance: Annotated[float, typer.Option("--tolerance", help="A loss of UAR that is allowed.")] = 0.0,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Tell two benchmarks apart, with intervals; exit code 1 where B is worse for certain, for a check in CI."""
+    from rich.console import Console
+
+    from common.errors import FedserError
+    from common.validate import in_range
+    from simulations.benchmark.compare import as_json, table
+    from simulations.benchmark.compare import compare as compared
+    from simulations.benchmark.series import read
+    from simulations.benchmark.terminal import terminal
+
+    in_range("--tolerance", tolerance, 0.0, 1.0)
+    changes = compared(read(first), read(second))
+    if json_output:
+        typer.echo(json.dumps(as_json(changes, tolerance)))
+    else:
+        Console(highlight=False).print(terminal(table(changes, tolerance)))
+    worse = [own.name for own in changes if own.worse(tolerance)]
+    if worse:
+        raise FedserError(f"{second} is worse than {first}: {', '.join(worse)}")
+
+
+def report(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of fedser benchmark.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Where to; one benchmark's own folder by default.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Draw a benchmark's page again, finished or not, or join several in one page."""
+    from common.errors import UsageError
+    from simulations.benchmark.page import write_page
+    from simulations.benchmark.series import read
+
+    if out is None and len(directories) > 1:
+        raise UsageError("--out is missing: it names the folder for the page of several benchmarks")
+    page = write_page([read(directory) for directory in directories], out or directories[0])
+    typer.echo(f"{page}: the page; report.md, tables and figures lie beside it")

@@ -1,0 +1,70 @@
+"""What a sweep costs beside its training: the wall time of many trials over the workers against bare training."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common.cache import FeatureCache, default_directory
+from common.extraction import extract_all
+from common.holdings import listing
+from common.progress import Display, log_to
+from simulations.benchmark import results
+from simulations.benchmark.conditions import parse
+from simulations.benchmark.runner import Job, benchmark, first_config
+from simulations.benchmark.trials import Sweep
+from simulations.federation import read_result
+from simulations.synthesis.corpus import synthesize
+
+FOLDS = 4
+
+
+def run(trials: int = 64, rounds: int = 12, utterances: int = 400, workers: int | None = None) -> dict[str, Any]:
+    """Trials of four sites on made-up speech, without privacy, whose sites tell how long they trained.
+
+    The wall time is of all that ``fedser benchmark`` does but the page, once the features are in the cache: listing,
+    reading them, starting workers, handshakes, averaging, held-out scores, the lines on the disk. Bare is the sum of
+    the sites' training, which is what the trials would take on one core if there were nothing else.
+
+    Args:
+        trials: a multiple of 4.
+        rounds: of each.
+        utterances: of the corpus.
+        workers: processes; one a core by default.
+
+    Returns:
+        ``trials``, ``workers``, ``wall_s``, ``bare_s`` and ``ratio``, of the wall time to the bare time shared out.
+    """
+    count = workers or os.cpu_count() or 1
+    with tempfile.TemporaryDirectory(prefix="fedser-bench-") as name, Display() as display:
+        log_to(display.console)
+        root = synthesize(Path(name) / "corpus", layout="iemocap", speakers=10, utterances=utterances, seed=0)
+        given = {"data.corpus": "iemocap", "data.root": str(root), "data.held_out": f"kfold:{FOLDS}"}
+        given |= {"data.validation": "none", "federation.rounds": str(rounds)}
+        sweep = Sweep(
+            given=given,
+            conditions=parse("inf"),
+            strategies=["fedavg"],
+            sites=["4"],
+            seeds=range(trials // FOLDS),
+            baselines=False,
+        )
+        config = first_config(sweep)
+        cache = FeatureCache(default_directory())
+        cache = FeatureCache(default_directory())
+        extract_all(listing(config.data).utterances, config.features, config.augment, cache, workers=count)
+        out = Path(name) / "out"
+        began = time.perf_counter()
+        benchmark(Job(sweep=sweep, out=out, workers=count, command="fedser bench sweep"), display)
+        wall = time.perf_counter() - began
+        done = len(results.read(out))
+        bare = sum(_bare(path.parent) for path in out.rglob("fold.json"))
+    return {"trials": done, "workers": count, "wall_s": wall, "bare_s": bare, "ratio": wall / (bare / count)}
+
+
+def _bare(folder: Path) -> float:
+    rounds = read_result(folder)["rounds"]
+    return float(sum(site["seconds"] for entry in rounds for site in entry["sites"].values()))

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import html
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulations.benchmark.page import write_page
+from simulations.benchmark.series import read
+from tests.browser import chromium, visit
+from tests.server.test_report import Outline
+from tests.simulations.benchmark import example_benchmark
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = example_benchmark.write(
+        tmp_path_factory.mktemp("page"), audited=True, reference={"uar": 0.75, "ci95": None}
+    )
+    write_page([read(folder)], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(out: Path) -> str:
+    return (out / "report.html").read_text(encoding="utf-8")
+
+
+def words(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<(style|svg).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)).split())
+
+
+def test_the_page_is_whole_and_well_formed(page: str) -> None:
+    outline = Outline(page)
+    assert outline.open == []
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {f"#{name}" for name in ids} >= {link["href"] for link in outline.named("a")}
+    levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_every_figure_has_a_name_a_caption_its_numbers_and_the_command(page: str) -> None:
+    figures = re.findall(r"<figure.*?</figure>", page, flags=re.DOTALL)
+    assert len(figures) == 7
+    for figure in figures:
+        assert re.search(r'<svg [^>]*role="img" aria-labelledby="[^"]+"', figure)
+        assert re.search(r"<title id=[^>]+>[^<]{20,}", figure)
+        assert "<figcaption><h4>" in figure
+        assert "<table" in figure
+        assert "fedser benchmark --corpus emodb" in figure
+
+
+def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL))
+
+
+def test_what_the_reader_must_know_is_said(page: str) -> None:
+    text = words(page)
+    assert "What privacy costs in accuracy: EMO-DB" in text
+    assert "There are 12 test speakers. Below 20 the intervals are too narrow" in text
+    assert "The unrestricted figure is of a run of fedser simulate" in text
+    assert "one person, with all of that person's recordings" in text
+    assert "insecure" not in text
+    assert "What attacks find" in text
+
+
+def test_a_unit_that_an_attack_does_not_apply_to_has_a_dash(out: Path) -> None:
+    rows = (out / "tables/attacks.csv").read_text().splitlines()
+    assert rows[0] == 'Condition,"AUC, recordings","AUC, speakers","Gender, UAR","ε at least, by canaries",ε claimed'
+    assert rows[1].startswith("no privacy,0.660 (0.610 to 0.710)")
+    assert rows[1].endswith("–,–")  # noqa: RUF001
+    assert rows[-1].split(",")[-3:] == ["–", "–", "–"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize(
+    ("about", "words_of_it"),
+    [
+        ({"trials": 40}, "18 of 40 trials are finished"),
+        ({"deviations": ["emodb is about 535 recordings, this corpus has 339"]}, "its figures are not the protocol's"),
+        ({"settings": {"tune": 8}}, "among 8 candidates"),
+    ],
+)
+def test_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, about: dict[str, Any], words_of_it: str) -> None:
+    from simulations.benchmark.chapter import notes
+
+    assert words_of_it in " ".join(notes(read(example_benchmark.write(tmp_path / "a", **about))))
+
+
+def test_a_made_up_corpus_and_an_insecure_seed_are_marked(tmp_path: Path) -> None:
+    folder = example_benchmark.write(tmp_path / "a", skill={"inf": 0.7, "site:8": 0.3})
+    whole = read(folder)
+    corpus = whole.about["corpus"] | {"synthetic": True}
+    folder = example_benchmark.write(
+        tmp_path / "b",
+        skill={"inf": 0.7, "site:8": 0.3},
+        corpus=corpus,
+        change={"config": whole.rows[0]["config"] | {"privacy.insecure_seed": True}},
+    )
+    write_page([read(folder)], folder)
+    for name in ("report.html", "report.md"):
+        text = (folder / name).read_text()
+        assert "synthetic speech" in text
+        assert "--insecure-seed" in text
+
+
+def test_tables_and_figures_lie_beside_it(out: Path) -> None:
+    figures = {path.name for path in (out / "figures").iterdir()}
+    names = {"frontier", "attacks", "differences", "groups", "recall", "cost", "spent"}
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    assert {f"{name}.csv" for name in names} <= {path.name for path in (out / "tables").iterdir()}
+    for path in (out / "figures").glob("*.svg"):
+        text = path.read_text()
+        assert "#0f0f" not in text  # a stand-in colour
+        assert "fedser benchmark" in text
+        assert "var(--" not in text
+    assert (out / "figures/frontier.png").read_bytes().startswith(b"\x89PNG")
+    markdown = (out / "report.md").read_text()
+    for link in re.findall(r"\]\((figures/[^)]+)\)", markdown):
+        assert (out / link).exists()
+
+
+def test_the_same_lines_give_the_same_bytes(out: Path, page: str, tmp_path: Path) -> None:
+    write_page([read(out)], tmp_path)
+    assert (tmp_path / "report.html").read_text() == page
+    assert (tmp_path / "figures/frontier.png").read_bytes() == (out / "figures/frontier.png").read_bytes()
+    assert (tmp_path / "figures/frontier.svg").read_bytes() == (out / "figures/frontier.svg").read_bytes()
+
+
+def test_several_benchmarks_are_chapters_of_one_page(tmp_path: Path) -> None:
+    one = example_benchmark.write(tmp_path / "one", skill={"inf": 0.7, "utterance:8": 0.5})
+    other = example_benchmark.write(
+        tmp_path / "other", skill={"inf": 0.6}, strategies=("fedavg", "fedprox"), seeds=(0, 1)
+    )
+    write_page([read(one), read(other)], tmp_path / "both")
+    page = (tmp_path / "both/report.html").read_text()
+    outline = Outline(page)
+    assert outline.open == []
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {"b1-frontier", "b2-frontier"} <= set(ids)
+    assert "no privacy, fedprox" in words(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it_wide_and_narrow(out: Path, width: int, scheme: Any) -> None:
+    with chromium() as browser, visit(browser, out / "report.html", width=width, scheme=scheme) as seen:
+        assert seen.overflow() == 0
+        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert seen.overflow() == 0
+        assert (seen.requests, seen.complaints) == ([], [])
+        assert seen.page.get_by_role("img").count() == 7
+        text = seen.page.locator("#frontier svg text").first.bounding_box()
+        assert text is not None
+        assert text["height"] >= 9  # pixels: still readable on a phone
