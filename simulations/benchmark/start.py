@@ -165,8 +165,9 @@ def workers_of(text: str | None) -> int:
 
 
 def _with_places(given: Mapping[str, Any], display: Display) -> dict[str, Any]:
-    """The settings with whole paths, and the made-up corpus in place where that is asked for."""
-    named = {name: given[name] for name in ("data.corpus", *PLACES) if name in given}
+    """The settings with whole paths, and the made-up corpus, or its scaling, in place where that is asked for."""
+    places = ("data.corpus", "data.normalise", *PLACES)
+    named = {name: value for name, value in given.items() if name in places or name.startswith("features.")}
     config = with_embedded(simulation.absolute(Config().with_values(named)), display)
     found = flatten(config)
     return {**given, **{name: found[name] for name in PLACES if found[name]}}
