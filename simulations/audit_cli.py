@@ -116,7 +116,7 @@ def _work(workers: int | None) -> Iterator[tuple[int, Display]]:
     import torch
 
     from common.progress import Display, log_to
-    from simulations.federation import warm_up
+    from common.warm_up import warm_up
     from simulations.start import workers_of
 
     count = workers_of(workers)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -91,13 +90,6 @@ def run_in_process(
     with grid:
         server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), settings))
     return read_result(folder)
-
-
-def warm_up() -> None:
-    """Take an optimizer's first step: it imports a second or two of torch, which forked workers then find loaded."""
-    parameter = torch.zeros(1, requires_grad=True)
-    parameter.sum().backward()  # type: ignore[no-untyped-call]
-    torch.optim.AdamW([parameter]).step()
 
 
 def _client_app() -> ClientApp:

@@ -18,11 +18,12 @@ from common.plan import Plan
 from common.preparation import prepare
 from common.progress import Display
 from common.selection import Selection
+from common.warm_up import warm_up
 from server import events, result
 from server.leave import leave
 from server.result import FoldResult
 from simulations.baselines import train_baselines
-from simulations.federation import FoldJson, run_in_process, warm_up
+from simulations.federation import FoldJson, run_in_process
 from simulations.flower import run_under_flower
 from simulations.output import slug
 from simulations.planning import plans

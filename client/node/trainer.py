@@ -39,6 +39,7 @@ from flwr.supernode.runtime.run_clientapp import run_clientapp
 from client.node import lines
 from client.node.settings import SECRET, Address, TrainerSettings
 from common import torchaudio
+from common.warm_up import warm_up
 from common.workers import end_with_parent
 
 log = logging.getLogger("fedser.trainer")
@@ -92,6 +93,7 @@ def preload() -> None:
     torchaudio.load()
     for name in LIBRARIES:
         importlib.import_module(name)
+    warm_up()
 
 
 class Trainer:

@@ -21,6 +21,7 @@ from common.holdings import keep, listing
 from common.normalise import refuse_single_frames
 from common.progress import Display
 from common.selection import Selection
+from common.warm_up import warm_up
 from server.result import environment
 from simulations.benchmark import results
 from simulations.benchmark.attacks import Attack, attacked, found, least_private
@@ -33,7 +34,6 @@ from simulations.benchmark.schedule import Engine, Waiting, carry_out, joined
 from simulations.benchmark.trials import Sweep, Trial, trials
 from simulations.benchmark.tuning import parts_of as candidate_parts
 from simulations.benchmark.tuning import settled
-from simulations.federation import warm_up
 
 log = logging.getLogger("fedser.benchmark")
 

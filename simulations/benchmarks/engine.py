@@ -23,13 +23,14 @@ from common.config import Config, FederationConfig
 from common.extraction import extract_all
 from common.holdings import keep, listing
 from common.protocol import ARRAYS, CONFIG, EXAMPLES, METRICS, TRAIN
+from common.warm_up import warm_up
 from server import strategy
 from server.exchange import exchange
 from server.rounds import record
 from server.screening import screened
 from simulations.benchmarks.noop_app import noop
 from simulations.engine import RUN_ID, InProcessGrid, share_out
-from simulations.federation import run_in_process, warm_up
+from simulations.federation import run_in_process
 from simulations.flower import submit, superlink
 from simulations.planning import plans
 from simulations.synthesis.corpus import synthesize
