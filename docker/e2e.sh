@@ -2,7 +2,7 @@
 # The deployment's whole story on a real Docker engine: docker/e2e.sh [RECORDINGS]
 # RECORDINGS is a flat folder of EMO-DB; without it the speech is made up. Three sites and a coordinator train over TLS,
 # on networks of their own; sites are killed, cut off, revoked; code is changed, certificates expire. It ends with one
-# line, and leaves nothing behind but the images. Where no engine can be had, it says SKIPPED: and why.
+# line, and leaves nothing behind but the images (KEEP=1 leaves all). Where no engine can be had: SKIPPED: and why.
 set -euo pipefail
 RECORDINGS=${1:+$(cd "$1" && pwd)}
 cd "$(dirname "$0")/.."
@@ -84,4 +84,4 @@ train
 walls
 faults
 figures
-say "$CHECKS checks passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+LAST="$CHECKS checks passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"

@@ -1,7 +1,7 @@
 # What the parts of docker/e2e.sh share: reporting, waiting, the coordinator's and the sites' containers.
 # shellcheck shell=bash
 
-CHECKS=0
+CHECKS=0 LAST=""
 readonly SITES=(st-mary charite lausanne) HOST=fl.example.org
 
 say() {
@@ -17,8 +17,10 @@ check() {
   say "ok: $what ($((SECONDS - began)) s)"
 }
 
+# The last word comes after the tearing down, as the last line.
 fail() {
-  say "FAILED: $1"
+  LAST="FAILED: $1"
+  say "$LAST"
   tail -n 30 "$WORK/check.log" 2> /dev/null || true
   show_logs
   exit 1
@@ -113,6 +115,7 @@ clean_up() {
   local name
   if [ -n "${KEEP:-}" ]; then
     say "kept, to be looked at: $WORK, containers and networks $RUN-*"
+    [ -z "$LAST" ] || say "$LAST"
     return
   fi
   say "tearing it down"
@@ -124,6 +127,10 @@ clean_up() {
     fl down --volumes --timeout 5 > /dev/null 2>&1 || true
   fi
   docker network ls --quiet --filter "label=$LABEL" | xargs --no-run-if-empty docker network rm > /dev/null
-  rm -rf "$WORK" 2> /dev/null ||
-    docker run --rm --user 0 --volume "$(dirname "$WORK"):/tmp/outer" "$SITE_IMAGE" rm -rf "/tmp/outer/$(basename "$WORK")"
+  # What containers wrote may belong to their users.
+  rm -rf "$WORK" 2> /dev/null || {
+    docker run --rm --user 0 --volume "$WORK:/work" "$SITE_IMAGE" find /work -mindepth 1 -delete
+    rmdir "$WORK"
+  }
+  [ -z "$LAST" ] || say "$LAST"
 }

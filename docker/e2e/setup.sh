@@ -5,6 +5,7 @@ see_to_engine() {
   local said status=0
   said=$(docker/engine.sh) || status=$?
   if [ "$status" = 3 ]; then
+    rmdir "$WORK"
     say "SKIPPED: $said"
     exit 0
   fi
@@ -19,7 +20,7 @@ build_images() {
     docker/base.sh
     export BASE=fedser-base:bookworm PROXY_BASE=fedser-proxy-base:bookworm
   fi
-  docker/build.sh > "$WORK/build.log" 2>&1 || { tail -n 40 "$WORK/build.log"; say "FAILED: docker build"; exit 1; }
+  docker/build.sh > "$WORK/check.log" 2>&1 || fail "the images are built"
 }
 
 deal_recordings() {

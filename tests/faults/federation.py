@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.simulations import tiny
 FEDSER = str(Path(sys.executable).with_name("fedser"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0"}
 SITES = ("s0", "s1", "s2")
-ROUNDS = 6
+ROUNDS = 3
 POLICY = """
 [bundle]
 hashes = ["@BUNDLE@"]
@@ -169,8 +168,3 @@ def _site(folder: Folder, name: str, root: Path) -> Site:
     (home / "kit" / "key").chmod(0o600)
     (home / "data").symlink_to(root / "dealt" / name)
     return Site(name=name, home=home)
-
-
-def seconds_since(began: float) -> float:
-    """Seconds from a ``time.monotonic()``."""
-    return time.monotonic() - began
