@@ -5,7 +5,7 @@ An option that is not given is None, or an empty list: the command's settings th
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +39,11 @@ Style = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Take any problem with a recording as fatal.")]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+
+def option(flag: str, help_text: str, panel: str, **more: Any) -> Any:
+    """An option of a command alone: its flag, its help, and the panel of the help text that it stands in."""
+    return typer.Option(flag, help=help_text, rich_help_panel=panel, show_default=False, **more)
 
 
 def classes(values: list[str] | None) -> tuple[str, ...]:

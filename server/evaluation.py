@@ -19,9 +19,9 @@ from common.model import EmotionModel
 from common.normalise import Scaling, normalise
 from common.plan import Plan
 from common.training import evaluate
+from server.asking import ask
 from server.checkpoint import Arrays, State
 from server.nodes import Node
-from server.rounds import ask
 
 
 def held_out_score(

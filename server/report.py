@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from server import figures, findings, guarantee, tables, wording
+from server import figures, findings, guarantee, pages, tables, wording
 from server.findings import Result
 from server.tables import Table
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +41,7 @@ def write_report(result: Result, path: Path) -> None:
         result: what ``result.json`` holds; ``command``, ``split`` and ``transductive`` may be absent.
         path: the HTML file to write.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"score": wording.score, "interval": wording.interval, "duration": wording.duration}
+    environment = pages.html(score=wording.score, interval=wording.interval, duration=wording.duration)
     page = environment.get_template("report.html.j2").render(_content(result))
     path.write_text(page, encoding="utf-8", newline="\n")
 

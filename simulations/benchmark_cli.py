@@ -35,40 +35,44 @@ benchmark = typer.Typer(
 )
 
 
-def _option(flag: str, help_text: str, panel: str, **more: Any) -> Any:
-    return typer.Option(flag, help=help_text, rich_help_panel=panel, show_default=False, **more)
-
-
 @benchmark.callback()
 @takes_settings(*WITHOUT)
 def sweep(
     context: typer.Context,
     settings: dict[str, Any],
     conditions: Annotated[
-        str | None, _option("--conditions", "inf, or a unit and its ε: inf,utterance:8,speaker:8,site:8.", SWEEP)
+        str | None, options.option("--conditions", "inf, or a unit and its ε: inf,utterance:8,speaker:8,site:8.", SWEEP)
     ] = None,
-    strategies: Annotated[str | None, _option("--strategies", "fedavg by default; fedavg,fedprox,…", SWEEP)] = None,
-    seeds: Annotated[str | None, _option("--seeds", "0 by default; 0,1,2,…", SWEEP)] = None,
+    strategies: Annotated[
+        str | None, options.option("--strategies", "fedavg by default; fedavg,fedprox,…", SWEEP)
+    ] = None,
+    seeds: Annotated[str | None, options.option("--seeds", "0 by default; 0,1,2,…", SWEEP)] = None,
     preset: Annotated[
-        str | None, _option("--preset", "A protocol: iemocap-loso, ravdess, emodb, cremad or casia.", SWEEP)
+        str | None, options.option("--preset", "A protocol: iemocap-loso, ravdess, emodb, cremad or casia.", SWEEP)
     ] = None,
     baselines: Annotated[
         bool,
         typer.Option("--baselines/--no-baselines", help="The pooled model, each site alone.", rich_help_panel=SWEEP),
     ] = True,
     workers: Annotated[
-        str | None, _option("--workers", "Processes: all, one a core, by default; 0 for none.", RUN)
+        str | None, options.option("--workers", "Processes: all, one a core, by default; 0 for none.", RUN)
     ] = None,
-    audit: Annotated[bool, _option("--audit", "Attack one fold's trials: members, canaries, gender.", SWEEP)] = False,
-    shadows: Annotated[int, _option("--shadows", "Shadow models a question, for --audit; 4.", SWEEP)] = 4,
-    tune: Annotated[int, _option("--tune", "Choose settings among so many, on --validation speakers.", SWEEP)] = 0,
+    audit: Annotated[
+        bool, options.option("--audit", "Attack one fold's trials: members, canaries, gender.", SWEEP)
+    ] = False,
+    shadows: Annotated[int, options.option("--shadows", "Shadow models a question, for --audit; 4.", SWEEP)] = 4,
+    tune: Annotated[
+        int, options.option("--tune", "Choose settings among so many, on --validation speakers.", SWEEP)
+    ] = 0,
     reference: Annotated[
         Path | None,
-        _option("--reference", "A run of fedser simulate without privacy: a line on the page.", SWEEP, metavar="DIR"),
+        options.option(
+            "--reference", "A run of fedser simulate without privacy: a line on the page.", SWEEP, metavar="DIR"
+        ),
     ] = None,
-    engine: Annotated[str, _option("--engine", "process, or ray for a Ray cluster.", RUN)] = "process",
-    address: Annotated[str, _option("--address", "Of a Ray cluster that is there already.", RUN)] = "",
-    out: Annotated[Path | None, _option("--out", "The benchmark's folder.", RUN, metavar="DIR")] = None,
+    engine: Annotated[str, options.option("--engine", "process, or ray for a Ray cluster.", RUN)] = "process",
+    address: Annotated[str, options.option("--address", "Of a Ray cluster that is there already.", RUN)] = "",
+    out: Annotated[Path | None, options.option("--out", "The benchmark's folder.", RUN, metavar="DIR")] = None,
     json_output: options.JsonOutput = False,
 ) -> None:
     """Train and score every trial that isn't there yet, and write the page."""

@@ -20,10 +20,6 @@ from simulations.benchmark_cli import benchmark, report
 RUN = "Run"
 
 
-def _option(flag: str, help_text: str, panel: str, **more: Any) -> Any:
-    return typer.Option(flag, help=help_text, rich_help_panel=panel, show_default=False, **more)
-
-
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
     app.command(epilog="Example: fedser simulate --corpus emodb --root ~/emodb --held-out kfold:5 --out runs/emodb")(
@@ -39,20 +35,26 @@ def add(app: typer.Typer) -> None:
 @takes_settings()
 def simulate(
     settings: dict[str, Any],
-    baselines: Annotated[bool, _option("--baselines", "Also train the pooled model and each site alone.", RUN)] = False,
+    baselines: Annotated[
+        bool, options.option("--baselines", "Also train the pooled model and each site alone.", RUN)
+    ] = False,
     engine: Annotated[
-        str | None, _option("--engine", "inprocess, or flower for Flower's simulation on Ray.", RUN)
+        str | None, options.option("--engine", "inprocess, or flower for Flower's simulation on Ray.", RUN)
     ] = None,
-    workers: Annotated[int | None, _option("--workers", "Processes; one a core by default, 0 for none.", RUN)] = None,
+    workers: Annotated[
+        int | None, options.option("--workers", "Processes; one a core by default, 0 for none.", RUN)
+    ] = None,
     ledger: Annotated[
         Path | None,
-        _option("--ledger", "The folder of the sites' ledgers; a new one a fold by default.", PRIVACY, metavar="DIR"),
+        options.option(
+            "--ledger", "The folder of the sites' ledgers; a new one a fold by default.", PRIVACY, metavar="DIR"
+        ),
     ] = None,
-    out: Annotated[Path | None, _option("--out", "The run's folder.", RUN, metavar="DIR")] = None,
+    out: Annotated[Path | None, options.option("--out", "The run's folder.", RUN, metavar="DIR")] = None,
     resume: Annotated[
-        Path | None, _option("--resume", "Go on with a run that was stopped.", RUN, metavar="DIR")
+        Path | None, options.option("--resume", "Go on with a run that was stopped.", RUN, metavar="DIR")
     ] = None,
-    overwrite: Annotated[bool, _option("--overwrite", "Replace --out where it exists.", RUN)] = False,
+    overwrite: Annotated[bool, options.option("--overwrite", "Replace --out where it exists.", RUN)] = False,
     json_output: options.JsonOutput = False,
 ) -> None:
     """Train one model across simulated sites and score it on speakers that nobody trained on."""

@@ -17,6 +17,7 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
 from client.node import wire
+from client.node.arrays import model_hash
 from client.node.audit import AuditLog
 from client.node.bundle import Known, NotAllowed, hash_of, known
 from client.node.gate import Refused
@@ -25,7 +26,6 @@ from client.node.wire import Parcel
 from common import protocol
 from common.chain import Head
 from common.errors import FederationError
-from common.fingerprint import fingerprint
 
 log = logging.getLogger("fedser.node")
 
@@ -165,9 +165,13 @@ def _config(message: Message) -> dict[str, Any]:
 
 
 def model(content: RecordDict) -> str | None:
-    """The fingerprint of the weights in a message, if it holds some."""
+    """The fingerprint of the weights in a message, if it holds some.
+
+    Raises:
+        FedserError: they are not what the message says that they are.
+    """
     record = content.array_records.get(protocol.ARRAYS)
-    return None if record is None else fingerprint({name: array.numpy() for name, array in record.items()})
+    return None if record is None else model_hash(record)
 
 
 def digest(settings: Mapping[str, Any]) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from server import wording
+from server import pages, wording
 from server.federation import words
 from server.federation.run_folder import FAILED, FINISHED, LOST, RUNNING, STOPPED
 from server.federation.view import RunView, SiteView, View
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
-STYLE = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "watch.css"))
-SCRIPT = (TEMPLATES / "watch.js").read_text(encoding="utf-8")
+STYLE = "".join((pages.TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "watch.css"))
+SCRIPT = (pages.TEMPLATES / "watch.js").read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -50,15 +47,14 @@ class Chart:
 
 def render(view: View) -> str:
     """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = pages.html(
+        score=wording.score,
+        size=words.size,
+        seconds=words.seconds,
+        amount=words.amount,
+        spent=words.spent,
+        site_state=words.site_state,
     )
-    environment.filters |= {"score": wording.score, "size": words.size, "seconds": words.seconds}
-    environment.filters |= {"amount": words.amount, "spent": words.spent, "site_state": words.site_state}
     return environment.get_template("watch.html.j2").render(_content(view))
 
 

@@ -23,7 +23,7 @@ from common.normalise import Scaling
 from common.plan import Plan
 from common.privacy.audits.attributes import FIRST_LAYER
 from common.sites import SiteSplit
-from server.rounds import record
+from server.asking import record
 from simulations.audits.run import AuditedRun
 from simulations.engine import InProcessGrid
 from simulations.federation import run_settings

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from common import atomic
-from server.report import TEMPLATES
+from server import pages
 from simulations.benchmark.chapter import chapter
 from simulations.benchmark.layout import Chapter
 from simulations.benchmark.series import Benchmark
@@ -32,13 +30,7 @@ def write_page(benchmarks: Sequence[Benchmark], out: Path) -> Path:
     """
     prefixes = [""] if len(benchmarks) == 1 else [f"b{number}-" for number in range(1, len(benchmarks) + 1)]
     chapters = [chapter(own, prefix) for own, prefix in zip(benchmarks, prefixes, strict=True)]
-    environment = Environment(
-        loader=FileSystemLoader([OWN, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.html(OWN)
     promises = {unit: words for own in chapters for unit, words in own.promises.items()}
     page = environment.get_template("page.html.j2").render(chapters=chapters, promises=promises)
     for own in chapters:

@@ -15,10 +15,10 @@ import torch
 
 from common.cache import FeatureCache, default_directory
 from common.config import Config, flatten
-from common.errors import CorpusError, FederationError
-from common.extraction import Skipped, extract_all
-from common.holdings import keep, listing
-from common.normalise import refuse_single_frames
+from common.errors import FederationError
+from common.extraction import Skipped
+from common.holdings import listing
+from common.preparation import prepare
 from common.progress import Display
 from common.selection import Selection
 from common.warm_up import warm_up
@@ -76,7 +76,7 @@ def benchmark(job: Job, display: Display) -> None:
     trials(job.sweep, selection, [])  # so that a wrong option shows before any work
     with results.locked(job.out):
         results.mend(job.out)
-        skipped = _extract(first, selection, cache, job.workers, display)
+        skipped = prepare(first, selection, cache, display, workers=job.workers)
         wanted = trials(job.sweep, selection, skipped)
         about = _about(job, selection, skipped) | {"trials": len(wanted)}
         for deviation in about["deviations"]:
@@ -127,22 +127,6 @@ def _about(job: Job, selection: Selection, skipped: Sequence[Skipped]) -> dict[s
         "deviations": deviations(job.preset, len(usable), len(people)) if job.preset else [],
         "reference": job.reference,
     }
-
-
-def _extract(
-    config: Config, selection: Selection, cache: FeatureCache, workers: int, display: Display
-) -> list[Skipped]:
-    step = display.step("features", len(selection.utterances))
-    recordings, skipped = extract_all(
-        selection.utterances, config.features, config.augment, cache, workers=workers, progress=step.update
-    )
-    for item in skipped:
-        log.warning("%s: %s; skipped", item.name, item.detail)
-    if skipped and config.data.strict:
-        raise CorpusError(f"--strict: {len(skipped)} recordings cannot be used, the first is {skipped[0].name}")
-    refuse_single_frames(recordings, config.data.normalise)
-    keep(config, recordings)
-    return skipped
 
 
 def _run(

@@ -19,7 +19,6 @@ from simulations.benchmark import results
 from simulations.benchmark.results import Row
 
 Key = tuple[str, str, str]  # condition, strategy, sites
-MODELS = ("by_speaker", "pooled", "local")
 
 
 @dataclass(frozen=True, kw_only=True)

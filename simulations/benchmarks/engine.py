@@ -25,8 +25,8 @@ from common.holdings import keep, listing
 from common.protocol import ARRAYS, CONFIG, EXAMPLES, METRICS, TRAIN
 from common.warm_up import warm_up
 from server import strategy
+from server.asking import record
 from server.exchange import exchange
-from server.rounds import record
 from server.screening import screened
 from simulations.benchmarks.noop_app import noop
 from simulations.engine import RUN_ID, InProcessGrid, share_out

@@ -11,7 +11,8 @@ from flwr.serverapp.strategy import FedAdam, FedAvgM, FedMedian
 
 from common.config import FederationConfig
 from server import strategy
-from server.rounds import _Chosen, record
+from server.asking import record
+from server.rounds import _Chosen
 from tests.server.replies import Arrays, reply
 
 START: Arrays = {"b": np.zeros(3, np.float32), "a": np.ones((2, 2), np.float32)}

@@ -81,4 +81,6 @@ def test_ctrl_c_is_how_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(time, "sleep", interrupt)
-    watch.watch(example_folder.folder(tmp_path), Console(file=io.StringIO()), once=False)
+    shown_on = io.StringIO()
+    watch.watch(example_folder.folder(tmp_path), Console(file=shown_on), once=False)
+    assert "sites online" in shown_on.getvalue()
