@@ -84,13 +84,14 @@ def train_round(message: Message, context: Context) -> Message:
         return Message(train_privately(site, _arrays(message), _scaling(message), message), reply_to=message)
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
-    model = _model(message, site)
+    model, rounds = _model(message, site), config.federation.rounds
+    again = round_number > rounds  # the round is chosen: nobody need be held out for it any more
     trained = train(
         model,
-        site.dataset("train", _scaling(message)),
+        site.dataset("all" if again else "train", _scaling(message)),
         config.training,
         config.augment,
-        rate=learning_rate(config.training, round_number, config.federation.rounds),
+        rate=learning_rate(config.training, round_number - rounds if again else round_number, rounds),
         seed=seed_of(config.seed, round_number, site.name),
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
     )

@@ -59,6 +59,7 @@ class Site:
         self.config, self.holding = config, holding
         self.name, self.classes = holding.name, holding.classes
         self._parts = {"train": holding.train, "validation": holding.validation, "test": holding.test}
+        self._parts["all"] = [*holding.train, *holding.validation]  # to train on once the round is chosen
         self._train = holding.train
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
@@ -99,7 +100,7 @@ class Site:
         return Sums.of(self._train)
 
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
-        """The normalised ``train``, ``validation`` or ``test`` recordings."""
+        """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two."""
         if part not in self._datasets:
             normalised = normalise(self._parts[part], self.config.data.normalise, scaling)
             self._datasets[part] = SpeechDataset(normalised, self.classes)

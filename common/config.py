@@ -67,6 +67,16 @@ class Config:
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**31 - 1)
 
+    @property
+    def refits(self) -> bool:
+        """Whether sites with validation speakers train again, with these, once the round is chosen."""
+        return self.federation.refit and self.data.validation != "none" and not self.privacy.on
+
+    @property
+    def most_rounds(self) -> int:
+        """How many rounds a site may be asked for: twice as many where it may have to train again."""
+        return self.federation.rounds * (2 if self.refits else 1)
+
     def with_values(self, values: Mapping[str, Any]) -> Config:
         """A copy with some settings replaced.
 

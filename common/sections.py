@@ -176,6 +176,7 @@ class FederationConfig:
     Attributes:
         strategy: one of Flower's strategies.
         rounds: how often the model goes to the sites and back.
+        refit: once validation speakers have chosen the round, train again from the start with their recordings too.
         fraction: the share of the sites that train in a round.
         min_sites: fewer usable updates than this end the run.
         round_timeout: seconds that a round waits for its sites.
@@ -189,6 +190,7 @@ class FederationConfig:
 
     strategy: str = "fedavg"
     rounds: int = 30
+    refit: bool = True
     fraction: float = 1.0
     min_sites: int = 1
     round_timeout: float = 3600.0

@@ -19,7 +19,10 @@ SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag and the setting of ``common.config`` that it stands for; a flag that is not given is None."""
+    """A flag and the setting of ``common.config`` that it stands for; a flag that is not given is None.
+
+    A switch is a flag of type bool; one that has two names, with a stroke between them, can also say no.
+    """
 
     setting: str
     kind: Any
@@ -33,12 +36,11 @@ class Flag:
         option = typer.Option(
             self.name, help=self.help, rich_help_panel=self.panel, show_default=False, metavar=self.metavar
         )
-        switch = self.kind is bool
         return inspect.Parameter(
-            self.name.strip("-").replace("-", "_"),
+            self.name.partition("/")[0].strip("-").replace("-", "_"),
             inspect.Parameter.KEYWORD_ONLY,
-            default=False if switch else None,
-            annotation=Annotated[bool if switch else self.kind | None, option],
+            default=None,
+            annotation=Annotated[self.kind | None, option],
         )
 
 
@@ -55,6 +57,8 @@ FLAGS = (
     Flag("federation.strategy", str, "--strategy", "fedavg, fedprox, fedavgm, fedadam, fedyogi, fedmedian, "
          "fedtrimmedavg or krum.", TRAINING),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
+    Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
+         "speakers too; the default.", TRAINING),
     Flag("training.local_epochs", int, "--local-epochs", "Passes over a site's recordings in a round.", TRAINING),
     Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
@@ -105,10 +109,10 @@ def takes_settings(*without: str) -> Callable[[Callable[..., Any]], Callable[...
         def called(**given: Any) -> Any:
             path = given.pop("config")
             found = {flag.setting: given.pop(name) for name, flag in flags.items()}
-            found |= {setting: given.pop(name) for name, (setting, _, _) in corpus.items()}
+            found |= {setting: given.pop(name) or None for name, (setting, _, _) in corpus.items()}
             if "data.classes" in found:
                 found["data.classes"] = options.classes(found["data.classes"]) or None
-            flat = {name: value for name, value in found.items() if value is not None and value is not False}
+            flat = {name: value for name, value in found.items() if value is not None}
             settings = {**(read_toml(path) if path else {}), **flat}
             Config().with_values(settings)  # a mistake is told before anything is done
             return command(settings=settings, **given)

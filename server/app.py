@@ -25,7 +25,7 @@ from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
 from server import checkpoint, run_log
 from server.audit import ServerAudit
-from server.checkpoint import State
+from server.checkpoint import Arrays, State
 from server.evaluation import held_out_score
 from server.events import Events
 from server.nodes import Meeting, Node, meet, pooled_sums
@@ -54,12 +54,13 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     keys = registered() if deployed else {}
     strict = config.data.strict and deployed
     nodes = meet(grid, Meeting(classes=plan.classes, expected=plan.expected, registered=keys, strict=strict))
-    state = _state(grid, config, plan, nodes, folder)
+    initial = _initial(config, plan, nodes)
+    state = _state(grid, config, initial, nodes, folder)
     audit = ServerAudit(folder / "audit.jsonl") if deployed else None
     if audit:
         audit.begin(context.run_id, flatten(config), [node.site for node in nodes])
     events = Events(place(context.run_config, EVENTS), plan.fold)
-    events.catch_up(state.history)
+    events.catch_up([*state.history, *state.refit])
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
         from server.site_unit import SiteUnit  # opacus: a second to import
@@ -68,7 +69,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     rounds = Rounds(
         grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add, private=private, audit=audit
     )
-    state = rounds.run(state)
+    state = rounds.refit(rounds.run(state), initial)
     chosen = state.best or state.arrays
     public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
     path = folder / "model.safetensors"
@@ -84,23 +85,28 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         "chosen_round": state.best_round or state.round,
         "test": test,
         "rounds": state.history,
+        "refit": state.refit,
         "by_speaker": by_speaker,
         "seconds": time.perf_counter() - began,
     }
     atomic.write(folder / "fold.json", json.dumps(result, indent=1), durable=True)
 
 
-def _state(grid: Grid, config: Config, plan: Plan, nodes: list[Node], folder: Path) -> State:
+def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
+    """The model before round 1, which the seed alone decides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config.seed, "model"))
+        model = EmotionModel(nodes[0].features, len(plan.classes), config.model)
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def _state(grid: Grid, config: Config, initial: Arrays, nodes: Sequence[Node], folder: Path) -> State:
     """The last checkpoint, or the state before round 1."""
     path = folder / "checkpoint.safetensors"
     if path.exists():
         return checkpoint.load(path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(config.seed, "model"))
-        model = EmotionModel(nodes[0].features, len(plan.classes), config.model)
-    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     scaling = _scaling(grid, config, nodes)
-    state = State(arrays=arrays, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
+    state = State(arrays=initial, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
     if config.privacy.on:
         state.run = secrets.token_hex(8)
         checkpoint.save(state, path)  # the run's name must outlive a crash in round 1

@@ -30,8 +30,9 @@ class State:
         scaling: mean and deviation of the training sites' features.
         strategy: what the strategy remembers.
         best: the chosen model so far, where there are validation speakers.
-        best_round: when it was made.
+        best_round: when it was made; 0 where none was chosen.
         history: an entry a round, as ``result.json`` lists them.
+        refit: an entry a round of the training that follows with the validation speakers, likewise.
         run: a private run's name in the ledgers.
         heads: by site, how far its ledger was when it last answered: entries, and the last one's hash.
         audits: likewise, of its audit log.
@@ -44,8 +45,9 @@ class State:
     scaling: Arrays
     strategy: Arrays = field(default_factory=dict)
     best: Arrays = field(default_factory=dict)
-    best_round: int | None = None
+    best_round: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    refit: list[dict[str, Any]] = field(default_factory=list)
     run: str = ""
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     audits: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class State:
 
 
 _GROUPS = ("arrays", "scaling", "strategy", "best")
-_ABOUT = ("round", "best_round", "history", "run", "heads", "audits", "norm", "stopped")
+_ABOUT = ("round", "best_round", "history", "refit", "run", "heads", "audits", "norm", "stopped")
 
 
 def save(state: State, path: Path) -> None:

@@ -172,6 +172,7 @@ def overview(result: Result) -> dict[str, Any]:
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
+        "refitted": any(fold.get("refit") for fold in result["folds"]),
         "counted": is_counted(result),
         "interval_note": interval_note(result),
         "command": result.get("command", ""),

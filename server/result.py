@@ -71,7 +71,7 @@ def _fold(fold: FoldResult) -> dict[str, Any]:
             "pooled": {"test": fold.pooled["test"]},
             "local": {site: {"test": own["test"]} for site, own in fold.local.items()},
         }
-    entry["rounds"] = fold.federated["rounds"]
+    entry |= {key: fold.federated[key] for key in ("rounds", "refit")}
     return entry
 
 

@@ -90,7 +90,7 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
 
 
 def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldJson:
-    rounds = job.config.federation.rounds
+    rounds = job.config.most_rounds if plan.validation_speakers else job.config.federation.rounds
     path = job.out / "events.jsonl"
     step = display.step(plan.fold, rounds)
 

@@ -58,8 +58,8 @@ class RunPolicy:
     def reasons(self, config: Config, now: datetime) -> Iterator[str]:
         """Why a run is refused."""
         yield from self.closed(now)
-        if config.federation.rounds > self.max_rounds:
-            yield f"the run has {config.federation.rounds} rounds, the policy allows {self.max_rounds} (run.max_rounds)"
+        if config.most_rounds > self.max_rounds:
+            yield f"the run has {config.most_rounds} rounds, the policy allows {self.max_rounds} (run.max_rounds)"
         for name, bound in self.bounds.items():
             if fault := outside(name, bound, config):
                 yield fault

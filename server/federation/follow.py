@@ -71,7 +71,7 @@ class Follower:
         return ended
 
     def _watched(self) -> Progress:
-        step = self.display.step("rounds", self.config.federation.rounds)
+        step = self.display.step("rounds", self.config.most_rounds)
         warned, tail = False, Tail(self.run.file("run.log"))
         heard, seen = self.clock(), -1
         self._answered = self._asked = heard

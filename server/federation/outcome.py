@@ -65,14 +65,14 @@ def _about(config: Config, kept: Kept, plan: Plan, fold: Mapping[str, Any]) -> d
 def _examples(fold: Mapping[str, Any]) -> int:
     """Recordings that the sites trained on: of each, the most that it told of in a round."""
     most: dict[str, int] = {}
-    for entry in fold["rounds"]:
+    for entry in (*fold["rounds"], *fold["refit"]):
         for site, told in entry["sites"].items():
             most[site] = max(most.get(site, 0), int(told["examples"] or 0))
     return sum(most.values())
 
 
 def _timing(kept: Kept, fold: Mapping[str, Any], seconds: float) -> dict[str, float]:
-    training = sum(entry["seconds"] for entry in fold["rounds"])
+    training = sum(entry["seconds"] for entry in (*fold["rounds"], *fold["refit"]))
     total = kept.features_s + max(seconds, training)
     return {
         "features_s": kept.features_s,

@@ -82,11 +82,11 @@ def _heading(view: View) -> str:
     if run is None:
         return "No run yet"
     if run.state == RUNNING and not view.up:
-        return f"{run.name} has no SuperLink: round {run.round} of {run.rounds}"
+        return f"{run.name} has no SuperLink: {run.place}"
     if run.state == FINISHED:
         return f"{run.name} is finished after {run.round} rounds"
     doing = {FAILED: "failed", STOPPED: "was stopped", LOST: "was lost"}.get(run.state, f"is {words.run_state(run)}")
-    return f"{run.name} {doing}: round {run.round} of {run.rounds}"
+    return f"{run.name} {doing}: {run.place}"
 
 
 def _trouble(run: RunView | None) -> str | None:
@@ -102,7 +102,7 @@ def _seen(site: SiteView, view: View) -> str:
 
 def chart(run: RunView) -> Chart:
     """The curve of a run that has validation speakers."""
-    span = max(run.rounds - 1, 1)
+    span = max(run.rounds - 1, len(run.uars) - 1, 1)
     points = [(round(100 * i / span, 2), uar) for i, uar in enumerate(run.uars)]
     steps, drawing = [], False
     for x, uar in points:

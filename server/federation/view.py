@@ -69,6 +69,7 @@ class RunView:
         why: what went wrong.
         round: the last that is complete.
         rounds: in all.
+        again: whether these are the rounds of the training that follows with the validation speakers.
         uars: on the validation speakers, a round each; None where there are none.
         round_seconds: that the last round took.
         heard: when the last round was complete.
@@ -83,6 +84,7 @@ class RunView:
     why: str
     round: int
     rounds: int
+    again: bool
     uars: tuple[float | None, ...]
     round_seconds: float | None
     heard: datetime | None
@@ -90,6 +92,11 @@ class RunView:
     unit: str | None
     test_uar: float | None
     warnings: tuple[tuple[str, str], ...]
+
+    @property
+    def place(self) -> str:
+        """How far it is."""
+        return f"round {self.round} of {self.rounds}{' with the validation speakers' if self.again else ''}"
 
     @property
     def last_uar(self) -> float | None:
@@ -210,13 +217,16 @@ def _spent(run: RunFolder) -> Mapping[str, Any]:
 def _run(run: RunFolder, events: Sequence[Mapping[str, Any]]) -> RunView:
     config, state = Config().with_values(run.kept().settings), run.state()
     last = events[-1] if events else None
+    rounds, refit = config.federation.rounds, last.get("refit", 0) if last else 0
+    first = [event for event in events if event["round"] <= rounds]
     return RunView(
         name=run.name,
         state=state.state if state else WAITING,
         why=state.why if state else "",
-        round=last["round"] if last else 0,
-        rounds=config.federation.rounds,
-        uars=tuple(event["validation"]["uar"] if event["validation"] else None for event in events),
+        round=last["round"] - (rounds if refit else 0) if last else 0,
+        rounds=refit or rounds,
+        again=bool(refit),
+        uars=tuple(event["validation"]["uar"] if event["validation"] else None for event in first),
         round_seconds=last["seconds"] if last else None,
         heard=datetime.fromtimestamp(last["time"], tz=UTC) if last else None,
         classes=len(config.data.classes),

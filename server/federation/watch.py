@@ -54,7 +54,7 @@ def drawn(view: View) -> RenderableType:
 
 def _run(run: RunView, now: datetime) -> list[RenderableType]:
     colour = {FINISHED: "green", FAILED: "bold red", LOST: "bold red"}.get(run.state, "cyan")
-    line = Text.assemble((run.name, "bold"), "  ", (run_state(run), colour), f"  round {run.round} of {run.rounds}")
+    line = Text.assemble((run.name, "bold"), "  ", (run_state(run), colour), f"  {run.place}")
     if run.round_seconds is not None:
         line.append(f"  {seconds(run.round_seconds)} a round")
     if run.remaining is not None:

@@ -106,7 +106,11 @@ def tested(plan: Plan, utterances: Sequence[Utterance]) -> list[str]:
 
 def _seconds(fold: FoldJson) -> float:
     """Of all rounds, those before a kill too."""
-    return float(sum(entry["seconds"] for entry in fold["rounds"]))
+    return float(sum(entry["seconds"] for entry in _rounds(fold)))
+
+
+def _rounds(fold: FoldJson) -> list[dict[str, Any]]:
+    return [*fold["rounds"], *fold["refit"]]
 
 
 def _units(trial: Trial, utterances: Sequence[Utterance]) -> dict[str, int]:
@@ -130,7 +134,7 @@ def _parameters(model: Path) -> int:
 
 def _bytes(model: Path, fold: FoldJson) -> dict[str, int]:
     """What all sites got and sent in training: the weights, as 4-byte numbers, each round and site."""
-    exchanges = sum(len(entry["sites"]) for entry in fold["rounds"])
+    exchanges = sum(len(entry["sites"]) for entry in _rounds(fold))
     size = 4 * _parameters(model) * exchanges
     return {"received": size, "sent": size}
 

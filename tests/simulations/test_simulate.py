@@ -141,6 +141,47 @@ def test_every_strategy_runs_and_resumes_bit_for_bit(
     assert same(tmp_path / "whole", tmp_path / "halves")
 
 
+def test_the_model_is_trained_again_with_the_validation_speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    manifest = tiny.write(tmp_path / "corpus", speakers=20)
+    fold = run(job(manifest, tmp_path / "again", federation__rounds=3))["folds"][0]
+    assert [entry["round"] for entry in fold["rounds"]] == [1, 2, 3]
+    assert [entry["round"] for entry in fold["refit"]] == [3 + number for number in range(1, fold["chosen_round"] + 1)]
+    for part, parts in (("rounds", ("train",)), ("refit", ("train", "validation"))):
+        for site in fold["rounds"][0]["sites"]:
+            (split,) = (entry for entry in split_of(tmp_path / "again") if entry["name"] == site)
+            speakers = sum(len(split[name]) for name in parts)
+            assert {entry["sites"][site]["examples"] for entry in fold[part]} == {speakers * 8}
+    assert "trained again" in (tmp_path / "again/report.html").read_text()
+    once = run(job(manifest, tmp_path / "once", federation__rounds=3, federation__refit=False))["folds"][0]
+    assert (once["refit"], once["chosen_round"]) == ([], fold["chosen_round"])
+    assert [entry["validation"] for entry in once["rounds"]] == [entry["validation"] for entry in fold["rounds"]]
+    assert not same(tmp_path / "again", tmp_path / "once")
+    assert "trained again" not in (tmp_path / "once/report.html").read_text()
+
+
+def split_of(out: Path) -> list[dict[str, Any]]:
+    (plan,) = out.glob("folds/*/plan.json")
+    sites: list[dict[str, Any]] = json.loads(plan.read_text())["sites"]
+    return sites
+
+
+@pytest.mark.parametrize("stop", [3, 4])
+def test_training_again_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    manifest = tiny.write(tmp_path / "corpus", speakers=20)
+    more: dict[str, Any] = {"federation__rounds": 3, "federation__strategy": "fedavgm"}
+    run(job(manifest, tmp_path / "whole", **more))
+    halves = job(manifest, tmp_path / "halves", **more)
+    stop_after(stop, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run(halves)
+    monkeypatch.undo()
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    run(halves)
+    assert same(tmp_path / "whole", tmp_path / "halves")
+
+
 def stop_after(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     save = checkpoint.save
 
