@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from common.errors import FedserError
 from common.extraction import Recording
 from common.holdings import of_speakers, recordings_of
 from common.lstm import BiLSTM
-from common.model import EmotionModel
+from common.model import EmotionModel, FrameStatistics
 from common.normalise import Scaling, Sums, normalise
 from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
 
@@ -103,8 +103,20 @@ class Site:
         """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two."""
         if part not in self._datasets:
             normalised = normalise(self._parts[part], self.config.data.normalise, scaling)
+            if self._linear:
+                normalised = self._summarised(normalised)
             self._datasets[part] = SpeechDataset(normalised, self.classes)
         return self._datasets[part]
+
+    @property
+    def _linear(self) -> bool:
+        """Whether the model sees nothing of a recording but figures that are the same in every epoch."""
+        augment = self.config.augment
+        return self.config.model.hidden == 0 and not augment.time_masks and not augment.feature_masks
+
+    def _summarised(self, recordings: Sequence[Recording]) -> list[Recording]:
+        statistics = FrameStatistics(self.features)
+        return [replace(recording, versions=tuple(map(statistics.of, recording.versions))) for recording in recordings]
 
 
 def _lstm(config: Config) -> Callable[..., nn.Module]:

@@ -46,10 +46,27 @@ class FrameStatistics(nn.Module):
     For features that were scaled to mean 0 and deviation 1 over many recordings. The constants bring an utterance's
     means and deviations to about mean 0 and deviation 1 over recordings; each utterance's vector then has length 1, so
     that none has a larger gradient than another, which is good where gradients are clipped.
+
+    Args:
+        features: of a frame.
     """
 
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.width: int = features
+
+    def of(self, utterance: Tensor) -> Tensor:
+        """``(1, 2 features)`` of ``(frames, features)``: once for all epochs, for nothing in it is trained."""
+        statistics: Tensor = self(utterance[None], torch.ones(1, len(utterance), dtype=torch.bool))
+        return statistics
+
     def forward(self, batch: Tensor, mask: Tensor) -> Tensor:
-        """``(batch, 2 features)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``."""
+        """``(batch, 2 features)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``.
+
+        A batch ``(batch, 1, 2 features)`` holds what ``of`` made of each utterance before, and comes back as it is.
+        """
+        if batch.shape[2] == 2 * self.width:
+            return batch[:, 0]
         weights = (mask / mask.sum(1, keepdim=True))[:, :, None]
         mean = (batch * weights).sum(1)
         deviation = ((batch - mean[:, None]).square() * weights).sum(1).sqrt()
@@ -74,7 +91,7 @@ class EmotionModel(nn.Module):
         self, features: int, classes: int, config: ModelConfig, *, lstm: Callable[..., nn.Module] = BiLSTM
     ) -> None:
         super().__init__()
-        self.statistics = FrameStatistics() if config.statistics else None
+        self.statistics = FrameStatistics(features) if config.statistics else None
         self.sequential = config.hidden > 0
         if self.sequential:
             self.projection = nn.Linear(features, config.projection)

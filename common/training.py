@@ -141,7 +141,9 @@ def make_optimizer(model: nn.Module, config: TrainingConfig, rate: float) -> tor
 
 
 def masked(batch: Batch, augment: AugmentConfig, generator: torch.Generator) -> Batch:
-    """The batch with SpecAugment's masks."""
+    """The batch with SpecAugment's masks, where there are any."""
+    if not augment.time_masks and not augment.feature_masks:
+        return batch
     features = spec_augment(
         batch.features,
         batch.lengths,

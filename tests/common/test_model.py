@@ -77,7 +77,7 @@ def test_dropout_acts_only_in_training() -> None:
 def test_statistics_are_the_frames_mean_and_deviation_whatever_the_padding() -> None:
     frames = torch.tensor([[[0.5, 1.0], [1.5, 1.0], [9.0, 9.0]]])
     mask = torch.tensor([[True, True, False]])
-    found = FrameStatistics()(frames, mask)[0]
+    found = FrameStatistics(frames.shape[2])(frames, mask)[0]
     expected = torch.tensor([2.0, 2.0, 4 * (0.5 - 0.85), 4 * (0.0 - 0.85)])
     assert found.tolist() == pytest.approx((expected / expected.norm()).tolist(), abs=1e-6)
 
@@ -92,3 +92,13 @@ def test_a_model_with_statistics_learns_from_them(hidden: int) -> None:
     assert torch.allclose(model(batch, lengths), model(longer, lengths), atol=1e-5)
     names = {name.partition(".")[0] for name in model.state_dict()}
     assert names == ({"classifier"} if not hidden else {"projection", "norm", "lstm", "pool", "classifier"})
+
+
+def test_statistics_made_once_give_the_logits_of_the_frames() -> None:
+    config = ModelConfig(hidden=0, dropout=0.0, statistics=True)
+    model = EmotionModel(4, 3, config)
+    utterances = [torch.randn(frames, 4) for frames in (7, 3, 1)]
+    made = torch.stack([FrameStatistics(4).of(utterance) for utterance in utterances])
+    assert made.shape == (3, 1, 8)
+    alone = torch.cat([model(utterance[None], torch.tensor([len(utterance)])) for utterance in utterances])
+    assert torch.allclose(model(made, torch.ones(3, dtype=torch.int64)), alone, atol=1e-6)

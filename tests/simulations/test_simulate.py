@@ -141,7 +141,7 @@ def test_every_strategy_runs_and_resumes_bit_for_bit(
     assert same(tmp_path / "whole", tmp_path / "halves")
 
 
-def test_the_model_is_trained_again_with_the_validation_speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_speakers_train_once_the_round_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     manifest = tiny.write(tmp_path / "corpus", speakers=20)
     fold = run(job(manifest, tmp_path / "again", federation__rounds=3))["folds"][0]

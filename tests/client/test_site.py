@@ -1,0 +1,49 @@
+"""What a site makes of its recordings; whole runs are in tests/simulations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from client.site import Holding, Site
+from common.config import Config
+from common.extraction import Recording
+from common.utterance import Utterance
+
+
+def recording(index: int, frames: int) -> Recording:
+    emotion, speaker = ("anger", "sadness")[index % 2], str(index // 2)
+    utterance = Utterance(corpus="manifest", path=Path(f"{index}.wav"), emotion=emotion, speaker=speaker)
+    return Recording(utterance=utterance, versions=(torch.randn(frames, 3), torch.randn(frames + 1, 3)))
+
+
+def site(**more: object) -> Site:
+    config = Config().with_values({"data.normalise": "utterance", **{k.replace("__", "."): v for k, v in more.items()}})
+    own = [recording(index, 5 + index) for index in range(6)]
+    holding = Holding(
+        name="a", classes=("anger", "sadness"), train=own[:4], validation=own[4:], test=[], ledger=Path("ledger")
+    )
+    return Site(config, holding)
+
+
+LINEAR = {"model__hidden": 0, "model__statistics": True, "augment__time_masks": 0, "augment__feature_masks": 0}
+
+
+def test_all_are_the_training_and_the_validation_recordings() -> None:
+    own = site()
+    assert [len(own.dataset(part, None)) for part in ("train", "validation", "all")] == [4, 2, 6]
+    assert own.dataset("all", None).speakers == ["0", "0", "1", "1", "2", "2"]
+
+
+def test_a_linear_models_statistics_are_made_once() -> None:
+    plain, linear = site().dataset("train", None), site(**LINEAR).dataset("train", None)
+    assert [version.shape for version in plain.versions[0]] == [(5, 3), (6, 3)]
+    assert all(version.shape == (1, 6) for versions in linear.versions for version in versions)
+    assert linear.labels.tolist() == plain.labels.tolist()
+
+
+@pytest.mark.parametrize("masks", ["augment__time_masks", "augment__feature_masks"])
+def test_masks_need_the_frames(masks: str) -> None:
+    assert site(**{**LINEAR, masks: 1}).dataset("train", None).versions[0][0].shape == (5, 3)
