@@ -10,15 +10,17 @@ from pathlib import Path
 
 from client.site import Site
 from common import atomic
+from common.normalise import Scaling
 from common.privacy.audits.canaries import Canaries, Claim, coins, directions
+from common.privacy.audits.recorded import RecordedCanaries, mislabelled
 from common.privacy.terms import Terms
 from common.seeds import seed_of
 
 
 def plant(site: Site, terms: Terms) -> Canaries | None:
-    """This site's canaries for one round; None where the run has none."""
+    """This site's crafted gradients for one round; None where the run has none."""
     count, seed = site.config.privacy.canaries, site.config.seed
-    if not count:
+    if not count or site.config.privacy.canary_kind != "gradients":
         return None
     parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
     claim = Claim(
@@ -32,7 +34,16 @@ def plant(site: Site, terms: Terms) -> Canaries | None:
     )
 
 
-def keep(canaries: Canaries, ledger: Path, run: str, round_number: int) -> None:
+def record(site: Site, scaling: Scaling | None) -> RecordedCanaries | None:
+    """This site's recordings under wrong labels for one round; None where the run has none."""
+    count, seed = site.config.privacy.canaries, site.config.seed
+    if not count or site.config.privacy.canary_kind != "recordings":
+        return None
+    own = seed_of(seed, site.name)
+    return RecordedCanaries(data=mislabelled(site.dataset("train", scaling), count, own), included=coins(count, own))
+
+
+def keep(canaries: Canaries | RecordedCanaries, ledger: Path, run: str, round_number: int) -> None:
     """Note a round's scores; a round that is computed anew after a crash replaces the one that released nothing.
 
     Another run on the same ledger begins anew: an audit is of one run.

@@ -17,7 +17,7 @@ import safetensors.torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from client.canaries import keep, plant
+from client.canaries import keep, plant, record
 from client.site import Site
 from common import protocol
 from common.chain import Head
@@ -25,6 +25,7 @@ from common.errors import BudgetSpent
 from common.normalise import Scaling
 from common.privacy.accounting import Spend
 from common.privacy.audits.canaries import Canaries
+from common.privacy.audits.recorded import RecordedCanaries
 from common.privacy.calibration import signal_to_noise
 from common.privacy.ledger import Ledger
 from common.privacy.stream import SecretStream
@@ -60,10 +61,10 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                 steps = terms.affordable(ledger.spends(terms.unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 entry.reserve(spend, terms.filter)
-                canaries = plant(site, terms)
-                _train(site, arrays, scaling, terms, spend, asked, number, canaries)
-                if canaries is not None:
-                    keep(canaries, ledger.path, run, number)
+                canaries, recorded = plant(site, terms), record(site, scaling)
+                _train(site, arrays, scaling, terms, spend, asked, number, canaries, recorded)
+                if planted := canaries or recorded:
+                    keep(planted, ledger.path, run, number)
                 reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
                 entry.store(reply)
     except BudgetSpent as error:
@@ -129,13 +130,15 @@ def _train(
     asked: Mapping[str, Any],
     number: int,
     canaries: Canaries | None,
+    recorded: RecordedCanaries | None,
 ) -> None:
-    config = site.config
+    config, data = site.config, site.dataset("train", scaling)
     site.model.load_state_dict(arrays)
+    before = recorded.losses(site.model) if recorded else None
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     train_privately(
         site.model,
-        site.dataset("train", scaling),
+        recorded.joined(data) if recorded else data,
         spend,
         training=config.training,
         augment=config.augment,
@@ -144,4 +147,7 @@ def _train(
         stream=SecretStream(insecure),
         proximal_mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))),
         canaries=canaries,
+        guests=recorded.guests if recorded else 0,
     )
+    if recorded is not None and before is not None:
+        recorded.see(before, site.model)

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from common.errors import UsageError
+from common.privacy.section import UNITS, PrivacyConfig
 from common.sections import (
     HOLDS_ALL,
     STRATEGIES,
-    UNITS,
     AugmentConfig,
     DataConfig,
     FeatureConfig,
     FederationConfig,
     ModelConfig,
-    PrivacyConfig,
     TrainingConfig,
 )
 from common.validate import in_range

@@ -67,6 +67,20 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
             index=index,
         )
 
+    def relabelled(self, index: torch.Tensor, labels: torch.Tensor, speakers: Sequence[str]) -> SpeechDataset:
+        """The recordings at ``index (count,)``, under other labels ``(count,)`` and of other speakers."""
+        return self._with([self.versions[i] for i in index.tolist()], labels, list(speakers))
+
+    def joined(self, other: SpeechDataset) -> SpeechDataset:
+        """These recordings, and another dataset's behind them."""
+        labels = torch.cat([self.labels, other.labels])
+        return self._with([*self.versions, *other.versions], labels, [*self.speakers, *other.speakers])
+
+    def _with(self, versions: list[Versions], labels: torch.Tensor, speakers: list[str]) -> SpeechDataset:
+        made = SpeechDataset([], self.classes)
+        made.versions, made.labels, made.speakers = versions, labels, speakers
+        return made
+
     def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """One pass in random order, each utterance once, in a version drawn at random."""
         shuffled = torch.randperm(len(self), generator=generator)

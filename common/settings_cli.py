@@ -75,6 +75,8 @@ FLAGS = (
     Flag("privacy.budget", float, "--budget", "What all runs on a ledger's people may tell in sum.", PRIVACY),
     Flag("privacy.canaries", int, "--canaries", "Made-up units put in at each site, for fedser audit canaries.",
          PRIVACY),
+    Flag("privacy.canary_kind", str, "--canary-kind", "gradients, crafted ones, or recordings under wrong labels.",
+         PRIVACY),
     Flag("privacy.insecure_seed", bool, "--insecure-seed", "Draw the noise from --seed: reproducible, not private.",
          PRIVACY),
 )  # fmt: skip

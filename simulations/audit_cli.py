@@ -40,7 +40,10 @@ Trained = Annotated[bool, typer.Option("--trained", help="Attack the final model
     epilog="Example: fedser simulate … --epsilon 2 --canaries 200 --out runs/c; fedser audit canaries runs/c"
 )
 def canaries(run: Run, fold: Fold = None, json_output: options.JsonOutput = False) -> None:
-    """A lower bound on ε from the run's canaries; exit code 1 where it refutes what the ledgers claim."""
+    """A lower bound on ε from the run's canaries; exit code 1 where it refutes what the ledgers claim.
+
+    Crafted gradients by default, the strongest attack; with simulate --canary-kind recordings, recordings.
+    """
     from simulations.audits.canaries import audit as attack
     from simulations.audits.run import open_run
 

@@ -21,6 +21,7 @@ WITHOUT = (
     "privacy.noise_multiplier",
     "privacy.budget",
     "privacy.canaries",
+    "privacy.canary_kind",
     "federation.strategy",
     "seed",
 )

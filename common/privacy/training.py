@@ -48,6 +48,7 @@ def train_privately(
     stream: SecretStream,
     proximal_mu: float = 0.0,
     canaries: Canaries | None = None,
+    guests: int = 0,
 ) -> None:
     """Train a model in place for ``spend.steps`` noisy steps.
 
@@ -62,6 +63,8 @@ def train_privately(
         stream: of secret random numbers.
         proximal_mu: FedProx's weight of half the squared distance to the weights at the start, which are public.
         canaries: of an audit.
+        guests: how many units at the data's end an audit put in; the expected batch doesn't count them, for how many
+            they are is as secret as which.
     """
     model.to(device()).train()
     units = units_of(data, spend.unit)
@@ -69,7 +72,7 @@ def train_privately(
         make_optimizer(model, training, rate),
         noise_multiplier=spend.noise_multiplier,
         max_grad_norm=privacy.max_grad_norm,
-        expected_batch_size=spend.sample_rate * len(units),
+        expected_batch_size=spend.sample_rate * (len(units) - guests),
         stream=stream,
     )
     gradients = UnitGradients(

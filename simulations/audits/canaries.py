@@ -1,6 +1,7 @@
 """``fedser audit canaries``: a lower bound on ε from the canaries of one run, against what its ledgers claim.
 
-See ``common.privacy.audits.canaries`` for the threat model and ``common.privacy.audits.one_run`` for the bound. The
+See ``common.privacy.audits.canaries`` and ``common.privacy.audits.recorded`` for the threat models, and
+``common.privacy.audits.one_run`` for the bound. The
 sites' canaries are one audit: a unit is at one site, so the federation's ε is the largest of the sites'.
 """
 
@@ -21,6 +22,11 @@ from simulations.audits.run import AuditedRun
 from simulations.federation import finished
 
 SUFFIX = ".canaries.json"
+KINDS = {
+    "gradients": "The canaries are crafted gradients, seen in every step: no attack sees more.",
+    "recordings": "The canaries are recordings under wrong labels, seen through the models that left the sites; "
+    "crafted gradients (--canary-kind gradients) show more.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,7 @@ def audit(run: AuditedRun) -> Outcome:
         "claimed_epsilon": claimed,
         "largest_bound": most.epsilon,
         "sites": planted.sites,
+        "kind": run.config.privacy.canary_kind,
         "refuted": refuted,
     }
     return Outcome(
@@ -60,7 +67,7 @@ def audit(run: AuditedRun) -> Outcome:
         run=run,
         details=details,
         figures=[Figure(name="ε at least", value=bound.epsilon, ci95=(bound.epsilon, float("inf")), nothing="0")],
-        meaning=_meaning(bound, claimed, most.epsilon),
+        meaning=[*_meaning(bound, claimed, most.epsilon), KINDS[run.config.privacy.canary_kind]],
         refuted=_refutation(bound, claimed) if refuted else None,
     )
 

@@ -61,6 +61,22 @@ def test_the_unit_of_speakers_can_be_audited_too(federate: Callable[..., Path]) 
     assert not outcome.details["refuted"]
 
 
+def test_recordings_as_canaries(federate: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remembered where the noise is off; in the honest run they show less than what the ledgers claim."""
+    more = {**PRIVATE, "privacy.canaries": 30, "privacy.canary_kind": "recordings"}
+    honest = audit(open_run(federate("recordings", **more), None))
+    assert (honest.details["kind"], honest.details["bound"]["canaries"]) == ("recordings", 60)
+    assert not honest.details["refuted"]
+    assert "recordings under wrong labels" in str(honest.json()["meaning"])
+    monkeypatch.setattr(PrivateOptimizer, "add_noise", bare_sum)
+    memory = {"privacy.sample_rate": 1.0, "training.optimizer": "adamw", "model.dropout": 0.0, "data.sites": "1"}
+    longer = {"federation.rounds": 30, "training.local_epochs": 10, "training.learning_rate": 0.02}
+    bare = federate("bare-recordings", **{**more, **memory, **longer})
+    planted = read(sorted(bare.rglob("*.canaries.json")))
+    drawn, left = planted.scores[planted.included], planted.scores[~planted.included]
+    assert (drawn[:, None] > left).mean() > 0.75
+
+
 def test_scores_are_summed_over_rounds_and_sites_are_joined(tmp_path: Path) -> None:
     one, other = tmp_path / "one.json", tmp_path / "other.json"
     one.write_text(json.dumps({"included": [True, False], "rounds": {"1": [1.0, 2.0], "2": [0.5, -3.0]}}))
