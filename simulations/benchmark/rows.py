@@ -14,7 +14,7 @@ from common.config import flatten
 from common.plan import Plan
 from common.utterance import Utterance
 from simulations.benchmark.parts import POOLED, Training, baselines, federated
-from simulations.benchmark.results import Row
+from simulations.benchmark.results import Row, published
 from simulations.benchmark.trials import Trial
 from simulations.federation import FoldJson
 
@@ -50,7 +50,7 @@ def row(
     sites = fold["privacy"]["sites"] if fold["privacy"] else {}
     return {
         "trial": trial.name,
-        "config": flatten(trial.config),
+        "config": published(flatten(trial.config)),
         "fold": trial.plan.fold,
         "seed": trial.seed,
         "strategy": trial.strategy,

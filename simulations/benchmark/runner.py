@@ -104,7 +104,8 @@ def settings(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> 
         "recordings": len(selection.utterances) - len(skipped),
     }
     single = ("seed", "federation.strategy", "data.sites")  # told by the lists
-    return lists | {n: v for n, v in flatten(Config().with_values(sweep.common)).items() if n not in single}
+    common = {n: v for n, v in flatten(Config().with_values(sweep.common)).items() if n not in single}
+    return lists | results.published(common)
 
 
 def _about(job: Job, selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from simulations.benchmark import presets, tables
 from simulations.benchmark.conditions import parse
 from simulations.benchmark.findings import results, summary
 from simulations.benchmark.page import write_page
+from simulations.benchmark.results import PLACES
 from simulations.benchmark.runner import Job, benchmark
 from simulations.benchmark.series import read
 from simulations.benchmark.terminal import terminal
@@ -25,7 +26,6 @@ from simulations.benchmark.trials import Sweep
 from simulations.embedded import with_embedded
 
 ENGINES = ("process", "ray")
-PLACES = ("data.root", "data.label_map", "data.folds", "data.public")
 
 
 @dataclass(frozen=True, kw_only=True)

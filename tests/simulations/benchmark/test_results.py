@@ -46,6 +46,11 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path: Path) -> None:
         results.agree(out, {"seeds": "0", "federation.rounds": 6}, {})
 
 
+def test_what_is_passed_on_does_not_tell_where_things_lie() -> None:
+    settings = {"data.root": "/srv/patients/emodb", "data.public": "", "data.sites": "a/b", "seed": 1}
+    assert results.published(settings) == {**settings, "data.root": "emodb"}
+
+
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UsageError, match="holds no benchmark"):
