@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from client.site import Site, open_site
-from common import protocol
+from common import packing, protocol
 from common.errors import FedserError
 from common.metrics import Confusion
 from common.model import EmotionModel
@@ -35,7 +35,18 @@ def guarded(message: Message, context: Context, call_next: ClientAppCallable) ->
     return Message(Error(FAILED, "the site failed; its own log says why"), reply_to=message)
 
 
-app = ClientApp(mods=[guarded])
+def unpacked(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Take arrays that come packed, and answer likewise."""
+    if not packing.is_packed(message.content):
+        return call_next(message, context)
+    message.content = packing.unpack(message.content)
+    reply = call_next(message, context)
+    if reply.has_content():
+        reply.content = packing.pack(reply.content)
+    return reply
+
+
+app = ClientApp(mods=[guarded, unpacked])
 
 
 @app.query("hello")

@@ -7,7 +7,7 @@ once at the end, of held-out speakers that it holds (``evaluate.test``). ``query
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"

@@ -6,6 +6,7 @@ it waits for ever.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -17,6 +18,9 @@ from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.serverapp import Grid
 
+from common import packing
+from common.errors import FedserError
+
 POLL_SECONDS = 0.1
 
 
@@ -25,12 +29,14 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
 
     A reply that comes before its turn waits on disk. Where a node is gone the SuperLink answers, with an error; that
     reply has the node's number all the same. When ``timeout`` seconds have passed, the replies that are there are
-    yielded and the others are given up.
+    yielded and the others are given up. Arrays go packed, except over a grid that is ``direct``, where nothing travels.
     """
     deadline = time.monotonic() + timeout
     asked_of = [message.metadata.dst_node_id for message in messages]
     for message in messages:
         message.metadata.ttl = timeout  # a site that comes back later trains no old round, and spends nothing on it
+        if not getattr(grid, "direct", False):
+            message.content = packing.pack(message.content)
     ids = enumerate(grid.push_messages(messages))
     place = {message_id: i for i, message_id in ids if message_id is not None}  # None: the SuperLink didn't take it
     turn = 0
@@ -49,15 +55,23 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
             if not came and time.monotonic() - asked < POLL_SECONDS:
                 time.sleep(POLL_SECONDS)
             while turn in came or turn in early:
-                yield came.pop(turn) if turn in came else _take(early.pop(turn))
+                yield _unpacked(came.pop(turn) if turn in came else _take(early.pop(turn)))
                 turn += 1
             for i, reply in came.items():
                 early[i] = folder / str(i)
                 early[i].write_bytes(message_to_proto(reply).SerializeToString())
         for i in sorted(early):
-            yield _take(early[i])
+            yield _unpacked(_take(early[i]))
     finally:  # also where the caller ended early, by an error
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpacked(reply: Message) -> Message:
+    """A reply with its arrays one by one; with what the site sent where that is no packed record."""
+    if reply.has_content():
+        with contextlib.suppress(FedserError):  # the screening names what is wrong, and goes on with the others
+            reply.content = packing.unpack(reply.content)
+    return reply
 
 
 def _take(path: Path) -> Message:

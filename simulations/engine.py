@@ -97,6 +97,8 @@ class InProcessGrid(Grid):
         on_reply: called with a node's id when its reply is there.
     """
 
+    direct = True  # messages need not be packed: see server.exchange
+
     def __init__(
         self,
         load: Callable[[], ClientApp],

@@ -14,10 +14,11 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from client.node.answers import ANSWERS, Reply
+from client.node.arrays import values_of
 from client.node.checks import Refused
 from client.node.messages import short
 from client.node.policy import Policy, run_config
-from common import protocol
+from common import packing, protocol
 from common.chain import Head
 
 __all__ = ["Refused", "RoundBytes", "passed", "record_bytes"]
@@ -37,7 +38,7 @@ def passed(
         head: of the site's audit log, which is added.
 
     Returns:
-        New records, for a new message.
+        New records, for a new message; their arrays are not packed.
 
     Raises:
         Refused: the reply is an error, lacks something, or has something that may not leave.
@@ -46,9 +47,10 @@ def passed(
         raise Refused(f"the app failed (code {int(reply.error.code)}); its own log says why")
     if (kind := asked.metadata.message_type) != reply.metadata.message_type or kind not in policy.outbound.types:
         raise Refused(f"a reply to {short(kind)} may not leave")
-    told = Reply(content=reply.content, asked=asked.content, site=site, policy=policy, config=run_config(settings))
+    content, asked_content = (packing.unpack(message.content, values_of) for message in (reply, asked))
+    told = Reply(content=content, asked=asked_content, site=site, policy=policy, config=run_config(settings))
     records = ANSWERS[kind](told)
-    if extra := reply.content.keys() - records.keys():
+    if extra := content.keys() - records.keys():
         raise Refused(f"the reply has a record {short(min(extra))}, which may not leave")
     about: Any = records.get(protocol.CONFIG, {})
     audit: Any = {protocol.AUDIT_ENTRIES: head.entries, protocol.AUDIT_HASH: head.hash}

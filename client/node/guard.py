@@ -34,6 +34,7 @@ from client.node.intake import Asked, Callbacks, Intake, about, model
 from client.node.policy import Policy, run_config
 from client.node.spent import Spent
 from client.node.wire import Parcel
+from common import packing
 from common.errors import FederationError, FedserError
 
 log = logging.getLogger("fedser.node")
@@ -172,7 +173,8 @@ class Guard:
         content = gate.passed(
             reply, asked.message, site=self._site, policy=run.policy, settings=run.settings, head=self._audit.head()
         )
-        parcel = wire.packed(Message(content, reply_to=asked.message))
+        leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
+        parcel = wire.packed(Message(leaving, reply_to=asked.message))
         self._sent.add(told["run"], told["round"], parcel.size, run.policy)
         records = {name: sorted(record) for name, record in content.items()}
         spent = self._spent.since(run.settings)

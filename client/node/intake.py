@@ -17,13 +17,13 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
 from client.node import wire
-from client.node.arrays import model_hash
+from client.node.arrays import model_hash, values_of
 from client.node.audit import AuditLog
 from client.node.bundle import Known, NotAllowed, hash_of, known
 from client.node.gate import Refused
 from client.node.policy import Policy
 from client.node.wire import Parcel
-from common import protocol
+from common import packing, protocol
 from common.chain import Head
 from common.errors import FederationError
 
@@ -170,7 +170,7 @@ def model(content: RecordDict) -> str | None:
     Raises:
         FedserError: they are not what the message says that they are.
     """
-    record = content.array_records.get(protocol.ARRAYS)
+    record = packing.unpack(content, values_of).array_records.get(protocol.ARRAYS)
     return None if record is None else model_hash(record)
 
 

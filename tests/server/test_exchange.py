@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Message
+from flwr.app import Array, ArrayRecord, Message
 
+from common.packing import KEY, is_packed, pack
 from server.exchange import exchange
+from server.screening import fault
 from tests.server.replies import asked, failure, reply
 
 
@@ -18,9 +20,11 @@ class Post:
 
     def __init__(self, order: list[int], at_once: int = 1) -> None:
         self.order, self.at_once = list(order), at_once
+        self.sent: list[Message] = []
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        return [str(i) for i, _ in enumerate(messages)]
+        self.sent = list(messages)
+        return [str(i) for i, _ in enumerate(self.sent)]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         came = [self.order.pop(0) for _ in range(min(self.at_once, len(self.order)))]
@@ -91,3 +95,39 @@ def test_a_message_is_worth_nothing_once_its_answer_is_given_up() -> None:
     messages = [asked(1)]
     list(exchange(Post([0]), messages, 7.5))  # type: ignore[arg-type]
     assert messages[0].metadata.ttl == 7.5
+
+
+def question() -> Message:
+    message = asked()
+    message.content["arrays"] = ArrayRecord({"b": Array(np.ones(2)), "a": Array(np.zeros(2))})
+    return message
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_arrays_go_packed_where_they_travel(direct: bool) -> None:
+    class Packed(Post):
+        @staticmethod
+        def _reply(i: int) -> Message:
+            message = Post._reply(i)
+            message.content = message.content if direct else pack(message.content)
+            return message
+
+    post: Any = Packed([0])
+    post.direct = direct
+    [came] = exchange(post, [question()], 10)
+    assert is_packed(post.sent[0].content) != direct
+    assert came.content.array_records["arrays"]["w"].numpy().tolist() == [0.0] * 10
+    assert came.content.metric_records["metrics"]["num-examples"] == 1
+
+
+def test_a_packed_reply_that_cannot_be_read_is_left_to_the_screening() -> None:
+    class Broken(Post):
+        @staticmethod
+        def _reply(i: int) -> Message:
+            message = reply({KEY: np.zeros(3, np.uint8)}, node=i + 1)
+            message.metadata.__dict__["_reply_to_message_id"] = str(i)
+            return message
+
+    post: Any = Broken([0])
+    [came] = exchange(post, [asked()], 10)
+    assert fault(came, {"w": np.zeros(10, np.float32)}) == f"wrong keys ({KEY}, w)"

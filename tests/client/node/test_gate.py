@@ -18,6 +18,7 @@ from client.node.policy import Policy, run_config
 from common import protocol
 from common.chain import Head
 from common.config import Config, flatten
+from common.packing import pack
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1  # without it Flower makes no message
 
@@ -136,6 +137,21 @@ def test_an_honest_reply_leaves_as_it_is_with_the_audit_logs_head(kind: str, set
     expected = plain(told)
     assert plain(left) == expected | {protocol.CONFIG: expected.get(protocol.CONFIG, {}) | head}
     assert not {id(record) for record in left.values()} & {id(record) for record in told.values()}
+
+
+@pytest.mark.parametrize(("kind", "settings"), HONEST)
+def test_packed_arrays_are_judged_one_by_one(kind: str, settings: dict[str, Any]) -> None:
+    policy = Policy(privacy=PrivacyPolicy(report_epsilon=True))
+    asked = Message(pack(RecordDict({protocol.ARRAYS: arrays(MODEL), protocol.CONFIG: ConfigRecord()})), 5, kind)
+    reply = Message(pack(content(kind, settings)), reply_to=asked)
+    left = passed(reply, asked, site=SITE, policy=policy, settings=settings, head=HEAD)
+    assert plain(left) == plain(through(kind, content(kind, settings), settings, policy))
+
+
+def test_a_packed_update_cannot_bring_another_array() -> None:
+    told = content(protocol.TRAIN, PLAIN)
+    told[protocol.ARRAYS] = arrays({**MODEL, "voice": np.zeros(3, np.float32)})
+    refused(protocol.TRAIN, pack(told), PLAIN)
 
 
 @pytest.mark.parametrize(("kind", "settings"), HONEST)

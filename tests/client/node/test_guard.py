@@ -28,6 +28,7 @@ from client.node.intake import Callbacks
 from client.node.policy import Policy
 from common import protocol
 from common.errors import FedserError
+from common.packing import is_packed, pack, unpack
 from tests.client.node.bundles import Server, bundle, run_of, weights
 
 PASSWD = "import pathlib\npathlib.Path({mark!r}).write_text(pathlib.Path('/etc/passwd').read_text())\napp = None\n"
@@ -148,6 +149,24 @@ def test_an_allowed_bundle_passes_and_its_update_leaves_as_new_records(tmp_path:
     assert run["bundle"] == fab.hash_str
     assert run["verdict"] == "allowed"
     assert site.server.seconds == [3.0]
+
+
+def test_a_packed_message_is_answered_by_a_packed_one(tmp_path: Path, fab: Fab) -> None:
+    """The log says of both what it says of arrays that come one by one."""
+    plain, packed = (site_of(tmp_path / name, fab) for name in ("plain", "packed"))
+    for site in (plain, packed):
+        whole = RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: ConfigRecord({protocol.ROUND: 1})})
+        site.server.ask(protocol.TRAIN, pack(whole) if site is packed else whole)
+        message = site.take()
+        assert message is not None
+        site.answer(Message(pack(update()) if site is packed else update(), reply_to=message))
+    reply = packed.server.reply().content
+    assert is_packed(reply)
+    assert np.array_equal(unpack(reply).array_records[protocol.ARRAYS]["layer"].numpy(), np.ones((2, 3), np.float32))
+    for kind in ("in", "out"):
+        [one], [other] = plain.lines(kind), packed.lines(kind)
+        assert one["model"] == other["model"]
+    assert plain.lines("out")[0]["records"] == packed.lines("out")[0]["records"]
 
 
 def test_a_changed_bundle_is_never_unpacked_nor_handed_on(tmp_path: Path, fab: Fab) -> None:
