@@ -106,6 +106,7 @@ def _load(node: _Node, config: Config) -> Site:
         ledger=node.ledger,
         labels=_digest(classes, config.data.label_map),
         report_epsilon=node.report_epsilon,
+        live=True,
     )
     return Site(config, holding)
 

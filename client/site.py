@@ -35,6 +35,7 @@ class Holding:
         ledger: the folder of its ledger.
         labels: a digest of how its labels become classes.
         report_epsilon: whether the server is told what the site spent.
+        live: whether it is told in every round too, for those who watch.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Holding:
     ledger: Path
     labels: str = ""
     report_epsilon: bool = True
+    live: bool = False
 
 
 class Site:

@@ -51,6 +51,17 @@ def hear(state: State, site: str, reply: Message) -> bool:
     return False
 
 
+def spent_so_far(reply: Message) -> dict[str, float]:
+    """The ε and the budget that a private site told of with its update; nothing where it keeps them to itself."""
+    told: Any = reply.content.config_records.get(protocol.CONFIG) or {}
+    try:
+        figures = json.loads(told.get(protocol.FIGURES, "{}"))
+        found = {name: figures.get(name) for name in ("epsilon", "budget")}
+        return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+    except (TypeError, ValueError, AttributeError):
+        return {}
+
+
 def account(config: Config, sites: Mapping[str, Any]) -> dict[str, Any]:
     """The ``privacy`` entry of a fold, from what the sites' ledgers, or the server's own, say."""
     privacy = config.privacy

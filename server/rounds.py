@@ -23,7 +23,7 @@ from server.asking import ask, record
 from server.checkpoint import Arrays, State
 from server.exchange import exchange
 from server.nodes import Node
-from server.privacy import about, hear
+from server.privacy import about, hear, spent_so_far
 from server.screening import not_scaled_up, screened
 from server.strategy import Merge
 
@@ -233,6 +233,7 @@ class Rounds:
                 "uar": None,
                 "seconds": told.get(protocol.SECONDS),
                 "bytes": sum(len(array.data) for array in reply.content.array_records[protocol.ARRAYS].values()),
+                **spent_so_far(reply),
             }
             yield reply
 

@@ -124,7 +124,9 @@ def _train(reply: Reply) -> Records:
     records: Records = {}
     if reply.config.privacy.at_sites:
         ledger = {protocol.LEDGER_ENTRIES: checks.count, protocol.LEDGER_HASH: checks.digest}
-        told = reply.told({**ledger, protocol.STOPPED: checks.just(True)}, optional=(protocol.STOPPED,))
+        figures = checks.figures(reply.policy.privacy.report_epsilon)
+        perhaps = {protocol.STOPPED: checks.just(True), protocol.FIGURES: figures}
+        told = reply.told({**ledger, **perhaps}, optional=perhaps)
         records[protocol.CONFIG] = ConfigRecord(told)
         if protocol.STOPPED in told:
             return records

@@ -40,7 +40,7 @@ class SiteView:
         uar: of the global model on its validation speakers.
         bytes_round: that it sent in that round.
         bytes_total: that it sent in all rounds.
-        epsilon: that it has spent on the run.
+        epsilon: that it has spent on the run; by RDP, which says a little more, until PRV's figure is there at the end.
         budget: what all runs may spend.
     """
 
@@ -197,8 +197,8 @@ def _site(
         uar=last.get("uar"),
         bytes_round=last.get("bytes"),
         bytes_total=sum(known) if known else None,
-        epsilon=last.get("epsilon", spent.get("epsilon")),
-        budget=last.get("budget", spent.get("budget")),
+        epsilon=spent.get("epsilon", last.get("epsilon")),
+        budget=spent.get("budget", last.get("budget")),
     )
 
 

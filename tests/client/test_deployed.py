@@ -130,3 +130,8 @@ def test_a_site_keeps_what_it_spent_to_itself_and_holds_its_own_budget(
     assert all(told["s0"][name] is None for name in protocol.SPENT)
     assert told["s1"]["epsilon"] <= 2.0
     assert 7.5 < told["s2"]["epsilon"] <= 8.0
+    live = [entry["sites"]["s2"]["epsilon"] for entry in fold["rounds"]]  # by RDP, while the run goes on
+    assert live == sorted(live)
+    assert live[-1] == pytest.approx(told["s2"]["epsilon_rdp"])
+    assert all("epsilon" not in entry["sites"]["s0"] for entry in fold["rounds"])
+    assert {entry["sites"]["s1"]["budget"] for entry in fold["rounds"] if "s1" in entry["sites"]} == {2.0}

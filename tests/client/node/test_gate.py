@@ -326,6 +326,17 @@ def test_a_site_out_of_budget_says_so_and_sends_no_model() -> None:
     refused(protocol.TRAIN, stopped)  # no private run, no ledger
 
 
+@pytest.mark.parametrize("report", [True, False])
+def test_what_was_spent_so_far_comes_with_an_update_where_the_policy_says_so(report: bool) -> None:
+    told = content(protocol.TRAIN, PRIVATE)
+    told[protocol.CONFIG] = ConfigRecord({**LEDGER, protocol.FIGURES: json.dumps(FIGURES)})
+    left = through(protocol.TRAIN, told, PRIVATE, Policy(privacy=PrivacyPolicy(report_epsilon=report)))
+    figures = json.loads(str(left[protocol.CONFIG][protocol.FIGURES]))
+    assert figures["epsilon"] == (FIGURES["epsilon"] if report else None)
+    told[protocol.CONFIG] = ConfigRecord({**LEDGER, protocol.FIGURES: "/data/x.wav"})
+    refused(protocol.TRAIN, told, PRIVATE)
+
+
 @pytest.mark.parametrize("kind", [protocol.STATISTICS, protocol.EVALUATE])
 def test_sums_and_validation_scores_of_a_private_run_stay(kind: str) -> None:
     assert "the run is private" in refused(kind, content(kind), PRIVATE)

@@ -30,6 +30,7 @@ def finish(run: RunFolder, **changes: Any) -> RunFolder:
         "chosen_round": 2,
         "test": scores([[2 * n for n in row] for row in FULL]),
         "rounds": [example_folder.entry(1, uar=0.5), example_folder.entry(2, uar=0.6, sites=("charite",))],
+        "refit": [],
         "by_speaker": BY_SPEAKER,
         "seconds": 30.0,
     }
