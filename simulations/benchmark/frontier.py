@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.wording import score
-from simulations.benchmark import figures, tables
-from simulations.benchmark.figures import Curve, Point
+from simulations.benchmark import against_epsilon, figures, tables
+from simulations.benchmark.against_epsilon import Curve, Point
 from simulations.benchmark.findings import Comparison, Result
 from simulations.benchmark.layout import Illustration, Section, caption_of
 from simulations.benchmark.leaks import leaks
@@ -63,7 +63,7 @@ def _frontier(benchmark: Benchmark, results: Sequence[Result], prefix: str) -> I
         key=f"{prefix}frontier",
         heading="The privacy-accuracy frontier",
         caption=caption,
-        drawing=figures.frontier(shown, lines, title, about, f"{prefix}frontier"),
+        drawing=against_epsilon.frontier(shown, lines, title, about, f"{prefix}frontier"),
         table=tables.frontier(benchmark, results),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.tables import Table
-from simulations.benchmark.figures import Drawing
+from simulations.benchmark.drawing import Drawing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from server.tables import Table
 from server.wording import NONE, score
-from simulations.benchmark import figures
-from simulations.benchmark.figures import Curve, Point
+from simulations.benchmark import against_epsilon
+from simulations.benchmark.against_epsilon import Curve, Point
 from simulations.benchmark.layout import Illustration, caption_of
 from simulations.benchmark.series import Benchmark, Series
 from simulations.benchmark.statistics import Estimate
@@ -46,7 +46,7 @@ def leaks(benchmark: Benchmark, prefix: str) -> list[Illustration]:
             key=f"{prefix}attacks",
             heading="What attacks find",
             caption=CAPTION,
-            drawing=figures.panels(shown, title, about, f"{prefix}attacks"),
+            drawing=against_epsilon.panels(shown, title, about, f"{prefix}attacks"),
             table=table,
         )
     ]
