@@ -95,14 +95,14 @@ def train_round(message: Message, context: Context) -> Message:
         return Message(train_privately(site, _arrays(message), _scaling(message), message), reply_to=message)
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
-    model, rounds = _model(message, site), config.federation.rounds
-    again = round_number > rounds  # the round is chosen: nobody need be held out for it any more
+    part, turn = site.turn(round_number)
+    model = _model(message, site)
     trained = train(
         model,
-        site.dataset("all" if again else "train", _scaling(message)),
+        site.dataset(part, _scaling(message)),
         config.training,
         config.augment,
-        rate=learning_rate(config.training, round_number - rounds if again else round_number, rounds),
+        rate=learning_rate(config.training, turn, config.federation.rounds),
         seed=seed_of(config.seed, round_number, site.name),
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
     )

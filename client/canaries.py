@@ -12,7 +12,7 @@ from client.site import Site
 from common import atomic
 from common.normalise import Scaling
 from common.privacy.audits.canaries import Canaries, Claim, coins, directions
-from common.privacy.audits.recorded import RecordedCanaries, mislabelled
+from common.privacy.audits.recorded import RecordedCanaries
 from common.privacy.terms import Terms
 from common.seeds import seed_of
 
@@ -40,7 +40,7 @@ def record(site: Site, scaling: Scaling | None) -> RecordedCanaries | None:
     if not count or site.config.privacy.canary_kind != "recordings":
         return None
     own = seed_of(seed, site.name)
-    return RecordedCanaries(data=mislabelled(site.dataset("train", scaling), count, own), included=coins(count, own))
+    return RecordedCanaries(data=site.dataset("train", scaling), included=coins(count, own), seed=own)
 
 
 def keep(canaries: Canaries | RecordedCanaries, ledger: Path, run: str, round_number: int) -> None:

@@ -142,7 +142,7 @@ def _train(
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     train_privately(
         site.model,
-        recorded.joined(data) if recorded else data,
+        recorded.training if recorded else data,
         spend,
         training=config.training,
         augment=config.augment,

@@ -61,7 +61,6 @@ class Site:
         self.config, self.holding = config, holding
         self.name, self.classes = holding.name, holding.classes
         self._parts = {"train": holding.train, "validation": holding.validation, "test": holding.test}
-        self._parts["all"] = [*holding.train, *holding.validation]  # to train on once the round is chosen
         self._train = holding.train
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
@@ -101,8 +100,26 @@ class Site:
         """Of the training recordings' features: what the server needs for the scaling."""
         return Sums.of(self._train)
 
+    def turn(self, number: int) -> tuple[str, int]:
+        """What a round trains on, and which round of its pass it is.
+
+        Rounds beyond the run's are those of its refit: the round is chosen, nobody need be held out for it any more.
+
+        Raises:
+            FedserError: the run has no such round, whatever the server asks for.
+        """
+        config = self.config
+        if not 0 < number <= config.most_rounds:
+            raise FedserError(
+                f"site {self.name}: asked for round {number} of {config.most_rounds}; nothing was trained"
+            )
+        rounds = config.federation.rounds
+        return ("all", number - rounds) if number > rounds else ("train", number)
+
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
         """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two."""
+        if part == "all":
+            return self.dataset("train", scaling).joined(self.dataset("validation", scaling))
         if part not in self._datasets:
             normalised = normalise(self._parts[part], self.config.data.normalise, scaling)
             if self._linear:

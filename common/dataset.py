@@ -67,9 +67,11 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
             index=index,
         )
 
-    def relabelled(self, index: torch.Tensor, labels: torch.Tensor, speakers: Sequence[str]) -> SpeechDataset:
-        """The recordings at ``index (count,)``, under other labels ``(count,)`` and of other speakers."""
-        return self._with([self.versions[i] for i in index.tolist()], labels, list(speakers))
+    def part(self, index: torch.Tensor, labels: torch.Tensor | None = None) -> SpeechDataset:
+        """The recordings at ``index (count,)``, perhaps under other labels ``(count,)``."""
+        places = index.tolist()
+        own = self.labels[index] if labels is None else labels
+        return self._with([self.versions[i] for i in places], own, [self.speakers[i] for i in places])
 
     def joined(self, other: SpeechDataset) -> SpeechDataset:
         """These recordings, and another dataset's behind them."""

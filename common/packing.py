@@ -26,9 +26,21 @@ def is_packed(content: RecordDict) -> bool:
     return any(_joined(record) for record in content.array_records.values())
 
 
-def pack(content: RecordDict) -> RecordDict:
-    """The same records, the arrays of each ``ArrayRecord`` joined."""
-    return _each(content, lambda record: record if _joined(record) else _pack(record))
+def pack(content: RecordDict, known: dict[int, ArrayRecord] | None = None) -> RecordDict:
+    """The same records, the arrays of each ``ArrayRecord`` joined.
+
+    Args:
+        content: of a message.
+        known: what was made of records before, by ``id``: a model that goes to many sites is joined once.
+    """
+    made = {} if known is None else known
+
+    def joined(record: ArrayRecord) -> ArrayRecord:
+        if id(record) not in made:
+            made[id(record)] = record if _joined(record) else _pack(record)
+        return made[id(record)]
+
+    return _each(content, joined)
 
 
 def unpack(content: RecordDict, read: Callable[[Array], Values] = Array.numpy) -> RecordDict:

@@ -55,9 +55,10 @@ class Step:
         self._task = bars.add_task(name, total=total, note="")
         self._began = self._said = time.monotonic()
 
-    def update(self, done: int, note: str = "") -> None:
-        """Show how many parts are done, and what is at work."""
-        self._bars.update(self._task, completed=done, note=note)
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        """Show how many parts are done, what is at work, and how many there are, where that is known better now."""
+        self._total = total or self._total
+        self._bars.update(self._task, completed=done, note=note, total=self._total)
         now = time.monotonic()
         if self._bars.disable and done and (now - self._said > EVERY_SECONDS or done == self._total):
             self._said = now

@@ -78,7 +78,8 @@ def load(path: Path) -> State:
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            about = {name: value for name, value in json.loads(file.metadata()["state"]).items() if name in _ABOUT}
+            kept = json.loads(file.metadata()["state"])
+            known: dict[str, Any] = {name: kept[name] for name in _ABOUT}
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         kind = type(error).__name__
@@ -89,5 +90,4 @@ def load(path: Path) -> State:
         }
         for group in _GROUPS
     }
-    known: dict[str, Any] = {name: about[name] for name in _ABOUT}
     return State(**known, **groups)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.config import Config
 from common.errors import FedserError
 
 
@@ -38,6 +39,15 @@ class Events:
         for entry in history:
             if entry["round"] not in there:
                 self.add(entry)
+
+
+def rounds_in_all(events: Sequence[Mapping[str, Any]], config: Config) -> int:
+    """How many rounds a run will have, as far as its events tell: at most twice as many where it trains again."""
+    rounds = config.federation.rounds
+    if events and "refit" in events[-1]:
+        return rounds + int(events[-1]["refit"])
+    again = config.refits and bool(events and events[-1]["validation"])
+    return config.most_rounds if again else rounds
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Message
 from flwr.common.serde import message_from_proto, message_to_proto
@@ -33,10 +34,11 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
     """
     deadline = time.monotonic() + timeout
     asked_of = [message.metadata.dst_node_id for message in messages]
+    records: dict[int, Any] = {}
     for message in messages:
         message.metadata.ttl = timeout  # a site that comes back later trains no old round, and spends nothing on it
         if not getattr(grid, "direct", False):
-            message.content = packing.pack(message.content)
+            message.content = packing.pack(message.content, records)
     ids = enumerate(grid.push_messages(messages))
     place = {message_id: i for i, message_id in ids if message_id is not None}  # None: the SuperLink didn't take it
     turn = 0

@@ -57,8 +57,8 @@ def spent_so_far(reply: Message) -> dict[str, float]:
     try:
         figures = json.loads(told.get(protocol.FIGURES, "{}"))
         found = {name: figures.get(name) for name in ("epsilon", "budget")}
-        return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
-    except (TypeError, ValueError, AttributeError):
+        return {name: float(value) for name, value in found.items() if value is not None and 0 <= value < math.inf}
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return {}
 
 

@@ -93,7 +93,7 @@ class Rounds:
             FederationError: as ``run``.
         """
         last = self.config.federation.rounds
-        if not (self.config.refits and any(entry["validation"] for entry in state.history)):
+        if not (self.config.refits and state.best_round and any(entry["validation"] for entry in state.history)):
             return state
         if state.round == last:
             state.arrays, state.strategy, state.norm = initial, {}, 0.0
@@ -108,6 +108,11 @@ class Rounds:
             self._keep(plan, state, entry, before)
         state.best = state.arrays
         return state
+
+    def _turn(self, number: int) -> int:
+        """Which round of its pass it is: FedAdam's correction of its moments starts anew with them."""
+        rounds = self.config.federation.rounds
+        return number - rounds if number > rounds else number
 
     def _keep(self, plan: Any, state: State, entry: dict[str, Any], before: Arrays) -> None:
         """End a round: its checkpoint, its line in the log and its event."""
@@ -150,7 +155,7 @@ class Rounds:
         sound = screened(replies, state.arrays, self._names, refused)
         short = not_scaled_up(sound, state.arrays, self.config.federation.screen_norm, norms, refused)
         noted = self._noted(short, sites)
-        arrays = strategy.aggregate(plan, self.config.federation, number, noted, state.arrays, merge)
+        arrays = strategy.aggregate(plan, self.config.federation, self._turn(number), noted, state.arrays, merge)
         state.norm = float(np.median(norms)) if norms else 0.0
         if self.audit is not None:
             self.audit.refused(number, refused)
@@ -233,7 +238,7 @@ class Rounds:
                 "uar": None,
                 "seconds": told.get(protocol.SECONDS),
                 "bytes": sum(len(array.data) for array in reply.content.array_records[protocol.ARRAYS].values()),
-                **spent_so_far(reply),
+                **(spent_so_far(reply) if self.config.privacy.at_sites else {}),
             }
             yield reply
 

@@ -90,27 +90,28 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
 
 
 def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldJson:
-    rounds = job.config.most_rounds if plan.validation_speakers else job.config.federation.rounds
     path = job.out / "events.jsonl"
-    step = display.step(plan.fold, rounds)
+    total = job.config.federation.rounds
+    step = display.step(plan.fold, total)
 
     seen, done, score = -1, 0, ""
 
     def on_reply(site: str) -> None:
-        nonlocal seen, done, score
+        nonlocal seen, done, score, total
         size = path.stat().st_size if path.exists() else 0
         if size != seen:  # a round has ended
             seen = size
             own = [event for event in events.read(path) if event["fold"] == plan.fold]
-            done = len(own)
+            done, total = len(own), events.rounds_in_all(own, job.config)
             validation = own[-1]["validation"] if own else None
             score = f", validation UAR {validation['uar']:.3f}" if validation else ""
-        step.update(done, f"{site}{score}")
+        step.update(done, f"{site}{score}", total)
 
     run = run_in_process if job.engine == "inprocess" else run_under_flower
     ledger = job.ledger or job.out / "ledger" / slug(plan.fold)
     federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply, ledger=ledger)
-    step.update(rounds, f"held-out UAR {federated['test']['uar']:.3f}")
+    ended = len(federated["rounds"]) + len(federated["refit"])
+    step.update(ended, f"held-out UAR {federated['test']['uar']:.3f}", ended)
     return federated
 
 

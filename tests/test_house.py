@@ -35,11 +35,11 @@ def test_imports_go_inwards_only(path: Path) -> None:
     ring = path.relative_to(ROOT).parts[0]
     found = imported(path)
     assert found & set(RINGS) <= MAY_IMPORT[ring]
-    if ring == "common":
+    if ring == "common" and path.name != "packing.py":  # which is about Flower's records, at both of their ends
         assert "flwr" not in found
     if path.parent.name != "privacy":
         assert "opacus" not in found
-    if path.name != "figures.py":
+    if path.name not in ("figures.py", "drawing.py", "against_epsilon.py"):
         assert "matplotlib" not in found
     assert not found & {"tests", "benchmarks", "examples", "pickle"}
 

@@ -59,7 +59,8 @@ class RunPolicy:
         """Why a run is refused."""
         yield from self.closed(now)
         if config.most_rounds > self.max_rounds:
-            yield f"the run has {config.most_rounds} rounds, the policy allows {self.max_rounds} (run.max_rounds)"
+            rounds = f"{config.most_rounds} rounds{', with federation.refit' if config.refits else ''}"
+            yield f"the run has {rounds}; the policy allows {self.max_rounds} (run.max_rounds)"
         for name, bound in self.bounds.items():
             if fault := outside(name, bound, config):
                 yield fault

@@ -20,6 +20,7 @@ from client.node.messages import short
 from client.node.policy import Policy, run_config
 from common import packing, protocol
 from common.chain import Head
+from common.errors import FedserError
 
 __all__ = ["Refused", "RoundBytes", "passed", "record_bytes"]
 
@@ -47,7 +48,10 @@ def passed(
         raise Refused(f"the app failed (code {int(reply.error.code)}); its own log says why")
     if (kind := asked.metadata.message_type) != reply.metadata.message_type or kind not in policy.outbound.types:
         raise Refused(f"a reply to {short(kind)} may not leave")
-    content, asked_content = (packing.unpack(message.content, values_of) for message in (reply, asked))
+    try:
+        content, asked_content = (packing.unpack(message.content, values_of) for message in (reply, asked))
+    except FedserError as error:
+        raise Refused(str(error)) from None
     told = Reply(content=content, asked=asked_content, site=site, policy=policy, config=run_config(settings))
     records = ANSWERS[kind](told)
     if extra := content.keys() - records.keys():

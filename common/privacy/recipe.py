@@ -79,6 +79,8 @@ def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
         raise UsageError("training.class_weights tells how often classes occur: a private run has none; leave it out")
     if unit == "site" and config.federation.fraction < 1:
         raise UsageError("--fraction: with --privacy-unit site all sites take part in every round; leave it out")
+    if unit == "speaker" and privacy.canaries and privacy.canary_kind == "recordings":
+        raise UsageError("--canary-kind recordings would put speakers into several units; use --privacy-unit utterance")
     if unit == "site" and privacy.canaries:
         raise UsageError("--canaries are put in at the sites; with --privacy-unit site the server adds the noise")
     if unit == "site" and config.federation.strategy in HOLDS_ALL:

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config import Config
 from common.errors import FederationError
 from common.progress import Display, Step
-from server import run_log
+from server import events, run_log
 from server.federation.run_folder import FAILED, FINISHED, LOST, RUNNING, STOPPED, RunFolder, State
 from server.federation.submit import Progress, Runs
 
@@ -71,7 +71,7 @@ class Follower:
         return ended
 
     def _watched(self) -> Progress:
-        step = self.display.step("rounds", self.config.most_rounds)
+        step = self.display.step("rounds", self.config.federation.rounds)
         warned, tail = False, Tail(self.run.file("run.log"))
         heard, seen = self.clock(), -1
         self._answered = self._asked = heard
@@ -149,7 +149,8 @@ class Follower:
         last = rounds[-1]
         uar = f", validation UAR {last['validation']['uar']:.3f}" if last["validation"] else ""
         count = len(last["sites"])
-        step.update(last["round"], f"by {count} site{'s' if count != 1 else ''}{uar}")
+        note = f"by {count} site{'s' if count != 1 else ''}{uar}"
+        step.update(last["round"], note, events.rounds_in_all(rounds, self.config))
 
     def _end(self, state: str, why: str) -> None:
         """Stop the run at the SuperLink, where that can be reached."""

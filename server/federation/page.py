@@ -84,7 +84,7 @@ def _heading(view: View) -> str:
     if run.state == RUNNING and not view.up:
         return f"{run.name} has no SuperLink: {run.place}"
     if run.state == FINISHED:
-        return f"{run.name} is finished after {run.round} rounds"
+        return f"{run.name} is finished after {run.done} rounds"
     doing = {FAILED: "failed", STOPPED: "was stopped", LOST: "was lost"}.get(run.state, f"is {words.run_state(run)}")
     return f"{run.name} {doing}: {run.place}"
 

@@ -94,6 +94,11 @@ class RunView:
     warnings: tuple[tuple[str, str], ...]
 
     @property
+    def done(self) -> int:
+        """How many rounds there were, both trainings' together."""
+        return len(self.uars) + (self.round if self.again else 0)
+
+    @property
     def place(self) -> str:
         """How far it is."""
         return f"round {self.round} of {self.rounds}{' with the validation speakers' if self.again else ''}"
@@ -179,7 +184,12 @@ def look(folder: Folder, now: datetime | None = None) -> View:
 def _site(
     name: str, told: Mapping[str, Any] | None, events: Sequence[Mapping[str, Any]], spent: Mapping[str, Any]
 ) -> SiteView:
-    own = [(event["round"], event["sites"][name]) for event in events if name in event["sites"]]
+    first = sum("refit" not in event for event in events)
+    own = [
+        (event["round"] - (first if "refit" in event else 0), event["sites"][name])
+        for event in events
+        if name in event["sites"]
+    ]
     answered, last = own[-1] if own else (0, {})
     sizes = [entry.get("bytes") for _, entry in own]
     known = [size for size in sizes if size is not None]
@@ -194,7 +204,7 @@ def _site(
         answered=answered,
         examples=last.get("examples"),
         seconds=last.get("seconds"),
-        uar=last.get("uar"),
+        uar=next((entry["uar"] for _, entry in reversed(own) if entry.get("uar") is not None), None),
         bytes_round=last.get("bytes"),
         bytes_total=sum(known) if known else None,
         epsilon=spent.get("epsilon", last.get("epsilon")),

@@ -1,4 +1,4 @@
-"""Canaries that are recordings: real ones under wrong labels, put in to see whether a model remembers them.
+"""Canaries that are recordings: real ones under wrong labels, to see whether a model remembers them.
 
 Threat model (black box, of what is published): the auditor made the canaries and sees the model that a site got and the
 one that it sent back in each round, but not the steps between, nor which canaries were drawn. It is the attack that
@@ -6,8 +6,9 @@ whoever has a recording and the messages could make; it shows less than crafted 
 (``common.privacy.audits.canaries``), and what it shows is what a recording's owner would mind.
 
 A wrong label makes a canary memorable: nothing else in the data teaches it (Nasr et al., S&P 2021). Its score is how
-much its loss fell, summed over rounds. Included ones are one more unit each: of speakers, one speaker with a single
-recording.
+much its loss fell, summed over rounds. Canaries are taken out of the site's own recordings, so that each of these is
+still in one unit at most, and the ledger's ε is true of it. A speaker whose recordings were canaries would be in many
+units: with the unit ``speaker`` there are none.
 """
 
 from __future__ import annotations
@@ -21,49 +22,33 @@ from common.seeds import torch_generator
 from common.training import device
 
 
-def mislabelled(data: SpeechDataset, count: int, seed: int) -> SpeechDataset:
-    """Canaries made of a site's recordings: ``count`` distinct pairs of a recording and a label that isn't its own.
-
-    Args:
-        data: the site's training recordings.
-        count: of canaries.
-        seed: the same seed makes the same canaries, in every round.
-
-    Raises:
-        UsageError: there are fewer such pairs, or none is asked for.
-    """
-    wrong = len(data.classes) - 1
-    if not 0 < count <= len(data) * wrong:
-        raise UsageError(f"{count} canaries of {len(data)} recordings, expected 1 to {len(data) * wrong}")
-    pairs = torch.randperm(len(data) * wrong, generator=torch_generator(seed, "canary recordings"))[:count]
-    index, shift = pairs // wrong, pairs % wrong + 1
-    labels = (data.labels[index] + shift) % len(data.classes)
-    return data.relabelled(index, labels, [f"canary {number}" for number in range(count)])
-
-
 class RecordedCanaries:
     """The canaries of one site.
 
     Args:
-        data: of ``mislabelled``.
+        data: the site's training recordings, of which the canaries are made.
         included: ``(count,)`` booleans, the coins.
+        seed: of which recordings are canaries, and under which labels; the same in every round.
+
+    Raises:
+        UsageError: no canary, or no recording that isn't one.
     """
 
-    def __init__(self, *, data: SpeechDataset, included: Tensor) -> None:
-        if len(included) != len(data):
-            raise UsageError(f"{len(included)} coins for {len(data)} canaries")
-        self.data, self.included = data, included
-        self.scores = torch.zeros(len(data), dtype=torch.float64)
-
-    def joined(self, data: SpeechDataset) -> SpeechDataset:
-        """A site's recordings, and the included canaries behind them."""
-        index = torch.nonzero(self.included)[:, 0]
-        own = self.data.relabelled(index, self.data.labels[index], [self.data.speakers[i] for i in index.tolist()])
-        return data.joined(own)
+    def __init__(self, *, data: SpeechDataset, included: Tensor, seed: int) -> None:
+        count, generator = len(included), torch_generator(seed, "canary recordings")
+        if not 0 < count < len(data):
+            raise UsageError(f"{count} canaries of {len(data)} recordings, expected 1 to {len(data) - 1}")
+        order = torch.randperm(len(data), generator=generator)
+        drawn, rest = order[:count], order[count:].sort().values
+        shift = torch.randint(1, len(data.classes), (count,), generator=generator)
+        self.data = data.part(drawn, (data.labels[drawn] + shift) % len(data.classes))
+        self.included = included
+        self.training = data.part(rest).joined(self.data.part(torch.nonzero(included)[:, 0]))
+        self.scores = torch.zeros(count, dtype=torch.float64)
 
     @property
     def guests(self) -> int:
-        """How many are included."""
+        """How many are included: the last of ``training``."""
         return int(self.included.sum())
 
     def see(self, before: Tensor, after: nn.Module) -> None:

@@ -48,6 +48,10 @@ def test_a_batch_size_that_is_given_sets_the_sample_rate() -> None:
         ({"federation.fraction": 0.5, "privacy.unit": "site"}, "--fraction"),
         ({"federation.strategy": "krum", "privacy.unit": "site"}, "krum"),
         ({"privacy.canaries": 10, "privacy.unit": "site"}, "--canaries"),
+        (
+            {"privacy.canaries": 10, "privacy.unit": "speaker", "privacy.canary_kind": "recordings"},
+            "into several units",
+        ),
         ({"privacy.noise_multiplier": 1.0}, "give one"),
         ({"privacy.epsilon": "nan"}, "privacy.epsilon"),
         ({"privacy.epsilon": -1}, "privacy.epsilon"),

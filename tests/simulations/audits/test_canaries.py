@@ -63,15 +63,15 @@ def test_the_unit_of_speakers_can_be_audited_too(federate: Callable[..., Path]) 
 
 def test_recordings_as_canaries(federate: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Remembered where the noise is off; in the honest run they show less than what the ledgers claim."""
-    more = {**PRIVATE, "privacy.canaries": 30, "privacy.canary_kind": "recordings"}
+    more = {**PRIVATE, "privacy.canaries": 12, "privacy.canary_kind": "recordings"}
     honest = audit(open_run(federate("recordings", **more), None))
-    assert (honest.details["kind"], honest.details["bound"]["canaries"]) == ("recordings", 60)
+    assert (honest.details["kind"], honest.details["bound"]["canaries"]) == ("recordings", 24)
     assert not honest.details["refuted"]
     assert "recordings under wrong labels" in str(honest.json()["meaning"])
     monkeypatch.setattr(PrivateOptimizer, "add_noise", bare_sum)
     memory = {"privacy.sample_rate": 1.0, "training.optimizer": "adamw", "model.dropout": 0.0, "data.sites": "1"}
     longer = {"federation.rounds": 30, "training.local_epochs": 10, "training.learning_rate": 0.02}
-    bare = federate("bare-recordings", **{**more, **memory, **longer})
+    bare = federate("bare-recordings", **{**more, **memory, **longer, "privacy.canaries": 24})
     planted = read(sorted(bare.rglob("*.canaries.json")))
     drawn, left = planted.scores[planted.included], planted.scores[~planted.included]
     assert (drawn[:, None] > left).mean() > 0.75

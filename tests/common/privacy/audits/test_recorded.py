@@ -6,15 +6,21 @@ from torch import Tensor, nn
 
 from common.dataset import SpeechDataset
 from common.errors import UsageError
-from common.privacy.audits.recorded import RecordedCanaries, mislabelled
+from common.privacy.audits.recorded import RecordedCanaries
 
 CLASSES = ("anger", "neutral", "sadness")
 
 
 def dataset() -> SpeechDataset:
     empty = SpeechDataset([], CLASSES)
-    empty.versions = [(torch.full((2, 1), float(i)),) for i in range(4)]
-    return empty.relabelled(torch.arange(4), torch.tensor([0, 1, 2, 0]), ["a", "a", "b", "b"])
+    empty.versions = [(torch.full((2, 1), float(i)),) for i in range(6)]
+    empty.speakers = ["a", "a", "b", "b", "c", "c"]
+    empty.labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    return empty
+
+
+def recordings(data: SpeechDataset) -> list[int]:
+    return [int(versions[0][0, 0]) for versions in data.versions]
 
 
 class Fixed(nn.Module):
@@ -28,32 +34,38 @@ class Fixed(nn.Module):
         return self.logits.expand(len(batch), -1)
 
 
-def test_every_canary_is_another_recording_or_another_wrong_label() -> None:
+INCLUDED = torch.tensor([True, False, True])
+
+
+def test_every_canary_is_another_recording_under_a_wrong_label() -> None:
     data = dataset()
-    canaries = mislabelled(data, 8, seed=1)
-    pairs = [(int(v[0][0, 0]), int(label)) for v, label in zip(canaries.versions, canaries.labels, strict=True)]
-    assert len(set(pairs)) == 8
-    assert all(label != int(data.labels[recording]) for recording, label in pairs)
-    assert len(set(canaries.speakers)) == 8
-    again = mislabelled(data, 8, seed=1)
-    assert again.labels.tolist() == canaries.labels.tolist()
+    canaries = RecordedCanaries(data=data, included=INCLUDED, seed=1)
+    own = recordings(canaries.data)
+    assert len(set(own)) == 3
+    assert all(int(label) != int(data.labels[i]) for i, label in zip(own, canaries.data.labels, strict=True))
+    again = RecordedCanaries(data=data, included=INCLUDED, seed=1)
+    assert (recordings(again.data), again.data.labels.tolist()) == (own, canaries.data.labels.tolist())
 
 
-@pytest.mark.parametrize("count", [0, 9])
+def test_a_recording_is_in_one_unit_at_most() -> None:
+    """So the ledger's ε is true of it: as itself, as a canary that was included, or not at all."""
+    canaries = RecordedCanaries(data=dataset(), included=INCLUDED, seed=2)
+    trained, own = recordings(canaries.training), recordings(canaries.data)
+    assert len(set(trained)) == len(trained) == 5
+    assert canaries.guests == 2
+    assert trained[-2:] == [own[0], own[2]]
+    assert own[1] not in trained
+    assert canaries.training.labels[-2:].tolist() == canaries.data.labels[INCLUDED].tolist()
+
+
+@pytest.mark.parametrize("count", [0, 6])
 def test_there_are_so_many_at_most(count: int) -> None:
-    with pytest.raises(UsageError, match="of 4 recordings, expected 1 to 8"):
-        mislabelled(dataset(), count, seed=1)
+    with pytest.raises(UsageError, match=f"{count} canaries of 6 recordings, expected 1 to 5"):
+        RecordedCanaries(data=dataset(), included=torch.ones(count, dtype=torch.bool), seed=1)
 
 
-def test_only_the_included_train_and_all_are_scored() -> None:
-    data = dataset()
-    included = torch.tensor([True, False, True])
-    canaries = RecordedCanaries(data=mislabelled(data, 3, seed=2), included=included)
-    joined = canaries.joined(data)
-    assert (len(joined), canaries.guests) == (6, 2)
-    assert joined.labels[:4].tolist() == data.labels.tolist()
-    assert joined.speakers[4:] == ["canary 0", "canary 2"]
-    assert joined.labels[4:].tolist() == canaries.data.labels[included].tolist()
+def test_scores_say_how_far_each_canarys_loss_fell() -> None:
+    canaries = RecordedCanaries(data=dataset(), included=INCLUDED, seed=2)
     before = canaries.losses(Fixed([0.0, 0.0, 0.0]))
     assert before.tolist() == pytest.approx([1.0986] * 3, abs=1e-4)
     canaries.see(before, Fixed([4.0, 0.0, 0.0]))
@@ -61,5 +73,3 @@ def test_only_the_included_train_and_all_are_scored() -> None:
     assert (canaries.scores > 0).tolist() == fell.tolist()
     canaries.see(before, Fixed([4.0, 0.0, 0.0]))
     assert canaries.scores[~fell].max() < -5.8
-    with pytest.raises(UsageError, match="2 coins for 3 canaries"):
-        RecordedCanaries(data=canaries.data, included=included[:2])
