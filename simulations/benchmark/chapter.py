@@ -66,6 +66,10 @@ def _tiles(benchmark: Benchmark, results: Sequence[Result]) -> list[Tile]:
     pooled = next((own.pooled for own in results if own.pooled and not own.series.unit), None)
     if pooled:
         shown.append(Tile(name="pooled, no privacy", value=score(pooled.mean), note=f"95 % CI {interval(pooled)}"))
+    if reference := benchmark.about["reference"]:
+        low, high = reference["ci95"] or (None, None)
+        note = f"95 % CI {score(low)} to {score(high)}" if reference["ci95"] else "no interval"
+        shown.append(Tile(name="unrestricted, no privacy", value=score(reference["uar"]), note=note))
     classes = len(benchmark.classes)
     return [*shown, Tile(name="chance", value=score(1 / classes), note=f"guessing among {classes}")]
 

@@ -109,6 +109,12 @@ def test_a_made_up_corpus_and_an_insecure_seed_are_marked(tmp_path: Path) -> Non
         assert "--insecure-seed" in text
 
 
+def test_the_unrestricted_figure_stands_beside_that_without_privacy(out: Path) -> None:
+    page = (out / "report.html").read_text()
+    assert "Unrestricted, with the normalisation, the model and the augmentation" in page
+    assert re.search(r"unrestricted, no privacy.{0,200}0\.750.{0,200}no interval", page, flags=re.DOTALL)
+
+
 def test_tables_and_figures_lie_beside_it(out: Path) -> None:
     figures = {path.name for path in (out / "figures").iterdir()}
     names = {"frontier", "attacks", "differences", "groups", "recall", "cost", "spent"}
