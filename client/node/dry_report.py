@@ -42,6 +42,7 @@ class Report:
         refused: why the policy refuses the run as a whole; None where it does not.
         bytes_allowed: what the policy lets leave each round.
         rounds: of the run.
+        refit: whether the validation speakers' recordings train too, once they have chosen the round.
         bytes_round: what would leave each round.
         outcomes: by type of message, in a run's order; none where the run is refused.
         privacy: what a private run costs each unit; None where nothing is private at this site.
@@ -51,6 +52,7 @@ class Report:
     refused: str | None
     bytes_allowed: int
     rounds: int
+    refit: bool = False
     bytes_round: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     privacy: dict[str, Any] | None = None
@@ -87,6 +89,8 @@ def _form(value: Any) -> str:
 
 def _summary(report: Report) -> Iterator[str]:
     yield f"each round {report.bytes_round:,} bytes of the {report.bytes_allowed:,} that the policy allows"
+    if report.refit:
+        yield f"{report.rounds} rounds, and at most as many again, in which the validation speakers' recordings train too"
     if (told := report.privacy) is None:
         yield "no noise is added at this site: what the model tells of its people has no bound"
     elif told["stopped"]:

@@ -71,7 +71,8 @@ def dry_run(settings: NodeSettings, about: Kit, given: Mapping[str, Any]) -> Rep
         dry = _Dry(policy, config, node, AuditLog(settings.state.audit).head())
         outcomes = list(dry.outcomes())
         each_round = sum(outcome.bytes for outcome in outcomes if outcome.when == EACH_ROUND)
-        return dataclasses.replace(report, outcomes=outcomes, bytes_round=each_round, privacy=dry.cost())
+        refit = config.refits and any(outcome.type == protocol.EVALUATE for outcome in outcomes)
+        return dataclasses.replace(report, outcomes=outcomes, bytes_round=each_round, refit=refit, privacy=dry.cost())
 
 
 def _config(node: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
