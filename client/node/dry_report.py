@@ -90,7 +90,7 @@ def _form(value: Any) -> str:
 def _summary(report: Report) -> Iterator[str]:
     yield f"each round {report.bytes_round:,} bytes of the {report.bytes_allowed:,} that the policy allows"
     if report.refit:
-        yield f"{report.rounds} rounds, and at most as many again, in which the validation speakers' recordings train too"
+        yield f"{report.rounds} rounds, at most as many again, in which the validation speakers' recordings train too"
     if (told := report.privacy) is None:
         yield "no noise is added at this site: what the model tells of its people has no bound"
     elif told["stopped"]:
