@@ -50,7 +50,8 @@ def test_a_site_that_is_far_too_slow_does_not_hold_the_others_up(
         site.signal(signal.SIGCONT)
         told = ended(process)
     assert process.returncode == 0, told
-    assert "no answer in time from s2" in told
+    # Named, whether its answer was late or the SuperLink had given it up before.
+    assert any(words in told for words in ("no answer in time from s2", "s2: update refused", "not connected: s2"))
     assert time.monotonic() - began < 60 + ROUNDS * 90
     fold = whole.result("slow")["folds"][0]
     assert len(fold["refit"]) == fold["chosen_round"]  # the sites train again, with their validation speakers
