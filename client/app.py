@@ -13,12 +13,13 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from client.site import Site, open_site
 from common import packing, protocol
+from common.centring import centring, find_centre
 from common.errors import FedserError
 from common.metrics import Confusion
 from common.model import EmotionModel
 from common.normalise import Scaling
 from common.seeds import seed_of
-from common.training import Evaluated, evaluate, learning_rate, train
+from common.training import Evaluated, Trained, evaluate, learning_rate, train
 
 log = logging.getLogger("fedser.client")
 FAILED = 2  # Flower's code for a ClientApp that raised
@@ -96,18 +97,24 @@ def train_round(message: Message, context: Context) -> Message:
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
     part, turn = site.turn(round_number)
-    model = _model(message, site)
+    model, data = _model(message, site), site.dataset(part, _scaling(message))
+    if centring(model, turn, config.federation.rounds):
+        return _trained(message, site, find_centre(model, data))
     trained = train(
         model,
-        site.dataset(part, _scaling(message)),
+        data,
         config.training,
         config.augment,
         rate=learning_rate(config.training, turn, config.federation.rounds),
         seed=seed_of(config.seed, round_number, site.name),
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
     )
-    weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in model.state_dict().items()})
-    told = {} if config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
+    return _trained(message, site, trained)
+
+
+def _trained(message: Message, site: Site, trained: Trained) -> Message:
+    weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in site.model.state_dict().items()})
+    told = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
     metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **told})
     return Message(RecordDict({protocol.ARRAYS: weights, protocol.METRICS: metrics}), reply_to=message)
 

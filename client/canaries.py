@@ -10,6 +10,7 @@ from pathlib import Path
 
 from client.site import Site
 from common import atomic
+from common.centring import centring
 from common.normalise import Scaling
 from common.privacy.audits.canaries import Canaries, Claim, coins, directions
 from common.privacy.audits.recorded import RecordedCanaries
@@ -17,30 +18,30 @@ from common.privacy.terms import Terms
 from common.seeds import seed_of
 
 
-def plant(site: Site, terms: Terms) -> Canaries | None:
-    """This site's crafted gradients for one round; None where the run has none."""
-    count, seed = site.config.privacy.canaries, site.config.seed
-    if not count or site.config.privacy.canary_kind != "gradients":
+def plant(site: Site, terms: Terms, scaling: Scaling | None, number: int) -> Canaries | RecordedCanaries | None:
+    """This site's canaries for one round; None where the run has none.
+
+    Crafted gradients are of the whole model's shape, so rounds that only find its centre have none; recordings under
+    wrong labels are in every round, for they are the data's.
+    """
+    count, own = site.config.privacy.canaries, seed_of(site.config.seed, site.name)
+    if not count:
+        return None
+    included = coins(count, own)
+    if site.config.privacy.canary_kind == "recordings":
+        return RecordedCanaries(data=site.dataset("train", scaling), included=included, seed=own)
+    if centring(site.model, number, site.config.federation.rounds):
         return None
     parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
     claim = Claim(
         sample_rate=terms.sample_rate, noise_multiplier=terms.noise_multiplier, max_grad_norm=terms.max_grad_norm
     )
     return Canaries(
-        coordinates=directions(count, parameters, seed_of(seed, site.name)),
-        included=coins(count, seed_of(seed, site.name)),
+        coordinates=directions(count, parameters, own),
+        included=included,
         parameters=parameters,
         claim=claim,
     )
-
-
-def record(site: Site, scaling: Scaling | None) -> RecordedCanaries | None:
-    """This site's recordings under wrong labels for one round; None where the run has none."""
-    count, seed = site.config.privacy.canaries, site.config.seed
-    if not count or site.config.privacy.canary_kind != "recordings":
-        return None
-    own = seed_of(seed, site.name)
-    return RecordedCanaries(data=site.dataset("train", scaling), included=coins(count, own), seed=own)
 
 
 def keep(canaries: Canaries | RecordedCanaries, ledger: Path, run: str, round_number: int) -> None:

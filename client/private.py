@@ -17,9 +17,10 @@ import safetensors.torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from torch import Tensor
 
-from client.canaries import keep, plant, record
+from client.canaries import keep, plant
 from client.site import Site
 from common import protocol
+from common.centring import centring
 from common.chain import Head
 from common.errors import BudgetSpent
 from common.normalise import Scaling
@@ -27,6 +28,7 @@ from common.privacy.accounting import Spend
 from common.privacy.audits.canaries import Canaries
 from common.privacy.audits.recorded import RecordedCanaries
 from common.privacy.calibration import signal_to_noise
+from common.privacy.centre import centre_privately
 from common.privacy.ledger import Ledger
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms, agreed, from_json, nothing_spent
@@ -61,9 +63,9 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                 steps = terms.affordable(ledger.spends(terms.unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 entry.reserve(spend, terms.filter)
-                canaries, recorded = plant(site, terms), record(site, scaling)
-                _train(site, arrays, scaling, terms, spend, asked, number, canaries, recorded)
-                if planted := canaries or recorded:
+                planted = plant(site, terms, scaling, number)
+                _train(site, arrays, scaling, terms, spend, asked, number, planted)
+                if planted is not None:
                     keep(planted, ledger.path, run, number)
                 reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
                 entry.store(reply)
@@ -133,25 +135,31 @@ def _train(
     spend: Spend,
     asked: Mapping[str, Any],
     number: int,
-    canaries: Canaries | None,
-    recorded: RecordedCanaries | None,
+    planted: Canaries | RecordedCanaries | None,
 ) -> None:
-    config, data = site.config, site.dataset("train", scaling)
+    config = site.config
     site.model.load_state_dict(arrays)
-    before = recorded.losses(site.model) if recorded else None
+    recorded = planted if isinstance(planted, RecordedCanaries) else None
+    data = recorded.training if recorded else site.dataset("train", scaling)
+    guests = recorded.guests if recorded else 0
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
+    stream = SecretStream(insecure)
+    if centring(site.model, number, config.federation.rounds):
+        centre_privately(site.model, data, spend, privacy=config.privacy, stream=stream, guests=guests)
+        return
+    before = recorded.losses(site.model) if recorded else None
     train_privately(
         site.model,
-        recorded.training if recorded else data,
+        data,
         spend,
         training=config.training,
         augment=config.augment,
         privacy=config.privacy,
         rate=learning_rate(config.training, number, config.federation.rounds),
-        stream=SecretStream(insecure),
+        stream=stream,
         proximal_mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))),
-        canaries=canaries,
-        guests=recorded.guests if recorded else 0,
+        canaries=planted if isinstance(planted, Canaries) else None,
+        guests=guests,
     )
     if recorded is not None and before is not None:
         recorded.see(before, site.model)

@@ -17,7 +17,7 @@ from common.errors import FedserError
 from common.extraction import Recording
 from common.holdings import of_speakers, recordings_of
 from common.lstm import BiLSTM
-from common.model import EmotionModel, FrameStatistics
+from common.model import EmotionModel
 from common.normalise import Scaling, Sums, normalise
 from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
 
@@ -69,7 +69,15 @@ class Site:
     @cached_property
     def model(self) -> EmotionModel:
         """One model for all messages: each overwrites its weights."""
-        return EmotionModel(self.features, len(self.classes), self.config.model, lstm=_lstm(self.config))
+        config = self.config
+        return EmotionModel(
+            self.features,
+            len(self.classes),
+            config.model,
+            lstm=_lstm(config),
+            layout=config.features,
+            made=self._linear,
+        )
 
     @cached_property
     def units(self) -> int:
@@ -134,7 +142,9 @@ class Site:
         return self.config.model.hidden == 0 and not augment.time_masks and not augment.feature_masks
 
     def _summarised(self, recordings: Sequence[Recording]) -> list[Recording]:
-        statistics = FrameStatistics(self.features)
+        statistics = self.model.statistics
+        if statistics is None:
+            return list(recordings)
         return [replace(recording, versions=tuple(map(statistics.of, recording.versions))) for recording in recordings]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from common.config import ModelConfig
+from common.config import FeatureConfig, ModelConfig
+from common.contours import Contours
 from common.lstm import BiLSTM
 
 
@@ -49,24 +50,24 @@ class FrameStatistics(nn.Module):
 
     Args:
         features: of a frame.
+        made: whether batches hold what ``of`` made of each utterance, ``(batch, 1, width)``, in place of frames.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, made: bool = False) -> None:
         super().__init__()
-        self.width: int = features
+        self.made = made
+        self.width: int = 2 * features
 
     def of(self, utterance: Tensor) -> Tensor:
         """``(1, 2 features)`` of ``(frames, features)``: once for all epochs, for nothing in it is trained."""
-        statistics: Tensor = self(utterance[None], torch.ones(1, len(utterance), dtype=torch.bool))
-        return statistics
+        return self._measured(utterance[None], torch.ones(1, len(utterance), dtype=torch.bool))
 
     def forward(self, batch: Tensor, mask: Tensor) -> Tensor:
-        """``(batch, 2 features)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``.
+        """``(batch, 2 features)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``."""
+        return batch[:, 0] if self.made else self._measured(batch, mask)
 
-        A batch ``(batch, 1, 2 features)`` holds what ``of`` made of each utterance before, and comes back as it is.
-        """
-        if batch.shape[2] == 2 * self.width:
-            return batch[:, 0]
+    @staticmethod
+    def _measured(batch: Tensor, mask: Tensor) -> Tensor:
         weights = (mask / mask.sum(1, keepdim=True))[:, :, None]
         mean = (batch * weights).sum(1)
         deviation = ((batch - mean[:, None]).square() * weights).sum(1).sqrt()
@@ -77,21 +78,34 @@ class FrameStatistics(nn.Module):
 class EmotionModel(nn.Module):
     """Features of an utterance to one logit a class.
 
-    The classifier sees what the BiLSTM's frames pool to, and, with ``statistics``, the frames' own mean and deviation;
-    with ``hidden`` 0 these alone, a linear model, which is what little data and much noise can still train.
+    The classifier sees what the BiLSTM's frames pool to, and statistics of the frames themselves where they are asked
+    for; with ``hidden`` 0 these alone, a linear model, which is what little data and much noise can still train.
 
     Args:
         features: of a frame, as ``common.features.dimension`` counts them.
         classes: how many emotions.
         config: sizes and dropout.
         lstm: makes the ``BiLSTM``, or a layer with its parameters.
+        layout: what the features are, for the contours.
+        made: whether batches hold the statistics that ``statistics.of`` made, in place of frames.
     """
 
     def __init__(
-        self, features: int, classes: int, config: ModelConfig, *, lstm: Callable[..., nn.Module] = BiLSTM
+        self,
+        features: int,
+        classes: int,
+        config: ModelConfig,
+        *,
+        lstm: Callable[..., nn.Module] = BiLSTM,
+        layout: FeatureConfig | None = None,
+        made: bool = False,
     ) -> None:
         super().__init__()
-        self.statistics = FrameStatistics(features) if config.statistics else None
+        self.statistics: FrameStatistics | Contours | None = None
+        if config.statistics == "means":
+            self.statistics = FrameStatistics(features, made=made)
+        elif config.statistics == "contours":
+            self.statistics = Contours(features, layout or FeatureConfig(), made=made)
         self.sequential = config.hidden > 0
         if self.sequential:
             self.projection = nn.Linear(features, config.projection)
@@ -99,7 +113,8 @@ class EmotionModel(nn.Module):
             self.lstm = lstm(config.projection, config.hidden, layers=config.layers, dropout=config.dropout)
             self.pool = AttentiveStatistics(2 * config.hidden, config.attention)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(4 * config.hidden + 2 * features * config.statistics, classes)
+        beside = self.statistics.width if self.statistics is not None else 0
+        self.classifier = nn.Linear(4 * config.hidden + beside, classes)
 
     def forward(self, batch: Tensor, lengths: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of a padded batch ``(batch, frames, features)`` with ``lengths (batch,)``."""

@@ -79,7 +79,7 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> 
     config = Config().with_values(about["config"])
     classes = tuple(about["classes"])
     scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
-    model = EmotionModel(scaling.mean.shape[0], len(classes), config.model)
+    model = EmotionModel(scaling.mean.shape[0], len(classes), config.model, layout=config.features)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     synthetic = bool(about["synthetic"])
     return SavedModel(model=model.eval(), scaling=scaling, config=config, classes=classes, synthetic=synthetic)

@@ -66,7 +66,8 @@ class ModelConfig:
         layers: of the BiLSTM.
         attention: units of the attention's hidden layer.
         dropout: of the projected frames and of what they pool to.
-        statistics: the classifier also sees the features' own mean and deviation over time.
+        statistics: what the classifier sees of the features beside the BiLSTM: ``none``, ``means`` (each one's mean and
+            deviation over time), or ``contours`` (what they do together, whatever their level: ``common.contours``).
     """
 
     projection: int = 128
@@ -74,14 +75,15 @@ class ModelConfig:
     layers: int = 1
     attention: int = 64
     dropout: float = 0.4
-    statistics: bool = False
+    statistics: str = "none"
 
     def __post_init__(self) -> None:
         for name in ("projection", "attention"):
             positive(f"model.{name}", getattr(self, name))
         in_range("model.hidden", self.hidden, 0, 100_000)
-        if not (self.hidden or self.statistics):
-            raise UsageError("model.hidden is 0, which leaves nothing without model.statistics = true")
+        one_of("model.statistics", self.statistics, ("none", "means", "contours"))
+        if not self.hidden and self.statistics == "none":
+            raise UsageError('model.hidden is 0, which leaves nothing without model.statistics = "means" or "contours"')
         in_range("model.layers", self.layers, 1, 2)
         in_range("model.dropout", self.dropout, 0.0, 0.9)
 

@@ -96,7 +96,7 @@ def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
     """The model before round 1, which the seed alone decides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "model"))
-        model = EmotionModel(nodes[0].features, len(plan.classes), config.model)
+        model = EmotionModel(nodes[0].features, len(plan.classes), config.model, layout=config.features)
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 

@@ -63,7 +63,7 @@ def score(
         recordings_of(config, plan, speakers, cache), config.data.normalise, Scaling(mean=mean, deviation=deviation)
     )
     data = SpeechDataset(recordings, plan.classes)
-    model = EmotionModel(mean.shape[0], len(plan.classes), config.model)
+    model = EmotionModel(mean.shape[0], len(plan.classes), config.model, layout=config.features)
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
     # Not on a GPU: a process that has touched one can't fork workers that use it.
     return evaluate(model, data, torch.device("cpu"))

@@ -25,7 +25,8 @@ _PUBLIC = {
     "site": "The number of sites.",
 }
 _LEFT_OUT = {
-    "utterance": "Each recording is normalised by itself; there are no class weights, validation speakers or losses.",
+    "utterance": "Each recording is normalised by itself, or by public figures; there are no class weights, validation "
+    "speakers or losses.",
     "speaker": "Each speaker is normalised by themselves; there are no class weights, validation speakers or losses.",
     "site": "There are no validation speakers and no published losses; normalisation needs nothing of another site.",
 }

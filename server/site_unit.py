@@ -9,7 +9,7 @@ which sees the updates as they are, as may whoever can listen to it. Public: the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 
 from common import protocol
+from common.centring import moved
 from common.config import Config
 from common.privacy.ledger import Ledger
 from common.privacy.mechanism import clip_factors
@@ -59,7 +60,10 @@ class SiteUnit:
             entry.reserve(self.terms.spend(1), self.terms.filter)
             insecure = seed_of(self.config.seed, number, "insecure") if self.terms.insecure_seed else None
             stream = SecretStream(insecure)
-            arrays = compute(lambda replies, like: private_mean(replies, like, self.terms, stream))
+            rounds = self.config.federation.rounds
+            arrays = compute(
+                lambda replies, like: private_mean(replies, like, self.terms, stream, moved(like, number, rounds))
+            )
             entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
         return arrays
 
@@ -69,7 +73,9 @@ class SiteUnit:
         return {FEDERATION: self.terms.figures(own, total, stopped=self.ledger.refused(self.run))}
 
 
-def private_mean(replies: Iterable[Message], like: Arrays, terms: Terms, stream: SecretStream) -> Iterator[Message]:
+def private_mean(
+    replies: Iterable[Message], like: Arrays, terms: Terms, stream: SecretStream, trained: Collection[str]
+) -> Iterator[Message]:
     """One reply that carries the noisy mean of the sites' clipped updates; of noise alone where none came.
 
     Args:
@@ -77,8 +83,9 @@ def private_mean(replies: Iterable[Message], like: Arrays, terms: Terms, stream:
         like: the global model that the updates start from; arrays that are not of floats stay as they are.
         terms: number of sites, clipping norm, noise.
         stream: of secret random numbers.
+        trained: the arrays that this round trains; nothing of the others is looked at, and they stay as they are.
     """
-    names = sorted(name for name, value in like.items() if np.issubdtype(value.dtype, np.floating))
+    names = sorted(name for name in trained if np.issubdtype(like[name].dtype, np.floating))
     start = np.concatenate([like[name].ravel().astype(np.float64) for name in names])
     total, first = torch.zeros(len(start), dtype=torch.float64), None
     for reply in replies:

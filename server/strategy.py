@@ -23,6 +23,7 @@ from flwr.serverapp.strategy import (
     Krum,
 )
 
+from common.centring import CENTRE
 from common.config import HOLDS_ALL, FederationConfig
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 
@@ -72,8 +73,18 @@ def aggregate(
         merged = list(merge(replies, like))
     else:
         merged = list(replies) if config.strategy in HOLDS_ALL else list(mean_reply(replies))
+    centre = None if config.strategy in HOLDS_ALL or not merged else _centre(merged[0])
     arrays, _ = strategy.aggregate_train(round_number, merged)
-    return None if arrays is None else {name: array.numpy().astype(like[name].dtype) for name, array in arrays.items()}
+    if arrays is None:
+        return None
+    found = {name: array.numpy().astype(like[name].dtype) for name, array in arrays.items()}
+    return found if centre is None else {**found, CENTRE: centre}
+
+
+def _centre(mean: Message) -> np.ndarray[Any, Any] | None:
+    """The mean of the sites' centres: a server's momentum or adaptive rate would carry it past where they put it."""
+    array = mean.content.array_records[ARRAYS].get(CENTRE)
+    return None if array is None else array.numpy().copy()
 
 
 def mean_reply(replies: Iterable[Message]) -> Iterator[Message]:

@@ -14,10 +14,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "speaker": {"data.normalise": "speaker", "training.class_weights": False, "privacy.sample_rate": 1.0},
     "site": {"data.normalise": "speaker"},
 }
-# With a public scaling an utterance's means say something, and a linear model of them bears noise that an LSTM doesn't.
+# A linear model bears noise that an LSTM doesn't. With a public scaling it sees each utterance's means and deviations;
+# where each utterance is normalised by itself these say nothing, and it sees its contours.
 LINEAR: dict[str, Any] = {
     "model.hidden": 0,
-    "model.statistics": True,
+    "model.statistics": "contours",
     "model.dropout": 0.0,
     "augment.copies": 0,
     "augment.time_masks": 0,
@@ -55,8 +56,10 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
         return dict(given)
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
-    if privacy.unit == "utterance" and given.get("data.normalise") == "public":
+    if privacy.unit == "utterance" and not given.get("model.hidden"):
         recipe |= LINEAR
+        if given.get("data.normalise") == "public":
+            recipe["model.statistics"] = "means"
     if "training.batch_size" in given and "privacy.sample_rate" not in given:
         recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
     settings = {**recipe, **given}

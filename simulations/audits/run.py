@@ -118,7 +118,8 @@ class AuditedRun:
         """The global model before round 1, as ``server.app`` makes it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.config.seed, "model"))
-            return EmotionModel(features, len(self.plan.classes), self.config.model)
+            classes = len(self.plan.classes)
+            return EmotionModel(features, classes, self.config.model, layout=self.config.features)
 
     def final_model(self) -> SavedModel:
         """The model that the fold ended with.

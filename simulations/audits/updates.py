@@ -28,7 +28,7 @@ from simulations.audits.run import AuditedRun
 from simulations.engine import InProcessGrid
 from simulations.federation import run_settings
 
-LINEAR = "classifier."  # the first layer of a model that has no other
+LINEAR = ""  # all of a model that has no other layer
 
 
 @dataclass(frozen=True, kw_only=True)

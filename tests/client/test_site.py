@@ -39,7 +39,7 @@ def test_rounds_beyond_the_runs_are_its_refits_and_there_are_no_others() -> None
         site(federation__refit=False).turn(31)
 
 
-LINEAR = {"model__hidden": 0, "model__statistics": True, "augment__time_masks": 0, "augment__feature_masks": 0}
+LINEAR = {"model__hidden": 0, "model__statistics": "means", "augment__time_masks": 0, "augment__feature_masks": 0}
 
 
 def test_all_are_the_training_and_the_validation_recordings() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def update(a: list[float], b: float = 0.0, **more: Any) -> Any:
     return reply({"a": np.array(a, np.float32), "b": np.array([[b]], np.float32), "count": np.array([9])}, **more)
 
 
-def mean(*replies: Any, own: Terms | None = None, like: Arrays = ZERO) -> Arrays:
-    [merged] = private_mean(replies, like, own or terms(), SecretStream())
+def mean(*replies: Any, own: Terms | None = None, like: Arrays = ZERO, trained: Sequence[str] = ()) -> Arrays:
+    [merged] = private_mean(replies, like, own or terms(), SecretStream(), trained or like)
     return {name: array.numpy() for name, array in merged.content.array_records["arrays"].items()}
 
 
@@ -43,6 +44,13 @@ def test_each_site_is_clipped_as_a_whole_and_weighs_the_same() -> None:
 
 def test_the_denominator_is_the_number_of_sites_at_the_start() -> None:
     assert mean(update([0.8, 0.0, 0.0]), own=terms(4))["a"].tolist() == pytest.approx([0.2, 0.0, 0.0])
+
+
+def test_what_a_round_does_not_train_is_neither_noised_nor_looked_at() -> None:
+    merged = mean(update([0.0, 0.5, 0.0], 100.0), own=terms(1, noise=1.0), trained=["b"])
+    assert merged["a"].tolist() == [0.0, 0.0, 0.0]
+    assert merged["b"].tolist() != [[100.0]]
+    assert merged["b"].tolist() != [[0.0]]
 
 
 def test_updates_start_from_the_global_model() -> None:

@@ -9,6 +9,7 @@ import pytest
 from flwr.app import ConfigRecord, Message
 from flwr.serverapp.strategy import FedAdam, FedAvgM, FedMedian
 
+from common.centring import CENTRE
 from common.config import FederationConfig
 from server import strategy
 from server.asking import record
@@ -116,3 +117,18 @@ def test_the_mean_holds_one_reply_at_a_time() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("name", ["fedavgm", "fedadam", "fedyogi"])
+def test_a_centre_is_the_sites_mean_whatever_the_server_remembers(name: str) -> None:
+    start: Arrays = {CENTRE: np.zeros(2, np.float32), "w": np.zeros(2, np.float32)}
+    config = FederationConfig(strategy=name, server_learning_rate=0.5)
+    plan, arrays = strategy.make(config), start
+    for number in (1, 2, 3):
+        plan.configure_train(number, record(arrays), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
+        own = [{CENTRE: np.full(2, place, np.float32), "w": arrays["w"] + np.float32(1)} for place in (1.0, 3.0)]
+        found = strategy.aggregate(plan, config, number, [reply(own[0], 1), reply(own[1], 3)], start)
+        assert found is not None
+        arrays = found
+        np.testing.assert_allclose(arrays[CENTRE], 2.5)
+    assert not np.allclose(arrays["w"], 3.0)

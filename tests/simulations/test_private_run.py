@@ -121,7 +121,7 @@ def test_an_infinite_epsilon_is_a_run_without_privacy(manifest: Path, tmp_path: 
 def test_features_may_be_scaled_by_a_public_model(manifest: Path, tmp_path: Path) -> None:
     run(job(manifest, tmp_path / "public", data__normalise="global", federation__rounds=1))
     more: dict[str, Any] = {"data__normalise": "public", "data__public": str(tmp_path / "public")}
-    whole = run(private(manifest, tmp_path / "out", **more, model__hidden=0, model__statistics=True))
+    whole = run(private(manifest, tmp_path / "out", **more, model__hidden=0, model__statistics="means"))
     assert whole["privacy"]["unit"] == "utterance"
     ours, public = saved_model.load(tmp_path / "out"), saved_model.load(tmp_path / "public")
     assert ours.scaling.mean.tolist() == public.scaling.mean.tolist() != [0.0] * tiny.FEATURES
@@ -132,6 +132,23 @@ def test_features_may_be_scaled_by_a_public_model(manifest: Path, tmp_path: Path
         np.save(path, np.load(path)[:, :4])
     with pytest.raises(FederationError, match="has 6 features a frame, the sites have 4"):
         run(private(other, tmp_path / "narrow", **more))
+
+
+@pytest.mark.parametrize("unit", ["utterance", "speaker", "site"])
+def test_a_model_of_contours_finds_its_centre_first(manifest: Path, tmp_path: Path, unit: str) -> None:
+    more: dict[str, Any] = {"model__hidden": 0, "model__statistics": "contours", "federation__rounds": 10}
+    run(
+        private(
+            manifest, tmp_path / "out", **more, privacy__unit=unit, privacy__epsilon=1e4, data__normalise="utterance"
+        )
+    )
+    state = saved_model.load(tmp_path / "out").model.state_dict()
+    assert state["classifier.weight"].shape[1] == len(state["statistics.centre"])
+    initial = 0.75 * (state["statistics.centre"].new_tensor([0.0] * 15 + [1.0] * 6 + [0.0] * 25))
+    moved = state["statistics.centre"] - initial
+    assert 0.1 < float(moved.norm()) < 10
+    spends = spent(tmp_path / "out" / "ledger", unit)
+    assert len({tuple(own) for own in spends.values()}) == 1  # every round counts, whatever it trains
 
 
 def test_a_speaker_counts_once(manifest: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

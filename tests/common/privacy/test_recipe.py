@@ -23,10 +23,14 @@ def test_what_would_leak_is_off(unit: str, normalise: str) -> None:
     assert settings.get("training.class_weights", True) is (unit == "site")
 
 
-def test_with_a_public_scaling_the_model_is_linear_unless_one_is_chosen() -> None:
-    given = {"privacy.epsilon": 8, "data.normalise": "public", "data.public": "runs/public"}
+def test_for_recordings_the_model_is_linear_unless_a_wider_one_is_chosen() -> None:
+    given = {"privacy.epsilon": 8}
     assert private_settings(given)["model.hidden"] == 0
-    assert private_settings({**given, "model.hidden": 32})["model.hidden"] == 32
+    assert private_settings(given)["model.statistics"] == "contours"
+    assert private_settings({**given, "data.normalise": "public"})["model.statistics"] == "means"
+    chosen = private_settings({**given, "model.hidden": 32})
+    assert (chosen["model.hidden"], chosen["privacy.sample_rate"]) == (32, 0.25)
+    assert "training.learning_rate" not in chosen
     assert "model.hidden" not in private_settings({**given, "privacy.unit": "speaker"})
 
 

@@ -80,7 +80,7 @@ def test_a_private_site_s_update_is_noised(private: Path, tmp_path: Path) -> Non
 
 
 def test_a_linear_model_s_only_layer_is_its_first(federate: Callable[..., Path]) -> None:
-    run = open_run(federate("linear", **{"model.hidden": 0, "model.statistics": True, "federation.rounds": 1}), None)
+    run = open_run(federate("linear", **{"model.hidden": 0, "model.statistics": "means", "federation.rounds": 1}), None)
     change = sent(run, ["03"], run.initial_model(tiny.FEATURES))[0].change
     assert set(change) == {"classifier.weight", "classifier.bias"}
 

@@ -48,7 +48,7 @@ def test_the_strictest_is_the_smallest_unit_that_is_there() -> None:
 
 def test_each_unit_samples_at_its_own_rate() -> None:
     common = shared({}, [EIGHT, PERSON])
-    assert config_of(EIGHT, {}, common).privacy.sample_rate == 0.25
+    assert config_of(EIGHT, {}, common).privacy.sample_rate == 0.5
     assert config_of(PERSON, {}, common).privacy.sample_rate == 1.0
 
 

@@ -1,0 +1,52 @@
+"""The centre of a model's contours, found privately: DP-SGD on half the squared distance to each unit's figures.
+
+Guarantee: that of ``common.privacy.mechanism``. A unit's gradient is the way from its figures to the centre, clipped to
+``max_grad_norm``; sample, noise and the ledger's count are those of every other step.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from common.centring import contours_of, figures, only_centre
+from common.config import PrivacyConfig
+from common.dataset import SpeechDataset
+from common.model import EmotionModel
+from common.privacy.accounting import Spend
+from common.privacy.mechanism import PrivateOptimizer
+from common.privacy.stream import SecretStream
+from common.privacy.training import units_of
+from common.training import device
+
+
+def centre_privately(
+    model: EmotionModel, data: SpeechDataset, spend: Spend, *, privacy: PrivacyConfig, stream: SecretStream, guests: int
+) -> None:
+    """Move the model's centre, and nothing else, in ``spend.steps`` noisy steps at a rate of 1.
+
+    Args:
+        model: of contours; trained in place.
+        data: the site's training recordings.
+        spend: what was reserved for it.
+        privacy: the clipping norm, which is the farthest that a step goes but for noise.
+        stream: of secret random numbers.
+        guests: how many units at the data's end an audit put in.
+    """
+    model.to(device())
+    units = units_of(data, spend.unit)
+    own = figures(model, data)
+    means = torch.stack([own[unit].mean(0) for unit in units])
+    centre = contours_of(model).centre
+    with only_centre(model):
+        optimizer = PrivateOptimizer(
+            torch.optim.SGD([centre], 1.0),
+            noise_multiplier=spend.noise_multiplier,
+            max_grad_norm=privacy.max_grad_norm,
+            expected_batch_size=spend.sample_rate * (len(units) - guests),
+            stream=stream,
+        )
+        for _ in range(spend.steps):
+            drawn = stream.sample(len(units), spend.sample_rate)
+            centre.grad_sample = centre.detach() - means[drawn]  # type: ignore[attr-defined]
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
