@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Self
 
 from common.errors import FederationError, FedserError, UsageError
+from simulations.benchmark.local_ray import LocalRay
 from simulations.benchmark.processes import settle_worker
 
 RAY_SETTINGS = {
@@ -24,7 +25,6 @@ RAY_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else each start prints a notice about GPUs
 }
 CONNECT_SECONDS = 5.0
-STORE_BYTES = 128 * 1024**2  # parts hand over paths; Ray would take a third of the memory for a store
 
 
 class RayCluster:
@@ -45,12 +45,14 @@ class RayCluster:
             os.environ.setdefault(name, value)
         import ray
 
-        local = {"num_cpus": max(1, workers), "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        self._local: LocalRay | None = None
         if address:
             _refuse_silence(address)
-        where: dict[str, Any] = {"address": address} if address else local
+        else:
+            self._local = LocalRay(max(1, workers))
         try:
-            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+            where = self._local.address if self._local else address
+            ray.init(where, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UsageError(f"--engine ray: no cluster at {address or 'this machine'}: {error}") from None
         self._ray = ray
@@ -63,6 +65,8 @@ class RayCluster:
 
     def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
+        if self._local:
+            self._local.stop()
 
     def submit(self, work: Callable[[], object]) -> Future[Any]:
         """Begin a piece of work."""

@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.guard import descendants
 from tests.simulations import tiny
+from tests.simulations.benchmark.test_sweep import alive
 
 PROGRAM = str(Path(sys.executable).parent / "fedser")
+SMALL = "[model]\nprojection = 8\nhidden = 6\nattention = 4\n[augment]\ncopies = 0\n"
 SAME = ("trial", "config", "test", "pooled_uar", "local_uar", "epsilon")
 
 
@@ -26,8 +30,7 @@ def lines(out: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.slow
 def test_a_ray_cluster_gives_the_same_lines(tmp_path: Path) -> None:
     manifest = tiny.write(tmp_path / "corpus")
-    settings = "[model]\nprojection = 8\nhidden = 6\nattention = 4\n[augment]\ncopies = 0\n"
-    (tmp_path / "small.toml").write_text(settings)
+    (tmp_path / "small.toml").write_text(SMALL)
     command = [PROGRAM, "benchmark", "--corpus", "manifest", "--root", str(manifest), "--held-out", "kfold:2"]
     command += ["--config", str(tmp_path / "small.toml"), "--sites", "2", "--rounds", "2", "--conditions", "inf,site:8"]
     command += ["--insecure-seed", "--workers", "2"]
@@ -37,6 +40,33 @@ def test_a_ray_cluster_gives_the_same_lines(tmp_path: Path) -> None:
         done = subprocess.run(own, env=environment, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
     assert lines(tmp_path / "ray") == lines(tmp_path / "process")
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_no_process_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    manifest = tiny.write(tmp_path / "corpus")
+    (tmp_path / "small.toml").write_text(SMALL)
+    command = [PROGRAM, "benchmark", "--corpus", "manifest", "--root", str(manifest), "--held-out", "kfold:4"]
+    command += ["--config", str(tmp_path / "small.toml"), "--sites", "2", "--rounds", "20", "--conditions", "inf"]
+    command += ["--no-baselines", "--workers", "2", "--engine", "ray", "--out", str(tmp_path / "out")]
+    environment = os.environ | {"FEDSER_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    results = tmp_path / "out" / "results.jsonl"
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    while process.poll() is None and not (results.exists() and results.read_text()):
+        time.sleep(0.05)
+    started = descendants(process.pid)
+    assert len(started) > 3
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [Path(f"/proc/{pid}/cmdline").read_text() for pid in started if alive(pid)]
+    before = results.read_text()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert results.read_text().startswith(before)
+    assert len(lines(tmp_path / "out")) == 4
 
 
 @pytest.mark.slow
