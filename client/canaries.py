@@ -30,14 +30,15 @@ def plant(site: Site, terms: Terms, scaling: Scaling | None, number: int) -> Can
     included = coins(count, own)
     if site.config.privacy.canary_kind == "recordings":
         return RecordedCanaries(data=site.dataset("train", scaling), included=included, seed=own)
+    parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
+    coordinates = directions(count, parameters, own)  # refused in round 1, if it is to be
     if centring(site.model, number, site.config.federation.rounds):
         return None
-    parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
     claim = Claim(
         sample_rate=terms.sample_rate, noise_multiplier=terms.noise_multiplier, max_grad_norm=terms.max_grad_norm
     )
     return Canaries(
-        coordinates=directions(count, parameters, own),
+        coordinates=coordinates,
         included=included,
         parameters=parameters,
         claim=claim,

@@ -145,7 +145,7 @@ def _train(
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     stream = SecretStream(insecure)
     if centring(site.model, number, config.federation.rounds):
-        centre_privately(site.model, data, spend, privacy=config.privacy, stream=stream, guests=guests)
+        centre_privately(site.model, data, spend, turn=number, privacy=config.privacy, stream=stream, guests=guests)
         return
     before = recorded.losses(site.model) if recorded else None
     train_privately(

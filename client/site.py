@@ -18,7 +18,7 @@ from common.extraction import Recording
 from common.holdings import of_speakers, recordings_of
 from common.lstm import BiLSTM
 from common.model import EmotionModel
-from common.normalise import Scaling, Sums, normalise
+from common.normalise import Scaling, Sums, normalise, refuse_single_frames
 from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
 
 
@@ -129,7 +129,9 @@ class Site:
         if part == "all":
             return self.dataset("train", scaling).joined(self.dataset("validation", scaling))
         if part not in self._datasets:
-            normalised = normalise(self._parts[part], self.config.data.normalise, scaling)
+            mode = self.config.data.normalise
+            refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
+            normalised = normalise(self._parts[part], mode, scaling)
             if self._linear:
                 normalised = self._summarised(normalised)
             self._datasets[part] = SpeechDataset(normalised, self.classes)

@@ -17,14 +17,13 @@ from torch import Tensor
 from common.contours import Contours
 from common.dataset import SpeechDataset
 from common.model import EmotionModel
-from common.training import Trained
+from common.training import Trained, device
 
-CENTRING = 2  # rounds, at most
 CENTRE = "statistics.centre"  # its name among a model's arrays
 
 
 def centring(model: EmotionModel, turn: int, rounds: int) -> bool:
-    """Whether a round, counted from 1 in a pass of so many, finds the centre: the first tenth do, but at most two."""
+    """Whether a round, counted from 1 in a pass of so many, finds the centre: the first tenth do."""
     return isinstance(model.statistics, Contours) and _early(turn, rounds)
 
 
@@ -35,7 +34,7 @@ def moved(names: Iterable[str], turn: int, rounds: int) -> list[str]:
 
 
 def _early(turn: int, rounds: int) -> bool:
-    return turn <= min(CENTRING, rounds // 10)
+    return turn <= rounds // 10
 
 
 def contours_of(model: EmotionModel) -> Contours:
@@ -83,6 +82,7 @@ def find_centre(model: EmotionModel, data: SpeechDataset) -> Trained:
         data: the training recordings, of which the originals count.
     """
     began = time.perf_counter()
+    model.to(device())
     own, centre = figures(model, data), contours_of(model).centre
     loss = float((own - centre).square().sum(1).mean()) / 2
     centre.copy_(own.mean(0))

@@ -83,8 +83,12 @@ class Contours(nn.Module):
         return batch[:, 0] if self.made else self._measured(batch, mask)
 
     def _measured(self, batch: Tensor, mask: Tensor) -> Tensor:
+        with torch.autocast(batch.device.type, enabled=False):  # correlations of 16 bits have no digits
+            return self._correlated(batch, mask)
+
+    def _correlated(self, batch: Tensor, mask: Tensor) -> Tensor:
         stack, (size, rows, _) = self.columns.stack, batch.shape
-        frames = batch.reshape(size, rows * stack, -1)[:, :, list(self.columns.statics)]
+        frames = batch.float().reshape(size, rows * stack, -1)[:, :, list(self.columns.statics)]
         real = mask.repeat_interleave(stack, dim=1)[:, :, None].to(frames.dtype)
         count = real.sum(1)
         frames = (frames - (frames * real).sum(1, keepdim=True) / count[:, None]) * real

@@ -105,7 +105,9 @@ class EmotionModel(nn.Module):
         if config.statistics == "means":
             self.statistics = FrameStatistics(features, made=made)
         elif config.statistics == "contours":
-            self.statistics = Contours(features, layout or FeatureConfig(), made=made)
+            if layout is None:
+                raise ValueError("a model of contours needs the features' layout")
+            self.statistics = Contours(features, layout, made=made)
         self.sequential = config.hidden > 0
         if self.sequential:
             self.projection = nn.Linear(features, config.projection)

@@ -83,14 +83,20 @@ def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | No
     return [_scaled(recording, scalings[recording.utterance.speaker]) for recording in recordings]
 
 
-def refuse_single_frames(recordings: Sequence[Recording], mode: str) -> None:
-    """Refuse to normalise matrices of one frame by utterance: each is its own mean.
+def refuse_single_frames(recordings: Sequence[Recording], mode: str, statistics: str = "none") -> None:
+    """Refuse what leaves nothing of matrices of one frame: by utterance each is its own mean, and none has contours.
 
     Raises:
         UsageError: nothing would be left of any of these recordings.
     """
-    if mode == "utterance" and recordings and all(len(recording.versions[0]) == 1 for recording in recordings):
-        raise UsageError("--normalise utterance leaves nothing of matrices with one frame; use speaker or global")
+    if not recordings or any(len(recording.versions[0]) > 1 for recording in recordings):
+        return
+    if mode == "utterance":
+        raise UsageError(
+            "--normalise utterance leaves nothing of matrices with one frame; use speaker, global or public"
+        )
+    if statistics == "contours":
+        raise UsageError('model.statistics = "contours" sees nothing in matrices with one frame; use "means"')
 
 
 def _scaled(recording: Recording, scaling: Scaling) -> Recording:

@@ -37,7 +37,7 @@ def prepare(
         log.warning("%s: %s; skipped", item.name, item.detail)
     if skipped and config.data.strict:
         raise CorpusError(f"--strict: {len(skipped)} recordings cannot be used, the first is {skipped[0].name}")
-    refuse_single_frames(recordings, config.data.normalise)
+    refuse_single_frames(recordings, config.data.normalise, config.model.statistics)
     keep(config, recordings)
     return skipped
 

@@ -59,7 +59,7 @@ def calibrate(
     except UsageError as error:
         result = _result(None, delta, sample_rate, steps, advice=str(error))
     else:
-        ratio = n and calibration.signal_to_noise(noise, sample_rate, n, parameters or _default_parameters())
+        ratio = n and calibration.signal_to_noise(noise, sample_rate, n, parameters or _default_parameters(unit))
         result = _result(noise, delta, sample_rate, steps, ratio=ratio)
         result["advice"] = _advice(ratio, steps, n, unit)
     result["feasible"] = result["advice"] is None
@@ -113,13 +113,16 @@ def _check(
         check_delta(delta, n, unit)
 
 
-def _default_parameters() -> int:
-    from common.config import FeatureConfig, ModelConfig
+def _default_parameters(unit: str) -> int:
+    """Of what a private run trains by default, for four classes."""
+    from common.config import Config
     from common.features import dimension
     from common.model import EmotionModel
+    from common.privacy.recipe import private_settings
 
-    model = EmotionModel(dimension(FeatureConfig()), 4, ModelConfig())
-    return sum(parameter.numel() for parameter in model.parameters())
+    config = Config().with_values(private_settings({"privacy.epsilon": 1.0, "privacy.unit": unit}))
+    model = EmotionModel(dimension(config.features), 4, config.model, layout=config.features)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def _result(

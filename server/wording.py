@@ -52,6 +52,16 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def model(config: Mapping[str, Any]) -> str:
+    """What kind of model a run's settings make."""
+    settings = flat(config)
+    seen = {"means": "its features' means and deviations", "contours": "what its features do together over time"}
+    beside = seen.get(settings.get("model.statistics", NONE), "")
+    if settings.get("model.hidden") == "0":
+        return f"linear model that sees of each utterance {beside}"
+    return "BiLSTM with attention" + (f" that also sees {beside}" if beside else "")
+
+
 def flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Nested settings as text by dotted name; lists with commas between, an empty value as a dash."""
     texts: dict[str, str] = {}

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from common import saved_model
 from common.cache import FeatureCache, default_directory
-from common.config import Config
+from common.config import Config, flatten
 from common.extraction import extract_all
 from common.holdings import listing
 from common.model import EmotionModel
@@ -43,23 +42,24 @@ def embedded_corpus(display: Display) -> Path:
 
 
 def made_up_scaling(config: Config, display: Display) -> Path:
-    """The folder of an untrained model that carries the scaling; made once for each choice of features, and kept.
+    """The folder of an untrained model that carries the scaling; made once for each choice of settings, and kept.
 
     Args:
         config: of the run, whose features are scaled.
         display: for the progress of the first time.
     """
-    name = hashlib.sha256(json.dumps(asdict(config.features), sort_keys=True).encode()).hexdigest()[:16]
     root = embedded_corpus(display)
+    own = {"data.corpus": "synthetic", "data.root": str(root), "data.normalise": "global", "augment.copies": 0}
+    settings = Config(features=config.features).with_values(own)
+    # All settings, not the features alone: the next version of fedser may know others.
+    name = hashlib.sha256(json.dumps(flatten(settings), sort_keys=True).encode()).hexdigest()[:16]
     folder = default_directory() / f"{root.name}-scaling-{name}"
     if not (folder / "model.safetensors").exists():
-        _save(folder / "model.safetensors", root, config, display)
+        _save(folder / "model.safetensors", settings, display)
     return folder
 
 
-def _save(path: Path, root: Path, config: Config, display: Display) -> None:
-    own = {"data.corpus": "synthetic", "data.root": str(root), "data.normalise": "global", "augment.copies": 0}
-    settings = Config(features=config.features).with_values(own)
+def _save(path: Path, settings: Config, display: Display) -> None:
     selection = listing(settings.data)
     step = display.step("made-up speech's features", len(selection.utterances))
     cache = FeatureCache(default_directory())

@@ -23,8 +23,8 @@ Listen = Annotated[str, typer.Option("--listen", help="Where the trainer reaches
 def add(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog="Example: fedser site run --kit st-mary --data ~/recordings")(run)
-    app.command(epilog="Example: fedser site node --kit /kit --state /state --data /data --listen 0.0.0.0")(node)
-    app.command(epilog="Example: fedser site trainer --node node:9094 --state /state")(trainer)
+    app.command(epilog="Example: fedser site node --kit /kit --state /state --data /data --listen desk:9094")(node)
+    app.command(epilog="Example: fedser site trainer --node desk:9094 --state /state")(trainer)
 
 
 def run(kit: Kit, data: Data, corpus: Corpus = "", label_map: LabelMap = "", state: KeptIn = None) -> None:

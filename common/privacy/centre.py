@@ -20,15 +20,25 @@ from common.training import device
 
 
 def centre_privately(
-    model: EmotionModel, data: SpeechDataset, spend: Spend, *, privacy: PrivacyConfig, stream: SecretStream, guests: int
+    model: EmotionModel,
+    data: SpeechDataset,
+    spend: Spend,
+    *,
+    turn: int,
+    privacy: PrivacyConfig,
+    stream: SecretStream,
+    guests: int,
 ) -> None:
-    """Move the model's centre, and nothing else, in ``spend.steps`` noisy steps at a rate of 1.
+    """Move the model's centre, and nothing else, in ``spend.steps`` noisy steps.
+
+    The k-th step of the run has the rate 1/√k: the first ones get near, the later ones average the noise away.
 
     Args:
         model: of contours; trained in place.
         data: the site's training recordings.
         spend: what was reserved for it.
-        privacy: the clipping norm, which is the farthest that a step goes but for noise.
+        turn: the round, from 1.
+        privacy: the clipping norm.
         stream: of secret random numbers.
         guests: how many units at the data's end an audit put in.
     """
@@ -45,7 +55,8 @@ def centre_privately(
             expected_batch_size=spend.sample_rate * (len(units) - guests),
             stream=stream,
         )
-        for _ in range(spend.steps):
+        for step in range((turn - 1) * spend.steps, turn * spend.steps):
+            optimizer.param_groups[0]["lr"] = (step + 1) ** -0.5
             drawn = stream.sample(len(units), spend.sample_rate)
             centre.grad_sample = centre.detach() - means[drawn]  # type: ignore[attr-defined]
             optimizer.step()

@@ -33,11 +33,15 @@ hardened() {
   done
 }
 
-# The trainer reaches its node, and nothing else; it sees no key, no policy, no audit log.
+# The trainer reaches its node, and nothing else; it sees no key, no policy, no audit log. Nobody else reaches the node.
 trainer_is_shut_in() {
-  local id target
-  id=$(container st-mary trainer)
-  docker exec "$id" bash -c '< /dev/tcp/node/9094' || return 1
+  local id target node address
+  id=$(container st-mary trainer) node=$(container st-mary node)
+  docker exec "$id" bash -c '< /dev/tcp/desk/9094' || return 1
+  address=$(docker inspect --format '{{range $name, $of := .NetworkSettings.Networks}}{{$name}} {{$of.IPAddress}}
+{{end}}' "$node" | grep outside | cut -d ' ' -f 2)
+  [ -n "$address" ] || return 1
+  refused docker exec "$node" timeout 5 bash -c "< /dev/tcp/$address/9094" || return 1
   for target in "$HOST/8443" 1.1.1.1/443 deb.debian.org/80 "$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' "$PROXY" | cut -d ' ' -f 1)/$FEDSER_PORT"; do
     refused docker exec "$id" timeout 5 bash -c "< /dev/tcp/$target" || return 1
   done

@@ -23,7 +23,8 @@ from simulations.federation import finished
 
 SUFFIX = ".canaries.json"
 KINDS = {
-    "gradients": "The canaries are crafted gradients, seen in every step: no attack sees more.",
+    "gradients": "The canaries are crafted gradients, seen in every step that trains the whole model; no attack sees "
+    "more.",
     "recordings": "The canaries are recordings under wrong labels, seen through the models that left the sites; "
     "crafted gradients (--canary-kind gradients) show more.",
 }

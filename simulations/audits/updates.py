@@ -18,6 +18,7 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from common import protocol
+from common.centring import CENTRE
 from common.errors import FederationError
 from common.normalise import Scaling
 from common.plan import Plan
@@ -27,8 +28,6 @@ from server.asking import record
 from simulations.audits.run import AuditedRun
 from simulations.engine import InProcessGrid
 from simulations.federation import run_settings
-
-LINEAR = ""  # all of a model that has no other layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,7 @@ def updates_of(
 def _messages(
     run: AuditedRun, weights: Mapping[str, Tensor], scaling: Scaling, sites: int, count: int
 ) -> Iterator[Message]:
-    """As ``server.rounds`` sends them: of every site one a round."""
+    """As ``server.rounds`` sends them: of every site one a round; a model of contours finds its centre in these."""
     federation = run.config.federation
     arrays = record({name: tensor.numpy() for name, tensor in weights.items()})
     statistics: ArrayRecord = record({"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
@@ -105,8 +104,8 @@ def _update(reply: Message, speaker: str, weights: Mapping[str, Tensor]) -> Upda
     arrays = None if reply.has_error() else reply.content.array_records.get(protocol.ARRAYS)
     if arrays is None:
         raise FederationError(f"the site of speaker {speaker} sent no update; what its app says above tells why")
-    prefix = FIRST_LAYER if any(name.startswith(FIRST_LAYER) for name in weights) else LINEAR
-    first = [name for name in weights if name.startswith(prefix)]
+    layered = any(name.startswith(FIRST_LAYER) for name in weights)
+    first = [name for name in weights if name.startswith((FIRST_LAYER, CENTRE)) or not layered]
     change = {name: torch.from_numpy(arrays[name].numpy().copy()) - weights[name] for name in first}
     return Update(speaker=speaker, change=change)
 

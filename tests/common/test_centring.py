@@ -33,15 +33,17 @@ def centre(emotion: EmotionModel) -> torch.Tensor:
     return emotion.statistics.centre.detach().clone()
 
 
-def found(noise: float, *, unit: str = "utterance", rate: float = 1.0, steps: int = 30, each: int = 40) -> EmotionModel:
+def found(
+    noise: float, *, unit: str = "utterance", rate: float = 1.0, steps: int = 60, each: int = 40, turn: int = 1
+) -> EmotionModel:
     emotion = model()
     spend = Spend(unit=unit, sample_rate=rate, noise_multiplier=noise, steps=steps)
     privacy = PrivacyConfig(max_grad_norm=1.0, noise_multiplier=noise)
-    centre_privately(emotion, data(each), spend, privacy=privacy, stream=SecretStream(3), guests=0)
+    centre_privately(emotion, data(each), spend, turn=turn, privacy=privacy, stream=SecretStream(3), guests=0)
     return emotion
 
 
-@pytest.mark.parametrize(("rounds", "expected"), [(50, [1, 2]), (20, [1, 2]), (19, [1]), (10, [1]), (9, []), (1, [])])
+@pytest.mark.parametrize(("rounds", "expected"), [(50, [1, 2, 3, 4, 5]), (29, [1, 2]), (10, [1]), (9, []), (1, [])])
 def test_the_first_rounds_find_the_centre_where_there_are_enough(rounds: int, expected: list[int]) -> None:
     assert [turn for turn in range(1, rounds + 1) if centring(model(), turn, rounds)] == expected
     assert not any(centring(model("means"), turn, rounds) for turn in range(1, rounds + 1))
@@ -50,8 +52,8 @@ def test_the_first_rounds_find_the_centre_where_there_are_enough(rounds: int, ex
 def test_a_round_moves_the_centre_alone_or_all_but_it() -> None:
     names = list(model().state_dict())
     assert CENTRE in names
-    assert moved(names, 2, 50) == [CENTRE]
-    assert moved(names, 3, 50) == [name for name in names if name != CENTRE]
+    assert moved(names, 5, 50) == [CENTRE]
+    assert moved(names, 6, 50) == [name for name in names if name != CENTRE]
     assert moved(["a", "b"], 1, 50) == ["a", "b"]
 
 
@@ -82,6 +84,11 @@ def test_a_step_is_clipped_to_the_norm_and_noised() -> None:
     assert float(noisy.std()) == pytest.approx(expected, rel=0.4)
 
 
+def test_later_steps_are_shorter_by_the_root_of_their_number() -> None:
+    noisy = centre(found(50.0, steps=1, turn=26)) - centre(model())
+    assert float(noisy.std()) == pytest.approx(50.0 / 120 / 26**0.5, rel=0.4)
+
+
 def test_a_speaker_counts_once_however_many_recordings() -> None:
     few, many = found(1e-9, unit="speaker", steps=60, each=2), found(1e-9, unit="speaker", steps=60, each=60)
     for emotion, each in ((few, 2), (many, 60)):
@@ -104,7 +111,7 @@ def test_a_recording_that_is_not_finite_adds_nothing() -> None:
     own.versions[0] = (torch.full_like(broken[0], float("nan")), *broken[1:])
     spend = Spend(unit="utterance", sample_rate=1.0, noise_multiplier=1e-9, steps=3)
     centre_privately(
-        emotion, own, spend, privacy=PrivacyConfig(noise_multiplier=1e-9), stream=SecretStream(1), guests=0
+        emotion, own, spend, turn=1, privacy=PrivacyConfig(noise_multiplier=1e-9), stream=SecretStream(1), guests=0
     )
     assert torch.isfinite(centre(emotion)).all()
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.errors import UsageError
 from common.extraction import Recording
-from common.normalise import Scaling, Sums, normalise
+from common.normalise import Scaling, Sums, normalise, refuse_single_frames
 from tests.common.examples import recording
 
 
@@ -107,6 +107,9 @@ def test_matrices_of_one_frame() -> None:
         normalise(single, "utterance")
     assert "\n" not in str(refused.value)
     assert len(normalise([*single, recording(frames(2, 9))], "utterance")) == 7
+    with pytest.raises(UsageError, match='"contours" sees nothing in matrices with one frame'):
+        refuse_single_frames(single, "speaker", "contours")
+    refuse_single_frames(single, "speaker", "means")
 
 
 def test_nothing_to_normalise() -> None:

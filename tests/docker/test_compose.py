@@ -79,6 +79,14 @@ def test_the_trainer_has_no_way_out() -> None:
     assert services["trainer"]["dns"] == ["192.0.2.1"]  # TEST-NET-1: nobody is there
 
 
+def test_the_node_hands_out_work_on_the_inner_network_alone() -> None:
+    node, trainer = SITE["services"]["node"], SITE["services"]["trainer"]
+    assert node["networks"]["inside"]["aliases"] == ["desk"]
+    assert "aliases" not in node["networks"]["outside"]
+    assert node["command"][node["command"].index("--listen") + 1] == "desk:9094"
+    assert trainer["command"][trainer["command"].index("--node") + 1] == "desk:9094"
+
+
 def test_node_and_trainer_are_two_users_of_one_group() -> None:
     users = {name: service["user"].split(":") for name, service in SITE["services"].items()}
     assert users == {"node": ["10001", "10000"], "trainer": ["10002", "10000"]}

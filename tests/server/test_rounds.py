@@ -17,6 +17,7 @@ from common.errors import FederationError
 from server.checkpoint import State
 from server.nodes import Node
 from server.rounds import Rounds
+from server.site_unit import SiteUnit
 from simulations.engine import InProcessGrid
 
 SITES = ("charite", "lausanne", "st-mary")
@@ -52,7 +53,13 @@ class Away(InProcessGrid):
         return [number for number in super().get_node_ids() if number not in gone]
 
 
-def rounds(folder: Path, steps: dict[str, Any], grid_of: type[InProcessGrid] = InProcessGrid, **more: Any) -> State:
+def rounds(
+    folder: Path,
+    steps: dict[str, Any],
+    grid_of: type[InProcessGrid] = InProcessGrid,
+    private: bool = False,
+    **more: Any,
+) -> State:
     config = Config().with_values({"federation.rounds": 3, **{k.replace("__", "."): v for k, v in more.items()}})
     nodes = [
         Node(id=i + 1, site=site, features=1, examples=1, validation=0, test=0, speakers=1, validation_speakers=0)
@@ -61,7 +68,9 @@ def rounds(folder: Path, steps: dict[str, Any], grid_of: type[InProcessGrid] = I
     start = State(arrays={"w": np.full(4, 2, np.float32)}, scaling={"mean": np.zeros(1), "deviation": np.ones(1)})
     configs = [{"step": 1.0, **steps.get(site, {})} for site in SITES]
     with grid_of(app, configs, {}, workers=0) as grid:
-        return Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None).run(start)
+        own = SiteUnit(config, "run", len(SITES), folder) if private else None
+        told = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, private=own)
+        return told.run(start)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -83,6 +92,13 @@ def test_a_scaled_update_is_refused_and_the_others_go_on(
 def test_the_screening_can_be_left_out(tmp_path: Path) -> None:
     state = rounds(tmp_path, {"lausanne": {"step": 1000.0}}, federation__screen_norm=0.0)
     assert state.arrays["w"][0] > 1000
+
+
+def test_where_sites_are_hidden_none_is_refused_for_what_the_others_sent(tmp_path: Path) -> None:
+    own: dict[str, Any] = {"privacy__unit": "site", "privacy__noise_multiplier": 1e-9, "privacy__max_grad_norm": 0.5}
+    state = rounds(tmp_path, {"lausanne": {"step": 1000.0}}, private=True, **own)
+    assert [set(entry["sites"]) for entry in state.history] == [set(SITES)] * 3
+    np.testing.assert_allclose(state.arrays["w"], 2 + 3 * 0.25, rtol=1e-5)  # each site moves it by a norm of 0.5
 
 
 def test_a_round_goes_on_without_a_site_that_is_not_connected(
