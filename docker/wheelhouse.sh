@@ -13,7 +13,7 @@ requirements() {
 import tomllib
 with open("pyproject.toml", "rb") as file:
     content = tomllib.load(file)
-print(*content["project"]["dependencies"], *content["build-system"]["requires"], "editables~=0.3", sep="\n")
+print(*content["project"]["dependencies"], *content["build-system"]["requires"], sep="\n")
 PYTHON
 }
 

@@ -58,6 +58,8 @@ def test_the_dependencies_are_pinned() -> None:
     pins = {
         line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split()
     }
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = whole["project"]
+    assert all("==" in text for text in whole["build-system"]["requires"])
     asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     assert {Requirement(text).name for text in asked} <= pins
