@@ -98,7 +98,7 @@ def train_round(message: Message, context: Context) -> Message:
     round_number = int(str(settings[protocol.ROUND]))
     part, turn = site.turn(round_number)
     model, data = _model(message, site), site.dataset(part, _scaling(message))
-    if centring(model, turn, config.federation.rounds):
+    if centring(model, turn, config):
         return _trained(message, site, find_centre(model, data))
     trained = train(
         model,

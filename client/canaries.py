@@ -32,7 +32,7 @@ def plant(site: Site, terms: Terms, scaling: Scaling | None, number: int) -> Can
         return RecordedCanaries(data=site.dataset("train", scaling), included=included, seed=own)
     parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
     coordinates = directions(count, parameters, own)  # refused in round 1, if it is to be
-    if centring(site.model, number, site.config.federation.rounds):
+    if centring(site.model, number, site.config):
         return None
     claim = Claim(
         sample_rate=terms.sample_rate, noise_multiplier=terms.noise_multiplier, max_grad_norm=terms.max_grad_norm

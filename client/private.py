@@ -144,8 +144,8 @@ def _train(
     guests = recorded.guests if recorded else 0
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     stream = SecretStream(insecure)
-    if centring(site.model, number, config.federation.rounds):
-        centre_privately(site.model, data, spend, turn=number, privacy=config.privacy, stream=stream, guests=guests)
+    if centring(site.model, number, config):
+        centre_privately(site.model, data, spend, turn=number, stream=stream, guests=guests)
         return
     before = recorded.losses(site.model) if recorded else None
     train_privately(

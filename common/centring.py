@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from common.config import Config
 from common.contours import Contours
 from common.dataset import SpeechDataset
 from common.model import EmotionModel
@@ -22,19 +23,23 @@ from common.training import Trained, device
 CENTRE = "statistics.centre"  # its name among a model's arrays
 
 
-def centring(model: EmotionModel, turn: int, rounds: int) -> bool:
-    """Whether a round, counted from 1 in a pass of so many, finds the centre: the first tenth do."""
-    return isinstance(model.statistics, Contours) and _early(turn, rounds)
+def centring(model: EmotionModel, turn: int, config: Config) -> bool:
+    """Whether a round, counted from 1 in its pass, finds the centre: the first tenth do.
+
+    Where sites hide speakers none does: they are so few that noise would carry the centre farther off than it is.
+    """
+    return isinstance(model.statistics, Contours) and _early(turn, config)
 
 
-def moved(names: Iterable[str], turn: int, rounds: int) -> list[str]:
+def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
     """Those of a model's arrays that a round trains: the centre alone, or all but it; all where there is none."""
     everything = list(names)
-    return [name for name in everything if (name == CENTRE) == (CENTRE in everything and _early(turn, rounds))]
+    return [name for name in everything if (name == CENTRE) == (CENTRE in everything and _early(turn, config))]
 
 
-def _early(turn: int, rounds: int) -> bool:
-    return turn <= rounds // 10
+def _early(turn: int, config: Config) -> bool:
+    few = config.privacy.at_sites and config.privacy.unit == "speaker"
+    return turn <= config.federation.rounds // 10 and not few
 
 
 def contours_of(model: EmotionModel) -> Contours:

@@ -60,9 +60,8 @@ class SiteUnit:
             entry.reserve(self.terms.spend(1), self.terms.filter)
             insecure = seed_of(self.config.seed, number, "insecure") if self.terms.insecure_seed else None
             stream = SecretStream(insecure)
-            rounds = self.config.federation.rounds
             arrays = compute(
-                lambda replies, like: private_mean(replies, like, self.terms, stream, moved(like, number, rounds))
+                lambda replies, like: private_mean(replies, like, self.terms, stream, moved(like, number, self.config))
             )
             entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
         return arrays

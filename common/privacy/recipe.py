@@ -10,15 +10,21 @@ from common.errors import UsageError
 
 # How these were chosen: LOG.md, "The private recipe".
 RECIPES: dict[str, dict[str, Any]] = {
-    "utterance": {"data.normalise": "utterance", "training.class_weights": False, "privacy.sample_rate": 0.25},
-    "speaker": {"data.normalise": "speaker", "training.class_weights": False, "privacy.sample_rate": 1.0},
+    "utterance": {"data.normalise": "utterance", "training.class_weights": False},
+    "speaker": {
+        "data.normalise": "speaker",
+        "training.class_weights": False,
+        "privacy.sample_rate": 1.0,
+        "privacy.max_grad_norm": 0.03,  # a speaker's gradient is the mean of many that point everywhere: it is short
+    },
     "site": {"data.normalise": "speaker"},
 }
-# A linear model bears noise that an LSTM doesn't. With a public scaling it sees each utterance's means and deviations;
-# where each utterance is normalised by itself these say nothing, and it sees its contours.
+SEQUENTIAL: dict[str, Any] = {"privacy.sample_rate": 0.25}  # of a BiLSTM, whose steps are dear
+# A linear model bears noise that a BiLSTM doesn't. It sees each utterance's means and deviations; where each utterance
+# is normalised by itself these say nothing, and it sees its contours.
 LINEAR: dict[str, Any] = {
     "model.hidden": 0,
-    "model.statistics": "contours",
+    "model.statistics": "means",
     "model.dropout": 0.0,
     "augment.copies": 0,
     "augment.time_masks": 0,
@@ -56,10 +62,11 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
         return dict(given)
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
-    if privacy.unit == "utterance" and not given.get("model.hidden"):
-        recipe |= LINEAR
-        if given.get("data.normalise") == "public":
-            recipe["model.statistics"] = "means"
+    if privacy.unit != "site":
+        linear = not given.get("model.hidden")
+        recipe = (LINEAR if linear else SEQUENTIAL) | recipe
+        if linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":
+            recipe["model.statistics"] = "contours"
     if "training.batch_size" in given and "privacy.sample_rate" not in given:
         recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
     settings = {**recipe, **given}

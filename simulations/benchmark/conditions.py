@@ -10,10 +10,11 @@ strictest is the one with the smallest unit: ``utterance`` before ``speaker`` be
 - the choice of the model: the last round's, or the mean of the last rounds' where ``privacy.average`` says so;
 - the model itself, the augmentation, the number of rounds and of passes over the recordings.
 
-What belongs to a mechanism follows the mechanism: each unit samples at its own recipe's rate, and a condition whose
-sites add no noise (``inf``, and the unit ``site``) trains with the ordinary optimizer of ``common.config`` where the
-recipe names one that is made for clipped and noisy gradients. A learning rate that fits gradients of length one would
-handicap it, and privacy would look cheaper than it is. Whatever the user sets holds for every condition.
+What belongs to a mechanism follows the mechanism: each unit has its own recipe's sample rate and clipping norm, and a
+condition whose sites add no noise (``inf``, and the unit ``site``) trains with the ordinary optimizer of
+``common.config`` where the recipe names one that is made for clipped and noisy gradients. A learning rate that fits
+gradients of length one would handicap it, and privacy would look cheaper than it is. Whatever the user sets holds for
+every condition.
 
 A sweep without a private condition shares nothing but what the user set.
 """
@@ -38,7 +39,7 @@ OPTIMIZER = (
     "training.momentum",
     "training.weight_decay",
 )
-RATE = "privacy.sample_rate"
+MECHANISM = ("privacy.sample_rate", "privacy.max_grad_norm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,8 @@ def shared(given: Mapping[str, Any], conditions: Sequence[Condition]) -> dict[st
     if not private:
         return dict(given)
     strictest = min(private, key=lambda condition: UNITS.index(str(condition.unit)))
-    return {n: v for n, v in private_settings(_asked(given, strictest)).items() if n not in OWN}
+    values = private_settings(_asked(given, strictest))
+    return {n: v for n, v in values.items() if n not in OWN and (n not in MECHANISM or n in given)}
 
 
 def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,9 +128,8 @@ def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[
         values = {n: v for n, v in values.items() if n not in OPTIMIZER or n in given}
     if condition.unit is None:
         return values
-    own = private_settings(_asked(given, condition)).get(RATE)
-    values.pop(RATE, None)
-    return private_settings(_asked(values | ({RATE: own} if own else {}), condition))
+    recipe = private_settings(_asked(given, condition))
+    return private_settings(_asked({n: v for n, v in recipe.items() if n in MECHANISM} | values, condition))
 
 
 def config_of(condition: Condition, given: Mapping[str, Any], common: Mapping[str, Any]) -> Config:

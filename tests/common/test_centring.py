@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from common.centring import CENTRE, centring, figures, find_centre, moved, only_centre
-from common.config import FeatureConfig, ModelConfig, PrivacyConfig
+from common.config import Config, FeatureConfig, ModelConfig
 from common.contours import Contours
 from common.dataset import SpeechDataset
 from common.model import EmotionModel
@@ -38,23 +38,26 @@ def found(
 ) -> EmotionModel:
     emotion = model()
     spend = Spend(unit=unit, sample_rate=rate, noise_multiplier=noise, steps=steps)
-    privacy = PrivacyConfig(max_grad_norm=1.0, noise_multiplier=noise)
-    centre_privately(emotion, data(each), spend, turn=turn, privacy=privacy, stream=SecretStream(3), guests=0)
+    centre_privately(emotion, data(each), spend, turn=turn, stream=SecretStream(3), guests=0)
     return emotion
 
 
 @pytest.mark.parametrize(("rounds", "expected"), [(50, [1, 2, 3, 4, 5]), (29, [1, 2]), (10, [1]), (9, []), (1, [])])
 def test_the_first_rounds_find_the_centre_where_there_are_enough(rounds: int, expected: list[int]) -> None:
-    assert [turn for turn in range(1, rounds + 1) if centring(model(), turn, rounds)] == expected
-    assert not any(centring(model("means"), turn, rounds) for turn in range(1, rounds + 1))
+    config = Config().with_values({"federation.rounds": rounds})
+    assert [turn for turn in range(1, rounds + 1) if centring(model(), turn, config)] == expected
+    assert not any(centring(model("means"), turn, config) for turn in range(1, rounds + 1))
+    hidden = config.with_values({"privacy.unit": "speaker", "privacy.epsilon": 8.0})
+    assert not any(centring(model(), turn, hidden) for turn in range(1, rounds + 1))
 
 
 def test_a_round_moves_the_centre_alone_or_all_but_it() -> None:
     names = list(model().state_dict())
     assert CENTRE in names
-    assert moved(names, 5, 50) == [CENTRE]
-    assert moved(names, 6, 50) == [name for name in names if name != CENTRE]
-    assert moved(["a", "b"], 1, 50) == ["a", "b"]
+    config = Config().with_values({"federation.rounds": 50})
+    assert moved(names, 5, config) == [CENTRE]
+    assert moved(names, 6, config) == [name for name in names if name != CENTRE]
+    assert moved(["a", "b"], 1, config) == ["a", "b"]
 
 
 def test_without_privacy_the_centre_is_the_recordings_mean() -> None:
@@ -110,9 +113,7 @@ def test_a_recording_that_is_not_finite_adds_nothing() -> None:
     broken = [*own.versions[0]]
     own.versions[0] = (torch.full_like(broken[0], float("nan")), *broken[1:])
     spend = Spend(unit="utterance", sample_rate=1.0, noise_multiplier=1e-9, steps=3)
-    centre_privately(
-        emotion, own, spend, turn=1, privacy=PrivacyConfig(noise_multiplier=1e-9), stream=SecretStream(1), guests=0
-    )
+    centre_privately(emotion, own, spend, turn=1, stream=SecretStream(1), guests=0)
     assert torch.isfinite(centre(emotion)).all()
 
 

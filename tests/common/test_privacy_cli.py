@@ -63,7 +63,7 @@ def test_signal_to_noise_counts_units_and_parameters() -> None:
 def test_eight_speakers_are_told_that_noise_drowns_them() -> None:
     some = ("--epsilon", "8", "--sample-rate", ".5", "--steps", "100", "--n", "8", "--unit", "speaker")
     result = told(*some)  # with the default model's parameters
-    assert result["signal_to_noise"] < 0.01
+    assert result["signal_to_noise"] < 0.05
     assert not result["feasible"]
     assert "8 speakers are too few" in result["advice"]
     assert "drowns" in run(*some)

@@ -145,8 +145,8 @@ def test_a_model_of_contours_finds_its_centre_first(manifest: Path, tmp_path: Pa
     state = saved_model.load(tmp_path / "out").model.state_dict()
     assert state["classifier.weight"].shape[1] == len(state["statistics.centre"])
     initial = 0.75 * (state["statistics.centre"].new_tensor([0.0] * 15 + [1.0] * 6 + [0.0] * 25))
-    moved = state["statistics.centre"] - initial
-    assert 0.1 < float(moved.norm()) < 10
+    moved = float((state["statistics.centre"] - initial).norm())
+    assert moved == 0 if unit == "speaker" else 0.1 < moved < 10
     spends = spent(tmp_path / "out" / "ledger", unit)
     assert len({tuple(own) for own in spends.values()}) == 1  # every round counts, whatever it trains
 
@@ -231,7 +231,7 @@ def test_a_killed_run_loses_no_step_and_counts_none_that_released_nothing(manife
         "--sites",
         "3",
         "--rounds",
-        "15",
+        "40",
         "--local-epochs",
         "1",
         "--epsilon",
@@ -256,11 +256,11 @@ def test_a_killed_run_loses_no_step_and_counts_none_that_released_nothing(manife
     ended = subprocess.run(resumed, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     for site, own in json.loads(ended.stdout)["privacy"]["sites"].items():
-        assert own["steps"] == 60
+        assert own["steps"] == 80
         assert own["epsilon"] <= 8.0
         found = kinds(ledger / f"{site}.jsonl")
-        assert found.count("store") == 15
-        assert found.count("reserve") == 15 + found.count("void")
+        assert found.count("store") == 40
+        assert found.count("reserve") == 40 + found.count("void")
 
 
 def kinds(path: Path) -> list[str]:

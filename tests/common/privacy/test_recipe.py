@@ -23,15 +23,20 @@ def test_what_would_leak_is_off(unit: str, normalise: str) -> None:
     assert settings.get("training.class_weights", True) is (unit == "site")
 
 
-def test_for_recordings_the_model_is_linear_unless_a_wider_one_is_chosen() -> None:
+def test_at_sites_the_model_is_linear_unless_a_wider_one_is_chosen() -> None:
     given = {"privacy.epsilon": 8}
     assert private_settings(given)["model.hidden"] == 0
     assert private_settings(given)["model.statistics"] == "contours"
     assert private_settings({**given, "data.normalise": "public"})["model.statistics"] == "means"
     chosen = private_settings({**given, "model.hidden": 32})
-    assert (chosen["model.hidden"], chosen["privacy.sample_rate"]) == (32, 0.25)
+    assert chosen["model.hidden"] == 32
     assert "training.learning_rate" not in chosen
-    assert "model.hidden" not in private_settings({**given, "privacy.unit": "speaker"})
+    person = private_settings({**given, "privacy.unit": "speaker"})
+    assert (person["model.hidden"], person["model.statistics"]) == (0, "means")
+    assert person["privacy.max_grad_norm"] < 1
+    alone = private_settings({**given, "privacy.unit": "speaker", "data.normalise": "utterance"})
+    assert alone["model.statistics"] == "contours"
+    assert "model.hidden" not in private_settings({**given, "privacy.unit": "site"})
 
 
 def test_a_batch_size_that_is_given_sets_the_sample_rate() -> None:
