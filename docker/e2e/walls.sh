@@ -39,7 +39,7 @@ trainer_is_shut_in() {
   id=$(container st-mary trainer) node=$(container st-mary node)
   docker exec "$id" bash -c '< /dev/tcp/desk/9094' || return 1
   address=$(docker inspect --format '{{range $name, $of := .NetworkSettings.Networks}}{{$name}} {{$of.IPAddress}}
-{{end}}' "$node" | grep outside | cut -d ' ' -f 2)
+{{end}}' "$node" | awk '$1 !~ /inside$/ { print $2 }')
   [ -n "$address" ] || return 1
   refused docker exec "$node" timeout 5 bash -c "< /dev/tcp/$address/9094" || return 1
   for target in "$HOST/8443" 1.1.1.1/443 deb.debian.org/80 "$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' "$PROXY" | cut -d ' ' -f 1)/$FEDSER_PORT"; do
