@@ -46,10 +46,18 @@ def test_the_strictest_is_the_smallest_unit_that_is_there() -> None:
     assert (config.data.normalise, config.training.class_weights) == ("speaker", True)
 
 
-def test_each_unit_samples_at_its_own_rate() -> None:
+def test_each_unit_samples_and_clips_as_its_own_recipe_says() -> None:
+    for conditions in ([EIGHT, PERSON, SITE], [PERSON, SITE]):
+        common = shared({}, conditions)
+        found = {c: config_of(c, {}, common).privacy for c in conditions}
+        assert (found[PERSON].sample_rate, found[PERSON].max_grad_norm) == (1.0, 0.03)
+        assert found[SITE].max_grad_norm == 1.0
     common = shared({}, [EIGHT, PERSON])
     assert config_of(EIGHT, {}, common).privacy.sample_rate == 0.5
-    assert config_of(PERSON, {}, common).privacy.sample_rate == 1.0
+    assert config_of(EIGHT, {}, common).privacy.max_grad_norm == 1.0
+    given: dict[str, object] = {"privacy.max_grad_norm": 0.2}
+    common = shared(given, [EIGHT, PERSON])
+    assert {config_of(c, given, common).privacy.max_grad_norm for c in (EIGHT, PERSON)} == {0.2}
 
 
 def test_a_batch_size_or_a_rate_of_the_users_holds_for_all() -> None:
