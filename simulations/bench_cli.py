@@ -41,7 +41,7 @@ def dp_step(
 
 @bench.command(epilog="Example: fedser bench sweep --json")
 def sweep(json_output: options.JsonOutput = False) -> None:
-    """64 trials of a benchmark over all cores, against the bare training in them; some minutes."""
+    """64 trials of a benchmark over all cores, against the bare training in them; some twenty minutes."""
     from simulations.benchmarks.sweep import run
 
     _print(run(), json_output)

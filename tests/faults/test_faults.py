@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from common.chain_file import Chain
 from common.privacy.ledger import Ledger
 from tests.faults.federation import ROUNDS, SITES, Federation, federation
 from tests.server.federation.coordinator import wait
@@ -89,11 +90,11 @@ def test_no_site_spends_twice_for_a_round_that_is_run_again(whole: Federation) -
     assert whole.result("private")["folds"][0]["rounds"][0]["sites"]["s0"]["loss"] is None
 
 
-def test_a_site_whose_disk_is_full_spends_nothing_and_the_others_go_on(whole: Federation) -> None:
+def test_a_site_whose_disk_is_full_sends_nothing_and_the_others_go_on(whole: Federation) -> None:
     folder = ledgers(whole, "s1")
     if not folder.is_mount():
         pytest.skip("mounting a small disk needs root")
-    before, log = steps(whole, "s1"), whole.sites["s1"].log.stat().st_size
+    before, log = stored(whole, "s1"), whole.sites["s1"].log.stat().st_size
     with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
         while filler.write(bytes(512)):
             pass
@@ -102,14 +103,19 @@ def test_a_site_whose_disk_is_full_spends_nothing_and_the_others_go_on(whole: Fe
     told = done.stdout + done.stderr
     assert "s1" in told
     assert all(set(line["sites"]) == {"s0", "s2"} for line in whole.rounds("full"))
-    assert steps(whole, "s1") == before
+    assert stored(whole, "s1") == before  # a line that reserves steps may have found room; it counts until it is voided
     lines = whole.sites["s1"].log.read_bytes()[log:].decode()
     assert "No space left" in lines
     assert "Traceback" not in lines
     (folder / "filler").unlink()
     whole.run("freed", *own)
     assert all(set(line["sites"]) == set(SITES) for line in whole.rounds("freed"))
-    assert steps(whole, "s1") > before
+    assert stored(whole, "s1") == before + ROUNDS
+
+
+def stored(whole: Federation, name: str) -> int:
+    path = ledgers(whole, name) / f"{name}.jsonl"
+    return sum(entry["kind"] == "store" for entry in Chain(path).read()) if path.exists() else 0
 
 
 def ledgers(whole: Federation, name: str) -> Path:
