@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from common import plan as plans
 from common.cache import FeatureCache, default_directory
@@ -132,8 +132,8 @@ class Site:
             mode = self.config.data.normalise
             refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
             normalised = normalise(self._parts[part], mode, scaling)
-            if self._linear:
-                normalised = self._summarised(normalised)
+            if self._linear and self.model.statistics:
+                normalised = [_summarised(recording, self.model.statistics.of) for recording in normalised]
             self._datasets[part] = SpeechDataset(normalised, self.classes)
         return self._datasets[part]
 
@@ -143,11 +143,9 @@ class Site:
         augment = self.config.augment
         return self.config.model.hidden == 0 and not augment.time_masks and not augment.feature_masks
 
-    def _summarised(self, recordings: Sequence[Recording]) -> list[Recording]:
-        statistics = self.model.statistics
-        if statistics is None:
-            return list(recordings)
-        return [replace(recording, versions=tuple(map(statistics.of, recording.versions))) for recording in recordings]
+
+def _summarised(recording: Recording, statistics: Callable[[Tensor], Tensor]) -> Recording:
+    return replace(recording, versions=tuple(map(statistics, recording.versions)))
 
 
 def _lstm(config: Config) -> Callable[..., nn.Module]:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from server import wording
-from server.wording import CORPORA, STRATEGIES, flat, natural
+from server.wording import CORPORA, STRATEGIES, flat, kind_of_model, natural
 
 Result = Mapping[str, Any]
 Curve = list[float | None]
@@ -168,7 +167,7 @@ def overview(result: Result) -> dict[str, Any]:
         "corpus": CORPORA.get(corpus["name"], corpus["name"]),
         "counts": {name: UNTOLD if corpus[name] is None else count(corpus[name]) for name in COUNTS},
         "sites": site_count(result),
-        "model": wording.model(result["config"]),
+        "model": kind_of_model(result["config"]),
         "strategy": STRATEGIES.get(strategy, "federated averaging"),
         "rounds": max(len(fold["rounds"]) for fold in result["folds"]),
         "chance": chance(result),

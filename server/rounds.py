@@ -153,9 +153,8 @@ class Rounds:
         replies = self._heard(self._send(messages, state, chosen), state)
         norms = [state.norm] if state.norm else []
         sound = screened(replies, state.arrays, self._names, refused)
-        # Where a site is what is hidden, whether it counts may not depend on the others; clipping bounds each anyway.
-        factor = self.config.federation.screen_norm if self.private is None else 0.0
-        short = not_scaled_up(sound, state.arrays, factor, norms, refused)
+        limit = 0.0 if self.private else self.config.federation.screen_norm  # a hidden site's part is its own affair
+        short = not_scaled_up(sound, state.arrays, limit, norms, refused)
         noted = self._noted(short, sites)
         arrays = strategy.aggregate(plan, self.config.federation, self._turn(number), noted, state.arrays, merge)
         state.norm = float(np.median(norms)) if norms else 0.0

@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def model(config: Mapping[str, Any]) -> str:
+def kind_of_model(config: Mapping[str, Any]) -> str:
     """What kind of model a run's settings make."""
     settings = flat(config)
     seen = {"means": "its features' means and deviations", "contours": "what its features do together over time"}

@@ -65,12 +65,15 @@ def test_sites_are_counted_and_sorted_by_number() -> None:
 
 def test_the_kind_of_model_is_said() -> None:
     plain = {"model": {"hidden": 128, "statistics": "none"}}
-    assert wording.model(plain) == "BiLSTM with attention"
+    assert wording.kind_of_model(plain) == "BiLSTM with attention"
     linear = {"model": {"hidden": 0, "statistics": "contours"}}
-    assert wording.model(linear) == "linear model that sees of each utterance what its features do together over time"
+    assert (
+        wording.kind_of_model(linear)
+        == "linear model that sees of each utterance what its features do together over time"
+    )
     both = {"model": {"hidden": 8, "statistics": "means"}}
-    assert wording.model(both) == "BiLSTM with attention that also sees its features' means and deviations"
-    assert wording.model({}) == "BiLSTM with attention"
+    assert wording.kind_of_model(both) == "BiLSTM with attention that also sees its features' means and deviations"
+    assert wording.kind_of_model({}) == "BiLSTM with attention"
 
 
 def test_wording() -> None:

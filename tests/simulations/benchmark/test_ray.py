@@ -27,13 +27,16 @@ def lines(out: Path) -> dict[str, dict[str, Any]]:
     return {line["trial"]: {name: line[name] for name in SAME} for line in found}
 
 
+def sweep(folder: Path, held_out: str, *more: str) -> list[str]:
+    manifest = tiny.write(folder / "corpus")
+    (folder / "small.toml").write_text(SMALL)
+    command = [PROGRAM, "benchmark", "--corpus", "manifest", "--root", str(manifest), "--held-out", held_out]
+    return [*command, "--config", str(folder / "small.toml"), "--sites", "2", "--workers", "2", *more]
+
+
 @pytest.mark.slow
 def test_a_ray_cluster_gives_the_same_lines(tmp_path: Path) -> None:
-    manifest = tiny.write(tmp_path / "corpus")
-    (tmp_path / "small.toml").write_text(SMALL)
-    command = [PROGRAM, "benchmark", "--corpus", "manifest", "--root", str(manifest), "--held-out", "kfold:2"]
-    command += ["--config", str(tmp_path / "small.toml"), "--sites", "2", "--rounds", "2", "--conditions", "inf,site:8"]
-    command += ["--insecure-seed", "--workers", "2"]
+    command = sweep(tmp_path, "kfold:2", "--rounds", "2", "--conditions", "inf,site:8", "--insecure-seed")
     environment = os.environ | {"FEDSER_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     for engine in ("ray", "process"):
         own = [*command, "--engine", engine, "--out", str(tmp_path / engine)]
@@ -44,11 +47,8 @@ def test_a_ray_cluster_gives_the_same_lines(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_kill_leaves_no_process_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    manifest = tiny.write(tmp_path / "corpus")
-    (tmp_path / "small.toml").write_text(SMALL)
-    command = [PROGRAM, "benchmark", "--corpus", "manifest", "--root", str(manifest), "--held-out", "kfold:4"]
-    command += ["--config", str(tmp_path / "small.toml"), "--sites", "2", "--rounds", "20", "--conditions", "inf"]
-    command += ["--no-baselines", "--workers", "2", "--engine", "ray", "--out", str(tmp_path / "out")]
+    command = sweep(tmp_path, "kfold:4", "--rounds", "20", "--conditions", "inf", "--no-baselines")
+    command += ["--engine", "ray", "--out", str(tmp_path / "out")]
     environment = os.environ | {"FEDSER_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     results = tmp_path / "out" / "results.jsonl"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
