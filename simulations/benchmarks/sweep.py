@@ -54,7 +54,6 @@ def run(trials: int = 64, rounds: int = 12, utterances: int = 400, workers: int 
         )
         config = first_config(sweep)
         cache = FeatureCache(default_directory())
-        cache = FeatureCache(default_directory())
         extract_all(listing(config.data).utterances, config.features, config.augment, cache, workers=count)
         out = Path(name) / "out"
         began = time.perf_counter()
