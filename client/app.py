@@ -1,4 +1,4 @@
-"""The Flower ClientApp: five messages, each answered from the site's own recordings."""
+"""The Flower ClientApp: six messages, each answered from the site's own recordings."""
 
 from __future__ import annotations
 
@@ -47,7 +47,17 @@ def unpacked(message: Message, context: Context, call_next: ClientAppCallable) -
     return reply
 
 
-app = ClientApp(mods=[guarded, unpacked])
+def counted(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """In a deployment, tell the site's own outbound gate with each reply how much there is to train on."""
+    reply = call_next(message, context)
+    if reply.has_content() and protocol.PARTITION not in context.node_config:
+        site = open_site(context.run_config, context.node_config)
+        speakers, _ = site.speakers()
+        reply.content[protocol.HELD] = ConfigRecord({protocol.RECORDINGS: site.recordings, protocol.SPEAKERS: speakers})
+    return reply
+
+
+app = ClientApp(mods=[guarded, unpacked, counted])
 
 
 @app.query("hello")

@@ -50,6 +50,7 @@ class _Node:
         self.ledger = Path(self._text(protocol.NODE_LEDGER))
         self.cache = FeatureCache(Path(self._text(protocol.NODE_CACHE)))
         self.budget = float(str(node_config.get(protocol.NODE_BUDGET) or math.inf))
+        self.max_epsilon = float(str(node_config.get(protocol.NODE_MAX_EPSILON) or math.inf))
         self.report_epsilon = node_config.get(protocol.NODE_REPORT_EPSILON) is True
         self.forgotten = _forgotten(str(node_config.get(protocol.NODE_FORGOTTEN) or ""))
 
@@ -92,6 +93,8 @@ def _load(node: _Node, config: Config) -> Site:
     selection = list_corpus(dataclasses.replace(config.data, classes=()))
     defaults = corpora.default_classes(config.data.corpus, selection.root) if config.data.merged else {}
     classes = merged(names, defaults)
+    if unknown := node.forgotten - {u.speaker for u in selection.listed}:
+        log.warning("%d of the %d forgotten speakers have no recording here", len(unknown), len(node.forgotten))
     chosen = select(selection.listed, classes, config.data.style or None)
     usable = _extracted([u for u in chosen if u.speaker not in node.forgotten], config, node.cache)
     test = {r.utterance.speaker for r in usable if r.utterance.split == "test"}
@@ -105,6 +108,7 @@ def _load(node: _Node, config: Config) -> Site:
         test=[r for r in usable if r.utterance.speaker in test],
         ledger=node.ledger,
         labels=_digest(classes, config.data.label_map),
+        max_epsilon=node.max_epsilon,
         report_epsilon=node.report_epsilon,
         live=True,
     )

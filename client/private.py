@@ -57,7 +57,7 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
             reply = entry.reply
             if reply is None:
                 known = ledger.terms(run) is not None
-                terms = agreed(ledger, run, site.config, site.units)
+                terms = agreed(ledger, run, site.config, site.units, most=site.holding.max_epsilon)
                 if not known:
                     _warn_if_drowned(terms, site)
                 steps = terms.affordable(ledger.spends(terms.unit))

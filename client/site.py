@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +35,7 @@ class Holding:
         test: held-out recordings.
         ledger: the folder of its ledger.
         labels: a digest of how its labels become classes.
+        max_epsilon: that a run may come to here.
         report_epsilon: whether the server is told what the site spent.
         live: whether it is told in every round too, for those who watch.
     """
@@ -45,6 +47,7 @@ class Holding:
     test: list[Recording]
     ledger: Path
     labels: str = ""
+    max_epsilon: float = math.inf
     report_epsilon: bool = True
     live: bool = False
 
@@ -94,6 +97,11 @@ class Site:
     def counts(self) -> tuple[int, int, int]:
         """Units to train on, recordings to validate on, and held out."""
         return self.units, len(self._parts["validation"]), len(self._parts["test"])
+
+    @property
+    def recordings(self) -> int:
+        """How many there are to train on."""
+        return len(self._train)
 
     def speakers(self) -> tuple[int, int]:
         """Speakers to train on, and to validate on."""

@@ -1,6 +1,6 @@
 """What server and client agree on: the names of messages, records and keys, and nothing else.
 
-A site answers five messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
+A site answers six messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
 features, for the scaling. ``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked
 once at the end, of held-out speakers that it holds (``evaluate.test``). ``query.privacy``: what its ledger says.
 """
@@ -20,6 +20,7 @@ EVALUATE_TEST = "evaluate.test"
 ARRAYS = "arrays"  # the model's weights
 CONFIG = "config"
 METRICS = "metrics"
+HELD = "held"  # how much a site trains on, for its own outbound gate, which keeps it there
 SCALING = "scaling"  # mean and deviation of the training sites' features
 
 # Keys in CONFIG, from the server
@@ -40,6 +41,7 @@ EXAMPLES = "num-examples"
 VALIDATION_EXAMPLES = "validation-examples"
 TEST_EXAMPLES = "test-examples"
 SPEAKERS = "speakers"  # how many it trains on
+RECORDINGS = "recordings"  # likewise; in HELD
 VALIDATION_SPEAKERS = "validation-speakers"
 MISSING = "missing-classes"  # that none of its training recordings has; empty in a private run
 RELEASE = "release"  # of fedser and torch
@@ -70,6 +72,7 @@ NODE_LEDGER = "ledger"  # the folder
 NODE_CACHE = "cache"
 NODE_FORGOTTEN = "forgotten"  # a JSON file: the ids of speakers whose recordings are not used any more
 NODE_BUDGET = "budget"  # what all runs may tell of a unit, in sum; 0 for no limit of the site's own
+NODE_MAX_EPSILON = "max-epsilon"  # what one run may come to; 0 for no limit
 NODE_REPORT_EPSILON = "report-epsilon"  # whether the server is told what the site spent
 
 # Of the figures in the answer to PRIVACY, those that a site keeps to itself where its policy says so

@@ -76,20 +76,18 @@ class Reply:
         """The checked values of the reply's metrics."""
         return checks.taken(protocol.METRICS, self.record(protocol.METRICS, MetricRecord), keys)
 
-    def enough(self, examples: int, speakers: int | None = None) -> None:
-        """Refuse to speak for too few.
+    def check_enough(self) -> None:
+        """Refuse to speak for too few, whatever was asked.
 
         Raises:
-            Refused: there are fewer recordings or speakers than the policy asks for.
+            Refused: there are fewer recordings or speakers than the policy asks for, or the app does not say how many.
         """
-        data, privacy = self.policy.data, self.config.privacy
-        counts_speakers = privacy.at_sites and privacy.unit == "speaker"
-        least = data.min_speakers if counts_speakers else data.min_recordings
-        if examples < least:
-            unit = "speakers" if counts_speakers else "recordings"
-            raise Refused(f"there are {examples} {unit} to train on, the policy asks for {least} (data.min_{unit})")
-        if speakers is not None and speakers < data.min_speakers:
-            raise Refused(f"there are {speakers} speakers, the policy asks for {data.min_speakers} (data.min_speakers)")
+        data = self.policy.data
+        least = {protocol.RECORDINGS: data.min_recordings, protocol.SPEAKERS: data.min_speakers}
+        record = self.record(protocol.HELD, ConfigRecord)
+        for name, found in checks.taken(protocol.HELD, record, dict.fromkeys(least, checks.count)).items():
+            if found < (asked := least[name]):
+                raise Refused(f"there are {found} {name} to train on, the policy asks for {asked} (data.min_{name})")
 
 
 def _hello(reply: Reply) -> Records:
@@ -105,7 +103,6 @@ def _hello(reply: Reply) -> Records:
             **dict.fromkeys((protocol.EXAMPLES, protocol.SPEAKERS, *numbers), checks.count),
         }
     )
-    reply.enough(told[protocol.EXAMPLES], told[protocol.SPEAKERS])
     return {protocol.CONFIG: ConfigRecord(told)}
 
 
@@ -132,7 +129,6 @@ def _train(reply: Reply) -> Records:
             return records
     more = {} if reply.private else dict.fromkeys((protocol.LOSS, protocol.SECONDS), checks.number)
     metrics = reply.measured({protocol.EXAMPLES: checks.count, **more})
-    reply.enough(metrics[protocol.EXAMPLES])
     return {**records, protocol.ARRAYS: _weights(reply), protocol.METRICS: MetricRecord(metrics)}
 
 

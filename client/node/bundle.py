@@ -11,7 +11,6 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
-from datetime import datetime
 
 from flwr.app.user_config import UserConfig
 from flwr.common.config import get_fab_config, get_fused_config_from_fab, get_metadata_from_config
@@ -51,25 +50,24 @@ def hash_of(fab: Fab) -> str:
     return hashlib.sha256(fab.content).hexdigest()
 
 
-def known(run: Run, fab: Fab, policy: Policy, now: datetime) -> Known:
+def known(run: Run, fab: Fab, policy: Policy) -> Known:
     """Look at a run and its bundle.
 
     Args:
         run: as the server tells of it.
         fab: as it was received; its ``hash_str`` is the server's word.
         policy: of the site.
-        now: by the node's clock.
 
     Raises:
         NotAllowed: the policy does not allow it, or it is not what it says.
     """
     digest = hash_of(fab)
     if digest not in policy.bundle.hashes:  # such a bundle is not even unpacked
-        raise NotAllowed(policy.refusal(digest, {}, now) or f"the bundle {digest} is not allowed")
+        raise NotAllowed(policy.refusal(digest, {}) or f"the bundle {digest} is not allowed")
     if run.primary_task_type not in ("", TaskType.SERVER_APP):
         raise NotAllowed(f"the run starts a {run.primary_task_type}, expected a {TaskType.SERVER_APP}")
     settings = _settings(run, fab)
-    if reason := policy.refusal(digest, settings, now):
+    if reason := policy.refusal(digest, settings):
         raise NotAllowed(reason)
     own = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))
     return Known(run=own, fab=Fab(digest, fab.content, {}), settings=settings, policy=policy)

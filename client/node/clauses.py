@@ -55,9 +55,8 @@ class RunPolicy:
         for name, bound in self.bounds.items():
             check_bound(name, bound)
 
-    def reasons(self, config: Config, now: datetime) -> Iterator[str]:
-        """Why a run is refused."""
-        yield from self.closed(now)
+    def reasons(self, config: Config) -> Iterator[str]:
+        """Why a run is refused, at any hour."""
         if config.most_rounds > self.max_rounds:
             rounds = f"{config.most_rounds} rounds{', with federation.refit' if config.refits else ''}"
             yield f"the run has {rounds}; the policy allows {self.max_rounds} (run.max_rounds)"
@@ -80,7 +79,7 @@ class PrivacyPolicy:
 
     Attributes:
         unit: ``utterance``, ``speaker`` or ``site``: each run must hide just this; empty where none has to.
-        max_epsilon: of a run; ``inf`` for no bound.
+        max_epsilon: of a run; ``inf`` for no bound. Of one that fixes its noise it is computed before the first step.
         min_noise_multiplier: of a run that fixes its noise instead of its ε; 0 for no bound.
         max_delta: of (ε, δ).
         budget: the ε that all runs together may come to; ``inf`` for no bound of the site's own.
@@ -135,8 +134,7 @@ class DataPolicy:
     """How few people may be spoken for.
 
     Attributes:
-        min_recordings: fewer training recordings than this, and nothing leaves. A run that hides speakers is told only
-            how many speakers there are, and of those ``min_speakers`` holds.
+        min_recordings: fewer training recordings than this, and nothing leaves.
         min_speakers: fewer training speakers, likewise.
     """
 

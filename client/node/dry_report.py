@@ -99,7 +99,7 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"ε for each of {told['units']} {told['unit']}s, at δ = {told['delta']:g}:"
         yield f"  a round {_number(told['epsilon_round'])}, all {report.rounds} rounds {_number(told['epsilon_run'])}"
         yield f"  runs before {_number(told['epsilon_before'])}, with this one {_number(told['epsilon_after'])}"
-        yield f"  budget {told['budget'] or 'none'}"
+        yield f"  budget {told['budget'] or 'none: nothing bounds what all runs together tell (privacy.budget)'}"
 
 
 def _number(epsilon: float | None) -> str:

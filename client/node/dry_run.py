@@ -11,7 +11,6 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +21,6 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.app import app
 from client.node import gate, wire
 from client.node.audit import AuditLog
-from client.node.bounds import Hours
 from client.node.dry_report import EACH_ROUND, ONCE, Outcome, Report
 from client.node.gate import Refused, RoundBytes
 from client.node.kit import Kit
@@ -35,6 +33,7 @@ from common import protocol
 from common.chain import Head
 from common.config import Config, flatten
 from common.errors import FedserError
+from common.privacy.recipe import private_settings
 from common.selection import list_corpus
 
 RUN, NODE, NAME = 1, 1, "dry-run"
@@ -76,8 +75,8 @@ def dry_run(settings: NodeSettings, about: Kit, given: Mapping[str, Any]) -> Rep
 
 
 def _config(node: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
-    """The run's settings, as a coordinator would send them: with its classes named."""
-    config = Config().with_values(given)
+    """The run's settings, as a coordinator would send them: a private one's by the recipe, and its classes named."""
+    config = Config().with_values(private_settings(given))
     if config.data.classes:
         return config
     own = {"corpus": protocol.NODE_CORPUS, "root": protocol.NODE_ROOT, "label_map": protocol.NODE_LABEL_MAP}
@@ -89,9 +88,7 @@ def _refusal(policy: Policy, config: Config) -> str | None:
     """Why the policy refuses such a run at any hour, whatever bundle it allows."""
     if not policy.bundle.hashes:
         return "the policy allows no bundle (bundle.hashes)"
-    begin = Hours.parse(policy.run.hours).begin
-    now = datetime.now().astimezone().replace(hour=begin // 60, minute=begin % 60)
-    return policy.refusal(policy.bundle.hashes[0], flatten(config), now)
+    return policy.refusal(policy.bundle.hashes[0], flatten(config))
 
 
 class _Dry:

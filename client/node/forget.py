@@ -57,8 +57,11 @@ def forget(speaker: str, *, kit: Kit, state: State) -> Forgotten:
         state: of the site.
 
     Raises:
+        UsageError: the id is empty.
         FedserError: the list cannot be read or written, or the ledger or the log cannot.
     """
+    if not speaker:
+        raise UsageError("--speaker is empty, expected the id that the corpus, or the manifest, has for the speaker")
     known = _list(state.forgotten)
     listed = sorted({*known, speaker})
     text = json.dumps(listed, ensure_ascii=False)

@@ -53,8 +53,9 @@ def passed(
     except FedserError as error:
         raise Refused(str(error)) from None
     told = Reply(content=content, asked=asked_content, site=site, policy=policy, config=run_config(settings))
+    told.check_enough()
     records = ANSWERS[kind](told)
-    if extra := content.keys() - records.keys():
+    if extra := content.keys() - records.keys() - {protocol.HELD}:
         raise Refused(f"the reply has a record {short(min(extra))}, which may not leave")
     about: Any = records.get(protocol.CONFIG, {})
     audit: Any = {protocol.AUDIT_ENTRIES: head.entries, protocol.AUDIT_HASH: head.hash}

@@ -76,7 +76,7 @@ class Guard:
     ) -> None:
         self._server, self._site, self._audit, self._store = server, site, audit, store
         self._intake = Intake(server, policy, audit, clock)
-        self._spent = Spent(ledger, site)
+        self._spent = Spent(ledger, site, audit)
         self._sent = RoundBytes()
         self._patience = patience
         self._asked: Asked | None = None  # Flower's loop takes one message at a time

@@ -18,6 +18,7 @@ from flwr.supercore.run import Run
 
 from client.node import wire
 from client.node.arrays import model_hash, values_of
+from client.node.asked_once import AskedOnce
 from client.node.audit import AuditLog
 from client.node.bundle import Known, NotAllowed, hash_of, known
 from client.node.gate import Refused
@@ -94,6 +95,7 @@ class Intake:
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
         self._runs: dict[int, Known | NotAllowed] = {}
+        self._once = AskedOnce()
 
     def run(self, run_id: int) -> Known:
         """A run, looked at when its first message comes; what was refused once stays refused.
@@ -105,7 +107,7 @@ class Intake:
             told = self._server.get_run(run_id)
             fab = self._server.get_fab(told.fab_hash, run_id)
             try:
-                found: Known | NotAllowed = known(told, fab, self._policy(), self._clock())
+                found: Known | NotAllowed = known(told, fab, self._policy())
             except NotAllowed as reason:
                 found = reason
             self._note(run_id, fab, found)
@@ -135,10 +137,14 @@ class Intake:
             FedserError: it is not what the server says, or the audit log is not, or cannot be written.
         """
         run = self.run(message.metadata.run_id)
+        if message.metadata.reply_to_message_id or message.metadata.dst_node_id != self._server.node_id:
+            raise Refused("the message is an answer, or for another site")
         parcel = wire.pulled(message, tree, self._server.pull_object)
         config = _config(parcel.message)
-        if reason := run.policy.message_refusal(parcel.message.metadata.message_type, config, self._clock()):
+        kind = parcel.message.metadata.message_type
+        if reason := run.policy.message_refusal(kind, config, self._clock()):
             raise Refused(reason)
+        self._once.check(message.metadata.run_id, kind, config, parcel.message.content)
         self._check_audit_log(config)
         told = about(parcel.message)
         self._audit.add("in", **told, bytes=parcel.size, model=model(parcel.message.content))

@@ -19,6 +19,7 @@ from client.node.clauses import BundlePolicy, DataPolicy, OutboundPolicy, Privac
 from common import protocol
 from common.config import Config
 from common.errors import UsageError
+from common.privacy.recipe import refuse_leaks
 from common.validate import one_of
 
 
@@ -52,17 +53,16 @@ class Policy:
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
 
-    def refusal(self, bundle_hash: str, settings: Mapping[str, Any], now: datetime) -> str | None:
-        """Why a run is refused, in one line; None where it is not.
+    def refusal(self, bundle_hash: str, settings: Mapping[str, Any]) -> str | None:
+        """Why a run is refused, at any hour, in one line; None where it is not.
 
         Args:
             bundle_hash: SHA-256 of the bundle, computed by the site.
             settings: the run config, flat, the paths of ``protocol.RUN_KEYS`` among it or not.
-            now: by the node's clock.
         """
-        return next(self._reasons(bundle_hash, settings, now), None)
+        return next(self._reasons(bundle_hash, settings), None)
 
-    def _reasons(self, bundle_hash: str, settings: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    def _reasons(self, bundle_hash: str, settings: Mapping[str, Any]) -> Iterator[str]:
         if bundle_hash not in self.bundle.hashes:
             yield f"the bundle is {bundle_hash}, none of the {len(self.bundle.hashes)} that are allowed (bundle.hashes)"
         try:
@@ -70,8 +70,12 @@ class Policy:
         except UsageError as error:
             yield f"the run's settings are none that this site knows: {error}"
             return
-        yield from self.run.reasons(config, now)
+        yield from self.run.reasons(config)
         yield from self.privacy.reasons(config.privacy)
+        try:
+            refuse_leaks(config)
+        except UsageError as error:
+            yield f"the run is private and would tell more than the noise hides: {error}"
 
     def message_refusal(self, message_type: str, config: Mapping[str, Any], now: datetime | None = None) -> str | None:
         """Why a message of a run that was allowed is refused, in one line; None where it is not.

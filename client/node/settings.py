@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,18 @@ ENVIRONMENT = {  # to be set before flwr, numpy and torch are imported
 }
 SECRET = "FEDSER_TRAINER_SECRET"  # noqa: S105 - in hex; where there is one, only who knows it gets work from the node
 SUPERVISED = "FEDSER_SUPERVISED"  # set where a process is to end with the one that started it
+
+
+def secret() -> bytes | None:
+    """What the trainer must know to get work from its node; None where anybody may who reaches the node.
+
+    Raises:
+        UsageError: it is no hex.
+    """
+    try:
+        return bytes.fromhex(os.environ.get(SECRET, "")) or None
+    except ValueError:
+        raise UsageError(f"{SECRET} is no text of hex digits; set the same at the node and at the trainer") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from client.node.intake import Callbacks
 from client.node.node_state import NodeStates
 from client.node.patience import Patience
 from client.node.policy import Policy
-from client.node.settings import HOST, PORT, SECRET, Address, NodeSettings
+from client.node.settings import HOST, PORT, Address, NodeSettings, secret
 from common import protocol
 from common.errors import FedserError, UsageError
 
@@ -121,6 +121,7 @@ def of_policy(policy: Policy) -> dict[str, Any]:
     privacy = policy.privacy
     return {
         protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
+        protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
         protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,
     }
 
@@ -167,8 +168,7 @@ def _serve_trainer(states: NodeStates, listen: Address) -> None:
             probe.bind((listen.host, listen.port))
         except OSError as error:
             raise UsageError(f"the node cannot listen on {listen}: {error.strerror}; give another --listen") from None
-    secret = bytes.fromhex(os.environ.get(SECRET, "")) or None
-    app = create_app(states, secret)
+    app = create_app(states, secret())
     server = uvicorn.Server(
         uvicorn.Config(app, host=listen.host, port=listen.port, log_level="warning", access_log=False, ws="none")
     )

@@ -37,7 +37,7 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import run_clientapp
 
 from client.node import lines
-from client.node.settings import SECRET, Address, TrainerSettings
+from client.node.settings import Address, TrainerSettings, secret
 from common import torchaudio
 from common.warm_up import warm_up
 from common.workers import end_with_parent
@@ -73,12 +73,8 @@ def run(settings: TrainerSettings) -> None:
     preload()
     trainer = Trainer(settings.node, settings.state.flwr / "apps")
     log.info("ready, taking work from the node %s", settings.node)
-    secret = os.environ.get(SECRET)
-    auth = (
-        [SuperExecAuthHttpInterceptor(master_secret=bytes.fromhex(secret), protected_methods=_METHODS)]
-        if secret
-        else []
-    )
+    known = secret()
+    auth = [SuperExecAuthHttpInterceptor(master_secret=known, protected_methods=_METHODS)] if known else []
     with _client(settings.node, *auth) as client:
         while True:
             trainer.step(client)

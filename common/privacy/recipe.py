@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.config import HOLDS_ALL, Config, PrivacyConfig
+from common.config import HOLDS_ALL, Config
 from common.errors import UsageError
 
 # How these were chosen: LOG.md, "The private recipe".
@@ -70,11 +70,19 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if "training.batch_size" in given and "privacy.sample_rate" not in given:
         recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
     settings = {**recipe, **given}
-    _refuse_leaks(Config().with_values(settings), privacy)
+    refuse_leaks(Config().with_values(settings))
     return settings
 
 
-def _refuse_leaks(config: Config, privacy: PrivacyConfig) -> None:
+def refuse_leaks(config: Config) -> None:
+    """Refuse a private run that tells of the recordings beside the noise; a site asks this of every run too.
+
+    Raises:
+        UsageError: a setting would; its flag is named.
+    """
+    privacy = config.privacy
+    if not privacy.on:
+        return
     allowed, unit = ALLOWED[privacy.unit], privacy.unit
     if config.data.normalise not in allowed:
         raise UsageError(

@@ -140,18 +140,66 @@ def from_json(values: Mapping[str, Any]) -> Terms:
     return Terms(**{field.name: values[field.name] for field in dataclasses.fields(Terms)})
 
 
-def agreed(ledger: Ledger, run: str, config: Config, units: int) -> Terms:
+def agreed(ledger: Ledger, run: str, config: Config, units: int, *, most: float = math.inf) -> Terms:
     """A run's terms: those that its ledger keeps, or, in its first round, new ones, kept from then on.
 
+    The budget is the smaller of the one that was kept and today's: whoever lowers it is obeyed at once.
+
+    Args:
+        ledger: of the site, or of the federation.
+        run: its name, which the server chooses.
+        config: of the run.
+        units: how many there are.
+        most: the greatest ε that the run may come to.
+
     Raises:
-        UsageError: as ``Terms.of``.
+        UsageError: as ``Terms.of``; the run comes to more than ``most``; or a run of this name began here on other
+            terms, which the policy that allowed this one has not seen.
         BudgetSpent: nothing is left.
     """
     kept = ledger.terms(run)
     if kept is None:
         terms = Terms.of(config, units, ledger.spends(config.privacy.unit))
+        _check_most(terms, most)
         kept = ledger.begin(run, dataclasses.asdict(terms))
-    return from_json(kept)
+    terms = from_json(kept)
+    _check_same(run, terms, config)
+    _check_most(terms, most)
+    budgets = [budget for budget in (terms.budget, _finite(config.privacy.budget)) if budget is not None]
+    return dataclasses.replace(terms, budget=min(budgets, default=None))
+
+
+def _check_same(run: str, terms: Terms, config: Config) -> None:
+    privacy = config.privacy
+    asked = {
+        "unit": privacy.unit,
+        "delta": privacy.delta,
+        "target_epsilon": _finite(privacy.epsilon),
+        "rounds": config.federation.rounds,
+        "insecure_seed": privacy.insecure_seed,
+    }
+    if privacy.noise_multiplier:
+        asked["noise_multiplier"] = privacy.noise_multiplier
+    for name, value in asked.items():
+        if (found := getattr(terms, name)) != value:
+            raise UsageError(
+                f"run {run} began with {name} {found} and is asked to go on with {value}; start a run of another name"
+            )
+
+
+def _check_most(terms: Terms, most: float) -> None:
+    """Refuse noise that was fixed too low; where ε was fixed, the noise was made for it."""
+    if terms.target_epsilon is not None or math.isinf(most):
+        return
+    steps = terms.steps_per_round * terms.rounds
+    whole = [terms.spend(steps)]
+    if epsilon_rdp(whole, terms.delta) <= most:  # the larger figure, and the quicker one
+        return
+    if (epsilon := epsilon_prv(whole, terms.delta)) > most:
+        raise UsageError(
+            f"with a noise multiplier of {terms.noise_multiplier:g} the run's {steps} steps come to ε = {epsilon:.3g}, "
+            f"at most {most:g} is allowed; give it more noise, fewer rounds, or an --epsilon"
+        )
 
 
 def nothing_spent(config: Config, units: int, total: Sequence[Spend]) -> dict[str, Any]:

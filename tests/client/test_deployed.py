@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 
+from client.app import app
 from client.deployed import open_deployed
 from common import protocol
 from common.chain_file import Chain
@@ -64,7 +67,9 @@ def test_the_server_says_nothing_of_where_a_sites_data_lie(manifest: Path, tmp_p
     assert site.holding.ledger == tmp_path / "s1/ledger"
 
 
-def test_a_patient_who_withdraws_is_in_no_later_run(manifest: Path, tmp_path: Path) -> None:
+def test_a_patient_who_withdraws_is_in_no_later_run(
+    manifest: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     forgotten = tmp_path / "forgotten.json"
     before = open_deployed(flatten(settings()), node(tmp_path, "s2"))
     forgotten.write_text(json.dumps(["02"]))
@@ -72,6 +77,19 @@ def test_a_patient_who_withdraws_is_in_no_later_run(manifest: Path, tmp_path: Pa
     parts = [after.holding.train, after.holding.validation, after.holding.test]
     assert sum(before.speakers()) - sum(after.speakers()) == 1
     assert "02" not in {r.utterance.speaker for part in parts for r in part}
+    assert not caplog.text
+    forgotten.write_text(json.dumps(["02", "2", "P17"]))
+    open_deployed(flatten(settings(seed=1)), node(tmp_path, "s2", **{protocol.NODE_FORGOTTEN: str(forgotten)}))
+    assert "2 of the 3 forgotten speakers have no recording here" in caplog.text
+    assert "P17" not in caplog.text
+
+
+def test_every_reply_tells_the_sites_own_gate_how_much_there_is(manifest: Path, tmp_path: Path) -> None:
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
+    for kind in (protocol.HELLO, protocol.STATISTICS):
+        asked = Message(RecordDict({protocol.CONFIG: ConfigRecord()}), 1, kind)
+        reply = app(asked, Context(1, 1, node(tmp_path, "s2"), RecordDict(), flatten(settings())))
+        assert dict(reply.content[protocol.HELD]) == {protocol.RECORDINGS: 40, protocol.SPEAKERS: 5}
 
 
 def test_a_list_of_forgotten_that_cannot_be_read_stops_the_site(manifest: Path, tmp_path: Path) -> None:

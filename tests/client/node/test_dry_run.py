@@ -11,7 +11,7 @@ from client.node import dry_run, kit
 from client.node.dry_report import Report, render
 from client.node.settings import HOST, Address, NodeSettings, State
 from common import protocol
-from common.errors import FedserError
+from common.errors import FedserError, UsageError
 from common.privacy.ledger import Ledger
 from tests.client.node import kits
 from tests.client.node.test_forget import TERMS, spent
@@ -86,7 +86,7 @@ def test_a_private_run_costs_what_it_says_and_the_ledger_is_a_copy(tmp_path: Pat
     assert (report.privacy["epsilon_before"] > 0) is (unit == TERMS["unit"])
     assert "null" in report.outcomes[2].records["config"]["figures"]  # report_epsilon is false
     assert {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()} == before
-    assert f"ε for each of {7 if unit == 'speaker' else 56} {unit}s" in shown(report)
+    assert f"ε for each of {8 if unit == 'speaker' else 64} {unit}s" in shown(report)
 
 
 def test_a_budget_that_is_spent_shows(tmp_path: Path) -> None:
@@ -120,12 +120,27 @@ def test_a_policy_without_a_bundle_says_so(tmp_path: Path) -> None:
 
 
 def test_what_the_gate_or_the_policy_keeps_is_named(tmp_path: Path) -> None:
-    policy = "[data]\nmin_speakers = 8\n[outbound]\nallow_validation = false\nmax_bytes_round = 2000\n"
+    few = run(tmp_path, "[data]\nmin_speakers = 8\n").outcomes
+    assert {item.refused for item in few} == {
+        "there are 7 speakers to train on, the policy asks for 8 (data.min_speakers)"
+    }
+    policy = "[outbound]\nallow_validation = false\nmax_bytes_round = 2000\n"
     refused = {outcome.type: outcome.refused for outcome in run(tmp_path, policy).outcomes}
-    assert refused[protocol.HELLO] == "there are 7 speakers, the policy asks for 8 (data.min_speakers)"
     assert "which the policy does not allow" in str(refused[protocol.EVALUATE])
     assert "bytes would have left in a round, the policy allows 2000" in str(refused[protocol.TRAIN])
     assert refused[protocol.STATISTICS] is None
+
+
+def test_noise_that_is_fixed_too_low_for_the_policys_epsilon_is_told(tmp_path: Path) -> None:
+    fixed: dict[str, Any] = {"privacy__noise_multiplier": 0.6, "privacy__delta": 1e-4, "federation__rounds": 50}
+    with pytest.raises(FedserError, match=r"^the app fails on train: .* come to ε = [\d.]+, at most 10 is allowed"):
+        run(tmp_path, **fixed)
+    assert run(tmp_path, "[privacy]\nmax_epsilon = inf\nmin_noise_multiplier = 0\n", **fixed).privacy is not None
+
+
+def test_a_setting_that_would_tell_beside_the_noise_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--normalise speaker would tell of other utterances"):
+        run(tmp_path, privacy__epsilon=8.0, data__normalise="speaker")
 
 
 def test_an_app_that_fails_says_why_to_its_own_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,3 +98,9 @@ def test_a_misspelt_speaker_is_noticed(tmp_path: Path) -> None:
     assert recordings_of("03", data) == 8
     with pytest.raises(UsageError, match=r"--speaker 3 is none of the 8 speakers at .*; did you mean 03"):
         recordings_of("3", data)
+
+
+def test_an_empty_id_is_nobodys(about: Kit, state: State) -> None:
+    with pytest.raises(UsageError, match="--speaker is empty, expected the id"):
+        forget("", kit=about, state=state)
+    assert not state.folder.exists()

@@ -105,9 +105,16 @@ def content(kind: str, settings: dict[str, Any] = PLAIN) -> RecordDict:
     }[kind]
 
 
+def counted(told: RecordDict, recordings: int = 40, speakers: int = 3) -> RecordDict:
+    """With how much the site holds, which the gate keeps."""
+    held = ConfigRecord({protocol.RECORDINGS: recordings, protocol.SPEAKERS: speakers})
+    return RecordDict({protocol.HELD: held, **told})
+
+
 def through(
     kind: str, told: RecordDict, settings: dict[str, Any] = PLAIN, policy: Policy | None = None, model: Arrays = MODEL
 ) -> RecordDict:
+    told = told if protocol.HELD in told else counted(told)
     asked = Message(RecordDict({protocol.ARRAYS: arrays(model), protocol.CONFIG: ConfigRecord()}), 5, kind)
     reply = Message(told, reply_to=asked)
     return passed(reply, asked, site=SITE, policy=policy or Policy(), settings=settings, head=HEAD)
@@ -143,7 +150,7 @@ def test_an_honest_reply_leaves_as_it_is_with_the_audit_logs_head(kind: str, set
 def test_packed_arrays_are_judged_one_by_one(kind: str, settings: dict[str, Any]) -> None:
     policy = Policy(privacy=PrivacyPolicy(report_epsilon=True))
     asked = Message(pack(RecordDict({protocol.ARRAYS: arrays(MODEL), protocol.CONFIG: ConfigRecord()})), 5, kind)
-    reply = Message(pack(content(kind, settings)), reply_to=asked)
+    reply = Message(pack(counted(content(kind, settings))), reply_to=asked)
     left = passed(reply, asked, site=SITE, policy=policy, settings=settings, head=HEAD)
     assert plain(left) == plain(through(kind, content(kind, settings), settings, policy))
 
@@ -151,7 +158,7 @@ def test_packed_arrays_are_judged_one_by_one(kind: str, settings: dict[str, Any]
 def test_a_packed_update_cannot_bring_another_array() -> None:
     told = content(protocol.TRAIN, PLAIN)
     told[protocol.ARRAYS] = arrays({**MODEL, "voice": np.zeros(3, np.float32)})
-    refused(protocol.TRAIN, pack(told), PLAIN)
+    refused(protocol.TRAIN, pack(counted(told)), PLAIN)
 
 
 @pytest.mark.parametrize(("kind", "settings"), HONEST)
@@ -238,28 +245,22 @@ def test_a_private_run_does_not_tell_which_classes_a_site_lacks() -> None:
     refused(protocol.HELLO, told, PRIVATE)
 
 
-@pytest.mark.parametrize(
-    ("settings", "examples", "speakers", "passes"),
-    [
-        (PLAIN, 10, 2, True),
-        (PLAIN, 9, 2, False),
-        (PLAIN, 10, 1, False),
-        (PRIVATE, 9, 2, False),
-        (SPEAKERS, 2, 2, True),  # it counts speakers
-        (SPEAKERS, 1, 2, False),
-    ],
-)
-def test_too_few_are_not_spoken_for(settings: dict[str, Any], examples: int, speakers: int, passes: bool) -> None:
-    about = ABOUT | {protocol.EXAMPLES: examples, protocol.SPEAKERS: speakers, protocol.MISSING: []}
-    hello, update = RecordDict({protocol.CONFIG: ConfigRecord(about)}), content(protocol.TRAIN, settings)
-    update.metric_records[protocol.METRICS][protocol.EXAMPLES] = examples
-    if passes:
-        through(protocol.HELLO, hello, settings)
-        through(protocol.TRAIN, update, settings)
-        return
-    assert "the policy asks for" in refused(protocol.HELLO, hello, settings)
-    if speakers == 2:
-        assert "the policy asks for" in refused(protocol.TRAIN, update, settings)
+@pytest.mark.parametrize(("kind", "settings"), HONEST)
+def test_too_few_are_not_spoken_for_whatever_is_asked(kind: str, settings: dict[str, Any]) -> None:
+    told = content(kind, settings)
+    through(kind, counted(told, recordings=10, speakers=2), settings)
+    for held, reason in (((9, 2), "9 recordings"), ((10, 1), "1 speakers")):
+        assert f"there are {reason} to train on, the policy asks for" in refused(kind, counted(told, *held), settings)
+
+
+def test_how_much_there_is_must_be_told_to_the_gate_and_in_its_form() -> None:
+    told = content(protocol.TRAIN)
+    forms: list[dict[str, Any]] = [{}, {protocol.RECORDINGS: 40}, {protocol.RECORDINGS: 40.5, protocol.SPEAKERS: 3}]
+    for held in forms:
+        refused(protocol.TRAIN, RecordDict({**told, protocol.HELD: ConfigRecord(held)}))
+    asked = Message(RecordDict({protocol.ARRAYS: arrays(MODEL), protocol.CONFIG: ConfigRecord()}), 5, protocol.TRAIN)
+    with pytest.raises(Refused, match="the reply has no ConfigRecord held"):
+        passed(Message(told, reply_to=asked), asked, site=SITE, policy=Policy(), settings=PLAIN, head=HEAD)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ from tests.client.node.bundles import Server, bundle, run_of, weights
 
 PASSWD = "import pathlib\npathlib.Path({mark!r}).write_text(pathlib.Path('/etc/passwd').read_text())\napp = None\n"
 NODE = 99
+SETTINGS = """privacy.epsilon = "inf"
+privacy.unit = "utterance"
+data.normalise = "utterance"
+data.validation = "none"
+training.class_weights = false
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +49,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fab(tmp_path: Path) -> Fab:
-    content = bundle(tmp_path / "bundle", settings='privacy.epsilon = "inf"\nprivacy.unit = "utterance"')
+    content = bundle(tmp_path / "bundle", settings=SETTINGS)
     return Fab(hashlib.sha256(content).hexdigest(), content, {})
 
 
@@ -52,6 +58,7 @@ class Site:
 
     def __init__(self, folder: Path, server: Server, policy: Policy, clock: datetime | None = None) -> None:
         self.server, self.policy = server, policy
+        self.now = clock or datetime(2026, 11, 21, 12, 0)  # noqa: DTZ001 - the node's own clock
         self.audit = AuditLog(folder / "audit.jsonl")
         self.store: ObjectStore = ObjectStoreFactory().store()
         names = Callbacks._fields[1:]
@@ -62,7 +69,7 @@ class Site:
             audit=self.audit,
             store=self.store,
             ledger=folder / "ledger",
-            clock=lambda: clock or datetime(2026, 11, 21, 12, 0),  # noqa: DTZ001 - the node's own clock
+            clock=lambda: self.now,
             patience=0.05,
         )
         self.flower = self.guard.callbacks()
@@ -113,7 +120,12 @@ def train_message(server: Server, **more: object) -> Message:
 
 def update(value: float = 1.0) -> RecordDict:
     metrics = MetricRecord({protocol.EXAMPLES: 40, protocol.LOSS: 0.5, protocol.SECONDS: 2.0})
-    return RecordDict({protocol.ARRAYS: weights(value), protocol.METRICS: metrics})
+    return RecordDict({protocol.ARRAYS: weights(value), protocol.METRICS: metrics, protocol.HELD: held()})
+
+
+def held() -> ConfigRecord:
+    """How much the site holds, which the gate keeps."""
+    return ConfigRecord({protocol.RECORDINGS: 40, protocol.SPEAKERS: 4})
 
 
 def assert_refused(site: Site, why: str, code: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION) -> None:
@@ -241,7 +253,46 @@ def test_outside_the_hours_messages_of_an_allowed_run_are_refused(tmp_path: Path
         tmp_path, fab, policy=Policy(bundle=BundlePolicy(hashes=(fab.hash_str,)), run=RunPolicy(hours="20:00-06:00"))
     )
     train_message(site.server)
-    assert_refused(site, "12:00", ErrorCode.INVALID_FAB)
+    assert_refused(site, "12:00")
+    site.now = datetime(2026, 11, 21, 20, 0)  # noqa: DTZ001 - the node's own clock
+    train_message(site.server)
+    assert site.take() is not None  # the run itself was not refused
+
+
+def test_a_run_has_one_name_in_the_ledger(tmp_path: Path, fab: Fab) -> None:
+    site = site_of(tmp_path, fab)
+    for name in ("first", "first"):
+        train_message(site.server, run=name)
+        assert site.take() is not None
+    train_message(site.server, run="second")
+    assert_refused(site, "calls itself second in the ledger, and was first before")
+
+
+def test_held_out_speakers_score_one_model_a_run(tmp_path: Path, fab: Fab) -> None:
+    site = site_of(tmp_path, fab)
+
+    def ask(model: float, deviation: float) -> None:
+        records = {protocol.ARRAYS: weights(model), protocol.SCALING: weights(deviation)}
+        site.server.ask(protocol.EVALUATE_TEST, RecordDict({**records, protocol.CONFIG: ConfigRecord()}))
+
+    for _ in range(2):  # the same again is a retry
+        ask(1.0, 1.0)
+        assert site.take() is not None
+    for other in ((2.0, 1.0), (1.0, 2.0)):
+        ask(*other)
+        assert_refused(site, "the held-out speakers have scored a model in this run")
+
+
+def test_a_message_for_another_site_or_an_answer_is_refused(tmp_path: Path, fab: Fab) -> None:
+    site = site_of(tmp_path, fab)
+    content = RecordDict({protocol.CONFIG: ConfigRecord()})
+    asked = site.server.ask(protocol.HELLO)
+    site.server.inbox.clear()
+    for message in (Message(content, NODE + 1, protocol.HELLO), Message(content, reply_to=asked)):
+        parcel = wire.packed(message)
+        site.server.inbox.append(parcel)
+        site.server.objects |= parcel.contents
+        assert_refused(site, "is an answer, or for another site")
 
 
 @pytest.mark.parametrize(
@@ -340,7 +391,8 @@ def test_the_server_is_not_told_how_long_a_private_round_took(tmp_path: Path, fa
     assert message is not None
     told = ConfigRecord({protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "a" * 64})
     metrics = MetricRecord({protocol.EXAMPLES: 40})
-    content = RecordDict({protocol.ARRAYS: weights(1.0), protocol.METRICS: metrics, protocol.CONFIG: told})
+    arrays = {protocol.ARRAYS: weights(1.0)}
+    content = RecordDict({**arrays, protocol.METRICS: metrics, protocol.CONFIG: told, protocol.HELD: held()})
     site.answer(Message(content, reply_to=message))
     assert not site.server.reply().has_error()
     assert site.server.seconds == [0.0]

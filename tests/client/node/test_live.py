@@ -28,7 +28,7 @@ PROGRAMS = Path(sys.executable).parent
 SITES = ("st-mary", "charite")
 
 CLIENT = """
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 app = ClientApp()
 @app.train()
@@ -37,7 +37,8 @@ def train(message, context):
         raise FileNotFoundError("/data/patient_0042.wav")
     arrays = ArrayRecord({name: Array(array.numpy() + 1) for name, array in message.content["arrays"].items()})
     metrics = MetricRecord({"num-examples": 40, "loss": 0.5, "seconds": 1.0})
-    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+    held = ConfigRecord({"recordings": 40, "speakers": 4})
+    return Message(RecordDict({"arrays": arrays, "metrics": metrics, "held": held}), reply_to=message)
 """
 SERVER = """
 import time

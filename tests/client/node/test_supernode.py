@@ -174,7 +174,8 @@ def test_the_app_keeps_to_the_policys_budget() -> None:
 
     assert supernode.of_policy(Policy())[protocol.NODE_BUDGET] == 0.0
     told = supernode.of_policy(Policy(privacy=PrivacyPolicy(budget=3.0, report_epsilon=True)))
-    assert told == {protocol.NODE_BUDGET: 3.0, protocol.NODE_REPORT_EPSILON: True}
+    assert told == {protocol.NODE_BUDGET: 3.0, protocol.NODE_MAX_EPSILON: 10.0, protocol.NODE_REPORT_EPSILON: True}
+    assert supernode.of_policy(Policy(privacy=PrivacyPolicy(max_epsilon=math.inf)))[protocol.NODE_MAX_EPSILON] == 0.0
     assert math.isfinite(told[protocol.NODE_BUDGET])
 
 
@@ -303,3 +304,14 @@ def test_of_flowers_lines_those_that_say_something_are_printed_once() -> None:
     assert printed(logging.WARNING, trying) is not None
     assert printed(logging.ERROR, "something else") == "something else"
     assert printed(logging.ERROR, "Exit Code: 800\nAn unhandled exception") is None
+
+
+def test_a_secret_that_is_no_hex_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from client.node.settings import SECRET, secret
+
+    for text, found in (("", None), ("00ff", b"\x00\xff")):
+        monkeypatch.setenv(SECRET, text)
+        assert secret() == found
+    monkeypatch.setenv(SECRET, "zz")
+    with pytest.raises(UsageError, match=f"{SECRET} is no text of hex digits"):
+        secret()

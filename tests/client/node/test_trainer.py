@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,7 +36,7 @@ from tests.client.node.bundles import Server, bundle, run_of, weights
 
 APP = """
 import os, signal
-from flwr.app import Array, ArrayRecord, MetricRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 from tiny import deed
 app = ClientApp()
@@ -44,7 +45,8 @@ def train(message, context):
     deed.do(context)
     arrays = ArrayRecord({name: Array(array.numpy() + 1) for name, array in message.content["arrays"].items()})
     metrics = MetricRecord({"num-examples": 40, "loss": 0.5, "seconds": 1.0})
-    return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+    held = ConfigRecord({"recordings": 40, "speakers": 4})
+    return Message(RecordDict({"arrays": arrays, "metrics": metrics, "held": held}), reply_to=message)
 """
 
 
@@ -165,6 +167,19 @@ def test_each_message_is_answered_by_the_bundles_own_code_in_a_process_of_its_ow
         assert np.array_equal(update, np.ones((2, 3), np.float32))
     kinds = [entry["kind"] for entry in told.audit.entries()]
     assert kinds == ["run", "in", "out", "in", "out"]
+
+
+def test_what_lies_in_the_apps_folder_does_not_run_in_the_bundles_place(node: Any, tmp_path: Path) -> None:
+    """Flower would take a folder that is there already for the bundle, by eight digits of its hash."""
+    mark, log = tmp_path / "mark", tmp_path / "log"
+    told = node(deed(f"open({str(log)!r}, 'a').write('bundle')"))
+    planted = tmp_path / "flwr" / "apps" / f"fedser.tiny.1.0.0.{told.link.runs[1].fab_hash[:8]}"
+    shutil.copytree(tmp_path / "good", planted)
+    (planted / "tiny/deed.py").write_text(f"open({str(mark)!r}, 'w')\ndef do(context): pass\n")
+    told.run()
+    assert not told.link.reply().has_error()
+    assert log.read_text() == "bundle"
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(

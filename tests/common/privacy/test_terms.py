@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from common.config import Config
 from common.errors import BudgetSpent, UsageError
 from common.privacy.accounting import Spend, epsilon_prv, epsilon_rdp
-from common.privacy.terms import Terms, check_delta, from_json
+from common.privacy.ledger import Ledger
+from common.privacy.terms import Terms, agreed, check_delta, from_json
 
 BASE = {"privacy.epsilon": 4.0, "training.local_epochs": 2, "federation.rounds": 5, "privacy.sample_rate": 0.25}
 
@@ -93,3 +95,59 @@ def test_what_a_site_tells() -> None:
     assert figures["steps"] == 8
     assert figures["epsilon"] == epsilon_prv(run, 1e-5) < figures["epsilon_rdp"] < figures["epsilon_total"]
     assert figures["stopped"] is True
+
+
+def config(**more: Any) -> Config:
+    return Config().with_values({**BASE, **{name.replace("__", "."): value for name, value in more.items()}})
+
+
+FIXED: dict[str, Any] = {"privacy__epsilon": "inf", "privacy__noise_multiplier": 1.0}
+
+
+def test_a_run_goes_on_with_the_terms_that_its_ledger_keeps(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "s.jsonl")
+    first = agreed(ledger, "run", config(), 100)
+    assert agreed(ledger, "run", config(), 90) == first  # someone withdrew meanwhile
+
+
+@pytest.mark.parametrize(
+    ("began", "asked"),
+    [
+        ({}, {"privacy__unit": "speaker"}),
+        ({}, {"privacy__delta": 1e-6}),
+        ({}, {"privacy__epsilon": 2.0}),
+        ({}, {"federation__rounds": 6}),
+        ({"privacy__insecure_seed": True}, {}),
+        ({}, FIXED),
+        (FIXED, {}),
+        (FIXED, {**FIXED, "privacy__noise_multiplier": 5.0}),
+    ],
+)
+def test_a_runs_name_does_not_bring_back_other_terms(
+    tmp_path: Path, began: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """The server names the run: with the name of an older, weaker one it must not get that one's noise."""
+    ledger = Ledger(tmp_path / "s.jsonl")
+    agreed(ledger, "trial", config(**began), 100)
+    with pytest.raises(UsageError, match=r"run trial began with .*; start a run of another name"):
+        agreed(ledger, "trial", config(**asked), 100)
+
+
+def test_a_budget_that_was_lowered_holds_at_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "s.jsonl")
+    assert agreed(ledger, "run", config(), 100).budget is None
+    assert agreed(ledger, "run", config(privacy__budget=3.0), 100).budget == 3.0
+    other = agreed(ledger, "other", config(privacy__budget=5.0), 100)
+    assert (other.budget, agreed(ledger, "other", config(privacy__budget=9.0), 100).budget) == (5.0, 5.0)
+
+
+def test_noise_that_was_fixed_is_held_to_the_greatest_epsilon(tmp_path: Path) -> None:
+    ledger, fixed = Ledger(tmp_path / "s.jsonl"), config(**FIXED)
+    own = terms(**FIXED)
+    epsilon = epsilon_prv([own.spend(own.steps_per_round * own.rounds)], own.delta)
+    with pytest.raises(UsageError, match=rf"come to ε = {epsilon:.3g}, at most .* is allowed"):
+        agreed(ledger, "run", fixed, 100, most=epsilon - 0.01)
+    assert ledger.terms("run") is None
+    agreed(ledger, "run", fixed, 100, most=epsilon + 0.01)  # the Rényi figure is larger, and does not decide
+    with pytest.raises(UsageError, match="is allowed"):  # the policy was tightened in the middle of the run
+        agreed(ledger, "run", fixed, 100, most=1.0)
