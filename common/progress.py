@@ -67,8 +67,14 @@ class Step:
 
 
 def log_to(console: Console) -> None:
-    """Send fedser's log to a console, and Flower's nowhere but its errors."""
-    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    """Send fedser's log to a console, and Flower's nowhere but its errors.
+
+    Off a terminal a message is one line, however long: whoever searches a file for a recording's name finds it whole.
+    """
+    handler: logging.Handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    if not console.is_terminal:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(levelname)-8s %(message)s"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("fedser").setLevel(logging.INFO)
     flower = logging.getLogger("flwr")
