@@ -8,12 +8,13 @@ import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from common import atomic, saved_model
+from common import atomic, protocol, saved_model
 from common import plan as plans
 from common.cache import FeatureCache, default_directory
 from common.config import Config, flatten
@@ -24,13 +25,15 @@ from common.plan import Plan
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
 from server import checkpoint, run_log
-from server.audit import ServerAudit
+from server.audit import ServerAudit, noted
 from server.checkpoint import Arrays, State
-from server.evaluation import held_out_score
+from server.evaluation import HeldOut, check_held_out, held_out_score
 from server.events import Events
-from server.nodes import Meeting, Node, meet, pooled_sums
+from server.hello import Node
+from server.nodes import Meeting, meet, pooled_sums
 from server.places import located, located_plan, place, registered
 from server.privacy import account, site_figures
+from server.refusal import Refused
 from server.rounds import Rounds
 
 app = ServerApp()
@@ -53,12 +56,15 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     deployed = not plan.sites
     keys = registered() if deployed else {}
     strict = config.data.strict and deployed
-    nodes = meet(grid, Meeting(classes=plan.classes, expected=plan.expected, registered=keys, strict=strict))
-    initial = _initial(config, plan, nodes)
-    state = _state(grid, config, initial, nodes, folder)
-    audit = ServerAudit(folder / "audit.jsonl") if deployed else None
+    audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
+    meeting = Meeting(classes=plan.classes, expected=plan.expected, registered=keys, strict=strict)
+    with noted(audit, 0, protocol.HELLO) as refused:
+        nodes = meet(grid, meeting, refused)
     if audit:
-        audit.begin(context.run_id, flatten(config), [node.site for node in nodes])
+        audit.begin(flatten(config), [node.site for node in nodes])
+    initial = _initial(config, plan, nodes)
+    with noted(audit, 0, protocol.STATISTICS) as refused:
+        state = _state(grid, config, plan, initial, nodes, folder, refused)
     events = Events(place(context.run_config, EVENTS), plan.fold)
     events.catch_up([*state.history, *state.refit])
     private: SiteUnit | None = None
@@ -74,22 +80,35 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
     path = folder / "model.safetensors"
     saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
-    test, by_speaker = held_out_score(grid, config, plan, nodes, state, cache)
-    spent = private.figures() if private else site_figures(grid, config, nodes, state) if config.privacy.on else {}
-    result = {
+    with noted(audit, state.round, protocol.EVALUATE_TEST) as refused:
+        held = held_out_score(grid, config, plan, nodes, state, cache, refused)
+    spent = private.figures() if private else {}
+    if config.privacy.at_sites:
+        with noted(audit, state.round, protocol.PRIVACY) as refused:
+            spent = site_figures(grid, config, nodes, state, refused, whole=not deployed)
+    fold = _fold(plan, nodes, state, held) | {
+        "privacy": account(config, spent) if config.privacy.on else None,
+        "seconds": time.perf_counter() - began,
+    }
+    atomic.write(folder / "fold.json", json.dumps(fold, indent=1), durable=True)
+
+
+def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> dict[str, Any]:
+    """What ``fold.json`` says of who took part, of the rounds and of the score."""
+    deployed = not plan.sites
+    fold = {
         "fold": plan.fold,
         "train_speakers": {n.site: n.speakers for n in nodes} if deployed else plan.train_speakers,
         "validation_speakers": {n.site: n.validation_speakers for n in nodes} if deployed else plan.validation_speakers,
         "test_speakers": plan.test_speakers,
-        "privacy": account(config, spent) if config.privacy.on else None,
+        "privacy": None,
         "chosen_round": state.best_round or state.round,
-        "test": test,
+        "test": held.test,
         "rounds": state.history,
         "refit": state.refit,
-        "by_speaker": by_speaker,
-        "seconds": time.perf_counter() - began,
+        "by_speaker": held.by_speaker,
     }
-    atomic.write(folder / "fold.json", json.dumps(result, indent=1), durable=True)
+    return fold | ({"test_sites": held.sites} if deployed and held.sites else {})
 
 
 def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
@@ -100,12 +119,15 @@ def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
-def _state(grid: Grid, config: Config, initial: Arrays, nodes: Sequence[Node], folder: Path) -> State:
+def _state(
+    grid: Grid, config: Config, plan: Plan, initial: Arrays, nodes: Sequence[Node], folder: Path, refused: Refused
+) -> State:
     """The last checkpoint, or the state before round 1."""
     path = folder / "checkpoint.safetensors"
     if path.exists():
         return checkpoint.load(path)
-    scaling = _scaling(grid, config, nodes)
+    check_held_out(plan, nodes)
+    scaling = _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
     state = State(arrays=initial, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
     if config.privacy.on:
         state.run = secrets.token_hex(8)
@@ -113,7 +135,7 @@ def _state(grid: Grid, config: Config, initial: Arrays, nodes: Sequence[Node], f
     return state
 
 
-def _scaling(grid: Grid, config: Config, nodes: Sequence[Node]) -> Scaling:
+def _scaling(grid: Grid, config: Config, nodes: Sequence[Node], refused: Refused, *, whole: bool) -> Scaling:
     """Of public data, of the training sites, or, where these are private, one that does nothing."""
     width = nodes[0].features
     if config.data.normalise == "public":
@@ -126,4 +148,5 @@ def _scaling(grid: Grid, config: Config, nodes: Sequence[Node]) -> Scaling:
         return scaling
     if config.privacy.on:
         return Scaling(mean=torch.zeros(width), deviation=torch.ones(width))
-    return pooled_sums(grid, nodes, config.federation.round_timeout).scaling()
+    least = len(nodes) if whole else config.federation.min_sites
+    return pooled_sums(grid, nodes, config.federation.round_timeout, refused, least=least).scaling()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,8 @@ from common import metrics, protocol
 from common.config import Config
 from server.checkpoint import Arrays, State
 from server.exchange import exchange
-from server.nodes import Node
-
-log = logging.getLogger("fedser.server")
+from server.hello import Node
+from server.refusal import Refused, failure, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +29,28 @@ class Counts:
 
 
 def ask(
-    grid: Grid, config: Config, state: State, nodes: Sequence[Node], message_type: str, arrays: Arrays
+    grid: Grid,
+    config: Config,
+    state: State,
+    nodes: Sequence[Node],
+    message_type: str,
+    arrays: Arrays,
+    refused: Refused,
 ) -> dict[str, Counts]:
-    """Have nodes evaluate a model; by site, those that answered."""
+    """Have nodes evaluate a model.
+
+    Args:
+        grid: Flower's way to the nodes.
+        config: of the run.
+        state: has the scaling, and the number of the round.
+        nodes: to ask.
+        message_type: ``protocol.EVALUATE`` or ``protocol.EVALUATE_TEST``.
+        arrays: the model.
+        refused: the sites whose answer is not taken are added, with the reason.
+
+    Returns:
+        By site, what those counted that answered as they should.
+    """
     content = RecordDict(
         {
             protocol.ARRAYS: record(arrays),
@@ -40,31 +58,33 @@ def ask(
             protocol.CONFIG: ConfigRecord({protocol.ROUND: state.round}),
         }
     )
-    names = {node.id: node.site for node in nodes}
+    asked = {node.id: node for node in nodes}
     messages = [Message(content, node.id, message_type) for node in nodes]
     counts: dict[str, Counts] = {}
     for reply in exchange(grid, messages, config.federation.round_timeout):
-        site = names[reply.metadata.src_node_id]
+        node = asked[reply.metadata.src_node_id]
         if reply.has_error():
-            log.warning("%s: no evaluation: %s", site, reply.error.reason)
+            refuse(node.site, "evaluation", failure(reply), refused)
             continue
-        sound = _counts(reply, state.arrays["classifier.bias"].shape[0])
+        most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
+        sound = _counts(reply, state.arrays["classifier.bias"].shape[0], most)
         if sound is None:
-            log.warning("%s: evaluation refused: no sound confusion counts", site)
+            refuse(node.site, "evaluation", f"no sound confusion counts of at most {most} recordings", refused)
         else:
-            counts[site] = sound
+            counts[node.site] = sound
     return counts
 
 
-def _counts(reply: Message, classes: int) -> Counts | None:
-    """The counts of an evaluation's reply; None where they are no counts."""
+def _counts(reply: Message, classes: int, most: int) -> Counts | None:
+    """The counts of an evaluation's reply; None where they are no counts, or of more than the site said that it has."""
     try:
         told: Any = reply.content.metric_records[protocol.METRICS]
         confusion = np.array(told[protocol.CONFUSION], dtype=np.int64).reshape(-1, classes, classes)
         loss, examples = float(told[protocol.LOSS]), int(told[protocol.EXAMPLES])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    sound = examples > 0 and confusion.min() >= 0 and confusion.sum() == examples
+    within = confusion.size > 0 and confusion.min() >= 0 and confusion.max() <= examples <= most  # no sum overflows
+    sound = examples > 0 and within and confusion.sum() == examples and math.isfinite(loss)
     return Counts(confusion=confusion, loss=loss, examples=examples) if sound else None
 
 

@@ -1,18 +1,28 @@
 """The server's audit log: a hash-chained line a round, with the heads of the sites' own logs and ledgers.
 
-A site's head stands for all that the site's log said until then: a log whose tail was cut, or that was put back to an
-older state, no longer has it. So the server keeps what each site last told it, and tells the site in the next round.
+Each line says of which run it is, and of which bundle. A round's has the model before and after, and of each site what
+it sent: recordings, bytes, the keys of its records, and, where it tells that, the ε of all its runs before and after. A
+refusal has a line of its own. A site's head stands for all that the site's log said until then: a log whose tail was
+cut, or that was put back to an older state, no longer has it. So the server keeps what each site last told it, and
+tells the site in the next round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from flwr.app import Message
 
 from common.chain_file import Chain
 from common.fingerprint import fingerprint
 from server.checkpoint import Arrays, State
+from server.refusal import Refused, short
+
+_MOST_KEYS = 200  # of a record that are noted: a site may write any
 
 
 class ServerAudit:
@@ -20,22 +30,87 @@ class ServerAudit:
 
     Args:
         path: of the file; it is made at the first line.
+        run: Flower's number of the run.
+        bundle: the SHA-256 of the code that was sent to the sites; empty where there is none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: int, bundle: str) -> None:
         self._chain = Chain(path)
+        self._about = {"run": str(run), "bundle": bundle or None}
+        self._records: dict[str, dict[str, list[str]]] = {}
 
-    def begin(self, run_id: int, settings: Mapping[str, Any], sites: list[str]) -> None:
-        """Note that a run starts, or goes on."""
-        self._chain.append("start", run=str(run_id), settings=dict(settings), sites=sites)
+    def begin(self, settings: Mapping[str, Any], sites: list[str]) -> None:
+        """Note that a run starts, or goes on, with which settings and sites."""
+        self._chain.append("start", **self._about, settings=dict(settings), sites=sites)
 
-    def round(self, number: int, before: Arrays, state: State, sites: Mapping[str, Any]) -> None:
-        """Note a round: the model before and after, what each site sent, and how far its records are."""
-        told = {name: {key: site.get(key) for key in ("examples", "bytes")} for name, site in sites.items()}
+    def heard(self, site: str, reply: Message) -> None:
+        """Keep, for the round's line, the keys of what a site sent."""
+        self._records[site] = {
+            short(name): [short(key) for key in sorted(record)[:_MOST_KEYS]]
+            for name, record in list(reply.content.items())[:_MOST_KEYS]
+        }
+
+    def round(
+        self,
+        number: int,
+        before: Arrays,
+        state: State,
+        sites: Mapping[str, Any],
+        spent: tuple[float, float] | None = None,
+    ) -> None:
+        """Note a round.
+
+        Args:
+            number: of the round.
+            before: the global model that the sites were sent.
+            state: after the round, which is the last of its history.
+            sites: the round's entries by site.
+            spent: the ε of all runs, before and after, by the server's own ledger; None where it keeps none.
+        """
         models = {"model_in": fingerprint(before), "model_out": fingerprint(state.arrays)}
-        self._chain.append("round", round=number, **models, sites=told, ledgers=state.heads, audits=state.audits)
+        told = {name: self._site(name, site, state) for name, site in sites.items()}
+        own = _spent(*spent) if spent else {}
+        heads = {"ledgers": state.heads, "audits": state.audits}
+        self._chain.append("round", **self._about, round=number, **models, sites=told, **own, **heads)
+        self._records = {}
 
-    def refused(self, number: int, refused: Mapping[str, str]) -> None:
-        """Note the updates that were not taken."""
+    def _site(self, name: str, entry: Mapping[str, Any], state: State) -> dict[str, Any]:
+        """What a round's line says of a site."""
+        sent = {key: entry.get(key) for key in ("examples", "bytes")} | {"records": self._records.get(name)}
+        if (after := entry.get("epsilon_total")) is None:
+            return sent
+        earlier = (past["sites"].get(name, {}) for past in reversed(state.history[:-1]))
+        before = next((told["epsilon_total"] for told in earlier if "epsilon_total" in told), None)
+        return sent | _spent(before, after)
+
+    def refused(self, number: int, what: str, refused: Mapping[str, str]) -> None:
+        """Note what was not taken.
+
+        Args:
+            number: of the round; 0 before the first.
+            what: the type of the messages that were answered.
+            refused: by site, why.
+        """
         if refused:
-            self._chain.append("refused", round=number, sites=dict(refused))
+            self._chain.append("refused", **self._about, round=number, type=what, sites=dict(refused))
+
+
+@contextlib.contextmanager
+def noted(audit: ServerAudit | None, number: int, what: str) -> Iterator[Refused]:
+    """Note what is refused meanwhile, also where an error ends it; see ``ServerAudit.refused``.
+
+    Yields:
+        Where the refusals are to be added.
+    """
+    refused: Refused = {}
+    try:
+        yield refused
+    finally:
+        if audit is not None:
+            audit.refused(number, what, refused)
+
+
+def _spent(before: float | None, after: float) -> dict[str, float | None]:
+    """The ε of all runs before a round and after it; None where it is not known, or infinite."""
+    known = {"epsilon_before": before, "epsilon_after": after}
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in known.items()}

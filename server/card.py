@@ -51,7 +51,7 @@ def _content(result: Result) -> dict[str, Any]:
     privacy = result["privacy"]
     return findings.overview(result) | {
         "promise": guarantee.promise(privacy) if privacy else {},
-        "epsilon": findings.largest_epsilon(privacy) if privacy else None,
+        "claim": findings.claim(privacy) if privacy else "",
         "result": result,
         "classes": corpus["classes"],
         "figures": [(name, summary[key]) for name, key in named if summary[key]],

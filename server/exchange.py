@@ -7,6 +7,7 @@ it waits for ever.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import time
@@ -18,10 +19,12 @@ from flwr.app import Message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.serverapp import Grid
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from common import packing
 from common.errors import FedserError
 
+log = logging.getLogger("fedser.server")
 POLL_SECONDS = 0.1
 
 
@@ -48,7 +51,7 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
         while place and time.monotonic() < deadline:
             asked = time.monotonic()
             came = {}
-            for reply in grid.pull_messages(list(place)):
+            for reply in _pulled(grid, list(place)):
                 if reply.metadata.reply_to_message_id in place:
                     i = place.pop(reply.metadata.reply_to_message_id)
                     # Where a node is gone the SuperLink answers in its own name: whose answer it is, we know.
@@ -66,6 +69,14 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
             yield _unpacked(_take(early[i]))
     finally:  # also where the caller ended early, by an error
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pulled(grid: Grid, ids: list[str]) -> Iterator[Message]:
+    """The replies that are there; where one's bytes are no message, that is said, and the others are waited for on."""
+    try:
+        yield from grid.pull_messages(ids)
+    except (ValueError, TypeError, LookupError, AttributeError, DecodeError) as error:  # of Flower's own reader
+        log.warning("a reply is no message (%s); who sent it is not known, the others go on", type(error).__name__)
 
 
 def _unpacked(reply: Message) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from server.wording import CORPORA, STRATEGIES, flat, kind_of_model, natural
@@ -28,9 +28,36 @@ def is_counted(result: Result) -> bool:
 
 
 def largest_epsilon(privacy: Mapping[str, Any]) -> float | None:
-    """Of the sites that tell what they spent; None where none does."""
+    """Of the sites that tell what they spent; None where none does. Those of ``untold`` may have spent more."""
     told = [site["epsilon"] for site in privacy["sites"].values() if site["epsilon"] is not None]
     return max(told, default=None)
+
+
+def untold(privacy: Mapping[str, Any]) -> list[str]:
+    """The sites of which it is not known what they spent: they keep it to themselves, or gave no account."""
+    return sorted((site for site, own in privacy["sites"].items() if own["epsilon"] is None), key=natural)
+
+
+def claim(privacy: Mapping[str, Any]) -> str:
+    """The run's ε in a line: the largest over the sites, and of which sites it is not known."""
+    largest, unknown = largest_epsilon(privacy), untold(privacy)
+    if largest is None:
+        return "ε as the sites know it: they keep it to themselves, or gave no account"
+    known = sorted(set(privacy["sites"]) - set(unknown), key=natural)
+    if not unknown:
+        return f"ε = {largest:.3g}"
+    return f"ε = {largest:.3g} at {joined(known)}; at {joined(unknown)} it is not known, and may be larger"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names as a text lists them, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def unscored(result: Result) -> list[str]:
+    """The sites that hold test speakers and did not score the model: their speakers are not in the figures."""
+    found = {site for fold in result["folds"] for site, told in fold.get("test_sites", {}).items() if told is None}
+    return sorted(found, key=natural)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -68,11 +95,20 @@ def interval_note(result: Result) -> str:
     """What to know about the 95 % interval: why it is missing, or what it leaves out."""
     speakers = test_speakers(result)
     if not result["summary"]["uar"]["ci95"]:
-        return f"There is no 95 % interval: {speakers} test speakers are too few for one (it takes at least 5)."
+        few = f"There is no 95 % interval: {speakers} test speakers are too few for one (it takes at least 5)."
+        return few + _unscored_note(result)
     note = f"The 95 % interval comes from resampling the {speakers} test speakers (bootstrap)."
     if speakers < 20:
         note += " With fewer than 20 speakers it is too narrow: the truth lies outside more often than 5 times in 100."
-    return f"{note} How much another seed would change the figure is not in it."
+    return f"{note} How much another seed would change the figure is not in it.{_unscored_note(result)}"
+
+
+def _unscored_note(result: Result) -> str:
+    """What to know where a site that holds test speakers did not score the model."""
+    lost = unscored(result)
+    return (
+        f" Held-out speakers at {joined(lost)} are not in the figures: the model was not scored there." if lost else ""
+    )
 
 
 def sites_of(fold: Mapping[str, Any]) -> list[str]:

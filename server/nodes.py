@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,36 +16,16 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.errors import FederationError
 from common.normalise import Sums
+from server import hello
 from server.agreement import Terms, agree
 from server.exchange import exchange
+from server.hello import Node
+from server.refusal import Refused, failure, refuse, short
+from server.screening import values_of
 
 log = logging.getLogger("fedser.server")
 HELLO_TIMEOUT = 600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """A site as the server knows it.
-
-    Attributes:
-        id: Flower's number for it, random from run to run.
-        site: its name, the stable one.
-        features: of a frame.
-        examples: recordings that it trains on.
-        validation: recordings that it validates on.
-        test: held-out recordings that it holds.
-        speakers: how many it trains on.
-        validation_speakers: how many it validates on.
-    """
-
-    id: int
-    site: str
-    features: int
-    examples: int
-    validation: int
-    test: int
-    speakers: int
-    validation_speakers: int
+DOMINANT = 0.9  # of all recordings: the share of one site that is worth a word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +48,13 @@ class Meeting:
     timeout: float = HELLO_TIMEOUT
 
 
-def meet(grid: Grid, meeting: Meeting) -> list[Node]:
+def meet(grid: Grid, meeting: Meeting, refused: Refused) -> list[Node]:
     """Wait for the sites, ask each what it is, and compare.
+
+    Args:
+        grid: Flower's way to the nodes.
+        meeting: how they are met.
+        refused: the sites that do not take part are added, with the reason.
 
     Returns:
         The nodes, sorted by the sites' names.
@@ -80,20 +65,23 @@ def meet(grid: Grid, meeting: Meeting) -> list[Node]:
     """
     ids = _wait(grid, meeting)
     messages = [Message(RecordDict({protocol.CONFIG: ConfigRecord()}), i, protocol.HELLO) for i in ids]
-    replies = list(exchange(grid, messages, meeting.timeout))
-    sound = [reply for reply in replies if not _failed(reply, meeting)]
+    replies = exchange(grid, messages, meeting.timeout)
+    sound = [answer for reply in replies if (answer := _answer(reply, meeting, refused)) is not None]
     if len(sound) < meeting.expected:
         raise FederationError(
             f"{len(sound)} of {meeting.expected} sites take part: the others refused, failed, or said nothing for "
-            f"{meeting.timeout:.0f} s; their own logs say why"
+            f"{meeting.timeout:.0f} s{_reasons(refused)}; their own logs say why"
         )
-    nodes = [_node(reply, meeting) for reply in sound]
-    names = [node.site for node in nodes]
+    for node, _ in sound:
+        _check_key(node, meeting)
+    names = [node.site for node, _ in sound]
     if len(set(names)) < len(names):
         raise FederationError(f"two sites have one name: {', '.join(sorted(names))}")
-    told = {node.site: _terms(reply) for node, reply in zip(nodes, sound, strict=True)}
-    agree(told, meeting.classes, strict=meeting.strict)
-    return sorted(nodes, key=lambda node: node.site)
+    agree({node.site: terms for node, terms in sound}, meeting.classes, strict=meeting.strict)
+    nodes = sorted((node for node, _ in sound), key=lambda node: node.site)
+    if meeting.registered:
+        _warn_of_weight(nodes)
+    return nodes
 
 
 def _wait(grid: Grid, meeting: Meeting) -> list[int]:
@@ -108,76 +96,97 @@ def _wait(grid: Grid, meeting: Meeting) -> list[int]:
     return ids
 
 
-def _failed(reply: Message, meeting: Meeting) -> bool:
-    """Whether a site can't take part: in a simulation that ends the run, in a deployment it goes on without it."""
-    if not reply.has_error():
-        return False
-    site = meeting.registered.get(reply.metadata.src_node_id, "a site")
-    if not meeting.registered:
-        raise FederationError(f"{site} could not start ({reply.error.reason})")
-    log.warning("%s does not take part: %s", site, reply.error.reason)
-    return True
-
-
-def _about(reply: Message) -> Any:
-    return reply.content.config_records[protocol.CONFIG]
-
-
-def _terms(reply: Message) -> Terms:
-    about = _about(reply)
-    return Terms(
-        protocol=about[protocol.PROTOCOL],
-        release=str(about.get(protocol.RELEASE, "")),
-        classes=tuple(about[protocol.CLASSES]),
-        missing=tuple(about.get(protocol.MISSING, ())),
-        features=about[protocol.FEATURES],
-        labels=str(about.get(protocol.LABELS, "")),
-    )
-
-
-def _node(reply: Message, meeting: Meeting) -> Node:
-    about, number = _about(reply), reply.metadata.src_node_id
-    site = str(about[protocol.SITE])
-    if meeting.registered and meeting.registered.get(number) != site:
-        owner = meeting.registered.get(number, "no site of this federation")
-        raise FederationError(f"a site calls itself {site}, but its key is that of {owner}; see to its site.toml")
-    return Node(
-        id=number,
-        site=site,
-        features=about[protocol.FEATURES],
-        examples=about[protocol.EXAMPLES],
-        validation=about[protocol.VALIDATION_EXAMPLES],
-        test=about[protocol.TEST_EXAMPLES],
-        speakers=about.get(protocol.SPEAKERS, 0),
-        validation_speakers=about.get(protocol.VALIDATION_SPEAKERS, 0),
-    )
-
-
-def pooled_sums(grid: Grid, nodes: Sequence[Node], timeout: float) -> Sums:
-    """The sums of all training sites' features, in the order of their names.
+def _answer(reply: Message, meeting: Meeting, refused: Refused) -> tuple[Node, Terms] | None:
+    """What a site says of itself; None where it can't take part.
 
     Raises:
-        FederationError: a site did not answer.
+        FederationError: it can't, in a simulation or a strict run; in other deployments the run goes on without it.
+    """
+    number = reply.metadata.src_node_id
+    site = meeting.registered.get(number, "a site")
+    try:
+        if not reply.has_error():
+            return hello.read(reply)
+        why = failure(reply)
+    except FederationError as error:
+        why = str(error)
+        if meeting.strict:
+            raise FederationError(f"--strict: {site} does not take part: {short(why)}") from None
+    if not meeting.registered:
+        raise FederationError(f"{site} could not start ({short(why)})")
+    refused[site] = short(why)
+    log.warning("%s does not take part: %s", site, refused[site])
+    return None
+
+
+def _reasons(refused: Refused) -> str:
+    return f" ({'; '.join(f'{site}: {why}' for site, why in sorted(refused.items()))})" if refused else ""
+
+
+def _check_key(node: Node, meeting: Meeting) -> None:
+    """Refuse a site that answers under another's name."""
+    if meeting.registered and meeting.registered.get(node.id) != node.site:
+        owner = meeting.registered.get(node.id, "no site of this federation")
+        raise FederationError(f"a site calls itself {node.site}, but its key is that of {owner}; see to its site.toml")
+
+
+def _warn_of_weight(nodes: Sequence[Node]) -> None:
+    """Say so where one site's count makes it nearly the whole mean: nobody but the site can count."""
+    total = sum(node.examples for node in nodes)
+    for node in nodes:
+        if len(nodes) > 1 and node.examples > DOMINANT * total:
+            log.warning(
+                "%s says that it has %d of all %d to train on: the model will be nearly its own; ask it if that is so",
+                *(node.site, node.examples, total),
+            )
+
+
+def pooled_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refused, *, least: int) -> Sums:
+    """The sums of the training sites' features, in the order of their names.
+
+    Args:
+        grid: Flower's way to the nodes.
+        nodes: all that take part.
+        timeout: seconds to wait for their answers.
+        refused: the sites whose sums are not taken are added, with the reason.
+        least: so many must be there.
+
+    Raises:
+        FederationError: fewer are.
     """
     empty = RecordDict({protocol.CONFIG: ConfigRecord()})
-    replies = exchange(grid, [Message(empty, node.id, protocol.STATISTICS) for node in nodes], timeout)
-    sums = [_sums(reply) for reply in _sound(replies, len(nodes))]
+    asked = {node.id: node for node in nodes}
+    sums: dict[str, Sums] = {}
+    for reply in exchange(grid, [Message(empty, node.id, protocol.STATISTICS) for node in nodes], timeout):
+        node = asked[reply.metadata.src_node_id]
+        found = None if reply.has_error() else _sums(reply, node.features)
+        if found is None:
+            why = failure(reply) if reply.has_error() else f"no sums of {node.features} features"
+            refuse(node.site, "sums of features", why, refused)
+        else:
+            sums[node.site] = found
+    if len(sums) < least:
+        raise FederationError(
+            f"{len(sums)} of {len(nodes)} sites sent the sums of their features, expected at least {least}"
+            f"{_reasons(refused)}; their own logs say why"
+        )
+    if lost := sorted({node.site for node in nodes} - set(sums)):
+        log.warning("the features are scaled without the sums of %s", ", ".join(lost))
     return Sums(
-        frames=sum(s.frames for s in sums),
-        total=torch.stack([s.total for s in sums]).sum(0),
-        square=torch.stack([s.square for s in sums]).sum(0),
+        frames=sum(s.frames for s in sums.values()),
+        total=torch.stack([s.total for s in sums.values()]).sum(0),
+        square=torch.stack([s.square for s in sums.values()]).sum(0),
     )
 
 
-def _sound(replies: Iterable[Message], expected: int) -> list[Message]:
-    sound = [reply for reply in replies if not reply.has_error()]
-    if len(sound) < expected:
-        raise FederationError(f"{len(sound)} of {expected} sites sent the sums of their features")
-    return sound
-
-
-def _sums(reply: Message) -> Sums:
-    arrays = reply.content.array_records[protocol.ARRAYS]
-    frames = reply.content.metric_records[protocol.METRICS][protocol.FRAMES]
-    total, square = (torch.from_numpy(np.array(arrays[name].numpy())) for name in ("total", "square"))
-    return Sums(frames=int(str(frames)), total=total, square=square)
+def _sums(reply: Message, features: int) -> Sums | None:
+    """The sums that a site sent; None where they are none of so many features."""
+    arrays: Any = reply.content.array_records.get(protocol.ARRAYS) or {}
+    metrics: Any = reply.content.metric_records.get(protocol.METRICS) or {}
+    frames = metrics.get(protocol.FRAMES)
+    total, square = (values_of(arrays[name]) if name in arrays else None for name in ("total", "square"))
+    if type(frames) is not int or frames < 1 or total is None or square is None:
+        return None
+    if any(v.shape != (features,) or v.dtype != np.float64 or not np.isfinite(v).all() for v in (total, square)):
+        return None
+    return Sums(frames=frames, total=torch.from_numpy(total.copy()), square=torch.from_numpy(square.copy()))

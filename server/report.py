@@ -41,7 +41,9 @@ def write_report(result: Result, path: Path) -> None:
         result: what ``result.json`` holds; ``command``, ``split`` and ``transductive`` may be absent.
         path: the HTML file to write.
     """
-    environment = pages.html(score=wording.score, interval=wording.interval, duration=wording.duration)
+    environment = pages.html(
+        score=wording.score, interval=wording.interval, duration=wording.duration, joined=findings.joined
+    )
     page = environment.get_template("report.html.j2").render(_content(result))
     path.write_text(page, encoding="utf-8", newline="\n")
 
@@ -57,6 +59,7 @@ def _content(result: Result) -> dict[str, Any]:
         "lists": _lists(result),
         "averaged": bool(result["privacy"] and wording.flat(result["config"]).get("privacy.average", "0.0") != "0.0"),
         "promise": guarantee.promise(result["privacy"]) if result["privacy"] else {},
+        "untold": findings.untold(result["privacy"]) if result["privacy"] else [],
         "spent": guarantee.spent(result["privacy"]) if result["privacy"] else None,
     }
 

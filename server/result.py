@@ -72,6 +72,8 @@ def _fold(fold: FoldResult) -> dict[str, Any]:
             "local": {site: {"test": own["test"]} for site, own in fold.local.items()},
         }
     entry |= {key: fold.federated[key] for key in ("rounds", "refit")}
+    if "test_sites" in fold.federated:  # of a deployment: recordings scored by site, null where a site scored none
+        entry["test_sites"] = fold.federated["test_sites"]
     return entry
 
 

@@ -18,17 +18,19 @@ from common import metrics, protocol
 from common.config import Config
 from common.errors import BudgetSpent, FederationError
 from common.seeds import numpy_generator
-from server import checkpoint, strategy
+from server import checkpoint, choice, strategy
 from server.asking import ask, record
+from server.audit import ServerAudit, noted
 from server.checkpoint import Arrays, State
 from server.exchange import exchange
-from server.nodes import Node
-from server.privacy import about, hear, spent_so_far
+from server.hello import Node
+from server.privacy import about, head_fault, hear
+from server.refusal import Refused, refuse
 from server.screening import not_scaled_up, screened
 from server.strategy import Merge
+from server.taken import take, untold
 
 if TYPE_CHECKING:
-    from server.audit import ServerAudit
     from server.site_unit import SiteUnit
 
 log = logging.getLogger("fedser.server")
@@ -69,10 +71,10 @@ class Rounds:
             sites = self._train(plan, state, number)
             if sites is None:
                 break
-            validation = self._validate(state, sites)
-            self._choose(state, number, validation)
+            validation = self._validate(state, number, sites)
+            choice.choose(state, number, validation)
             if validation is None:
-                self._average(state, number)
+                choice.average(self.config, state, number)
             seconds = time.perf_counter() - began
             entry = {"round": number, "seconds": seconds, "validation": validation, "sites": sites}
             state.history.append(entry)
@@ -120,7 +122,8 @@ class Rounds:
         state.strategy = strategy.state(plan)
         checkpoint.save(state, self.folder / "checkpoint.safetensors")
         if self.audit is not None:
-            self.audit.round(state.round, before, state, entry["sites"])
+            spent = self.private.spent() if self.private else None
+            self.audit.round(state.round, before, state, entry["sites"], spent)
         self.on_round(entry)
 
     def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]] | None:
@@ -140,7 +143,7 @@ class Rounds:
             log.warning("every budget is spent: the run ends with the model of round %d", state.round)
             return None
         state.arrays = arrays
-        return sites or {node.site: {**_UNTOLD, "examples": node.examples} for node in self.nodes}
+        return sites or {node.site: untold(node) for node in self.nodes}
 
     def _collect(
         self, plan: Any, state: State, number: int, sites: dict[str, dict[str, Any]], merge: Merge | None = None
@@ -149,17 +152,17 @@ class Rounds:
         messages = plan.configure_train(
             number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
         )
-        refused: dict[str, str] = {}
-        replies = self._heard(self._send(messages, state, chosen), state)
+        refused: Refused = {}
+        replies = self._heard(self._send(messages, state, chosen), state, refused)
         norms = [state.norm] if state.norm else []
         sound = screened(replies, state.arrays, self._names, refused)
         limit = 0.0 if self.private else self.config.federation.screen_norm  # a hidden site's part is its own affair
         short = not_scaled_up(sound, state.arrays, limit, norms, refused)
-        noted = self._noted(short, sites)
+        noted = self._noted(short, number, state, sites)
         arrays = strategy.aggregate(plan, self.config.federation, self._turn(number), noted, state.arrays, merge)
         state.norm = float(np.median(norms)) if norms else 0.0
         if self.audit is not None:
-            self.audit.refused(number, refused)
+            self.audit.refused(number, protocol.TRAIN, refused)
         left = [node for node in chosen if node.site not in state.stopped]
         silent = sorted({node.site for node in left} - set(sites) - set(refused))
         if silent:
@@ -172,11 +175,13 @@ class Rounds:
             )
         return state.arrays if arrays is None else arrays
 
-    def _heard(self, replies: Iterable[Message], state: State) -> Iterator[Message]:
-        """The replies, less the words of those whose budget is spent."""
+    def _heard(self, replies: Iterable[Message], state: State, refused: Refused) -> Iterator[Message]:
+        """The replies, less the words of those whose budget is spent, and of those whose records are no records."""
         for reply in replies:
             site = self._names[reply.metadata.src_node_id]
-            if hear(state, site, reply):
+            if fault := head_fault(reply):
+                refuse(site, "update", fault, refused)
+            elif hear(state, site, reply):
                 log.warning("%s: out of budget; the others go on", site)
             else:
                 yield reply
@@ -227,28 +232,24 @@ class Rounds:
         ordered = [own[node.id] for node in chosen]
         return exchange(self.grid, ordered, self.config.federation.round_timeout)
 
-    def _noted(self, replies: Any, sites: dict[str, dict[str, Any]]) -> Any:
-        examples = {node.site: node.examples for node in self.nodes}
+    def _noted(
+        self, replies: Iterable[tuple[str, Message]], number: int, state: State, sites: dict[str, dict[str, Any]]
+    ) -> Iterator[Message]:
+        """The replies as they are averaged; what each told is noted."""
+        nodes = {node.site: node for node in self.nodes}
         for site, reply in replies:
-            told = reply.content.metric_records[protocol.METRICS]
-            if self.config.privacy.at_sites:
-                told[protocol.EXAMPLES] = examples[site]  # fixed before training, whatever a round's sample was
-            sites[site] = {
-                "examples": told[protocol.EXAMPLES],
-                "loss": told.get(protocol.LOSS),
-                "uar": None,
-                "seconds": told.get(protocol.SECONDS),
-                "bytes": sum(len(array.data) for array in reply.content.array_records[protocol.ARRAYS].values()),
-                **(spent_so_far(reply) if self.config.privacy.at_sites else {}),
-            }
+            if self.audit is not None:
+                self.audit.heard(site, reply)
+            sites[site] = take(reply, nodes[site], self.config, number, state.arrays)
             yield reply
 
-    def _validate(self, state: State, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    def _validate(self, state: State, number: int, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
         holders = [] if self.config.privacy.on else [node for node in self.nodes if node.validation]
         if not holders:
             return None
-        counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays)
+        with noted(self.audit, number, protocol.EVALUATE) as refused:
+            counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays, refused)
         for site, told in counts.items():
             if site in sites:
                 sites[site]["uar"] = float(metrics.uar(told.confusion.sum(axis=0)))
@@ -258,36 +259,6 @@ class Rounds:
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(told.examples for told in counts.values())
         return {**scores, "loss": sum(told.loss for told in counts.values()) / examples}
-
-    @staticmethod
-    def _choose(state: State, number: int, validation: dict[str, Any] | None) -> None:
-        """Keep the model with the highest validation UAR, the mean over it and the rounds before; of equals the later.
-
-        One round's UAR on a few speakers is luck: between late rounds it differs more by chance than in truth.
-        """
-        if validation is None:
-            return
-        known = [entry["validation"]["uar"] for entry in state.history if entry["validation"]] + [validation["uar"]]
-        smooth = [float(np.mean(known[max(0, i - SMOOTHED + 1) : i + 1])) for i in range(len(known))]
-        if smooth[-1] >= max(smooth):
-            state.best, state.best_round = state.arrays, number
-
-    def _average(self, state: State, number: int) -> None:
-        """Where ``privacy.average`` says so, the last rounds' mean is the model: less noise for nothing."""
-        config = self.config
-        first = config.federation.rounds - round(config.privacy.average * config.federation.rounds)
-        if number <= first or not config.privacy.average:
-            return
-        count = number - first
-        state.best = {
-            name: value if count == 1 else (state.best[name] + (value - state.best[name]) / count).astype(value.dtype)
-            for name, value in state.arrays.items()
-        }
-        state.best_round = number
-
-
-SMOOTHED = 5  # rounds whose validation UAR is averaged before one is chosen
-_UNTOLD: dict[str, Any] = {"loss": None, "uar": None, "seconds": None, "bytes": None}
 
 
 class _Chosen:

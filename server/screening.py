@@ -7,18 +7,17 @@ The norm's screening stops a site whose update was scaled up, by a fault or to r
 
 from __future__ import annotations
 
-import logging
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import Message
+from flwr.app import Array, Message
 
 from common.protocol import ARRAYS, EXAMPLES, METRICS
+from server.refusal import Refused, failure, refuse
 
-log = logging.getLogger("fedser.server")
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
 
@@ -31,7 +30,7 @@ def fault(reply: Message, like: Arrays) -> str | None:
         like: the global model, whose keys, shapes and types the update must have.
     """
     if reply.has_error():
-        return reply.error.reason or f"error {reply.error.code}"
+        return failure(reply)
     arrays = reply.content.array_records.get(ARRAYS)
     metrics = reply.content.metric_records.get(METRICS)
     if arrays is None or metrics is None:
@@ -43,13 +42,24 @@ def fault(reply: Message, like: Arrays) -> str | None:
         odd = sorted(set(arrays) ^ set(like))
         return f"wrong keys ({', '.join(odd[:3])})"
     for name, array in arrays.items():
-        values = array.numpy()
+        values = values_of(array)
+        if values is None:
+            return f"{name} holds bytes that are no array"
         if values.shape != like[name].shape or values.dtype != like[name].dtype:
             expected = f"{like[name].dtype}{list(like[name].shape)}"
             return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
         if not np.isfinite(values).all():
             return f"{name} holds numbers that are not finite"
     return None
+
+
+def values_of(array: Array) -> np.ndarray[Any, Any] | None:
+    """What an array of a reply holds; None where its bytes are no array. Reading it runs nothing, whoever wrote it."""
+    try:
+        values = array.numpy()
+    except Exception:  # whatever bytes that were made by hand make of NumPy's reader
+        return None
+    return values if isinstance(values, np.ndarray) else None  # an archive of arrays is another thing
 
 
 def distance(reply: Message, like: Arrays) -> float:
@@ -63,7 +73,7 @@ def screened(
     replies: Iterable[Message],
     like: Arrays,
     names: Mapping[int, str],
-    refused: dict[str, str],
+    refused: Refused,
 ) -> Iterator[tuple[str, Message]]:
     """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
     for reply in replies:
@@ -72,12 +82,11 @@ def screened(
         if reason is None:
             yield site, reply
         else:
-            refused[site] = reason
-            log.warning("%s: update refused: %s", site, reason)
+            refuse(site, "update", reason, refused)
 
 
 def not_scaled_up(
-    replies: Iterable[tuple[str, Message]], like: Arrays, factor: float, norms: list[float], refused: dict[str, str]
+    replies: Iterable[tuple[str, Message]], like: Arrays, factor: float, norms: list[float], refused: Refused
 ) -> Iterator[tuple[str, Message]]:
     """Pass on the updates that are at most ``factor`` times as long as the median; name the others, as ``screened``.
 
@@ -101,7 +110,7 @@ def not_scaled_up(
 
 
 def _short(
-    held: Sequence[tuple[str, Message, float]], factor: float, norms: list[float], refused: dict[str, str]
+    held: Sequence[tuple[str, Message, float]], factor: float, norms: list[float], refused: Refused
 ) -> Iterator[tuple[str, Message]]:
     known = [*norms, *(norm for _, _, norm in held)]
     median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
@@ -111,5 +120,5 @@ def _short(
             norms.append(norm)
             yield site, reply
         else:
-            refused[site] = f"its update has the norm {norm:.3g}, more than {factor:g} times the others' {median:.3g}"
-            log.warning("%s: update refused: %s", site, refused[site])
+            why = f"its update has the norm {norm:.3g}, more than {factor:g} times the others' {median:.3g}"
+            refuse(site, "update", why, refused)

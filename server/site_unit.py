@@ -21,6 +21,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from common import protocol
 from common.centring import moved
 from common.config import Config
+from common.privacy.accounting import epsilon_rdp
 from common.privacy.ledger import Ledger
 from common.privacy.mechanism import clip_factors
 from common.privacy.stream import SecretStream
@@ -43,6 +44,7 @@ class SiteUnit:
         self.config, self.run = config, run
         self.ledger = Ledger(folder / f"{FEDERATION}.jsonl")
         self.terms = agreed(self.ledger, run, config, sites)
+        self._epsilon = epsilon_rdp(self.ledger.spends("site"), self.terms.delta)
 
     def release(self, number: int, compute: Callable[[Callable[..., Any]], Arrays]) -> Arrays:
         """A round's new global model; one that was stored before a crash is released again, not noised again.
@@ -65,6 +67,11 @@ class SiteUnit:
             )
             entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
         return arrays
+
+    def spent(self) -> tuple[float, float]:
+        """The ε of all runs when this was last asked, or else at the start, and now; by RDP, which costs nothing."""
+        before, self._epsilon = self._epsilon, epsilon_rdp(self.ledger.spends("site"), self.terms.delta)
+        return before, self._epsilon
 
     def figures(self) -> dict[str, Any]:
         """What the ledger says of this run."""

@@ -33,16 +33,19 @@ deal_recordings() {
   "$PYTHON" docker/e2e/deal.py "$source" "$WORK/data" "${SITES[@]}"
 }
 
-# As a newcomer would: init, unpack the kits, name the recordings. Nobody but the node's user may read a site's key.
+# As its people would: init, unpack the kits, a key made at each site and let in, the recordings named. Nobody but the
+# node's user may read a site's key.
 make_federation() {
   local name kit
-  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --trial-keys
+  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")"
   cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
   for name in "${SITES[@]}"; do
     kit=$WORK/kits/$name
     mkdir -p "$kit"
     "$PYTHON" -m zipfile --extract "$WORK/fl/sites/$name.zip" "$kit"
     echo "FEDSER_DATA=$WORK/data/$name" > "$kit/.env"
+    "$FEDSER" site keygen --kit "$kit"
+    "$FEDSER" federation add-site --dir "$WORK/fl" --name "$name" --public-key "$kit/key.pub"
     chmod -R a+rX "$WORK/data/$name" "$kit"
     own_key "$kit"
   done

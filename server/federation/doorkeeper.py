@@ -6,7 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Protocol
 
-from common.errors import FederationError
+from common.errors import FederationError, FedserError
 from server.federation import registry, status
 from server.federation.children import Say
 from server.federation.folder import Folder
@@ -78,7 +78,7 @@ class Doorkeeper:
         self._status = status.snapshot(self._sites, nodes, self._status["sites"], up=up, now=datetime.now(UTC))
         try:
             status.write(self._folder, self._status)
-        except FederationError as error:
+        except FedserError as error:  # a full disk must not shut the door
             self._say_once(f"warning: {error}")
 
     def _say_once(self, line: str) -> None:

@@ -67,6 +67,7 @@ def _sites(view: View) -> Iterator[Metric]:
     yield of_sites("fedser_site_validation_uar", "gauge", "UAR on its validation speakers.", "uar")
     yield of_sites("fedser_site_bytes_total", "counter", "What it has sent in the newest run.", "bytes_total")
     yield of_sites("fedser_site_epsilon", "gauge", "What it says that the run has spent.", "epsilon")
+    yield of_sites("fedser_site_epsilon_all_runs", "gauge", "What it says that all runs have spent.", "epsilon_total")
     yield of_sites("fedser_site_epsilon_budget", "gauge", "What it says that all runs may spend.", "budget")
 
 

@@ -85,11 +85,11 @@ def read(path: Path) -> dict[str, Site]:
     """
     try:
         table: Any = json.loads(path.read_text(encoding="utf-8"))
-        return {name: _site(entry) for name, entry in table.items()}
+        return {name: _site(name, entry) for name, entry in table.items()}
     except OSError as error:
         raise FederationError(f"{path} cannot be read: {error.strerror}; fedser federation init makes it") from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise FederationError(f"{path} is not a list of sites: {type(error).__name__}: {error}") from None
+        raise FederationError(f"{path} is not a list of sites ({error}); put the file back as it was") from None
 
 
 def write(path: Path, registry: Registry) -> None:
@@ -209,5 +209,12 @@ def names(text: Iterable[str]) -> list[str]:
     return found
 
 
-def _site(entry: Mapping[str, Any]) -> Site:
-    return Site(public_key=entry["public_key"], revoked=bool(entry["revoked"]), former=tuple(entry.get("former", ())))
+def _site(name: str, entry: Mapping[str, Any]) -> Site:
+    key, revoked, former = entry["public_key"], entry["revoked"], entry.get("former", [])
+    if key is not None and not isinstance(key, str):
+        raise TypeError(f"{name} has the public key {str(key)[:50]}, expected a text, or null before it sent one")
+    if not isinstance(revoked, bool):
+        raise TypeError(f"{name} has revoked = {str(revoked)[:50]}, expected true or false")
+    if not isinstance(former, list) or not all(isinstance(old, str) for old in former):
+        raise TypeError(f"{name} has former keys that are no list of texts")
+    return Site(public_key=key, revoked=revoked, former=tuple(former))

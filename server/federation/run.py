@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ def run(folder: Folder, wish: Wish) -> dict[str, Any]:
         UsageError: an option is wrong.
         FederationError: the run failed, with what the server said of it.
     """
+    if not 0 <= wish.wait < math.inf:
+        raise UsageError(f"--wait is {wish.wait}, expected a number of seconds from 0")
     with Display() as display, contextlib.closing(Runs(folder)) as runs:
         log_to(display.console)
         try:
@@ -135,7 +138,8 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
     try:
         wait_for_sites(folder, kept.quorum, wait, display)
     except (FederationError, KeyboardInterrupt) as error:
-        place.note(dataclasses.replace(known, state=STOPPED, why=str(error) or "interrupted"))
+        if not place.discard():  # of a run that never was nothing is worth keeping
+            place.note(dataclasses.replace(known, state=STOPPED, why=str(error) or "interrupted"))
         raise
     follower = Follower(runs=runs, run=place, config=config, display=display, seconds=known.seconds)
     ended = Progress(ended=True, why=GONE)
@@ -145,9 +149,18 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
         display.say(f"{place.name} still goes on at the SuperLink; following it")
         ended = follower.follow(known.flower)
     if ended.why.startswith(GONE):
-        ended = follower.follow(runs.start(bundle.build(), run_config(placed(kept.settings, place), place)))
+        ended = follower.follow(_started(runs, place))
     if not (ended.completed and place.finished):
         raise FederationError(_why(ended, place))
+
+
+def _started(runs: Runs, place: RunFolder) -> int:
+    """Hand the run in; Flower's number of it. Where that fails before anything was done, its folder goes again."""
+    try:
+        return runs.start(bundle.build(), run_config(placed(place.kept().settings, place), place))
+    except (FederationError, ConnectionError):
+        place.discard()
+        raise
 
 
 def _why(ended: Progress, place: RunFolder) -> str:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from server import events
 from server.federation.folder import Folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+STARTED_WITH = ("run.json", "plan.json", "label-map.toml", "public.safetensors")
 RUNNING, FINISHED, FAILED, STOPPED, LOST = "running", "finished", "failed", "stopped", "lost"
 
 
@@ -129,6 +132,18 @@ class RunFolder:
             return State(**json.loads(self.file("state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+
+    def discard(self) -> bool:
+        """Take the folder away where nothing of the run itself is in it: only what it was to be started with.
+
+        Returns:
+            Whether it is gone.
+        """
+        if not self.path.is_dir() or any(path.name not in STARTED_WITH for path in self.path.iterdir()):
+            return False
+        with contextlib.suppress(OSError):  # where it cannot be, it stays, and is in nobody's way
+            shutil.rmtree(self.path)
+        return not self.path.exists()
 
     def result(self) -> dict[str, Any]:
         """Read ``fold.json``.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import HEARTBEAT_PATIENCE
@@ -85,9 +86,15 @@ class Control:
             The node's id.
 
         Raises:
-            FederationError: Flower refuses the key.
+            FederationError: it is no key, or Flower refuses it.
         """
-        public = serialization.load_ssh_public_key(key.encode())
+        try:
+            public = serialization.load_ssh_public_key(key.encode())
+        except (ValueError, UnsupportedAlgorithm):
+            raise FederationError(
+                f"sites.json has for {name} what is no public key; let the site send its own again: fedser federation "
+                "add-site"
+            ) from None
         pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         try:
             return self._client.RegisterNode(RegisterNodeRequest(public_key=pem, name=name)).node_id

@@ -41,6 +41,7 @@ class SiteView:
         bytes_round: that it sent in that round.
         bytes_total: that it sent in all rounds.
         epsilon: that it has spent on the run; by RDP, which says a little more, until PRV's figure is there at the end.
+        epsilon_total: that it has spent on all runs, by RDP: what the budget is for.
         budget: what all runs may spend.
     """
 
@@ -56,6 +57,7 @@ class SiteView:
     bytes_round: int | None = None
     bytes_total: int | None = None
     epsilon: float | None = None
+    epsilon_total: float | None = None
     budget: float | None = None
 
 
@@ -208,6 +210,7 @@ def _site(
         bytes_round=last.get("bytes"),
         bytes_total=sum(known) if known else None,
         epsilon=spent.get("epsilon", last.get("epsilon")),
+        epsilon_total=spent.get("epsilon_total", last.get("epsilon_total")),
         budget=spent.get("budget", last.get("budget")),
     )
 

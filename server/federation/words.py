@@ -6,7 +6,7 @@ from datetime import datetime
 
 from server.federation.run_folder import LOST, RUNNING
 from server.federation.view import WAITING, RunView, SiteView
-from server.wording import NONE, duration
+from server.wording import NONE, duration, score
 
 
 def ago(time: datetime | None, now: datetime) -> str:
@@ -43,10 +43,13 @@ def amount(count: int | None) -> str:
 
 
 def spent(site: SiteView) -> str:
-    """A site's ε, and the budget where there is one; a dash where the site keeps it to itself."""
+    """A site's ε of the run, and that of all runs against the budget; a dash where the site keeps it to itself."""
     if site.epsilon is None:
         return NONE
-    return f"{site.epsilon:.2f}" + (f" of {site.budget:g}" if site.budget else "")
+    own = f"{site.epsilon:.2f}"
+    if not site.budget:
+        return own
+    return f"{own}, all runs {score(site.epsilon_total, 2)} of {site.budget:g}"
 
 
 def site_state(site: SiteView) -> tuple[str, bool]:

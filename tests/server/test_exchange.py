@@ -131,3 +131,18 @@ def test_a_packed_reply_that_cannot_be_read_is_left_to_the_screening() -> None:
     post: Any = Broken([0])
     [came] = exchange(post, [asked()], 10)
     assert fault(came, {"w": np.zeros(10, np.float32)}) == f"wrong keys ({KEY}, w)"
+
+
+def test_bytes_that_are_no_message_do_not_end_the_round(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Post):
+        """The reader of Flower's own grid stumbles at the second pull."""
+
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            if len(self.order) == 2 and not caplog.records:
+                raise ValueError("Unexpected format for object content")
+            return super().pull_messages(message_ids)
+
+    assert received(Broken([0, 2, 1]), 4, timeout=1.0) == [0, 1, 2]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a reply is no message (ValueError); who sent it is not known, the others go on"
+    ]

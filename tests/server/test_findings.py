@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from server import findings, wording
-from tests.server.example_result import lean_result, result
+from tests.server.example_result import SPENT, lean_result, privacy, result
 
 
 def test_confusion_and_recall_sum_over_the_folds() -> None:
@@ -83,3 +83,30 @@ def test_wording() -> None:
     assert wording.duration(185.2) == "3 min 05 s"
     assert wording.duration(3725) == "1 h 02 min"
     assert wording.flat({"a": {"b": [1, 2], "c": ""}, "d": None}) == {"a.b": "1, 2", "a.c": "–", "d": "–"}  # noqa: RUF001
+
+
+def test_the_epsilon_of_a_run_is_claimed_for_the_sites_that_told_it_alone() -> None:
+    silent = SPENT | {"epsilon": None}
+    assert findings.claim(privacy()) == "ε = 7.98"
+    some = privacy(sites={"a": SPENT | {"epsilon": 3.5}, "b": SPENT, "s-10": silent, "s-2": silent})
+    assert findings.claim(some) == "ε = 7.98 at a and b; at s-2 and s-10 it is not known, and may be larger"
+    assert findings.untold(some) == ["s-2", "s-10"]
+    assert findings.claim(privacy(sites={"a": silent})).startswith("ε as the sites know it: they keep it to themselves")
+
+
+def test_sites_that_did_not_score_the_model_are_named_beside_the_figures() -> None:
+    entry = result()
+    assert "not in the figures" not in findings.interval_note(entry)
+    entry["folds"][0]["test_sites"] = {"a": 4, "b": None, "c": None}
+    assert findings.unscored(entry) == ["b", "c"]
+    note = findings.interval_note(entry)
+    assert note.endswith("Held-out speakers at b and c are not in the figures: the model was not scored there.")
+
+
+def test_names_are_listed_as_a_text_lists_them() -> None:
+    assert [findings.joined(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from common.chain_file import Chain
 from common.config import Config
 from common.errors import FederationError
+from server.audit import ServerAudit
 from server.checkpoint import State
-from server.nodes import Node
+from server.hello import Node
 from server.rounds import Rounds
 from server.site_unit import SiteUnit
 from simulations.engine import InProcessGrid
 
 SITES = ("charite", "lausanne", "st-mary")
+
+
+def _claim(value: Any) -> Callable[[RecordDict], None]:
+    return lambda content: content.metric_records["metrics"].update({"num-examples": value})
+
+
+def _garbage(content: RecordDict) -> None:
+    content.array_records["arrays"]["w"] = Array(dtype="float32", shape=(4,), stype="numpy.ndarray", data=b"garbage")
+
+
+HOSTILE: dict[str, Callable[[RecordDict], None]] = {
+    "nothing": lambda content: None,
+    "1e9": _claim(10**9),
+    "1e300": _claim(1e300),
+    "negative": _claim(-5),
+    "nan": _claim(float("nan")),
+    "list": _claim([1, 2]),
+    "garbage": _garbage,
+    "half a head": lambda content: content.update({"config": ConfigRecord({"audit-hash": "a" * 64})}),
+    "a metric more": lambda content: content.metric_records["metrics"].update({"loss": [1.0, 2.0], "more": 1.0}),
+    "a record more": lambda content: content.update({"more": MetricRecord({"x": 1.0}), "extra": ArrayRecord([])}),
+}
+REFUSED = {
+    "negative": "-5 training recordings",
+    "nan": "nan training recordings",
+    "list": r"\[1, 2\] training recordings",
+    "garbage": "w holds bytes that are no array",
+    "half a head": "audit-entries and audit-hash are no head of a chain",
+}
 
 
 def app() -> ClientApp:
@@ -35,6 +67,7 @@ def app() -> ClientApp:
         given = message.content.array_records["arrays"]
         arrays = ArrayRecord({name: Array(array.numpy() + np.float32(step)) for name, array in given.items()})
         content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
+        HOSTILE[str(context.node_config.get("does", "nothing"))](content)
         return Message(content, reply_to=message)
 
     return own
@@ -58,6 +91,7 @@ def rounds(
     steps: dict[str, Any],
     grid_of: type[InProcessGrid] = InProcessGrid,
     private: bool = False,
+    audit: ServerAudit | None = None,
     **more: Any,
 ) -> State:
     config = Config().with_values({"federation.rounds": 3, **{k.replace("__", "."): v for k, v in more.items()}})
@@ -69,8 +103,9 @@ def rounds(
     configs = [{"step": 1.0, **steps.get(site, {})} for site in SITES]
     with grid_of(app, configs, {}, workers=0) as grid:
         own = SiteUnit(config, "run", len(SITES), folder) if private else None
-        told = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, private=own)
-        return told.run(start)
+        return Rounds(
+            grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, private=own, audit=audit
+        ).run(start)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -119,3 +154,62 @@ def test_a_round_waits_for_the_quorum_but_not_for_ever(tmp_path: Path, monkeypat
     monkeypatch.setattr(Away, "until", 10**9)
     with pytest.raises(FederationError, match="round 1: 1 sites are connected, expected at least 2"):
         rounds(tmp_path, {}, Away, federation__min_sites=2, federation__round_timeout=0.6)
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedmedian", "krum"])
+@pytest.mark.parametrize("does", [name for name in HOSTILE if name not in REFUSED])
+def test_no_site_weighs_more_by_what_it_says_nor_ends_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, does: str, strategy: str
+) -> None:
+    more: dict[str, Any] = {"federation__malicious": 0} if strategy == "krum" else {}
+    state = rounds(tmp_path, {"lausanne": {"does": does, "step": 4.0}}, federation__strategy=strategy, **more)
+    step = {"fedavg": 2.0, "fedmedian": 1.0, "krum": 1.0}[strategy]  # (1 + 4 + 1) / 3: all three weigh the same
+    np.testing.assert_allclose(state.arrays["w"], 2 + 3 * step)
+    assert [entry["sites"]["lausanne"]["examples"] for entry in state.history] == [1, 1, 1]
+    assert state.history[0]["sites"]["lausanne"]["loss"] is None
+    said = [line for line in warnings(caplog) if "by its own word, and said 1 when it was met" in line]
+    assert len(said) == (3 if does in ("1e9", "1e300") else 0)
+
+
+@pytest.mark.parametrize("does", REFUSED)
+def test_a_reply_that_is_none_is_refused_named_and_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, does: str
+) -> None:
+    audit = ServerAudit(tmp_path / "audit.jsonl", 7, "f" * 64)
+    state = rounds(tmp_path, {"lausanne": {"does": does, "step": 4.0}}, audit=audit)
+    np.testing.assert_allclose(state.arrays["w"], 5.0)
+    assert [set(entry["sites"]) for entry in state.history] == [{"charite", "st-mary"}] * 3
+    assert sum(bool(re.fullmatch(f"lausanne: update refused: {REFUSED[does]}", line)) for line in warnings(caplog)) == 3
+    lines = Chain(tmp_path / "audit.jsonl").read()
+    assert [line["kind"] for line in lines] == ["refused", "round"] * 3
+    assert re.fullmatch(REFUSED[does], lines[0]["sites"]["lausanne"])
+    assert (lines[0]["type"], lines[0]["round"], lines[0]["run"], lines[0]["bundle"]) == ("train", 1, "7", "f" * 64)
+
+
+def test_too_few_sound_replies_end_the_run_as_before(tmp_path: Path) -> None:
+    with pytest.raises(
+        FederationError, match=r"round 1: 2 of 3 sites sent a sound update, expected at least 3 \(lausan"
+    ):
+        rounds(tmp_path, {"lausanne": {"does": "garbage"}}, federation__min_sites=3)
+
+
+def test_a_line_of_the_audit_says_what_each_site_sent(tmp_path: Path) -> None:
+    audit = ServerAudit(tmp_path / "audit.jsonl", 7, "")
+    state = rounds(tmp_path, {}, audit=audit)
+    first, second, _ = Chain(tmp_path / "audit.jsonl").read()
+    site = first["sites"]["lausanne"]
+    assert site["records"] == {"arrays": ["w"], "metrics": ["num-examples"]}
+    assert site["examples"] == 1
+    assert site["bytes"] == state.history[0]["sites"]["lausanne"]["bytes"] > 0
+    assert first["model_out"] == second["model_in"] != first["model_in"]
+    assert (first["run"], first["bundle"], first["round"]) == ("7", None, 1)
+    assert "epsilon_after" not in site
+
+
+def test_where_the_server_adds_the_noise_its_own_epsilon_is_noted(tmp_path: Path) -> None:
+    audit = ServerAudit(tmp_path / "audit.jsonl", 7, "")
+    own: dict[str, Any] = {"privacy__unit": "site", "privacy__noise_multiplier": 1.0, "privacy__max_grad_norm": 0.5}
+    rounds(tmp_path, {}, private=True, audit=audit, **own)
+    lines = Chain(tmp_path / "audit.jsonl").read()
+    assert lines[0]["epsilon_before"] == 0.0
+    assert 0 < lines[0]["epsilon_after"] == lines[1]["epsilon_before"] < lines[1]["epsilon_after"]

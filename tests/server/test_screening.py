@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from flwr.app import Message
+from flwr.app import Array, Error, Message
 
 from server.screening import distance, fault, not_scaled_up, screened
-from tests.server.replies import Arrays, failure, reply
+from tests.server.replies import Arrays, asked, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
 
@@ -38,6 +39,30 @@ def test_a_bad_update_is_refused_with_a_reason(arrays: Arrays, examples: float, 
     found = fault(reply(arrays, examples), LIKE)
     assert found is not None
     assert re.fullmatch(reason, found)
+
+
+def npz() -> bytes:
+    """An archive of arrays, which NumPy's reader opens too."""
+    buffer = io.BytesIO()
+    np.savez(buffer, w=LIKE["w"])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("stype", "data"), [("numpy.ndarray", b"garbage"), ("numpy.ndarray", b""), ("numpy.ndarray", npz()), ("x", b"1")]
+)
+def test_bytes_that_are_no_array_are_refused(stype: str, data: bytes) -> None:
+    bad = reply(LIKE)
+    bad.content.array_records["arrays"]["w"] = Array(dtype="float32", shape=(2, 3), stype=stype, data=data)
+    assert fault(bad, LIKE) == "w holds bytes that are no array"
+
+
+def test_what_a_site_says_of_its_error_is_one_short_line() -> None:
+    refused: dict[str, str] = {}
+    wordy = Message(Error(2, "no\n2026-11-21 WARNING \x1b[2J" + "x" * 10_000), reply_to=asked(1))
+    assert list(screened([wordy], LIKE, {1: "a"}, refused)) == []
+    assert refused["a"].startswith("no 2026-11-21 WARNING [2Jxxx")
+    assert len(refused["a"]) == 200
 
 
 def test_the_others_go_on_and_the_bad_are_named(caplog: pytest.LogCaptureFixture) -> None:

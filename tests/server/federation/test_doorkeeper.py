@@ -3,7 +3,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.errors import FederationError
+import pytest
+
+from common import atomic
+from common.errors import FederationError, FedserError
 from server.federation import registry, status
 from server.federation.doorkeeper import Doorkeeper
 from server.federation.registry import Node, Site
@@ -94,3 +97,24 @@ def test_without_a_superlink_nobody_is_online(tmp_path: Path) -> None:
     }
     keeper.leave()
     assert status.read(folder, datetime.now(UTC))["superlink"] == "down"
+
+
+def test_a_full_disk_shuts_no_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = coordinator.make(tmp_path)
+    control, said = Control(), list[str]()
+    keeper = Doorkeeper(folder, control, said.append)
+    registry.write(folder.registry, {"alpha": Site(public_key="t a")})
+
+    def full(path: Path, content: object, **_: object) -> None:
+        raise FedserError(f"{path} cannot be written: No space left on device; free space there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "write", full)
+        keeper.look()
+        keeper.look()
+        keeper.leave()
+    assert control.let_in[1].key == "t a"
+    line = f"warning: {folder.status} cannot be written: No space left on device; free space there"
+    assert said == ["the site alpha is let in as node 1", line]
+    keeper.look()
+    assert coordinator.status(folder)["sites"]["alpha"]["online"]

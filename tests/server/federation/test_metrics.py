@@ -60,3 +60,12 @@ def test_names_cannot_break_the_format(tmp_path: Path) -> None:
     view = look(example_folder.folder(tmp_path), NOW)
     odd = dataclasses.replace(view.sites[0], name='a"b\\c\nd')
     assert 'fedser_site_online{site="a\\"b\\\\c\\nd"} 1' in exposition(dataclasses.replace(view, sites=(odd,)))
+
+
+def test_the_budget_stands_beside_the_epsilon_of_all_runs(tmp_path: Path) -> None:
+    run = example_folder.run(example_folder.folder(tmp_path), settings={"privacy.epsilon": 8.0})
+    example_folder.rounds(run, [entry(1, uar=None, epsilon=3.2, epsilon_total=5.1, budget=8.0)])
+    lines = exposition(look(run.folder, NOW)).splitlines()
+    assert 'fedser_site_epsilon{site="charite"} 3.2' in lines
+    assert 'fedser_site_epsilon_all_runs{site="charite"} 5.1' in lines
+    assert 'fedser_site_epsilon_budget{site="charite"} 8' in lines

@@ -75,7 +75,18 @@ def test_a_site_s_losses_and_epsilon_that_it_keeps_are_null(tmp_path: Path) -> N
     assert whole["privacy"]["sites"]["lausanne"]["epsilon"] is None
     assert whole["folds"][0]["rounds"][0]["sites"]["charite"]["loss"] is None
     assert whole["corpus"]["utterances"] is None  # such sites count speakers
-    assert "An untold number of recordings of 14 speakers" in run.file("report.html").read_text()
+    report = run.file("report.html").read_text()
+    assert "An untold number of recordings of 14 speakers" in report
+    assert "What was spent at lausanne is not known here" in report
+    card = run.file("MODEL_CARD.md").read_text()
+    assert "ε = 7.98 at charite; at lausanne it is not known, and may be larger" in card
+
+
+def test_a_site_that_did_not_score_the_model_is_null_and_named(run: RunFolder) -> None:
+    whole = conclude(finish(run, test_speakers=[], test_sites={"charite": 80, "lausanne": None}), 100.0)
+    assert whole["folds"][0]["test_sites"] == {"charite": 80, "lausanne": None}
+    for name in ("report.html", "MODEL_CARD.md"):
+        assert "Held-out speakers at lausanne are not in the figures" in run.file(name).read_text()
 
 
 def test_a_run_without_a_result_is_one_line(run: RunFolder) -> None:

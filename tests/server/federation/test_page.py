@@ -4,6 +4,7 @@ import dataclasses
 import html
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,10 +75,11 @@ def test_the_curve_runs_over_all_rounds_and_leaves_gaps(run: RunFolder) -> None:
 def test_a_private_run_has_epsilon_against_the_budget_and_no_curve(tmp_path: Path) -> None:
     private = {"privacy.unit": "speaker", "privacy.epsilon": 8.0}
     run = example_folder.run(example_folder.folder(tmp_path), settings=private)
-    example_folder.rounds(run, [entry(1, uar=None, epsilon=SPENT["epsilon"], budget=20.0, seconds=None)])
+    own: dict[str, Any] = {name: SPENT[name] for name in ("epsilon", "epsilon_total", "budget")}
+    example_folder.rounds(run, [entry(1, uar=None, seconds=None, **own)])
     text = rendered(run)
-    assert "7.98 of 20" in text
-    assert '<progress value="7.98" max="20.0"' in text
+    assert "7.98, all runs 16.25 of 20" in text
+    assert '<progress value="16.25" max="20.0"' in text
     assert "<svg" not in text
     assert "Speakers" in text
     assert "a private run has none" in text
@@ -114,3 +116,14 @@ def test_what_the_run_said_is_harmless(run: RunFolder) -> None:
     assert HOSTILE not in text
     assert "&lt;script&gt;alert(" in text
     assert Outline(text).open == []
+
+
+def test_without_the_epsilon_of_all_runs_there_is_no_bar_to_the_budget(tmp_path: Path) -> None:
+    run = example_folder.run(
+        example_folder.folder(tmp_path), settings={"privacy.unit": "speaker", "privacy.epsilon": 8.0}
+    )
+    example_folder.rounds(run, [entry(1, uar=None, epsilon=2.0, budget=20.0)])  # of a site with an older fedser
+    assert "2.00, all runs – of 20" in rendered(run)  # noqa: RUF001
+    assert 'max="20.0"' not in rendered(run)
+    example_folder.rounds(run, [entry(1, uar=None, epsilon=2.0, epsilon_total=3.0)])  # no budget: nothing to compare
+    assert "all runs" not in rendered(run)

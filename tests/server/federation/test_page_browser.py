@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -79,6 +79,21 @@ def test_it_is_readable_at_any_width(run: RunFolder, width: int) -> None:
         row = page.get_by_role("row", name="charite")
         assert row.get_by_role("rowheader", name="charite").is_visible()
         assert row.get_by_role("cell").count() == 8  # a table for a screen reader, on a phone too
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_what_was_spent_fits_at_any_width(tmp_path: Path, width: int) -> None:
+    now = datetime.now(UTC)
+    private = {"privacy.unit": "speaker", "privacy.epsilon": 8.0}
+    run = example_folder.run(example_folder.folder(tmp_path, when=now), settings=private)
+    spent: dict[str, Any] = {"epsilon": 7.98, "epsilon_total": 16.25, "budget": 20.0}
+    example_folder.rounds(run, [entry(1, uar=None, when=now, **spent)])
+    with opened(run, width=width) as (page, _, _):
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) <= 0
+        expect(page.get_by_role("row", name="charite")).to_contain_text("7.98, all runs 16.25 of 20")
+        bar = page.get_by_role("progressbar", name="All runs, of the budget").first
+        assert bar.evaluate("bar => bar.value / bar.max") == 16.25 / 20
 
 
 def test_it_follows_dark_mode(run: RunFolder) -> None:

@@ -84,6 +84,23 @@ def test_a_superlink_is_told_what_differs() -> None:
     assert not settled.unregister
 
 
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"public_key": 5}, r"alpha has the public key 5, expected a text, or null before it sent one"),
+        ({"public_key": ["t a"]}, r"alpha has the public key \['t a'\], expected a text"),
+        ({"revoked": 0}, "alpha has revoked = 0, expected true or false"),
+        ({"former": "t old"}, "alpha has former keys that are no list of texts"),
+        ({"former": [1]}, "alpha has former keys that are no list of texts"),
+    ],
+)
+def test_a_key_that_is_no_text_is_not_read_as_one(tmp_path: Path, entry: dict[str, object], why: str) -> None:
+    whole = {"public_key": "t a", "revoked": False, "former": []} | entry
+    (tmp_path / "sites.json").write_text(json.dumps({"alpha": whole}))
+    with pytest.raises(FederationError, match=rf"sites.json is not a list of sites \({why}"):
+        registry.read(tmp_path / "sites.json")
+
+
 @pytest.mark.parametrize("bits", ["256", "384", "521"])
 def test_keys_of_ssh_keygen(tmp_path: Path, bits: str) -> None:
     command = ["ssh-keygen", "-q", "-t", "ecdsa", "-b", bits, "-N", "", "-C", "st-mary", "-f", str(tmp_path / "key")]

@@ -238,6 +238,31 @@ def test_a_superlink_that_does_not_answer_is_one_line(
         run(folder, wish())
 
 
+@pytest.mark.parametrize("wait", [float("nan"), float("inf"), -1.0])
+def test_a_time_that_is_none_is_not_waited_for(folder: Folder, superlink: SuperLink, wait: float) -> None:
+    with pytest.raises(UsageError, match=r"--wait is .*, expected a number of seconds from 0"):
+        run(folder, wish(wait=wait))
+    assert not folder.runs.exists()
+
+
+def test_a_run_that_never_started_leaves_no_folder(
+    folder: Folder, superlink: SuperLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example_folder.folder(folder.root, online=("charite",), when=datetime.now(UTC))
+    with pytest.raises(FederationError, match="after 0 s 1 of 3 sites are online"):
+        run(folder, wish())
+    assert not any(folder.runs.iterdir())
+
+    def refuse(bundle: bytes, settings: Mapping[str, Scalar]) -> int:
+        raise FederationError("Flower refuses it")
+
+    example_folder.folder(folder.root, when=datetime.now(UTC))
+    monkeypatch.setattr(superlink, "start", refuse)
+    with pytest.raises(FederationError, match="Flower refuses"):
+        run(folder, wish())
+    assert not any(folder.runs.iterdir())
+
+
 def test_it_waits_for_the_sites_and_names_those_that_are_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -148,6 +149,50 @@ def test_requests_of_another_kind_are_refused(running: Server) -> None:
     assert ask(folder, large) == 413
     both = post("/v1/fleet/activate-node")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     assert ask(folder, both) == 400
+
+
+def test_what_comes_too_fast_has_to_wait(running: Server) -> None:
+    """A hundred requests at once, which nginx itself refuses, after it has counted them."""
+    folder, _ = running
+    before = delays(folder)
+    request = b"GET /v1/fleet/activate-node HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(folder) as connection:
+        connection.sendall(request * 100)
+        answers = came = connection.recv(65536)
+        while came and answers.count(b"HTTP/1.1 403") < 100:
+            came = connection.recv(65536)
+            answers += came
+    assert answers.count(b"HTTP/1.1 403") == 100
+    assert delays(folder) > before
+
+
+def delays(folder: Folder) -> int:
+    return (folder.root / "server.log").read_text().count('by zone "requests"')
+
+
+def test_one_address_has_so_many_connections_and_no_more(running: Server) -> None:
+    folder, _ = running
+    unfinished = post("/v1/fleet/activate-node").replace(b"Content-Length: 0", b"Content-Length: 9")
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(connected(folder)).sendall(unfinished)  # each waits for its body
+        deadline = time.monotonic() + 20  # until nginx has read them all
+        while (status := ask(folder, post("/v1/fleet/activate-node"))) != 503 and time.monotonic() < deadline:
+            time.sleep(0.2)
+    assert status == 503
+    while (status := ask(folder, post("/v1/fleet/activate-node"))) == 503 and time.monotonic() < deadline + 20:
+        time.sleep(0.2)
+    assert status == 401  # they are gone, and sites come in again
+
+
+@contextlib.contextmanager
+def connected(folder: Folder) -> Iterator[ssl.SSLSocket]:
+    """A connection to the proxy."""
+    with (
+        socket.create_connection(("127.0.0.1", folder.port), timeout=20) as plain,
+        trusting(folder).wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        yield connection
 
 
 def test_plain_http_is_refused(running: Server) -> None:

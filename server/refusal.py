@@ -1,0 +1,35 @@
+"""What a site sent and was not taken: named in the log in one short line, and kept for the server's audit log."""
+
+from __future__ import annotations
+
+import logging
+
+from flwr.app import Message
+
+log = logging.getLogger("fedser.server")
+LONGEST = 200  # characters of a reason, which a site may have written
+
+Refused = dict[str, str]  # by site, why
+
+
+def refuse(site: str, what: str, why: str, refused: Refused) -> None:
+    """Say that something of a site is not taken; the others go on.
+
+    Args:
+        site: its name.
+        what: ``update``, ``evaluation`` …
+        why: in a few words.
+        refused: the reason is added.
+    """
+    refused[site] = short(why)
+    log.warning("%s: %s refused: %s", site, what, refused[site])
+
+
+def failure(reply: Message) -> str:
+    """What an error that came in place of a reply says."""
+    return reply.error.reason or f"error {reply.error.code}"
+
+
+def short(text: str) -> str:
+    """A site's words as one short line without control characters, which a log or a terminal would act on."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST]).split())[:LONGEST]
