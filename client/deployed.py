@@ -91,8 +91,7 @@ def _load(node: _Node, config: Config) -> Site:
     if not names:
         raise UsageError("the run names no classes (data.classes); the coordinator's fedser federation run does")
     selection = list_corpus(dataclasses.replace(config.data, classes=()))
-    defaults = corpora.default_classes(config.data.corpus, selection.root) if config.data.merged else {}
-    classes = merged(names, defaults)
+    classes = merged(names, corpora.default_classes(config.data.corpus, selection.root))
     if unknown := node.forgotten - {u.speaker for u in selection.listed}:
         log.warning("%d of the %d forgotten speakers have no recording here", len(unknown), len(node.forgotten))
     chosen = select(selection.listed, classes, config.data.style or None)

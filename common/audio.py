@@ -27,6 +27,7 @@ Signal = npt.NDArray[np.float32]
 # In libsndfile's log of a header: the bytes of sound that it declares, and those that are in the file. libsndfile goes
 # by the latter, so that a recording cut short would read as a shorter one.
 _CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
+_NO_END = re.compile(r"^Ogg ?: (?:Last page lacks an end-of-stream bit|File ended unexpectedly)", re.MULTILINE)
 _SLACK = 64  # bytes by which careless writers get their header wrong
 _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new one; 441 from 44.1 kHz to 16 kHz
 _STREAMED = 2**31 - 2**16  # and above: a header written before the length was known
@@ -70,6 +71,8 @@ def _refuse_cut_short(header: str) -> None:
     found = _CUT_SHORT.search(header)
     if found and int(found[2]) + _SLACK < int(found[1]) < _STREAMED:
         raise AudioError("truncated", f"{found[2]} of {found[1]} bytes of sound are there")
+    if _NO_END.search(header):
+        raise AudioError("truncated", "ends before the last page of its stream")
 
 
 def _reason(error: Exception) -> str:

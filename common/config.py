@@ -91,8 +91,8 @@ class Config:
         top: dict[str, Any] = {}
         for name, value in values.items():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-                raise UsageError(f"unknown setting {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+                [near] = difflib.get_close_matches(name, known, n=1, cutoff=0.0)  # the nearest, however far
+                raise UsageError(f"unknown setting {name!r}; did you mean {near}?")
             section, _, key = name.rpartition(".")
             parsed = _parse(name, value, _kinds()[name])
             (sections.setdefault(section, {}) if section else top)[key] = parsed

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.errors import SplitError, UsageError
 from common.utterance import Utterance
+
+log = logging.getLogger("fedser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,41 @@ def held_out(utterances: Sequence[Utterance], spec: str) -> list[Fold]:
             f"--held-out is {spec!r}, expected session:ID, speaker:ID, kfold:K:I or split for one fold, "
             "sessions, speakers or kfold:K for each in turn"
         )
-    return makers[kind](utterances, rest)
+    folds = makers[kind](utterances, rest)
+    kept = {u.speaker for u in utterances if u.split == "test"}
+    if any(kept & set(fold.train) for fold in folds):
+        log.warning("speakers with split=test train in no fold: %s", ", ".join(sorted(kept)))
+    return [_without(fold, kept) for fold in folds]
+
+
+def _without(fold: Fold, kept: set[str]) -> Fold:
+    """The fold without those speakers that a manifest keeps for the test; they may be tested on."""
+    train = tuple(speaker for speaker in fold.train if speaker not in kept)
+    if not train:
+        raise SplitError(f"held-out fold {fold.name}: all others have split=test, nobody is left to train on")
+    return replace(fold, train=train)
+
+
+def refuse_unusable(spec: str, chosen: Sequence[Utterance], usable: Sequence[Utterance]) -> None:
+    """Refuse a held-out speaker or session of which every recording is broken: it is there, yet cannot be tested on.
+
+    Args:
+        spec: as ``held_out`` takes it; one that names nobody passes.
+        chosen: all that are selected.
+        usable: those that can be used.
+
+    Raises:
+        SplitError: none of whom it names can be used.
+    """
+    kind, _, name = spec.partition(":")
+    if kind not in ("session", "speaker"):
+        return
+    there = [u for u in chosen if getattr(u, kind) == name]
+    if there and not any(getattr(u, kind) == name for u in usable):
+        raise SplitError(
+            f"held-out {kind} {name!r}: none of its {len(there)} recordings can be used; fedser corpus check lists "
+            "them: mend them, or hold out another"
+        )
 
 
 def _fold(name: str, utterances: Sequence[Utterance], test: set[str]) -> Fold:
@@ -129,31 +166,40 @@ def read_emobox(path: Path, utterances: Sequence[Utterance]) -> Fold:
     """The fold of an EmoBox file pair, ``…_train_fold_1.jsonl`` and ``…_test_fold_1.jsonl`` (Ma et al., 2024).
 
     Utterances are found by the stem of ``wav``, with as many of its folders as tell the speakers apart (CASIA).
-    Speakers that neither file names stay out; without the train file, all the other speakers train.
+    Speakers that neither file names stay out; without the train file, all that the test file does not name trains.
 
     Raises:
         UsageError: the file cannot be read, or names none of the utterances.
-        SplitError: a speaker is in both train and test (as in EmoBox's EMO-DB and CREMA-D folds).
+        SplitError: a speaker is in both train and test (as in EmoBox's EMO-DB and CREMA-D folds), or all are tested on.
     """
     depth, speaker = _by_tail(path, utterances)
     test_file, train_file = _pair(path)
-    found = {
-        part: {speaker[tail] for wav in _wavs(file) if (tail := _tail(wav, depth)) in speaker}
+    named = {
+        part: {tail for wav in _wavs(file) if (tail := _tail(wav, depth)) in speaker}
         for part, file in (("test", test_file), ("train", train_file))
         if file
     }
-    for part, speakers in found.items():
-        if not speakers:
+    for part, tails in named.items():
+        if not tails:
             raise UsageError(f"--folds {path}: its {part} file names no utterance of this corpus")
-    test = found["test"]
-    train = found.get("train", set(speaker.values()) - test)
-    both = sorted(test & train)
-    if both:
+    rest = named.get("train", speaker.keys() - named["test"])
+    test, train = ({speaker[tail] for tail in tails} for tails in (named["test"], rest))
+    _refuse_overlap(path, test, train, alone=train_file is None)
+    return Fold(name=f"emobox:{test_file.stem}", test=tuple(sorted(test)), train=tuple(sorted(train)))
+
+
+def _refuse_overlap(path: Path, test: set[str], train: set[str], *, alone: bool) -> None:
+    if both := sorted(test & train):
+        why = " (without a train file beside it, the recordings that it does not name would train)" if alone else ""
         raise SplitError(
-            f"--folds {path}: {len(both)} speakers are in both train and test ({', '.join(both)}); such a fold "
+            f"--folds {path}: {len(both)} speakers are in both train and test ({', '.join(both)}){why}; such a fold "
             "measures known speakers. Use --held-out instead, e.g. kfold:5"
         )
-    return Fold(name=f"emobox:{test_file.stem}", test=tuple(sorted(test)), train=tuple(sorted(train)))
+    if not train:
+        raise SplitError(
+            f"--folds {path}: it names every recording of all {len(test)} speakers, so that nobody is left to train "
+            "on; put its train file beside it, or use --held-out instead, e.g. kfold:5"
+        )
 
 
 def _tail(path: Path, depth: int) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     Raises:
         AudioError: the recording cannot be used, or has other features than the model.
     """
+    _refuse_unopenable(path)
     alone = Utterance(path=path, emotion="", speaker="", corpus="")
     if path.suffix.lower() == ".npy":
         features = torch.from_numpy(read_matrix(path))
@@ -42,3 +43,12 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     scaled = recording.versions[0]
     logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]
     return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))
+
+
+def _refuse_unopenable(path: Path) -> None:
+    """Say why a file cannot be opened, for libsndfile says no more than ``System error``."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise AudioError("unreadable", (error.strerror or "cannot be opened").lower()) from None

@@ -88,4 +88,6 @@ def digest_of(utterance: Utterance) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise AudioError("unreadable", (error.strerror or "cannot be opened").lower()) from None
+    except ValueError as error:  # a NUL character
+        raise AudioError("unreadable", f"its name is no path ({error})") from None
     return f"{digest} {utterance.start} {utterance.end}"

@@ -71,8 +71,6 @@ def list_corpus(data: DataConfig) -> Selection:
     listed = corpora.load(data.corpus, root, label_map)
     defaults = corpora.default_classes(data.corpus, root)
     classes = parse_classes(data.classes, defaults, labels(listed))
-    if data.merged and data.classes:
-        classes = merged(tuple(classes), defaults)
     utterances = select(listed, classes, data.style or None)
     synthetic = is_synthetic(root)
     return Selection(
@@ -94,26 +92,31 @@ def parse_classes(names: Sequence[str], defaults: Classes, found: Mapping[str, i
         found: the labels that the corpus has, with their counts.
 
     Returns:
-        The user's classes in the user's order, each exactly that one label; or the defaults that the corpus has.
+        The user's classes in the user's order, each as ``merged`` has it, so that naming the defaults chooses the
+        defaults; or the defaults that the corpus has.
 
     Raises:
         UsageError: a name comes twice, there is only one, or the corpus has none of it.
     """
     chosen = [emotion_name(part) for name in names for part in name.replace(",", " ").split()]
     if not chosen:
-        return {name: merged for name, merged in defaults.items() if any(label in found for label in merged)}
+        return {name: own for name, own in defaults.items() if any(label in found for label in own)}
+    classes = merged(chosen, defaults)
     for name, count in Counter(chosen).items():
         if count > 1:
             raise UsageError(f"--classes names {name} {count} times (different spellings of a label are one class)")
-        if name not in found:
+        if not any(label in found for label in classes[name]):
             raise UsageError(f"--classes names {name}, which the corpus does not have; it has {_counts(found)}")
     if len(chosen) < 2:
         raise UsageError(f"--classes names only {chosen[0]}, expected at least 2 classes")
-    return {name: (name,) for name in chosen}
+    return classes
 
 
 def merged(names: Sequence[str], defaults: Classes) -> dict[str, tuple[str, ...]]:
-    """The labels of each of the run's classes: those that the corpus merges into it, less what is a class by itself."""
+    """The labels of each of the run's classes: those that the corpus merges into it, less what is a class by itself.
+
+    So IEMOCAP's ``happiness`` has the excitement too, unless ``excitement`` is a class beside it.
+    """
     return {
         name: tuple(label for label in defaults.get(name, (name,)) if label == name or label not in names)
         for name in names
@@ -139,7 +142,7 @@ def select(utterances: Sequence[Utterance], classes: Classes, style: str | None 
         one_of("--style", style, STYLES)
         if not any(utterance.style for utterance in utterances):
             raise UsageError(f"--style {style}: this corpus does not tell improvised from scripted speech")
-    class_of = {label: name for name, merged in classes.items() for label in merged}
+    class_of = {label: name for name, own in classes.items() for label in own}
     return [
         dataclasses.replace(utterance, emotion=class_of[utterance.emotion])
         for utterance in utterances

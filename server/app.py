@@ -29,9 +29,10 @@ from server.audit import ServerAudit, noted
 from server.checkpoint import Arrays, State
 from server.evaluation import HeldOut, check_held_out, held_out_score
 from server.events import Events
+from server.heads import FILE, Heads
 from server.hello import Node
 from server.nodes import Meeting, meet, pooled_sums
-from server.places import located, located_plan, place, registered
+from server.places import home, located, located_plan, place, registered
 from server.privacy import account, site_figures
 from server.refusal import Refused
 from server.rounds import Rounds
@@ -67,13 +68,22 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         state = _state(grid, config, plan, initial, nodes, folder, refused)
     events = Events(place(context.run_config, EVENTS), plan.fold)
     events.catch_up([*state.history, *state.refit])
+    heads = Heads(home() / FILE, nodes) if deployed else None
+    if heads:
+        heads.recall(state)
+
+    def on_round(entry: dict[str, Any]) -> None:
+        events.add(entry)
+        if heads:
+            heads.keep(state)
+
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
         from server.site_unit import SiteUnit  # opacus: a second to import
 
         private = SiteUnit(config, state.run, len(nodes), place(context.run_config, LEDGER))
     rounds = Rounds(
-        grid=grid, config=config, nodes=nodes, folder=folder, on_round=events.add, private=private, audit=audit
+        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit
     )
     state = rounds.refit(rounds.run(state), initial)
     chosen = state.best or state.arrays

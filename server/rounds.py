@@ -26,7 +26,7 @@ from server.exchange import exchange
 from server.hello import Node
 from server.privacy import about, head_fault, hear
 from server.refusal import Refused, refuse
-from server.screening import not_scaled_up, screened
+from server.screening import longer_way, not_scaled_up, screened
 from server.strategy import Merge
 from server.taken import take, untold
 
@@ -157,7 +157,7 @@ class Rounds:
         norms = [state.norm] if state.norm else []
         sound = screened(replies, state.arrays, self._names, refused)
         limit = 0.0 if self.private else self.config.federation.screen_norm  # a hidden site's part is its own affair
-        short = not_scaled_up(sound, state.arrays, limit, norms, refused)
+        short = not_scaled_up(sound, state.arrays, limit, norms, refused, ways=self._ways)
         noted = self._noted(short, number, state, sites)
         arrays = strategy.aggregate(plan, self.config.federation, self._turn(number), noted, state.arrays, merge)
         state.norm = float(np.median(norms)) if norms else 0.0
@@ -185,6 +185,10 @@ class Rounds:
                 log.warning("%s: out of budget; the others go on", site)
             else:
                 yield reply
+
+    @property
+    def _ways(self) -> dict[str, float]:
+        return longer_way({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
 
     @property
     def _names(self) -> dict[int, str]:

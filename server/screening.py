@@ -85,8 +85,29 @@ def screened(
             refuse(site, "update", reason, refused)
 
 
+def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
+    """How many times as many steps each site takes in a round as the median site does; at least 1.
+
+    Adam's step has about the same length whatever the gradient: a site with fifty times the recordings goes fifty times
+    as far, and is not refused for it. One with few is compared as it is.
+
+    Args:
+        examples: by site, how many recordings it trains on.
+        batch_size: of a step.
+    """
+    steps = {site: math.ceil(count / batch_size) for site, count in examples.items()}
+    usual = statistics.median(steps.values())
+    return {site: max(1.0, count / usual) for site, count in steps.items()}
+
+
 def not_scaled_up(
-    replies: Iterable[tuple[str, Message]], like: Arrays, factor: float, norms: list[float], refused: Refused
+    replies: Iterable[tuple[str, Message]],
+    like: Arrays,
+    factor: float,
+    norms: list[float],
+    refused: Refused,
+    *,
+    ways: Mapping[str, float],
 ) -> Iterator[tuple[str, Message]]:
     """Pass on the updates that are at most ``factor`` times as long as the median; name the others, as ``screened``.
 
@@ -99,10 +120,11 @@ def not_scaled_up(
         factor: 0 for no limit.
         norms: the last round's median, if there was a round; this round's are added.
         refused: by site, the reason.
+        ways: by site, ``longer_way``: its norm is taken for so many times less.
     """
     held: list[tuple[str, Message, float]] = []
     for site, reply in replies:
-        held.append((site, reply, distance(reply, like)))
+        held.append((site, reply, distance(reply, like) / ways.get(site, 1.0)))
         if len(norms) + len(held) >= MEDIAN_OF:
             yield from _short(held, factor, norms, refused)
             held = []

@@ -68,7 +68,8 @@ def passed_over(name: str, root: Path, utterances: list[Utterance]) -> list[tupl
     if module is manifest:
         return []  # it names each file itself
     pattern: re.Pattern[str] | None = getattr(module, "NAME", None)
-    return files.passed_over(root, utterances, pattern)
+    own = module.left_out(root) if module is iemocap else []
+    return [*own, *files.passed_over(root, utterances, pattern)]
 
 
 def _module(name: str, root: Path) -> ModuleType:

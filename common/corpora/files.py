@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from common.errors import CorpusError
@@ -13,18 +14,63 @@ from common.utterance import Utterance
 _LOSSY = frozenset({".mp3", ".oga", ".ogg", ".opus"})
 
 
-def require_folder(root: Path, name: str) -> None:
+def require_folder(root: Path, name: str, looked_for: str) -> None:
     """Refuse a root that is not a folder with something in it.
 
+    Args:
+        root: the corpus's folder.
+        name: the corpus, as messages name it.
+        looked_for: what should lie there, for messages.
+
     Raises:
-        CorpusError: the root is missing, a file, or empty.
+        CorpusError: the root is missing, a file, empty, or may not be read.
     """
-    if not root.exists():
-        raise CorpusError(f"{root} does not exist; --root names the folder that {name} was unpacked to")
+    if found := _not_a_folder(root):
+        raise CorpusError(f"{root} {found}; looked for {looked_for}: --root names the folder {name} was unpacked to")
+
+
+def _not_a_folder(root: Path) -> str:
+    """What a root is instead of a folder with something in it; nothing if it is one."""
+    if not exists(root):
+        return "does not exist"
     if not root.is_dir():
-        raise CorpusError(f"{root} is a file; --root names the folder that {name} was unpacked to")
-    if not any(root.iterdir()):
-        raise CorpusError(f"{root} is empty; --root names the folder that {name} was unpacked to")
+        return "is a file"
+    with in_one_line(root):
+        return "" if any(root.iterdir()) else "is empty"
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a path.
+
+    Raises:
+        CorpusError: it cannot be told, as where a folder above may not be entered.
+    """
+    with in_one_line(path):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+
+@contextmanager
+def in_one_line(path: Path) -> Iterator[None]:
+    """Turn what the system says against a path into one line.
+
+    Raises:
+        CorpusError: it may not be read, or is no path at all.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _refusal(error, path) from None
+    except ValueError as error:  # a NUL character
+        raise CorpusError(f"{str(path)!r} is no path ({error})") from None
+
+
+def _refusal(error: OSError, path: Path) -> CorpusError:
+    todo = "; give this user the right to read it" if isinstance(error, PermissionError) else ""
+    return CorpusError(f"{error.filename or path}: {error.strerror or 'cannot be read'}{todo}")
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -38,7 +84,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     seen: set[str] = set()
 
     def refuse(error: OSError) -> None:
-        raise CorpusError(f"{error.filename}: {error.strerror}")
+        raise _refusal(error, root)
 
     for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
         real = os.path.realpath(folder)
@@ -71,7 +117,7 @@ def named(root: Path, name: str, pattern: re.Pattern[str], example: str) -> list
     Raises:
         CorpusError: the root is no folder, or holds no such recording.
     """
-    require_folder(root, name)
+    require_folder(root, name, f"recordings named like {example}")
     recordings = audio_files(root)
     matches = [(path, match) for path in recordings if (match := pattern.fullmatch(path.stem))]
     if not matches:

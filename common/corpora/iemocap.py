@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.corpora.files import audio_files, first_of_each, require_folder, walk
+from common.corpora.files import audio_files, exists, first_of_each, require_folder, walk
 from common.errors import CorpusError
 from common.utterance import Utterance, emotion_name
 
@@ -27,6 +27,9 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "sadness": ("sadness",),
 }
 NON_LABELS = frozenset({"xxx", "oth"})  # the listeners did not agree; another emotion
+_LABELS = "dialog/EmoEvaluation/<dialog>.txt"
+_RECORDINGS = "sentences/wav/<dialog>/<utterance>.wav"
+_EXAMPLE = "Ses01F_impro01_F000.wav"
 _LABEL_LINE = re.compile(
     r"\[\d+(?:\.\d+)? - \d+(?:\.\d+)?\]\s+"
     r"(?P<id>Ses(?P<session>\d\d)[FM]_(?P<style>impro|script)\w*_(?P<gender>[FM])\w*)\s+"
@@ -55,14 +58,31 @@ def load(root: Path) -> list[Utterance]:
     Raises:
         CorpusError: the root holds no labels or no recordings of IEMOCAP, or a label file is broken.
     """
-    require_folder(root, "IEMOCAP")
+    require_folder(root, "IEMOCAP", f"SessionN/{_LABELS} and SessionN/{_RECORDINGS}, such as {_EXAMPLE}")
     labels = [folder / name for folder, names in walk(root) for name in names if _is_label_file(folder / name)]
     sessions = {path: path.parents[2] for path in labels}
     recordings = {session: _recordings(session) for session in sorted(set(sessions.values()))}
     if not any(recordings.values()):
-        missing = "sentences/wav/<dialog>/<utterance>.wav" if labels else "dialog/EmoEvaluation/<dialog>.txt"
-        raise CorpusError(f"no IEMOCAP under {root}: looked for SessionN/{missing}")
+        missing = _RECORDINGS if labels else _LABELS
+        raise CorpusError(f"no IEMOCAP under {root}: looked for SessionN/{missing}, found none")
     return first_of_each(turn for path in labels for turn in _turns(path, recordings[sessions[path]]))
+
+
+def left_out(root: Path) -> list[tuple[str, Path, str]]:
+    """Sessions under a root whose recordings have no labels, which ``load`` therefore does not list.
+
+    Returns:
+        Problems as (kind, path, detail), of kind ``unlabelled``.
+    """
+    problems = []
+    for folder, _ in walk(root):
+        session, labels = folder.parent, folder.parent / "dialog" / "EmoEvaluation"
+        if folder.name != "sentences" or any(map(_is_label_file, labels.glob("Ses*"))):
+            continue
+        if count := len(audio_files(folder)):
+            detail = f"its {count} recordings are not used, for there are no labels: looked for {_LABELS}, found none"
+            problems.append(("unlabelled", session, detail))
+    return problems
 
 
 def _is_label_file(path: Path) -> bool:
@@ -71,7 +91,7 @@ def _is_label_file(path: Path) -> bool:
 
 def _recordings(session: Path) -> dict[str, Path]:
     folder = session / "sentences"
-    return {path.stem: path for path in reversed(audio_files(folder))} if folder.is_dir() else {}
+    return {path.stem: path for path in reversed(audio_files(folder))} if exists(folder) else {}
 
 
 def _turns(label_file: Path, recordings: dict[str, Path]) -> list[Utterance]:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from common.corpora.files import exists
 from common.errors import CorpusError
 from common.utterance import EMOTIONS, Utterance, emotion_name
 
@@ -56,11 +57,12 @@ def find(root: Path) -> Path:
     Raises:
         CorpusError: there is none, or more than one.
     """
-    if root.is_file():
+    there_is = exists(root)
+    if there_is and root.is_file():
         return root
-    found = [root / name for name in NAMES if (root / name).is_file()]
+    found = [root / name for name in NAMES if exists(root / name) and (root / name).is_file()]
     if len(found) != 1:
-        there = "both are there" if found else "found neither" if root.is_dir() else "it does not exist"
+        there = "both are there" if found else "found neither" if there_is else "it does not exist"
         raise CorpusError(
             f"no manifest at {root}: --root names the manifest, or a folder with {' or '.join(NAMES)}, {there}"
         )
@@ -93,6 +95,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
                 header = [cell.strip().lower() for cell in cells]
                 _require_columns(path, header)
             elif any(cell.strip() for cell in cells):
+                while len(cells) > len(header) and not cells[-1].strip():
+                    cells.pop()  # of commas at the line's end
                 if len(cells) != len(header):
                     raise CorpusError(
                         f"{path}, line {reader.line_num}: {len(cells)} cells, expected {len(header)} as in the header"
@@ -149,10 +153,10 @@ def _utterance(manifest: Path, number: int, row: Row) -> Utterance:
         speaker=row["speaker"],
         corpus="manifest",
         session=row.get("session") or None,
-        gender=_one_of(where, "gender", row, _GENDERS),
+        gender=_GENDERS.get(row.get("gender", "").lower()),  # any other is as one that is not known
         language=row.get("language") or None,
         site=row.get("site") or None,
-        split=_one_of(where, "split", row, {"train": "train", "test": "test"}),
+        split=_split(where, row.get("split", "").lower()),
         start=start,
         end=end,
     )
@@ -170,10 +174,7 @@ def _seconds(where: str, name: str, row: Row) -> float | None:
     return seconds
 
 
-def _one_of(where: str, name: str, row: Row, known: Mapping[str, str]) -> str | None:
-    if not row.get(name):
-        return None
-    try:
-        return known[row[name].lower()]
-    except KeyError:
-        raise CorpusError(f"{where}, column {name}: {row[name]!r}, expected {', '.join(known)} or nothing") from None
+def _split(where: str, split: str) -> str | None:
+    if split not in ("", "train", "test"):
+        raise CorpusError(f"{where}, column split: {split!r}, expected train, test or nothing")
+    return split or None

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from types import ModuleType
 
 from common.corpora import cremad, emodb, iemocap, manifest, ravdess
+from common.corpora.files import exists, in_one_line
 from common.errors import CorpusError
 from common.utterance import Utterance
 
@@ -36,7 +38,8 @@ def cite() -> str:
 def is_synthetic(root: Path) -> bool:
     """Whether a root, a folder or a manifest, lies in a synthetic corpus: the marker is there or in a folder above."""
     path = root.absolute()
-    return any((folder / MARKER).is_file() for folder in (path, *path.parents))
+    # Path.is_file raises where a folder may not be entered.
+    return any(os.path.isfile(folder / MARKER) for folder in (path, *path.parents))  # noqa: PTH113
 
 
 def layout(root: Path) -> str:
@@ -46,14 +49,19 @@ def layout(root: Path) -> str:
         root: its folder, or the manifest in it.
 
     Raises:
-        CorpusError: there is no marker at the root, or it does not name a layout.
+        CorpusError: there is no marker at the root, it does not name a layout, or it may not be read.
     """
-    marker = (root.parent if root.is_file() else root) / MARKER
-    if not marker.is_file():
-        raise CorpusError(f"no synthetic corpus at {root}: looked for {MARKER}, which fedser corpus synthesize writes")
+    marker = (root.parent if exists(root) and root.is_file() else root) / MARKER
+    if not exists(marker):
+        found = "found none" if exists(root) else "the root does not exist"
+        raise CorpusError(
+            f"no synthetic corpus at {root}: looked for {MARKER}, which fedser corpus synthesize writes; {found}"
+        )
     try:
-        name = json.loads(marker.read_text(encoding="utf-8"))["layout"]
-    except (ValueError, KeyError, TypeError, OSError):
+        with in_one_line(marker):
+            content = marker.read_bytes()
+        name = json.loads(content)["layout"]
+    except (ValueError, KeyError, TypeError):
         name = None
     if not isinstance(name, str) or name not in LAYOUTS:
         raise CorpusError(

@@ -98,9 +98,15 @@ def _is_there(directory: Path, marker: dict[str, object]) -> bool:
 
     Raises:
         UsageError: it holds something else.
+        FedserError: it may not be looked into.
     """
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
-        return False
+    try:
+        if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+            return False
+    except OSError as error:
+        raise FedserError(
+            f"cannot write the corpus to {directory}: {error.strerror}; name a folder of yours instead"
+        ) from None
     try:
         found = json.loads((directory / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from common.chain_file import Chain
 from common.config import Config, flatten
 from common.errors import FederationError, FedserError, UsageError
 from common.privacy.recipe import private_settings
+from common.selection import list_corpus
+from simulations.synthesis.corpus import synthesize
 from tests.client.deployment import SITES, deal, node, run_deployed
 from tests.simulations import tiny
 from tests.simulations.test_simulate import job, run
@@ -153,3 +157,44 @@ def test_a_site_keeps_what_it_spent_to_itself_and_holds_its_own_budget(
     assert live[-1] == pytest.approx(told["s2"]["epsilon_rdp"])
     assert all("epsilon" not in entry["sites"]["s0"] for entry in fold["rounds"])
     assert {entry["sites"]["s1"]["budget"] for entry in fold["rounds"] if "s1" in entry["sites"]} == {2.0}
+
+
+def test_a_ledger_that_was_put_back_between_two_runs_is_not_spent_again(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its replies, as a copy of the disk would bring it back: the coordinator remembers how far it was."""
+    small = {name: value for name, value in tiny.SMALL.items() if name not in ("training.batch_size", "data.held_out")}
+    asked = {**small, "privacy.epsilon": 8.0, "data.classes": list(tiny.CLASSES), "federation.rounds": 1}
+    config = Config().with_values(private_settings(asked))
+    nodes = [node(tmp_path, site) for site in SITES]
+    for number in range(3):
+        if number == 1:
+            shutil.copytree(tmp_path / "s2/ledger", tmp_path / "copy")
+        if number == 2:
+            shutil.rmtree(tmp_path / "s2/ledger")
+            shutil.copytree(tmp_path / "copy", tmp_path / "s2/ledger")
+            assert "not the newest copy" not in caplog.text
+        fold = run_deployed(tmp_path, config, monkeypatch, nodes=nodes)
+        shutil.rmtree(tmp_path / "home/runs")
+    assert "not the newest copy" in caplog.text
+    assert set(fold["rounds"][0]["sites"]) == {"s0", "s1", "s3"}
+    assert fold["privacy"]["sites"]["s2"]["epsilon"] is None
+
+
+@pytest.mark.parametrize(
+    "classes", [("anger", "happiness", "neutral"), ("anger", "happiness", "excitement", "neutral")]
+)
+def test_a_class_means_at_a_site_what_it_means_to_the_coordinator(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    """IEMOCAP's happiness has the excitement too, unless excitement is a class beside it."""
+    root = synthesize(tmp_path / "corpus", layout="iemocap", speakers=4, utterances=48, seed=0)
+    own = {
+        "data.corpus": "iemocap",
+        "data.root": str(root),
+        "data.classes": list(classes),
+        "data.held_out": "session:1",
+    }
+    wanted = Counter(u.emotion for u in list_corpus(Config().with_values(own).data).utterances)
+    about = node(tmp_path, "s0", **{protocol.NODE_CORPUS: "iemocap", protocol.NODE_ROOT: str(root)})
+    site = open_deployed(flatten(Config().with_values({"data.classes": list(classes)})), about)
+    found = Counter(r.utterance.emotion for r in [*site.holding.train, *site.holding.validation, *site.holding.test])
+    assert found == wanted

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
-from common.audio import _resampler, resample
+from common.audio import _resampler, read, resample
+from common.errors import AudioError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,15 @@ def test_odd_rates_take_a_small_kernel_and_keep_a_tone(rate: int) -> None:
 def test_the_same_rate_is_left_alone() -> None:
     signal = torch.randn(100)
     assert resample(signal, 16_000, 16_000) is signal
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_that_was_cut_short_is_no_shorter_recording(tmp_path: Path, subtype: str) -> None:
+    path, rng = tmp_path / "a.ogg", np.random.default_rng(0)
+    soundfile.write(path, 0.1 * rng.standard_normal(10 * 16_000), 16_000, format="OGG", subtype=subtype)
+    assert len(read(path)[0]) >= 10 * 16_000 - 1000
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError) as caught:
+        read(path)
+    assert caught.value.kind in ("truncated", "unreadable")

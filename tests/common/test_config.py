@@ -125,8 +125,10 @@ def test_an_unknown_setting_names_the_nearest(name: str, nearest: str) -> None:
         Config().with_values({name: 1})
 
 
-def test_an_unknown_setting_like_no_other() -> None:
-    with pytest.raises(UsageError, match=r"^unknown setting '###'$"):
+def test_an_unknown_setting_like_no_other_still_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"^unknown setting 'zebra'; did you mean [a-z]+\.[a-z_]+\?$"):
+        Config().with_values({"zebra": 1})
+    with pytest.raises(UsageError, match=r"^unknown setting '###'; did you mean "):
         Config().with_values({"###": 1})
 
 

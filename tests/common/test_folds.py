@@ -134,6 +134,15 @@ def test_a_manifests_own_split() -> None:
         held_out([*lines, utterance("b")], "split")
 
 
+def test_speakers_that_a_manifest_keeps_for_the_test_train_in_no_fold(caplog: pytest.LogCaptureFixture) -> None:
+    lines = [utterance(name, split="test" if name in "ad" else "train") for name in "abcde"]
+    folds = {fold.name: (fold.test, fold.train) for fold in held_out(lines, "kfold:2")}
+    assert folds == {"kfold:2:0": (("a", "c", "e"), ("b",)), "kfold:2:1": (("b", "d"), ("c", "e"))}
+    assert "speakers with split=test train in no fold: a, d" in caplog.text
+    with pytest.raises(SplitError, match="all others have split=test"):
+        held_out([utterance("a", split="test"), utterance("b")], "speaker:b")
+
+
 people = st.dictionaries(
     st.text("ab01é", min_size=1, max_size=4), st.sampled_from([None, "female", "male"]), min_size=2, max_size=20
 )
@@ -195,6 +204,20 @@ def test_an_emobox_fold_with_speakers_on_both_sides_is_refused(tmp_path: Path) -
     with pytest.raises(SplitError, match=r"2 speakers are in both train and test \(03, 08\)") as refused:
         read_emobox(test, EMODB)
     assert "\n" not in str(refused.value)
+
+
+def test_a_test_file_alone_that_names_part_of_a_speakers_recordings_is_refused(tmp_path: Path) -> None:
+    test = emobox(tmp_path, "test", ["wav/03a01Wa.wav", "wav/08a01Wa.wav", "wav/09b10Td.wav"])
+    found = r"1 speakers are in both train and test \(03\) \(without a train file beside it"
+    with pytest.raises(SplitError, match=found) as refused:
+        read_emobox(test, EMODB)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_test_file_alone_that_leaves_nobody_to_train_on_is_refused(tmp_path: Path) -> None:
+    test = emobox(tmp_path, "test", [f"wav/{item.path.name}" for item in EMODB])
+    with pytest.raises(SplitError, match="names every recording of all 3 speakers, so that nobody is left to train on"):
+        read_emobox(test, EMODB)
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,19 @@ def test_a_recording_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"")
     with pytest.raises(AudioError, match=r"not readable as a \.npy array of numbers"):
         predict(saved(), tmp_path / "x.npy")
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("none.wav", "none.npy"):
+        with pytest.raises(AudioError, match=r"^no such file or directory$"):
+            predict(saved(), tmp_path / name)
+    with pytest.raises(AudioError, match=r"^is a directory$"):
+        predict(saved(), tmp_path)
+    path = tone(tmp_path / "x.wav")
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(AudioError, match=r"^permission denied$"):
+        predict(saved(), path)

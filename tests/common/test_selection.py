@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,39 @@ def test_select_by_style() -> None:
         select([utterance("anger")], DEFAULTS, "scripted")
 
 
-def test_iemocap_merges_excitement_by_default_only() -> None:
-    found = dict.fromkeys(("anger", "happiness", "excitement", "neutral", "sadness", "frustration", "xxx"), 1)
-    assert parse_classes((), iemocap.CLASSES, found)["happiness"] == ("happiness", "excitement")
-    assert parse_classes(["hap", "neu"], iemocap.CLASSES, found)["happiness"] == ("happiness",)
+FOUND = dict.fromkeys(("anger", "happiness", "excitement", "neutral", "sadness", "frustration", "xxx"), 1)
+
+
+def test_naming_the_default_classes_chooses_the_default_classes() -> None:
+    default = parse_classes((), iemocap.CLASSES, FOUND)
+    assert default["happiness"] == ("happiness", "excitement")
+    assert parse_classes(list(default), iemocap.CLASSES, FOUND) == default
+    assert parse_classes(["ang", "hap"], iemocap.CLASSES, {"anger": 1, "excitement": 1})["happiness"][1] == "excitement"
+
+
+def test_happiness_is_itself_alone_where_excitement_is_a_class() -> None:
+    six = parse_classes(["ang hap exc sad neu fru"], iemocap.CLASSES, FOUND)
+    assert list(six.values()) == [
+        (name,) for name in ("anger", "happiness", "excitement", "sadness", "neutral", "frustration")
+    ]
+
+
+def test_a_label_map_takes_excitement_out_of_happiness(tmp_path: Path) -> None:
+    labels_of = tmp_path / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
+    labels_of.parent.mkdir(parents=True)
+    turns = {"F000": "ang", "F001": "hap", "F002": "exc", "M003": "neu"}
+    lines = [f"[1.0 - 2.0]\tSes01F_impro01_{turn}\t{label}\t[1, 1, 1]\n" for turn, label in turns.items()]
+    labels_of.write_text("".join(lines))
+    recording = tmp_path / "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav"
+    recording.parent.mkdir(parents=True)
+    recording.touch()
+    (tmp_path / "map.toml").write_text('exc = "oth"\n')
+    chosen = ("anger", "happiness", "neutral")
+    data = DataConfig(corpus="iemocap", root=str(tmp_path), classes=chosen)
+    assert labels(list_corpus(data).utterances) == {"anger": 1, "happiness": 2, "neutral": 1}
+    assert list_corpus(data).utterances == list_corpus(dataclasses.replace(data, classes=())).utterances
+    alone = list_corpus(dataclasses.replace(data, label_map=str(tmp_path / "map.toml")))
+    assert labels(alone.utterances) == {"anger": 1, "happiness": 1, "neutral": 1}
 
 
 def manifest(folder: Path, *emotions: str) -> str:

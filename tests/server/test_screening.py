@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, Error, Message
 
-from server.screening import distance, fault, not_scaled_up, screened
+from server.screening import distance, fault, longer_way, not_scaled_up, screened
 from tests.server.replies import Arrays, asked, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
@@ -90,7 +90,7 @@ def passed(values: list[float], norms: list[float], factor: float = 10) -> tuple
     updates = [{"w": np.zeros((2, 3), np.float32), "b": np.array([v, 0], np.float32)} for v in values]
     refused: dict[str, str] = {}
     told = ((str(i), reply(update)) for i, update in enumerate(updates))
-    return [site for site, _ in not_scaled_up(told, LIKE, factor, norms, refused)], refused
+    return [site for site, _ in not_scaled_up(told, LIKE, factor, norms, refused, ways={})], refused
 
 
 def test_a_scaled_update_is_refused_wherever_it_comes() -> None:
@@ -125,6 +125,12 @@ def test_three_updates_at_most_are_held() -> None:
             came.append(i)
             yield str(i), reply(LIKE)
 
-    flow = not_scaled_up(replies(), LIKE, 10, [], {})
+    flow = not_scaled_up(replies(), LIKE, 10, [], {}, ways={})
     seen = [(next(flow)[0], len(came)) for _ in range(6)]
     assert seen == [("0", 3), ("1", 3), ("2", 3), ("3", 4), ("4", 5), ("5", 6)]
+
+
+def test_a_site_goes_as_far_as_its_steps_take_it() -> None:
+    assert longer_way({"big": 600, "a": 8, "b": 8, "c": 20}, 8) == {"big": 37.5, "a": 1.0, "b": 1.0, "c": 1.5}
+    assert longer_way({"small": 8, "a": 600, "b": 600}, 8) == {"small": 1.0, "a": 1.0, "b": 1.0}
+    assert longer_way({"a": 1}, 32) == {"a": 1.0}

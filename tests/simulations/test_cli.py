@@ -164,7 +164,21 @@ def test_a_broken_recording_is_named_skipped_and_counted_and_strict_makes_it_fat
     assert (corpus["utterances"], corpus["skipped"]) == (63, 1)
     strict = simulate("--out", "strict", "--strict")
     assert strict.returncode == 1
-    assert "--strict: 1 recordings cannot be used" in strict.stderr
+    assert "--strict: 1 problem, unreadable: " in strict.stderr
+    assert "03-anger-0.npy" in strict.stderr
+
+
+def test_all_or_one_held_out_speaker_broken_says_so(here: Path, fedser: Fedser, simulate: Fedser) -> None:
+    for path in (here / "corpus").glob("03-*.npy"):
+        path.write_bytes(b"broken")
+    one = simulate("--out", "out", "--held-out", "speaker:03")
+    assert one.returncode == 1
+    assert "held-out speaker '03': none of its 8 recordings can be used" in one.stderr
+    for path in (here / "corpus").glob("*.npy"):
+        path.write_bytes(b"broken")
+    every = simulate("--out", "every", "--held-out", "speaker:03")
+    assert every.returncode == 1
+    assert "none of its recordings can be used (64 skipped; the first is " in every.stderr
 
 
 def test_predict_prints_probabilities(here: Path, fedser: Fedser, simulate: Fedser) -> None:

@@ -155,3 +155,12 @@ def test_a_disk_that_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_seed_below_zero_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--seed is -1"):
         synthesize(tmp_path / "corpus", seed=-1)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(FedserError, match=rf"^cannot write the corpus to {tmp_path}: Permission denied; name a folder"):
+        synthesize(tmp_path, speakers=4, utterances=16, workers=0)

@@ -85,3 +85,22 @@ def test_an_unreadable_folder_is_named(touch: Touch, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("os.scandir", forbidden)
     with pytest.raises(CorpusError, match="Permission denied"):
         list(walk(root))
+
+
+@pytest.mark.parametrize("name", sorted(corpora.CORPORA))
+@pytest.mark.parametrize("call", ["iterdir", "stat"])
+def test_a_forbidden_root_is_named(name: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    if call == "iterdir" and name in ("manifest", "synthetic"):
+        return  # they list no folder
+    monkeypatch.setattr(Path, call, forbidden)  # root may do anything, so the system's no is made up
+    with pytest.raises(CorpusError, match=rf"^{tmp_path}: Permission denied; give this user the right to read it$"):
+        corpora.load(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(corpora.CORPORA))
+def test_a_root_that_is_no_path_is_one_line(name: str) -> None:
+    with pytest.raises(CorpusError, match=r"is no path \(.*null"):
+        corpora.load(name, Path("a\0b"))

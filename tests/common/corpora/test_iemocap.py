@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from common import corpora
 from common.corpora import iemocap
 from common.errors import CorpusError
 
@@ -102,3 +103,18 @@ def test_a_broken_label_file_is_named(release: Path, text: str, message: str) ->
     write(release, "Ses01F_impro01", text)
     with pytest.raises(CorpusError, match=rf"Ses01F_impro01.txt.*{message}"):
         iemocap.load(release)
+
+
+def test_a_session_without_labels_is_named(release: Path, touch: Touch) -> None:
+    listed = corpora.load("iemocap", release)
+    assert corpora.passed_over("iemocap", release, listed) == []
+    wav = "IEMOCAP_full_release/Session{}/sentences/wav/Ses0{}F_impro01/Ses0{}F_impro01_F00{}.wav"
+    touch(*(wav.format(session, session, session, n) for session in (2, 3) for n in (0, 1)))
+    (release / "Session3/dialog/EmoEvaluation").mkdir(parents=True)
+    (release / "Session3/dialog/EmoEvaluation/._Ses03F_impro01.txt").touch()
+    found = corpora.passed_over("iemocap", release, corpora.load("iemocap", release))
+    assert [(kind, path) for kind, path, _ in found] == [
+        ("unlabelled", release / "Session2"),
+        ("unlabelled", release / "Session3"),
+    ]
+    assert "its 2 recordings are not used, for there are no labels: looked for dialog/EmoEvaluation" in found[0][2]

@@ -61,6 +61,19 @@ def test_a_folder_with_one_manifest(tmp_path: Path) -> None:
         manifest.load(tmp_path / "none.csv")
 
 
+def test_commas_at_the_end_of_the_lines_are_no_cells(tmp_path: Path) -> None:
+    path = save(tmp_path, "path,emotion,speaker\na.wav,fear,1,\nb.wav,fear,2,, \n")
+    assert [u.speaker for u in manifest.load(path)] == ["1", "2"]
+    path = save(tmp_path, "path,emotion,speaker,\na.wav,fear,1,\n")
+    assert [u.speaker for u in manifest.load(path)] == ["1"]
+
+
+@pytest.mark.parametrize("gender", ["other", "Divers", "x", "", "unknown", "0"])
+def test_a_gender_of_another_name_is_unknown(tmp_path: Path, gender: str) -> None:
+    path = save(tmp_path, f"path,emotion,speaker,gender\na.wav,fear,1,{gender}\nb.wav,fear,2, Female \n")
+    assert [u.gender for u in manifest.load(path)] == [None, "female"]
+
+
 HEADER = "path,emotion,speaker,gender,split,start,end\n"
 
 
@@ -73,7 +86,7 @@ HEADER = "path,emotion,speaker,gender,split,start,end\n"
         ("path,path,emotion,speaker\n", "the column path twice"),
         (HEADER + "a.wav,sad,1,,,,\n\nb.wav,sad,,,,,\n", r"line 4, column speaker: empty"),
         (HEADER + "a.wav,sad,1\n", r"line 2: 3 cells, expected 7"),
-        (HEADER + "a.wav,sad,1,x,,,\n", r"line 2, column gender: 'x', expected"),
+        (HEADER + "a.wav,sad,1,,,,,7\n", r"line 2: 8 cells, expected 7"),
         (HEADER + "a.wav,sad,1,,dev,,\n", r"line 2, column split: 'dev'"),
         (HEADER + "a.wav,sad,1,,,now,\n", r"line 2, column start: 'now'"),
         (HEADER + "a.wav,sad,1,,,-1,\n", r"line 2, column start: '-1'"),

@@ -104,15 +104,26 @@ def test_casia_refuses_folders_that_are_no_emotions(touch: Touch) -> None:
         casia.load(touch("data/train/001.wav"))
 
 
-@pytest.mark.parametrize("name", ["ravdess", "emodb", "casia", "cremad", "tess", "iemocap"])
+EXAMPLES = {
+    "ravdess": "03-01-05-02-01-02-12.wav",
+    "emodb": "03a01Wa.wav",
+    "casia": "SPEAKER/angry/201.wav",
+    "cremad": "1001_DFA_ANG_XX.wav",
+    "tess": "OAF_back_angry.wav",
+    "iemocap": "Ses01F_impro01_F000.wav",
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_a_wrong_root_is_one_clear_line(name: str, touch: Touch, tmp_path: Path) -> None:
     module = CORPORA[name]
-    with pytest.raises(CorpusError, match="does not exist"):
+    example = EXAMPLES[name]
+    with pytest.raises(CorpusError, match=rf"does not exist; looked for .*{example}: --root names"):
         module.load(tmp_path / "none")
-    with pytest.raises(CorpusError, match="is empty"):
+    with pytest.raises(CorpusError, match=rf"is empty; looked for .*{example}: --root names"):
         module.load(tmp_path)
     root = touch("song.wav", "readme.txt")
-    with pytest.raises(CorpusError, match="is a file"):
+    with pytest.raises(CorpusError, match=rf"is a file; looked for .*{example}: --root names"):
         module.load(root / "song.wav")
     with pytest.raises(CorpusError, match="looked for") as caught:
         module.load(root)

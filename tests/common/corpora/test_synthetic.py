@@ -44,6 +44,16 @@ def test_the_marker_shows_from_below_and_not_from_above(tmp_path: Path) -> None:
     assert not synthetic.is_synthetic(tmp_path)
 
 
+def test_a_folder_that_may_not_be_looked_into_is_no_synthetic_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: object, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.stat", forbidden)
+    assert not synthetic.is_synthetic(tmp_path)
+
+
 def test_refuses_a_missing_or_broken_marker(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"looked for SYNTHETIC.json"):
         synthetic.load(tmp_path)
@@ -51,3 +61,14 @@ def test_refuses_a_missing_or_broken_marker(tmp_path: Path) -> None:
         (tmp_path / synthetic.MARKER).write_text(content)
         with pytest.raises(CorpusError, match="names no layout, expected one of iemocap"):
             synthetic.load(tmp_path)
+
+
+def test_a_marker_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark(tmp_path, "emodb")
+
+    def forbidden(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    with pytest.raises(CorpusError, match=rf"^{tmp_path / synthetic.MARKER}: Permission denied; give this user"):
+        synthetic.load(tmp_path)
