@@ -108,27 +108,39 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A benchmark's folder: before.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another with the same trials: after.")],
     tolerance: Annotated[float, typer.Option("--tolerance", help="A loss of UAR that is allowed.")] = 0.0,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Pass though B lacks conditions, folds or seeds that A has.")
+    ] = False,
     json_output: options.JsonOutput = False,
 ) -> None:
-    """Tell two benchmarks apart, with intervals; exit code 1 where B is worse for certain, for a check in CI."""
+    """Tell two benchmarks apart, with intervals: a check for CI.
+
+    Exit code 1 where B is worse, by its 95 % interval and its corrected p below 0.05; where B lacks trials that A has;
+    and where nothing can be compared. All this is over test speakers: how much another training would differ, with
+    another seed or another draw of a private one's noise, is not covered.
+    """
     from rich.console import Console
 
     from common.errors import FedserError
     from common.validate import in_range
-    from simulations.benchmark.compare import as_json, table
+    from simulations.benchmark.compare import COVERS, as_json, problem, table
     from simulations.benchmark.compare import compare as compared
     from simulations.benchmark.series import read
     from simulations.benchmark.terminal import terminal
 
     in_range("--tolerance", tolerance, 0.0, 1.0)
-    changes = compared(read(first), read(second))
+    found = compared(read(first), read(second))
     if json_output:
-        typer.echo(json.dumps(as_json(changes, tolerance)))
+        typer.echo(json.dumps(as_json(found, tolerance, allow_missing=allow_missing)))
     else:
-        Console(highlight=False).print(terminal(table(changes, tolerance)))
-    worse = [own.name for own in changes if own.worse(tolerance)]
-    if worse:
-        raise FedserError(f"{second} is worse than {first}: {', '.join(worse)}")
+        console = Console(highlight=False)
+        console.print(terminal(table(found.changes, tolerance)))
+        for folder, lines in ((first, found.missing), (second, found.extra)):
+            for line in lines:
+                console.print(f"only in {folder}: {line}", markup=False, soft_wrap=True)
+        console.print(COVERS)
+    if why := problem(found, tolerance, first=first, second=second, allow_missing=allow_missing):
+        raise FedserError(why)
 
 
 def report(

@@ -24,11 +24,12 @@ PLAIN = "D"  # the marker of no privacy
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A figure at an ε, inf for no privacy, with its 95 % interval where there is one."""
+    """A figure at an ε, inf for no privacy, with its 95 % interval where there is one; its marker may be open."""
 
     epsilon: float
     value: float
     ci95: tuple[float, float] | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +144,10 @@ def _curve(axes: Axes, c: Palette, scale: Scale, curve: Curve, shift: float) -> 
     dash = DASHES[(curve.dash + curve.open) % len(DASHES)]
     style: dict[str, Any] = {"linestyle": dash, "linewidth": 1.0 if curve.open else 2.0}
     [handle] = axes.plot(xs, ys, marker=marker, color=colour, markerfacecolor=face, markersize=6, zorder=3, **style)
+    hollow = [(x, point.value) for x, point in zip(xs, points, strict=True) if point.open]
+    if hollow:
+        look: dict[str, Any] = {"marker": marker, "color": colour, "markerfacecolor": c.surface, "markersize": 6}
+        axes.plot(*zip(*hollow, strict=True), linestyle="none", zorder=4, **look)
     return handle
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from server import guarantee
 from server.wording import CORPORA, score
-from simulations.benchmark import findings
+from simulations.benchmark import findings, presets
 from simulations.benchmark.effort import effort, repeat
 from simulations.benchmark.fairness import ATTRIBUTES, fairness
 from simulations.benchmark.findings import Result
@@ -78,6 +78,7 @@ def notes(benchmark: Benchmark) -> list[str]:
     """What a reader must know before the figures, a sentence or two each."""
     about, rows = benchmark.about, benchmark.rows
     notes = [f"{text}: its figures are not the protocol's." for text in about["deviations"]]
+    notes += presets.notes_of(about["preset"])
     speakers = len({speaker for row in rows for speaker in row["details"]["speakers"]})
     if speakers < 20:
         notes.append(

@@ -72,9 +72,10 @@ def parse(text: str) -> list[Condition]:
     found = [_parse(name) for name in text.replace(",", " ").split()]
     if not found:
         raise UsageError("--conditions is empty, expected e.g. inf,utterance:8,speaker:8")
-    twice = {condition.name for condition in found if found.count(condition) > 1}
+    names = [condition.name for condition in found]  # trials and folders are told apart by it
+    twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise UsageError(f"--conditions names {', '.join(sorted(twice))} twice")
+        raise UsageError(f"--conditions names {', '.join(sorted(twice))} twice (ε is told to six digits)")
     return found
 
 

@@ -6,20 +6,26 @@ from collections.abc import Sequence
 
 from server.tables import listing
 from server.wording import duration, flat, natural
-from simulations.benchmark import figures, findings, tables
+from simulations.benchmark import figures, findings
+from simulations.benchmark import tables as page_tables
 from simulations.benchmark.layout import Illustration, Section, caption_of
 from simulations.benchmark.series import Benchmark, Series
+from simulations.benchmark.used import by_condition, in_common
 from simulations.benchmark.wording import name
 
-TIME = "Seconds that a federation takes, all its rounds and sites one after the other on one core; mean over trials."
+TIME = (
+    "Seconds that a federation takes, all its rounds and sites one after the other on one core; mean over trials. The "
+    "table has the bytes too, which are computed, not measured: 4 for each parameter, each round and each site."
+)
 SPENT = (
     "ε that each site spent, as a share of the target, in the trial in which it spent most. Each site's noise is "
     "calibrated to its own number of units; PRV accountant. The table has the signal to noise: how long what all units "
-    "say would be, if they agreed in all steps, over the length of the noise. Below 1 nothing can be learnt there."
+    "say would be, if they agreed in all steps, over the length of the noise. Below 1 the noise is longer than the "
+    "signal."
 )
 REPEAT = (
-    "results.jsonl, beside this page, has a line for each trial with all its settings and the counts of each test "
-    "speaker. The same command goes on with a benchmark that was stopped; fedser report draws the page again."
+    "results.jsonl, in the benchmark's own folder, has a line for each trial with all its settings and the counts of "
+    "each test speaker. The same command goes on with a benchmark that was stopped; fedser report draws the page again."
 )
 MANY = 7  # sites, of which all are shown
 
@@ -30,9 +36,17 @@ def effort(benchmark: Benchmark, prefix: str) -> Section:
     return Section(
         key=f"{prefix}effort",
         heading="What it takes, and what each site spends",
-        words=f"The whole benchmark took {duration(findings.wall_seconds(benchmark))}, baselines included.",
+        words=f"The whole benchmark took {duration(findings.wall_seconds(benchmark))}{_included(benchmark)}.",
         figures=[_time(benchmark, prefix), *([_spent(benchmark, private, prefix)] if private else [])],
     )
+
+
+def _included(benchmark: Benchmark) -> str:
+    """What was trained beside the trials' own federations."""
+    asked = benchmark.about["settings"]
+    extra = {"baselines": asked.get("baselines"), "attacks": asked.get("shadows"), "candidates": asked.get("tune")}
+    there = " and ".join(what for what, wanted in extra.items() if wanted)
+    return f", {there} included" if there else ""
 
 
 def _time(benchmark: Benchmark, prefix: str) -> Illustration:
@@ -42,10 +56,10 @@ def _time(benchmark: Benchmark, prefix: str) -> Illustration:
     about = caption_of(TIME, benchmark.about["command"])
     return Illustration(
         key=f"{prefix}cost",
-        heading="Time and bytes",
+        heading="Time",
         caption=TIME,
         drawing=figures.bars(seconds, "Seconds", title, about, f"{prefix}cost"),
-        table=tables.cost(benchmark),
+        table=page_tables.cost(benchmark),
     )
 
 
@@ -60,7 +74,7 @@ def _spent(benchmark: Benchmark, private: Sequence[Series], prefix: str) -> Illu
         heading="ε at each site",
         caption=SPENT,
         drawing=figures.dots(rows, "ε spent / target", title, about, f"{prefix}spent", line=1.0),
-        table=tables.spent(benchmark),
+        table=page_tables.spent(benchmark),
     )
 
 
@@ -80,7 +94,9 @@ def repeat(benchmark: Benchmark, prefix: str) -> Section:
     """The section with the command, the settings and the machine."""
     about = benchmark.about
     folded = {
-        "settings": listing("What all trials share", flat(about["settings"])),
+        "settings": listing("What all trials share, as it was set", flat(in_common(benchmark))),
         "environment": listing("Machine and versions", flat(about["environment"]), ("What", "Value")),
     }
-    return Section(key=f"{prefix}repeat", heading="How to repeat it", words=REPEAT, folded=folded)
+    differing = by_condition(benchmark)
+    tables = {"settings-by-condition": differing} if differing.rows else {}
+    return Section(key=f"{prefix}repeat", heading="How to repeat it", words=REPEAT, tables=tables, folded=folded)

@@ -14,8 +14,8 @@ from simulations.benchmark.wording import name
 
 ATTRIBUTES = ("gender", "language", "speaker")
 WORDS = (
-    "Privacy's cost is rarely shared fairly: noise drowns first what few have in common. The worst speaker of many is "
-    "in part bad luck, under every condition."
+    "Whether all pay alike for privacy, or some more than others. The worst speaker of many is in part bad luck, under "
+    "every condition."
 )
 
 
@@ -52,7 +52,7 @@ def _groups(
         "UAR of each group of test speakers under each condition, with 95 % intervals. The dotted line is guessing."
     )
     if len(set(worst)) == 1:
-        caption += f" Worst off under every condition: {worst[0]} speakers."
+        caption += f" The lowest mean under every condition: {worst[0]} speakers."
     drawing = figures.dots(
         rows, "UAR", title, caption_of(caption, command), f"{prefix}groups", line=1 / len(benchmark.classes)
     )

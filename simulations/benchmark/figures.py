@@ -47,6 +47,7 @@ def dots(
             axes.axvline(line, color=c.muted, linestyle=(0, (1, 2)), linewidth=1.3)
         axes.set_yticks(range(len(rows)), list(rows), color=c.ink)
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
+        axes.locator_params(axis="x", nbins=6)  # labels of long figures would overlap
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, fontsize=10)

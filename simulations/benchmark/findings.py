@@ -12,7 +12,7 @@ import numpy as np
 from common import metrics
 from common.metrics import Confusion
 from simulations.benchmark.series import Benchmark, Series, shared_folds
-from simulations.benchmark.statistics import Difference, Estimate, difference, estimate, holm, point
+from simulations.benchmark.statistics import Difference, Estimate, change, difference, estimate, holm, point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,8 @@ class Group:
         speakers: how many.
         uar: over all their recordings.
         cost: the same without privacy, less ``uar``; None where there is no such series.
+        counts: of its speakers, ``(seeds, speakers, classes, classes)``.
+        plain: the same without privacy, likewise None.
     """
 
     series: Series
@@ -73,7 +75,9 @@ class Group:
     value: str
     speakers: int
     uar: Estimate
-    cost: float | None
+    cost: Estimate | None
+    counts: Confusion
+    plain: Confusion | None
 
 
 def result(series: Series) -> Result:
@@ -144,16 +148,24 @@ def groups(benchmark: Benchmark, attribute: str) -> list[Group]:
         plain = benchmark.plain(series)
         own, other = series.speakers(), plain.speakers() if plain and series.unit else {}
         for value, names in members.items():
-            there = [name for name in names if name in own]
-            if there:
-                uar = estimate([_together(own, there)])
-                cost = None
-                if all(name in other for name in there):
-                    cost = point([_together(other, there)]) - uar.mean
-                found.append(
-                    Group(series=series, attribute=attribute, value=value, speakers=len(there), uar=uar, cost=cost)
-                )
+            if there := [name for name in names if name in own]:
+                plainly = _together(other, there) if all(name in other for name in there) else None
+                found.append(_group(series, attribute, value, _together(own, there), plainly))
     return found
+
+
+def _group(series: Series, attribute: str, value: str, counts: Confusion, plain: Confusion | None) -> Group:
+    alike = plain is not None and plain.shape == counts.shape  # as many seeds
+    return Group(
+        series=series,
+        attribute=attribute,
+        value=value,
+        speakers=counts.shape[1],
+        uar=estimate([counts]),
+        cost=change(plain, counts) if plain is not None and alike else None,
+        counts=counts,
+        plain=plain if alike else None,
+    )
 
 
 def _members(benchmark: Benchmark, attribute: str) -> dict[str, list[str]]:
@@ -189,6 +201,7 @@ def summary(benchmark: Benchmark) -> list[dict[str, Any]]:
             "strategy": own.series.strategy,
             "sites": own.series.sites,
             **{name: dataclasses.asdict(figure) if figure else None for name, figure in _figures(own).items()},
+            "uar_by_seed": {str(seed): value for seed, value in own.by_seed.items()},
         }
         for own in results(benchmark)
     ]

@@ -12,6 +12,7 @@ from simulations.benchmark.layout import Illustration, Section, caption_of
 from simulations.benchmark.leaks import leaks
 from simulations.benchmark.series import Benchmark, Series
 from simulations.benchmark.statistics import Estimate
+from simulations.benchmark.used import optimizers
 from simulations.benchmark.wording import name, signed
 
 WORDS = (
@@ -48,7 +49,7 @@ def frontier(
 
 def _frontier(benchmark: Benchmark, results: Sequence[Result], prefix: str) -> Illustration:
     reference = benchmark.about["reference"]
-    caption = CAPTION + (REFERENCE if reference else "")
+    caption = CAPTION + _optimizers(benchmark) + (REFERENCE if reference else "")
     shown = curves([(own.series, own.uar) for own in results])
     pooled = [(own.series, Estimate(mean=own.pooled.mean, ci95=None)) for own in results if own.pooled]
     shown += [curve for curve in curves(pooled, ", pooled", hollow=True) if curve.unit]
@@ -66,6 +67,15 @@ def _frontier(benchmark: Benchmark, results: Sequence[Result], prefix: str) -> I
         drawing=against_epsilon.frontier(shown, lines, title, about, f"{prefix}frontier"),
         table=tables.frontier(benchmark, results),
     )
+
+
+def _optimizers(benchmark: Benchmark) -> str:
+    """A sentence where not all conditions have the same: then a difference is not of privacy's noise alone."""
+    found = optimizers(benchmark)
+    if len(found) < 2:
+        return ""
+    told = "; ".join(f"{optimizer} for {' and '.join(kinds)}" for optimizer, kinds in found.items())
+    return f" The optimizer is not shared, each mechanism has its recipe's: {told}."
 
 
 def _differences(benchmark: Benchmark, found: Sequence[Comparison], prefix: str) -> Illustration:

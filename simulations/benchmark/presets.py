@@ -21,12 +21,14 @@ class Preset:
         settings: by flat name; the user's go before them.
         sweep: ``conditions``, ``strategies`` and ``seeds``, as the options take them.
         expected: what the whole corpus has, ``recordings`` and ``speakers``: another release gives other figures.
+        notes: what a reader of its figures must know.
     """
 
     name: str
     settings: dict[str, Any]
     sweep: dict[str, str]
     expected: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def names() -> list[str]:
@@ -42,9 +44,14 @@ def read(name: str) -> Preset:
     """
     one_of("--preset", name, names())
     table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    sweep, expected = table.pop("sweep"), table.pop("expected")
+    sweep, expected, notes = table.pop("sweep"), table.pop("expected"), tuple(table.pop("notes", ()))
     settings = {f"{section}.{key}": value for section, values in table.items() for key, value in values.items()}
-    return Preset(name=name, settings=settings, sweep=sweep, expected=expected)
+    return Preset(name=name, settings=settings, sweep=sweep, expected=expected, notes=notes)
+
+
+def notes_of(name: str | None) -> tuple[str, ...]:
+    """What a reader of a preset's figures must know; nothing of one that this release does not have."""
+    return read(name).notes if name in names() else ()
 
 
 def deviations(preset: Preset, recordings: int, speakers: int) -> list[str]:

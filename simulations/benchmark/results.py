@@ -75,6 +75,30 @@ def mend(out: Path) -> None:
         os.fsync(file.fileno())
 
 
+def ours(out: Path) -> bool:
+    """Whether a benchmark was begun there; nothing is written.
+
+    Raises:
+        UsageError: the folder holds something else.
+        FedserError: it cannot be read.
+    """
+    try:
+        begun = (out / ABOUT).exists()
+        free = not out.exists() or (out.is_dir() and all(_may_be_left(path.name) for path in out.iterdir()))
+    except OSError as error:
+        raise FedserError(f"--out {out} cannot be read: {error.strerror}; name another folder") from None
+    if begun:
+        read_about(out)
+    elif not free:
+        raise UsageError(f"--out {out} exists and holds no benchmark; name a new folder")
+    return begun
+
+
+def _may_be_left(name: str) -> bool:
+    """By a kill before the benchmark was begun."""
+    return name == LOCK or name.startswith(".partial-")
+
+
 def agree(out: Path, settings: dict[str, Any], about: dict[str, Any]) -> None:
     """Begin a benchmark's folder, or find that it was begun with the same settings.
 
@@ -87,14 +111,20 @@ def agree(out: Path, settings: dict[str, Any], about: dict[str, Any]) -> None:
         UsageError: the folder holds something else, or a benchmark with other settings.
         FedserError: it cannot be written.
     """
-    kept = read_about(out) if (out / ABOUT).exists() else None
-    if kept is None:
-        if out.exists() and (not out.is_dir() or any(p.name != LOCK for p in out.iterdir())):
-            raise UsageError(f"--out {out} exists and holds no benchmark; name a new folder")
+    if not ours(out):
         atomic.write(out / ABOUT, json.dumps({"settings": settings, **about}, indent=1), durable=True)
         return
-    old = kept["settings"]
-    other = [name for name in {**old, **settings} if old.get(name) != settings.get(name)]
+    refuse_others(out, dict.fromkeys(read_about(out)["settings"]) | settings)
+
+
+def refuse_others(out: Path, settings: Mapping[str, Any]) -> None:
+    """Compare these settings, perhaps not all, with those that a folder was begun with; a new folder has none.
+
+    Raises:
+        UsageError: they are others.
+    """
+    old = read_about(out)["settings"] if ours(out) else settings
+    other = [name for name in settings if old.get(name) != settings[name]]
     if other:
         first = other[0]
         raise UsageError(

@@ -33,9 +33,10 @@ from simulations.benchmark.rows import row
 from simulations.benchmark.schedule import Engine, Waiting, carry_out, joined
 from simulations.benchmark.trials import Sweep, Trial, trials
 from simulations.benchmark.tuning import parts_of as candidate_parts
-from simulations.benchmark.tuning import settled
+from simulations.benchmark.tuning import settled, unvalidated
 
 log = logging.getLogger("fedser.benchmark")
+READABLE = "recordings"  # the one setting that only the reading of all recordings tells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +75,16 @@ def benchmark(job: Job, display: Display) -> None:
     first = first_config(job.sweep)
     selection, cache = listing(first.data), FeatureCache(default_directory())
     trials(job.sweep, selection, [])  # so that a wrong option shows before any work
+    results.ours(job.out)  # before a lock, or anything else, is put into somebody's folder
     with results.locked(job.out):
+        results.refuse_others(job.out, {n: v for n, v in settings(job.sweep, selection, []).items() if n != READABLE})
         results.mend(job.out)
         skipped = prepare(first, selection, cache, display, workers=job.workers)
         wanted = trials(job.sweep, selection, skipped)
         about = _about(job, selection, skipped) | {"trials": len(wanted)}
-        for deviation in about["deviations"]:
-            log.warning("%s", deviation)
+        for warning in [*about["deviations"], (unvalidated(wanted) if job.sweep.tune else None)]:
+            if warning:
+                log.warning("%s", warning)
         results.agree(job.out, settings(job.sweep, selection, skipped), about)
         _run(job, wanted, selection, cache, began, display)
 
@@ -101,7 +105,7 @@ def settings(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> 
         "shadows": sweep.shadows,
         "tune": sweep.tune,
         "tuned_on": sweep.validation,
-        "recordings": len(selection.utterances) - len(skipped),
+        READABLE: len(selection.utterances) - len(skipped),
     }
     single = ("seed", "federation.strategy", "data.sites")  # told by the lists
     common = {n: v for n, v in flatten(Config().with_values(sweep.common)).items() if n not in single}
@@ -144,11 +148,11 @@ def _run(
     if not left:
         return
     _import_before_the_fork()
-    for trial in wanted:
-        lay_out(job.out, trial, job.command)
     if job.sweep.tune:
         wanted = _tuned(job, wanted, cache, display)
         left = {trial.name: trial for trial in wanted if trial.name in left}
+    for trial in wanted:  # with the settings that it chose: fedser audit takes them from there
+        lay_out(job.out, trial, job.command)
     attacks = {attack.trial.name: attack for attack in _attacks(job, wanted)}
     parts = _parts(job, list(left.values()), attacks, cache)
     waiting, commit = Waiting(parts), environment()["commit"]

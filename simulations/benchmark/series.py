@@ -84,8 +84,9 @@ class Series:
         return next(row for row in self.rows if row["fold"] == fold and row["seed"] == seed)
 
     def tested(self, folds: Sequence[str]) -> list[list[str]]:
-        """The test speakers of each of these folds."""
-        return [list(self._row(fold, self.seeds[0])["details"]["speakers"]) for fold in folds]
+        """The test speakers of each of these folds, the same for every seed."""
+        first = (next(row for row in self.rows if row["fold"] == fold) for fold in folds)
+        return [list(row["details"]["speakers"]) for row in first]
 
     def speakers(self) -> dict[str, Confusion]:
         """Each test speaker's counts, ``(seeds, classes, classes)``, of all folds that test this speaker."""
@@ -116,14 +117,19 @@ class Benchmark:
         return list(self.about["corpus"]["classes"])
 
     @cached_property
-    def series(self) -> list[Series]:
-        """No privacy first, then unit by unit, the largest ε first."""
+    def begun(self) -> list[Series]:
+        """All that have a trial; no privacy first, then unit by unit, the largest ε first."""
         by_key: dict[Key, list[Row]] = {}
         for row in self.rows:
             details = row["details"]
             by_key.setdefault((details["condition"], row["strategy"], details["sites"]), []).append(row)
         made = [Series(condition=c, strategy=t, sites=s, rows=rows) for (c, t, s), rows in by_key.items()]
-        return sorted((one for one in made if one.folds), key=_rank)
+        return sorted(made, key=_rank)
+
+    @cached_property
+    def series(self) -> list[Series]:
+        """Those that have a fold of every seed, which the figures need."""
+        return [one for one in self.begun if one.folds]
 
     def plain(self, like: Series) -> Series | None:
         """The series without privacy of the same strategy and sites."""

@@ -86,6 +86,41 @@ def difference(first: Sequence[Confusion], second: Sequence[Confusion], figure: 
     return Difference(mean=mean, ci95=interval, p=_randomised(first, second, FIGURES[figure], mean))
 
 
+def change(before: Confusion, after: Confusion) -> Estimate:
+    """What a group of speakers loses in UAR: that of all its recordings before less that after.
+
+    Args:
+        before: ``(models, speakers, classes, classes)``.
+        after: of the same speakers and number of models.
+    """
+    mean = point([before]) - point([after])
+    one, other = _replicates([before], "uar"), _replicates([after], "uar")
+    return Estimate(mean=mean, ci95=None if one is None or other is None else _interval(one - other))
+
+
+def contrast(first: tuple[Confusion, Confusion], second: tuple[Confusion, Confusion], comparisons: int = 1) -> Estimate:
+    """How much more UAR one group of speakers loses than another: ``change`` of the first less that of the second.
+
+    The speakers of both are resampled in one draw, each with all that was before and after.
+
+    Args:
+        first: the counts of a group before and after, as ``change`` takes them.
+        second: of a group of other speakers.
+        comparisons: from which this one is chosen; the interval is as much wider (Bonferroni).
+    """
+    mean = change(*first).mean - change(*second).mean
+    sizes = [first[0].shape[1], second[0].shape[1]]
+    if min(sizes) < 2 or sum(sizes) < MIN_SPEAKERS:
+        return Estimate(mean=mean, ci95=None)
+    lost = []
+    for times, (before, after) in zip(_drawn(sizes), (first, second), strict=True):
+        one, other = (
+            FIGURES["uar"](np.einsum("rs,mscd->rmcd", times, counts)).mean(axis=1) for counts in (before, after)
+        )
+        lost.append(one - other)
+    return Estimate(mean=mean, ci95=_interval(lost[0] - lost[1], 0.05 / comparisons))
+
+
 def holm(values: Mapping[Any, float]) -> dict[Any, float]:
     """P-values corrected for their number: the chance that any of them is so small stays below the level."""
     corrected: dict[Any, float] = {}
@@ -101,8 +136,7 @@ def _replicates(folds: Sequence[Confusion], figure: str) -> Floats | None:
     sizes = [fold.shape[1] for fold in folds]
     if sum(sizes) < MIN_SPEAKERS:
         return None
-    drawn = numpy_generator("bootstrap").multinomial(sum(sizes), [1 / sum(sizes)] * sum(sizes), size=RESAMPLES)
-    times = np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+    times = _drawn(sizes)
     score = FIGURES[figure]
     # A column a fold; NaN where a fold drew none of its speakers.
     columns = [score(np.einsum("rs,mscd->rmcd", t, fold)).mean(axis=1) for t, fold in zip(times, folds, strict=True)]
@@ -110,10 +144,17 @@ def _replicates(folds: Sequence[Confusion], figure: str) -> Floats | None:
     return result
 
 
-def _interval(replicates: Floats | None) -> Interval | None:
+def _drawn(sizes: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+    """For each fold, or group, how often each of its speakers is in each resample, ``(RESAMPLES, speakers)``."""
+    total = sum(sizes)
+    drawn = numpy_generator("bootstrap").multinomial(total, [1 / total] * total, size=RESAMPLES)
+    return np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+
+
+def _interval(replicates: Floats | None, outside: float = 0.05) -> Interval | None:
     if replicates is None:
         return None
-    low, high = np.nanpercentile(replicates, [2.5, 97.5])
+    low, high = np.nanpercentile(replicates, [50 * outside, 100 - 50 * outside])
     return float(low), float(high)
 
 
@@ -130,6 +171,11 @@ def _randomised(
         total += np.nanmean(score(a) - score(b), axis=1)
     reached = int(np.sum(np.abs(total / len(first)) >= abs(found) - 1e-12))
     return reached / len(tosses) if exact else (1 + reached) / (1 + len(tosses))
+
+
+def least_p(speakers: int) -> float:
+    """The smallest p-value that so many speakers can show: that of the tosses which exchange nobody, or everybody."""
+    return 2 / 2**speakers if speakers <= ENUMERATED else 1 / (1 + TOSSES)
 
 
 def _tosses(speakers: int) -> tuple[npt.NDArray[np.int64], bool]:

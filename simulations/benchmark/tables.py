@@ -12,6 +12,7 @@ from server.wording import NONE, duration, natural, score
 from simulations.benchmark import findings
 from simulations.benchmark.findings import Comparison, Group, Result
 from simulations.benchmark.series import Benchmark, Series
+from simulations.benchmark.statistics import Estimate
 from simulations.benchmark.wording import interval, name, p_value, signed
 
 MEGA = 1e6
@@ -75,12 +76,19 @@ def groups(benchmark: Benchmark, found: Sequence[Group]) -> Table:
                     str(group.speakers),
                     score(group.uar.mean),
                     interval(group.uar),
-                    signed(-group.cost) if group.cost is not None else NONE,
-                    "worst" if worst else "",
+                    _lost(group.cost),
+                    "lowest" if worst else "",
                 ]
             )
-    head = ["Condition", "Group", "Speakers", "UAR", "95 % interval", "Against no privacy", "Worst group"]
+    head = ["Condition", "Group", "Speakers", "UAR", "95 % interval", "Against no privacy", "Lowest"]
     return Table(caption="UAR by group", head=head, rows=rows)
+
+
+def _lost(cost: Estimate | None) -> str:
+    if cost is None:
+        return NONE
+    bounds = f" ({signed(-cost.ci95[1])} to {signed(-cost.ci95[0])})" if cost.ci95 else ""
+    return signed(-cost.mean) + bounds
 
 
 def worst_speakers(benchmark: Benchmark, found: Sequence[Group]) -> Table:
@@ -90,13 +98,14 @@ def worst_speakers(benchmark: Benchmark, found: Sequence[Group]) -> Table:
         own = [group for group in found if group.series is series]
         low = min(own, key=lambda group: group.uar.mean)
         high = max(own, key=lambda group: group.uar.mean)
-        dearest = max((g for g in own if g.cost is not None), key=lambda g: g.cost or 0.0, default=None)
+        costs = {group.value: group.cost.mean for group in own if group.cost}
+        dearest = max(costs, key=lambda who: costs[who], default=None)
         rows.append(
             [
                 name(benchmark, series),
                 f"{low.value}: {score(low.uar.mean)}",
                 f"{high.value}: {score(high.uar.mean)}",
-                f"{dearest.value}: {signed(-(dearest.cost or 0.0))}" if dearest else NONE,
+                f"{dearest}: {signed(-costs[dearest])}" if dearest else NONE,
             ]
         )
     head = ["Condition", "Worst speaker", "Best speaker", "Whom privacy costs most"]
@@ -129,7 +138,8 @@ def cost(benchmark: Benchmark) -> Table:
             ]
         )
     head = ["Condition", "Trials", "Time a trial", "MB to the sites", "MB to the server", "Parameters"]
-    return Table(caption="Cost of a trial: one core, all rounds and sites", head=head, rows=rows)
+    caption = "Cost of a trial: one core, all rounds and sites; MB computed, 4 bytes a parameter, round and site"
+    return Table(caption=caption, head=head, rows=rows)
 
 
 def spent(benchmark: Benchmark) -> Table:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from common.config import Config
+from common.errors import UsageError
 from common.extraction import Skipped
 from common.plan import Plan
 from common.selection import Selection
+from common.sites import MIN_SPEAKERS_FOR_VALIDATION
 from simulations.benchmark.conditions import Condition, config_of, shared
 from simulations.output import slug
 from simulations.planning import plans
@@ -95,8 +97,12 @@ class Trial:
 
     @property
     def baseline_place(self) -> str:
-        """The name of the folder of its baselines, which the strategies share."""
-        return _folder(self.condition.name, f"sites:{self.sites}", self.plan.fold, f"seed:{self.seed}")
+        """The name of the folder of its baselines, which the strategies share.
+
+        Not where settings were chosen: a baseline has those of its trial, and each strategy's trial chose its own.
+        """
+        own = (self.strategy,) if self.tried else ()
+        return _folder(self.condition.name, *own, f"sites:{self.sites}", self.plan.fold, f"seed:{self.seed}")
 
 
 def _folder(*names: str) -> str:
@@ -112,7 +118,8 @@ def trials(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> li
         skipped: recordings that cannot be used.
 
     Raises:
-        UsageError: settings that don't go together, or a δ that is too large for a site.
+        UsageError: settings that don't go together, a δ that is too large for a site, or a fold without anybody to
+            choose settings on.
         SplitError: these speakers cannot be split in this way.
     """
     found = []
@@ -122,11 +129,24 @@ def trials(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> li
             if sweep.tune:
                 config = config.with_values({"data.validation": sweep.validation})
             dealt = plans(config, selection, skipped)
+            if sweep.tune:
+                _refuse_unvalidated(dealt, sites)
             for condition in sweep.conditions:
                 private = sweep.config(condition, sweep.strategies[0], sites, seed)
                 refuse_large_delta(private, dealt, selection, pooled=sweep.baselines and condition.unit != "site")
             found += [trial for plan in dealt for trial in _of_fold(sweep, sites, seed, plan)]
     return found
+
+
+def _refuse_unvalidated(dealt: Sequence[Plan], sites: str) -> None:
+    """A site sets nobody aside below so many speakers, whatever ``--validation`` says."""
+    for plan in dealt:
+        if not plan.validation_speakers:
+            raise UsageError(
+                f"--tune chooses settings on validation speakers, and fold {plan.fold} with --sites {sites} has none: "
+                f"a site sets somebody aside where it has {MIN_SPEAKERS_FOR_VALIDATION} speakers or more, here the "
+                f"largest has {max(len(site.train) for site in plan.sites)}; give fewer --sites, or leave --tune out"
+            )
 
 
 def _of_fold(sweep: Sweep, sites: str, seed: int, plan: Plan) -> list[Trial]:

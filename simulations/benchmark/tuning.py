@@ -16,6 +16,7 @@ Papernot & Steinke (2022) say how much.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 from common.cache import FeatureCache
 from common.plan import Plan
 from common.seeds import numpy_generator
+from common.sites import MIN_SPEAKERS_FOR_VALIDATION
 from simulations.benchmark.parts import Part, Training, run
 from simulations.benchmark.trials import Trial
 
@@ -44,6 +46,23 @@ def candidates(trial: Trial, count: int) -> list[dict[str, Any]]:
     return [
         {"training.learning_rate": training.learning_rate * rate, name: bound * clip} for rate, clip in factors(count)
     ]
+
+
+def unvalidated(trials: Sequence[Trial]) -> str | None:
+    """A warning where only some sites set speakers aside, whose settings are chosen on the others' speakers alone."""
+    most = max(trials, key=lambda trial: len(_small(trial.plan)))
+    small = _small(most.plan)
+    if not small:
+        return None
+    return (
+        f"--tune: fold {most.plan.fold} with --sites {most.sites} has validation speakers at some sites only, not at "
+        f"{', '.join(small[:4])}{' and more' if len(small) > 4 else ''} (fewer than {MIN_SPEAKERS_FOR_VALIDATION} "
+        "speakers there); settings are chosen on the other sites' speakers alone, in other folds perhaps too"
+    )
+
+
+def _small(plan: Plan) -> list[str]:
+    return [site.name for site in plan.sites if not site.validation]
 
 
 def without_test(plan: Plan) -> Plan:

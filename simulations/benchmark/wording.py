@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from common.metrics import Confusion
 from server.wording import NONE, score
 from simulations.benchmark.findings import Comparison, Group, Result
 from simulations.benchmark.series import Benchmark, Series
-from simulations.benchmark.statistics import Estimate
+from simulations.benchmark.statistics import Estimate, contrast
 
 PROTECTED = {"utterance": "each recording", "speaker": "each speaker", "site": "each site"}
 
@@ -44,23 +46,27 @@ def meaning(
 ) -> list[str]:
     """What the figures say, in a few sentences."""
     chance = 1 / len(benchmark.classes)
-    sentences = [_plain(own, chance) for own in results if not own.series.unit][:1]
+    sentences = [_plain(benchmark, own, chance) for own in results if not own.series.unit]
     if reference := benchmark.about["reference"]:
-        sentences.append(
-            f"Unrestricted, with the normalisation, the model and the augmentation that no privacy forbids, it reaches "
-            f"{score(reference['uar'])}: what the conditions share costs too."
-        )
-    for own in results:
-        if own.series.unit:
-            sentences.append(_private(benchmark, own, differences, chance))
-    return sentences + _shared(groups, results, chance)
+        sentences.append(_unrestricted(reference, results))
+    sentences += [_private(benchmark, own, differences, chance) for own in results if own.series.unit]
+    return sentences + _shared(benchmark, groups, results, chance)
 
 
-def _plain(own: Result, chance: float) -> str:
-    text = f"Without privacy the federation reaches a UAR of {score(own.uar.mean)}"
+def _plain(benchmark: Benchmark, own: Result, chance: float) -> str:
+    which = ", ".join(benchmark.distinction(own.series))
+    text = f"Without privacy the federation{f' ({which})' if which else ''} reaches a UAR of {score(own.uar.mean)}"
     text += f" ({interval(own.uar)})" if own.uar.ci95 else ""
     text += f", the pooled model {score(own.pooled.mean)}" if own.pooled else ""
     return f"{text}; guessing gets {score(chance)}."
+
+
+def _unrestricted(reference: Mapping[str, Any], results: Sequence[Result]) -> str:
+    text = "Unrestricted, with the normalisation, the model and the augmentation that no privacy forbids, it reaches "
+    text += score(reference["uar"])
+    plain = [own.uar.ci95[1] for own in results if not own.series.unit and own.uar.ci95]
+    apart = bool(plain) and reference["ci95"] and reference["ci95"][0] > max(plain)
+    return f"{text}: what the conditions share costs too." if apart else f"{text}."
 
 
 def _private(benchmark: Benchmark, own: Result, differences: Sequence[Comparison], chance: float) -> str:
@@ -77,16 +83,36 @@ def _private(benchmark: Benchmark, own: Result, differences: Sequence[Comparison
     return f"{text}."
 
 
-def _shared(groups: Sequence[Group], results: Sequence[Result], chance: float) -> list[str]:
-    """Who pays: the costs of each gender, at the condition that still learns where they differ most."""
+def _shared(benchmark: Benchmark, groups: Sequence[Group], results: Sequence[Result], chance: float) -> list[str]:
+    """Who pays: the costs of two genders, at the condition that still learns where they differ most.
+
+    Nothing is said where another draw of speakers could turn it round; that the largest of several differences is told
+    widens its interval.
+    """
     learnt = {id(own.series) for own in results if own.uar.ci95 and own.uar.ci95[0] > chance}
-    costs: dict[int, dict[str, float]] = {}
+    paid: dict[int, list[Group]] = {}
     for group in groups:
         if group.attribute == "gender" and group.cost is not None and id(group.series) in learnt:
-            costs.setdefault(id(group.series), {})[group.value] = group.cost
-    if not any(len(own) > 1 for own in costs.values()):
+            paid.setdefault(id(group.series), []).append(group)
+    ends = [sorted(own, key=_cost) for own in paid.values() if len(own) > 1]
+    if not ends:
         return []
-    most = max(costs, key=lambda key: max(costs[key].values()) - min(costs[key].values()))
-    series = next(group.series for group in groups if id(group.series) == most)
-    told = ", ".join(f"{value} speakers {100 * cost:.1f} points" for value, cost in costs[most].items())
-    return [f"The genders' costs differ most at {condition(series)}: it costs {told}."]
+    most = max(ends, key=lambda own: _cost(own[-1]) - _cost(own[0]))
+    high, low = most[-1], most[0]
+    more = contrast(_pair(high), _pair(low), len(ends))
+    if more.ci95 is None or more.ci95[0] <= 0:
+        return []
+    told = " and ".join(f"{group.value} speakers {100 * _cost(group):.1f} points" for group in (high, low))
+    bounds = f"95 % interval {100 * more.ci95[0]:.1f} to {100 * more.ci95[1]:.1f}"
+    bounds += f", wider for the choice among {len(ends)} conditions" if len(ends) > 1 else ""
+    where = name(benchmark, high.series)
+    return [f"The genders' costs differ most at {where}: it costs {told}, {100 * more.mean:.1f} more ({bounds})."]
+
+
+def _cost(group: Group) -> float:
+    return group.cost.mean if group.cost else 0.0
+
+
+def _pair(group: Group) -> tuple[Confusion, Confusion]:
+    """Its counts without and with privacy."""
+    return (group.counts if group.plain is None else group.plain), group.counts

@@ -57,7 +57,7 @@ def row(
     mean = float(np.mean(recall))
     return {
         "trial": f"{condition}/{strategy}/sites:{sites}/kfold:3:{fold}/seed:{seed}",
-        "config": flatten(Config()),
+        "config": flatten(Config()) | {"training.optimizer": "sgd" if own in ("utterance", "speaker") else "adamw"},
         "fold": f"kfold:3:{fold}",
         "seed": seed,
         "strategy": strategy,
@@ -90,8 +90,12 @@ def row(
 
 def audit(unit: str | None, skill: float) -> dict[str, Any]:
     """What attacks found: the more is learnt, the more leaks."""
-    membership = {"likelihood_ratio": {"auc": 0.45 + 0.3 * skill, "auc_ci95": [0.4 + 0.3 * skill, 0.5 + 0.3 * skill]}}
-    canaries = {"epsilon": 2 * skill, "claimed_epsilon": 10 * skill} if unit in ("utterance", "speaker") else None
+    ratio = {"auc": 0.45 + 0.3 * skill, "auc_ci95": [0.4 + 0.3 * skill, 0.5 + 0.3 * skill]}
+    loss = {"auc": 0.6, "auc_ci95": [0.5, 0.7]}  # the stronger one where little is learnt
+    membership = {"likelihood_ratio": ratio, "loss_threshold": loss}
+    canaries = None
+    if unit in ("utterance", "speaker"):
+        canaries = {"epsilon": 2 * skill, "claimed_epsilon": 10 * skill, "largest_bound": 5.03}
     gender = None if unit == "site" else {"uar": 0.5 + 0.4 * skill, "uar_ci95": [0.4 + 0.4 * skill, 0.6 + 0.4 * skill]}
     return {
         "membership": {"recordings": membership, "speakers": membership},

@@ -26,9 +26,10 @@ def test_a_condition_that_is_none_is_refused(text: str) -> None:
         parse(text)
 
 
-def test_a_condition_that_comes_twice_is_refused() -> None:
+@pytest.mark.parametrize("text", ["utterance:8,utterance:8.0", "utterance:8.0000001,utterance:8"])
+def test_a_condition_that_comes_twice_by_its_name_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="names utterance:8 twice"):
-        parse("utterance:8,utterance:8.0")
+        parse(text)
 
 
 def test_all_share_what_the_strictest_may_have() -> None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import csv
 import html
 import itertools
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulations.benchmark import leaks
+from simulations.benchmark.chapter import notes
+from simulations.benchmark.effort import effort
 from simulations.benchmark.page import write_page
-from simulations.benchmark.series import read
+from simulations.benchmark.series import Benchmark, read
+from simulations.benchmark.used import by_condition, in_common
 from tests.browser import chromium, visit
 from tests.server.test_report import Outline
 from tests.simulations.benchmark import example_benchmark
@@ -66,16 +72,84 @@ def test_what_the_reader_must_know_is_said(page: str) -> None:
     assert "There are 12 test speakers. Below 20 the intervals are too narrow" in text
     assert "The unrestricted figure is of a run of fedser simulate" in text
     assert "one person, with all of that person's recordings" in text
-    assert "insecure" not in text
+    assert "--insecure-seed" not in text
     assert "What attacks find" in text
 
 
 def test_a_unit_that_an_attack_does_not_apply_to_has_a_dash(out: Path) -> None:
     rows = (out / "tables/attacks.csv").read_text().splitlines()
-    assert rows[0] == 'Condition,"AUC, recordings","AUC, speakers","Gender, UAR","ε at least, by canaries",ε claimed'
-    assert rows[1].startswith("no privacy,0.660 (0.610 to 0.710)")
-    assert rows[1].endswith("–,–")  # noqa: RUF001
-    assert rows[-1].split(",")[-3:] == ["–", "–", "–"]  # noqa: RUF001
+    assert rows[0].endswith('"Gender, UAR","ε at least, by canaries",Most that these could prove,ε claimed')
+    assert rows[1].endswith("–,–,–")  # noqa: RUF001
+    assert rows[-1].split(",")[-4:] == ["–", "–", "–", "–"]  # noqa: RUF001
+
+
+def test_both_attacks_on_membership_are_in_the_table_and_the_stronger_is_drawn(out: Path, page: str) -> None:
+    [head, *rows] = list(csv.reader((out / "tables/attacks.csv").read_text().splitlines()))
+    columns = [head.index(f"AUC, speakers, {attack}") for attack in ("likelihood ratio", "loss")]
+    assert [rows[0][column] for column in columns] == ["0.660 (0.610 to 0.710)", "0.600 (0.500 to 0.700)"]
+    assert rows[1][head.index("Most that these could prove")] == "5.030"
+    audited = [(series, series.rows[0]["audit"]) for series in read(out).series]
+    drawn = [point for curve in leaks._panels(audited)["AUC, speakers"][0] for point in curve.points]
+    by_epsilon = {point.epsilon: point for point in drawn[:4]}
+    assert [by_epsilon[epsilon].value for epsilon in (math.inf, 2.0)] == pytest.approx([0.66, 0.6])
+    assert [by_epsilon[epsilon].open for epsilon in (math.inf, 2.0)] == [False, True]
+    text = words(page)
+    assert "lies wholly below 0.5 says that the attack does not fit this model, not that the model protects" in text
+    assert "so many canaries could prove 5.03 at most" in text
+
+
+def test_settings_are_those_that_the_trials_ran_with(out: Path, page: str) -> None:
+    table = {row[0]: row[1:] for row in csv.reader((out / "tables/settings-by-condition.csv").read_text().splitlines())}
+    assert table["Setting"][:2] == ["no privacy", "utterance, ε = 8"]
+    assert table["training.optimizer"] == ["adamw", "sgd", "sgd", "sgd", "sgd", "adamw"]
+    shared = (out / "tables/settings.csv").read_text()
+    assert "training.optimizer" not in shared
+    assert "federation.strategy,fedavg" in shared
+    assert "conditions,inf utterance:8" in shared.replace('"', "").replace(",utterance", " utterance")
+    assert "adamw for no privacy and site; sgd for utterance and speaker" in words(page)
+
+
+def test_a_setting_that_was_tuned_has_its_ends_and_one_of_no_privacy_a_dash() -> None:
+    lines = []
+    for fold in range(4):
+        for condition, clip in (("inf", 1.0), ("utterance:8", 0.5)):
+            line = example_benchmark.row(condition, fold % 3, fold, skill=0.5)
+            line["config"] |= {"training.learning_rate": 2.0**fold, "privacy.max_grad_norm": clip}
+            lines.append(line)
+    about = {"settings": {"seeds": "0", "training.learning_rate": 9.0}}
+    table = by_condition(Benchmark(path=Path(), about=about, rows=lines))
+    assert {row[0]: list(row[1:]) for row in table.rows} == {
+        "training.learning_rate": ["1 to 8", "1 to 8"],
+        "training.optimizer": ["adamw", "sgd"],
+    }
+    shared = in_common(Benchmark(path=Path(), about=about, rows=lines))
+    assert (shared["privacy.max_grad_norm"], shared["seeds"]) == (0.5, "0")
+    assert "training.learning_rate" not in shared
+
+
+@pytest.mark.parametrize(
+    ("asked", "included"),
+    [({"baselines": True, "shadows": 4}, ", baselines and attacks included."), ({"baselines": False}, ".")],
+)
+def test_the_wall_time_says_what_is_in_it(tmp_path: Path, asked: dict[str, Any], included: str) -> None:
+    whole = read(example_benchmark.write(tmp_path, skill={"inf": 0.7}, settings=asked))
+    assert effort(whole, "").words == f"The whole benchmark took 3 min 00 s{included}"
+
+
+def test_captions_claim_no_more_than_they_know(page: str) -> None:
+    text = words(page)
+    assert "Below 1 the noise is longer than the signal." in text
+    assert "nothing can be learnt" not in text
+    assert "results.jsonl, in the benchmark's own folder" in text
+    assert "computed, not measured: 4 for each parameter, each round and each site" in text
+    assert "Time and bytes" not in text
+
+
+def test_a_presets_notes_are_on_the_page_and_an_unknown_one_has_none(tmp_path: Path) -> None:
+    told = notes(read(example_benchmark.write(tmp_path / "a", preset="ravdess")))
+    assert any("chosen on validation speakers among the 20 training actors of fold 0" in note for note in told)
+    other = notes(read(example_benchmark.write(tmp_path / "b", preset="of another release")))
+    assert other == notes(read(example_benchmark.write(tmp_path / "c")))
 
 
 @pytest.mark.parametrize(
@@ -86,9 +160,7 @@ def test_a_unit_that_an_attack_does_not_apply_to_has_a_dash(out: Path) -> None:
         ({"settings": {"tune": 8}}, "among 8 candidates"),
     ],
 )
-def test_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, about: dict[str, Any], words_of_it: str) -> None:
-    from simulations.benchmark.chapter import notes
-
+def test_notes(tmp_path: Path, about: dict[str, Any], words_of_it: str) -> None:
     assert words_of_it in " ".join(notes(read(example_benchmark.write(tmp_path / "a", **about))))
 
 
@@ -166,3 +238,19 @@ def test_a_browser_shows_it_wide_and_narrow(out: Path, width: int, scheme: Any) 
         text = seen.page.locator("#frontier svg text").first.bounding_box()
         assert text is not None
         assert text["height"] >= 9  # pixels: still readable on a phone
+
+
+@pytest.mark.slow
+def test_print_has_the_numbers_of_every_figure(out: Path) -> None:
+    with chromium() as browser, visit(browser, out / "report.html", width=690) as seen:  # A4 without its margins
+        seen.page.emulate_media(media="print")
+        tables = seen.page.locator("figure table")
+        assert tables.count() == 7
+        for table in tables.all():
+            box = table.bounding_box()
+            assert box is not None
+            assert box["height"] > 50
+            assert box["x"] + box["width"] <= 690
+        assert "p, corrected for" in seen.page.locator("#differences").inner_text()
+        assert "0.660 (0.610 to 0.710)" in seen.page.locator("#attacks").inner_text()
+        assert seen.page.pdf(format="A4").startswith(b"%PDF")

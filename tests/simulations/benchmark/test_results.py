@@ -59,6 +59,29 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
         results.read_about(tmp_path)
 
 
+def test_all_settings_but_one_that_isnt_known_yet_are_compared_first(tmp_path: Path) -> None:
+    results.refuse_others(tmp_path / "new", {"seeds": "0"})
+    results.agree(tmp_path / "out", {"seeds": "0", "recordings": 9}, {})
+    results.refuse_others(tmp_path / "out", {"seeds": "0"})
+    with pytest.raises(UsageError, match="seeds was '0', is now '1'"):
+        results.refuse_others(tmp_path / "out", {"seeds": "1"})
+
+
+def test_what_a_kill_left_before_the_benchmark_was_begun_is_no_other_thing(tmp_path: Path) -> None:
+    for name in (results.LOCK, ".partial-0123456789abcdef"):
+        (tmp_path / name).touch()
+    assert not results.ours(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(FedserError, match="cannot be read: Permission denied; name another folder"):
+        results.ours(tmp_path)
+
+
 def test_two_programs_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "PATIENCE", 0.0)
     context = multiprocessing.get_context("fork")

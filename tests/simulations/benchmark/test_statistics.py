@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.metrics import Confusion, summarise
-from simulations.benchmark.statistics import difference, estimate, holm, point
+from simulations.benchmark.statistics import change, contrast, difference, estimate, holm, point
 
 
 def counts(rights: list[list[int]], each: int = 4) -> list[Confusion]:
@@ -43,6 +43,20 @@ def test_a_paired_interval_is_narrower_than_the_speakers_differ() -> None:
     interval = estimate(better).ci95
     assert interval is not None
     assert interval[1] - interval[0] > 0.2
+
+
+def test_two_groups_costs_are_told_apart_by_their_speakers_and_wider_after_a_choice() -> None:
+    [before] = counts([[4, 4, 3, 4]])
+    [after], [same] = counts([[2, 1, 2, 2]]), counts([[4, 4, 3, 4]])
+    assert change(before, after).mean == pytest.approx(0.5)
+    found, wider = contrast((before, after), (before, same)), contrast((before, after), (before, same), 20)
+    assert found.mean == wider.mean == pytest.approx(0.5)
+    assert found.ci95 is not None
+    assert wider.ci95 is not None
+    assert wider.ci95[0] <= found.ci95[0] < 0.5 < found.ci95[1] <= wider.ci95[1]
+    assert wider.ci95 != found.ci95
+    few = before[:, :1]
+    assert contrast((few, few), (before, same)).ci95 is None  # one speaker tells nothing of a group
 
 
 def test_the_p_value_is_the_share_of_all_tosses() -> None:

@@ -136,6 +136,30 @@ def test_going_on_trains_nothing_twice_and_other_settings_are_refused(
     assert "was begun with other settings (federation.rounds: federation.rounds was 1, is now 2)" in other.stderr
 
 
+def test_a_folder_that_is_somebody_elses_stays_as_it_was(here: Path, sweep: Fedser) -> None:
+    (here / "out").mkdir()
+    (here / "out/results.jsonl").write_text("not ours, and no newline at the end")
+    done = sweep("--conditions", "inf", "--held-out", "kfold:4:0", "--out", "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "exists and holds no benchmark" in done.stderr
+    assert [path.name for path in (here / "out").iterdir()] == ["results.jsonl"]
+    assert (here / "out/results.jsonl").read_text() == "not ours, and no newline at the end"
+
+
+def test_other_settings_are_refused_before_the_features_are_extracted(
+    here: Path, sweep: Fedser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["--conditions", "inf", "--held-out", "kfold:4:0", "--no-baselines", "--rounds", "1", "--out", "out"]
+    assert sweep(*command).returncode == 0
+    cut = (here / "out/results.jsonl").read_text() + '{"trial": "cut'
+    (here / "out/results.jsonl").write_text(cut)
+    monkeypatch.setattr("simulations.benchmark.runner.prepare", lambda *_, **__: pytest.fail("features are extracted"))
+    other = sweep(*command, "--rounds", "2")
+    assert (other.returncode, other.stderr.count("\n")) == (2, 1)
+    assert "federation.rounds was 1, is now 2" in other.stderr
+    assert (here / "out/results.jsonl").read_text() == cut
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -172,9 +196,20 @@ def test_two_benchmarks_are_told_apart_for_a_check_in_ci(here: Path, fedser: Fed
     worse = fedser("benchmark", "compare", "before", "after", "--json")
     assert worse.returncode == 1
     assert worse.stderr.strip() == "fedser: error: after is worse than before: utterance, ε = 8"
-    assert [own["worse"] for own in json.loads(worse.stdout)] == [False, True]
+    assert [own["worse"] for own in json.loads(worse.stdout)["conditions"]] == [False, True]
     assert fedser("benchmark", "compare", "before", "after", "--tolerance", "0.6").returncode == 0
     assert "holds no benchmark" in fedser("benchmark", "compare", "before", "corpus").stderr
+
+
+def test_a_check_in_ci_fails_where_trials_are_missing_unless_that_is_allowed(here: Path, fedser: Fedser) -> None:
+    example_benchmark.write(here / "before", skill={"inf": 0.8, "utterance:8": 0.6})
+    example_benchmark.write(here / "after", skill={"inf": 0.8})
+    lacking = fedser("benchmark", "compare", "before", "after")
+    assert (lacking.returncode, lacking.stderr.count("\n")) == (1, 1)
+    assert "after lacks what before has (utterance, ε = 8: all of it)" in lacking.stderr
+    assert "only in before: utterance, ε = 8: all of it" in lacking.stdout
+    assert "how much another training would differ" in lacking.stdout
+    assert fedser("benchmark", "compare", "before", "after", "--allow-missing").returncode == 0
 
 
 def test_reports_are_drawn_again_and_joined(here: Path, fedser: Fedser, monkeypatch: pytest.MonkeyPatch) -> None:

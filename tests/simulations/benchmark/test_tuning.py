@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from common.holdings import listing
 from simulations.benchmark.conditions import parse
 from simulations.benchmark.start import Start, start, sweep_of
 from simulations.benchmark.trials import Sweep, trials
-from simulations.benchmark.tuning import candidates, factors, without_test, without_validation
+from simulations.benchmark.tuning import candidates, factors, unvalidated, without_test, without_validation
 from tests.simulations import tiny
 
 
@@ -71,6 +72,42 @@ def test_without_validation_speakers_it_is_refused(tmp_path: Path, settings: dic
         sweep_of(wish(tmp_path / "m.csv", tmp_path, settings=settings), None)
 
 
+def test_a_fold_whose_sites_are_too_small_to_set_anybody_aside_is_refused_before_any_work(tmp_path: Path) -> None:
+    manifest = tiny.write(tmp_path / "corpus", speakers=8)  # two are held out, three are left at each site
+    own = wish(manifest, tmp_path / "out", settings={"data.validation": "one"})
+    with pytest.raises(UsageError, match=r"fold kfold:4:0 with --sites 2 has none.* has 4 speakers or more.* has 3;"):
+        start(own)
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_only_some_sites_set_speakers_aside_a_warning_names_the_others(tmp_path: Path) -> None:
+    manifest = tiny.write(tmp_path / "corpus", speakers=9)  # seven are left: four at one site, three at the other
+    sweep = sweep_of(wish(manifest, tmp_path, settings={"data.validation": "one", "data.held_out": "kfold:4:1"}), None)
+    found = trials(sweep, listing(sweep.config(sweep.conditions[0], "fedavg", "2", 0).data), [])
+    [lacking] = [site.name for site in found[0].plan.sites if not site.validation]
+    told = unvalidated(found) or ""
+    assert told.startswith("--tune: fold kfold:4:1 with --sites 2 has validation speakers at some sites only")
+    assert f"not at {lacking} (fewer than 4 speakers there)" in told
+    manifest = tiny.write(tmp_path / "larger", speakers=12)
+    sweep = sweep_of(wish(manifest, tmp_path, settings={"data.validation": "one"}), None)
+    assert unvalidated(trials(sweep, listing(sweep.config(sweep.conditions[0], "fedavg", "2", 0).data), [])) is None
+
+
+def test_strategies_share_baselines_until_each_has_chosen_its_own_settings(tmp_path: Path) -> None:
+    manifest = tiny.write(tmp_path / "corpus")
+    sweep = Sweep(
+        given={**tiny.SMALL, "data.root": str(manifest)},
+        conditions=parse("inf"),
+        strategies=["fedavg", "fedprox"],
+        sites=["2"],
+        seeds=[0],
+    )
+    found = trials(sweep, listing(Config().with_values(sweep.given).data), [])
+    assert len({trial.baseline_place for trial in found}) == 1
+    chosen = [dataclasses.replace(trial, tried=[{"uar": 0.5}]) for trial in found]
+    assert len({trial.baseline_place for trial in chosen}) == 2
+
+
 def test_the_best_candidate_is_trained_and_the_line_says_which_were_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,4 +123,7 @@ def test_the_best_candidate_is_trained_and_the_line_says_which_were_tried(
         assert len(tried) == 3
         best = max(tried, key=lambda one: one["uar"])
         assert line["config"]["training.learning_rate"] == best["training.learning_rate"]
+    laid_out = [json.loads(path.read_text()) for path in (tmp_path / "out/trials").glob("*/run.json")]
+    chosen = sorted(line["config"]["training.learning_rate"] for line in lines)
+    assert sorted(own["training.learning_rate"] for own in laid_out) == chosen
     assert start(own)["trials"] == 2  # nothing is left to do
