@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from common.chain_file import Chain
 from common.privacy.ledger import Ledger
@@ -18,6 +20,7 @@ from tests.faults.federation import ROUNDS, SITES, Federation, federation
 from tests.server.federation.coordinator import wait
 
 pytestmark = pytest.mark.slow
+RUNS = ("few", "undisturbed")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,24 @@ def test_a_site_that_is_far_too_slow_does_not_hold_the_others_up(
     assert len(fold["refit"]) == fold["chosen_round"]  # the sites train again, with their validation speakers
     assert [line["round"] for line in whole.rounds("slow")] == list(range(1, ROUNDS + fold["chosen_round"] + 1))
     whole.until(lambda: whole.online() == set(SITES))
+
+
+def test_a_round_with_too_few_ends_the_run_which_goes_on_to_the_same_model(whole: Federation) -> None:
+    site, own = whole.sites["s2"], ["--min-sites", "3", "--no-refit"]
+    with whole.running("few", "--round-timeout", "25", *own) as process:
+        whole.until(lambda: len(whole.rounds("few")) >= 1)
+        site.signal(signal.SIGSTOP)
+        told = ended(process)
+    site.signal(signal.SIGCONT)
+    assert process.returncode == 1, told
+    assert "expected at least 3" in told
+    assert "--resume few" in told
+    whole.until(lambda: whole.online() == set(SITES))
+    whole.run("few", "--resume", "few")
+    assert [line["round"] for line in whole.rounds("few")] == list(range(1, ROUNDS + 1))
+    whole.run("undisturbed", *own)
+    first, second = (safetensors.numpy.load_file(whole.folder.runs / name / "model.safetensors") for name in RUNS)
+    assert all(np.array_equal(first[name], second[name]) for name in first.keys() | second.keys())
 
 
 def test_no_site_spends_twice_for_a_round_that_is_run_again(whole: Federation) -> None:
