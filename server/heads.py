@@ -56,9 +56,10 @@ class Heads:
             FedserError: it cannot be written.
         """
         known = self._read()
-        for site in state.heads.keys() | state.audits.keys():
+        for site, number in self._numbers.items():  # a resumed run's state has sites that are no longer in it
             ledger, audit = state.heads.get(site), state.audits.get(site)
-            known[site] = {"node": self._numbers.get(site), "ledger": ledger, "audit": audit}
+            if ledger or audit:
+                known[site] = {"node": number, "ledger": ledger, "audit": audit}
         atomic.write(self._path, json.dumps(known, indent=1, sort_keys=True), durable=True)
 
     def _read(self) -> _Kept:

@@ -63,3 +63,12 @@ def test_the_file_is_readable_by_people(tmp_path: Path) -> None:
     path = tmp_path / "heads.json"
     Heads(path, [node("a", 1)]).keep(state(heads={"a": (3, HASH)}))
     assert json.loads(path.read_text()) == {"a": {"node": 1, "ledger": [3, HASH], "audit": None}}
+
+
+def test_a_run_that_goes_on_without_a_site_leaves_what_it_told(tmp_path: Path) -> None:
+    path = tmp_path / "heads.json"
+    Heads(path, [node("a", 1), node("b", 2)]).keep(state(audits={"a": (3, HASH), "b": (4, HASH)}))
+    Heads(path, [node("b", 2)]).keep(state(audits={"a": (3, HASH), "b": (5, HASH)}))  # resumed with fewer sites
+    fresh = state()
+    Heads(path, [node("a", 1), node("b", 2)]).recall(fresh)
+    assert fresh.audits == {"a": (3, HASH), "b": (5, HASH)}
