@@ -223,7 +223,6 @@ class DataConfig:
         corpus: the corpus's name.
         root: its folder, or the manifest.
         classes: the emotions to tell apart; empty for the corpus's default.
-        merged: the classes are the default ones; what a class merges follows from the names, with or without this.
         label_map: a TOML file that renames labels; empty for none.
         style: ``improvised`` or ``scripted``; empty for both.
         held_out: the held-out fold or folds; empty for the corpus's default.
@@ -238,7 +237,6 @@ class DataConfig:
     corpus: str = "synthetic"
     root: str = ""
     classes: tuple[str, ...] = ()
-    merged: bool = False
     label_map: str = ""
     style: str = ""
     held_out: str = ""

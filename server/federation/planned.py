@@ -96,10 +96,9 @@ def planned(config: Config, quorum: int, folder: Folder, display: Display, comma
         synthetic=held.synthetic,
         quorum=quorum,
     )
-    merged = not config.data.classes  # then the classes are the corpus's own, and a site's corpus may merge others
     # The sites are told the classes by name: theirs may lack one, and a corpus's defaults are what it has.
     kept = Kept(
-        settings=flatten(config.with_values({"data.classes": list(held.classes), "data.merged": merged})),
+        settings=flatten(config.with_values({"data.classes": list(held.classes)})),
         command=command,
         quorum=quorum,
         tested=held.tested,
