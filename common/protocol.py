@@ -7,7 +7,7 @@ once at the end, of held-out speakers that it holds (``evaluate.test``). ``query
 
 from __future__ import annotations
 
-VERSION = 4
+VERSION = 5
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -31,6 +31,8 @@ LEDGER_ENTRIES = "ledger-entries"  # of the site's ledger, as the site last told
 LEDGER_HASH = "ledger-hash"
 AUDIT_ENTRIES = "audit-entries"  # of the site's audit log, likewise; the site's outbound gate adds them
 AUDIT_HASH = "audit-hash"
+SERVER_ENTRIES = "server-entries"  # of the server's own audit log, before the round
+SERVER_HASH = "server-hash"
 
 # Keys in METRICS or CONFIG, from a site
 SITE = "site"

@@ -4,7 +4,7 @@ Each line says of which run it is, and of which bundle. A round's has the model 
 it sent: recordings, bytes, the keys of its records, and, where it tells that, the ε of all its runs before and after. A
 refusal has a line of its own. A site's head stands for all that the site's log said until then: a log whose tail was
 cut, or that was put back to an older state, no longer has it. So the server keeps what each site last told it, and
-tells the site in the next round.
+tells the site in the next round, together with how far its own log is, which the sites keep in turn.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 
 from flwr.app import Message
 
+from common import protocol
+from common.chain import head_of
 from common.chain_file import Chain
 from common.fingerprint import fingerprint
 from server.checkpoint import Arrays, State
@@ -42,6 +44,11 @@ class ServerAudit:
     def begin(self, settings: Mapping[str, Any], sites: list[str]) -> None:
         """Note that a run starts, or goes on, with which settings and sites."""
         self._chain.append("start", **self._about, settings=dict(settings), sites=sites)
+
+    def about(self) -> dict[str, Any]:
+        """How far this log is, for a message to the sites, which note it: so it can't be taken back."""
+        head = head_of(self._chain.read())
+        return {protocol.SERVER_ENTRIES: head.entries, protocol.SERVER_HASH: head.hash}
 
     def heard(self, site: str, reply: Message) -> None:
         """Keep, for the round's line, the keys of what a site sent."""

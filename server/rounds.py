@@ -226,12 +226,12 @@ class Rounds:
     def _send(self, messages: Collection[Message], state: State, chosen: Sequence[Node]) -> Any:
         """Send each node its message, in the order of the sites' names, with the scaling beside the weights."""
         own = {message.metadata.dst_node_id: message for message in messages}
-        scaling = record(state.scaling)
+        scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
         for node in chosen:  # Flower gives all messages one content: each gets its own
             content = RecordDict(dict(own[node.id].content.items()))
             content[protocol.SCALING] = scaling
             settings = content.config_records[protocol.CONFIG]
-            content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site)})
+            content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
             own[node.id].content = content
         ordered = [own[node.id] for node in chosen]
         return exchange(self.grid, ordered, self.config.federation.round_timeout)

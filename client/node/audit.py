@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.node import server_log
 from common.chain import Entry, Head, contains, head_of
 from common.chain_file import Chain
 from common.errors import ChainError, FedserError
@@ -85,6 +86,7 @@ class Verified:
         first: when it begins, UTC.
         last: when it ends.
         fault: the first thing that is wrong with it, its line named; None where nothing is.
+        told: how often it has how far the coordinator's log of a run was; None where no such log was given.
     """
 
     entries: int | None = None
@@ -93,16 +95,18 @@ class Verified:
     first: str | None = None
     last: str | None = None
     fault: str | None = None
+    told: int | None = None
 
 
-def verify(path: Path) -> Verified:
-    """Verify every line of a log.
+def verify(path: Path, coordinator: Path | None = None) -> Verified:
+    """Verify every line of a log, and hold the coordinator's log of a run against it where that is given.
 
     A log whose last lines were cut off whole is a sound, shorter log: that shows only to the server, which was told how
     far it had been.
 
     Raises:
         FedserError: there is no such file, or it cannot be read.
+        ChainError: the coordinator's log has a line that was edited, dropped or moved.
     """
     if not path.is_file():
         raise FedserError(f"no audit log at {path}, expected the file audit.jsonl that the site's node writes")
@@ -111,10 +115,13 @@ def verify(path: Path) -> Verified:
     except ChainError as error:
         return Verified(kinds={}, fault=str(error))
     head, found = head_of(entries), Counter(entry["kind"] for entry in entries)
+    told, fault = server_log.held_against(entries, coordinator) if coordinator else (None, None)
     return Verified(
         entries=head.entries,
         head=head.hash,
         kinds={kind: found[kind] for kind in KINDS if found[kind]},
         first=entries[0]["time"] if entries else None,
         last=entries[-1]["time"] if entries else None,
+        fault=fault,
+        told=told,
     )

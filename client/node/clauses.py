@@ -41,17 +41,20 @@ class RunPolicy:
     Attributes:
         hours: when messages are answered, by the node's own clock, e.g. ``20:00-06:00``; empty for any time.
         max_rounds: of a run.
+        max_runs_day: that begin, or are gone on with, in any 24 hours. Each run may ask anew what a run may ask once.
         bounds: by a setting's name in ``common.config``: ``(least, greatest)`` of a number, the texts that are allowed,
             or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
     """
 
     hours: str = ""
     max_rounds: int = 200
+    max_runs_day: int = 100
     bounds: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_BOUNDS))
 
     def __post_init__(self) -> None:
         Hours.parse(self.hours)
         in_range("run.max_rounds", self.max_rounds, 1, 100_000)
+        in_range("run.max_runs_day", self.max_runs_day, 1, 100_000)
         for name, bound in self.bounds.items():
             check_bound(name, bound)
 

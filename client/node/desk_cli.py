@@ -128,6 +128,12 @@ def verify(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The log, instead of a kit's.")] = None,
     kit: KitFolder = None,
     state: StateFolder = None,
+    coordinator: Annotated[
+        Path | None,
+        typer.Option(
+            "--coordinator", metavar="FILE", help="The coordinator's log of a run, to be held against this one too."
+        ),
+    ] = None,
     json_output: options.JsonOutput = False,
 ) -> None:
     """Verify every line of the audit log: an edited, dropped or moved one is named."""
@@ -137,7 +143,7 @@ def verify(
 
     if (file is None) == (kit is None and state is None):
         raise UsageError("give --kit KIT, or the log's own path")
-    found = audit.verify(file or State(folder=state or (kit or Path()) / "state").audit)
+    found = audit.verify(file or State(folder=state or (kit or Path()) / "state").audit, coordinator)
     if json_output:
         typer.echo(json.dumps(dataclasses.asdict(found)))
         raise typer.Exit(1 if found.fault else 0)
@@ -147,3 +153,5 @@ def verify(
     typer.echo(f"sound: {found.entries} lines ({kinds or 'none'})")
     if found.entries:
         typer.echo(f"from {found.first} to {found.last}; head {found.head}")
+    if coordinator:
+        typer.echo(f"{coordinator} is what this site was told of it, {found.told} times")

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
 
 from flwr.app import Message, RecordDict
@@ -16,7 +16,7 @@ from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
-from client.node import wire
+from client.node import server_log, wire
 from client.node.arrays import model_hash, values_of
 from client.node.asked_once import AskedOnce
 from client.node.audit import AuditLog
@@ -31,6 +31,7 @@ from common.errors import FederationError
 log = logging.getLogger("fedser.node")
 
 _RECORDS = {protocol.ARRAYS, protocol.SCALING, protocol.CONFIG}
+ALLOWED = "allowed"
 _SHOWN = 80  # characters of a text of the server's in a log
 
 
@@ -107,7 +108,9 @@ class Intake:
             told = self._server.get_run(run_id)
             fab = self._server.get_fab(told.fab_hash, run_id)
             try:
-                found: Known | NotAllowed = known(told, fab, self._policy())
+                policy = self._policy()
+                found: Known | NotAllowed = known(told, fab, policy)
+                self._count(run_id, policy.run.max_runs_day)
             except NotAllowed as reason:
                 found = reason
             self._note(run_id, fab, found)
@@ -117,9 +120,17 @@ class Intake:
             raise found
         return found
 
+    def _count(self, run_id: int, most: int) -> None:
+        """Refuse a run that would be one too many today; the audit log has the others."""
+        since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+        lines = (line for line in self._audit.entries() if line["kind"] == "run" and line["verdict"] == ALLOWED)
+        others = {line["run"] for line in lines if line["time"] >= since} - {run_id}
+        if len(others) >= most:
+            raise NotAllowed(f"{len(others)} other runs began in 24 hours; the policy allows {most} (run.max_runs_day)")
+
     def _note(self, run_id: int, fab: Fab, found: Known | NotAllowed) -> None:
         settings = {"settings": digest(found.settings)} if isinstance(found, Known) else {}
-        verdict = "allowed" if isinstance(found, Known) else str(found)
+        verdict = ALLOWED if isinstance(found, Known) else str(found)
         self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=verdict, **settings)
         if isinstance(found, Known):
             log.info("run %s: allowed, its bundle is %s", run_id, found.run.fab_hash)
@@ -146,7 +157,7 @@ class Intake:
             raise Refused(reason)
         self._once.check(message.metadata.run_id, kind, config, parcel.message.content)
         self._check_audit_log(config)
-        told = about(parcel.message)
+        told = about(parcel.message) | server_log.told(self._audit.entries(), message.metadata.run_id, config)
         self._audit.add("in", **told, bytes=parcel.size, model=model(parcel.message.content))
         return Asked(parcel=parcel, run=run, since=time.monotonic())
 
