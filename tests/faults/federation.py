@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from common.guard import descendants
 from server.federation.folder import Folder, read
 from tests.client.deployment import deal
@@ -52,6 +54,28 @@ class Site:
         """What it printed."""
         return self.home / "site.log"
 
+    @property
+    def policy(self) -> Path:
+        """What it agrees to."""
+        return self.home / "kit/policy.toml"
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of its ledger."""
+        return self.home / "kit/state/ledger"
+
+    @property
+    def audit(self) -> Path:
+        """The folder of its audit log."""
+        return self.home / "kit/state/audit"
+
+    @contextlib.contextmanager
+    def said(self) -> Iterator[list[str]]:
+        """What it prints meanwhile; the list has the lines when the block ends."""
+        before, lines = self.log.stat().st_size, list[str]()
+        yield lines
+        lines += self.log.read_bytes()[before:].decode().splitlines()
+
     def start(self) -> None:
         """Take part."""
         command = [FEDSER, "site", "run", "--kit", str(self.home / "kit"), "--data", str(self.home / "data")]
@@ -81,6 +105,14 @@ class Federation:
     sites: dict[str, Site]
     manifest: Path
     settings: Path
+    serving: contextlib.ExitStack
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """The coordinator's server has ended, and is started anew when the block ends."""
+        self.serving.close()
+        yield
+        self.serving.enter_context(server(self.folder))
 
     def command(self, name: str, *more: str) -> list[str]:
         """The command that runs, or goes on with, a run."""
@@ -152,13 +184,44 @@ def federation(root: Path, names: Sequence[str] = SITES) -> Iterator[Federation]
         "[model]\nprojection = 8\nhidden = 6\nattention = 4\ndropout = 0.1\n[augment]\ncopies = 0\n"
         f"[training]\nbatch_size = 4\n[federation]\nrounds = {ROUNDS}\n"
     )
-    with server(folder), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as serving, contextlib.ExitStack() as stack:
+        serving.enter_context(server(folder))
         for site in sites.values():
+            stack.enter_context(small_disk(site.ledger))
+            stack.enter_context(small_disk(site.audit))
             site.start()
             stack.callback(site.end)
-        whole = Federation(folder=folder, sites=sites, manifest=manifest, settings=settings)
+        whole = Federation(folder=folder, sites=sites, manifest=manifest, settings=settings, serving=serving)
         whole.until(lambda: whole.online() == set(names))
         yield whole
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of a megabyte on a folder, where this machine lets us."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    try:
+        yield
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """The small disk on a folder is full meanwhile; the test is skipped where there is none."""
+    if not folder.is_mount():
+        pytest.skip("mounting a small disk needs root")
+    path = folder / "filler"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as filler:
+        while filler.write(bytes(512)):
+            pass
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 def _site(folder: Folder, name: str, root: Path) -> Site:

@@ -7,39 +7,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from common.chain_file import Chain
 from common.privacy.ledger import Ledger
-from tests.faults.federation import ROUNDS, SITES, Federation, federation
+from tests.faults.federation import ROUNDS, SITES, Federation
 from tests.server.federation.coordinator import wait
 
 pytestmark = pytest.mark.slow
 RUNS = ("few", "undisturbed")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with federation(tmp_path_factory.mktemp("federation")) as running, small_disk(ledgers(running, "s1")):
-        yield running
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of a megabyte on a folder, where this machine lets us."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def kill(pids: list[int]) -> None:
@@ -111,38 +89,6 @@ def test_no_site_spends_twice_for_a_round_that_is_run_again(whole: Federation) -
     assert whole.result("private")["folds"][0]["rounds"][0]["sites"]["s0"]["loss"] is None
 
 
-def test_a_site_whose_disk_is_full_sends_nothing_and_the_others_go_on(whole: Federation) -> None:
-    folder = ledgers(whole, "s1")
-    if not folder.is_mount():
-        pytest.skip("mounting a small disk needs root")
-    before, log = stored(whole, "s1"), whole.sites["s1"].log.stat().st_size
-    with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
-        while filler.write(bytes(512)):
-            pass
-    own = ["--epsilon", "8", "--min-sites", "2"]
-    done = whole.run("full", *own)
-    told = done.stdout + done.stderr
-    assert "s1" in told
-    assert all(set(line["sites"]) == {"s0", "s2"} for line in whole.rounds("full"))
-    assert stored(whole, "s1") == before  # a line that reserves steps may have found room; it counts until it is voided
-    lines = whole.sites["s1"].log.read_bytes()[log:].decode()
-    assert "No space left" in lines
-    assert "Traceback" not in lines
-    (folder / "filler").unlink()
-    whole.run("freed", *own)
-    assert all(set(line["sites"]) == set(SITES) for line in whole.rounds("freed"))
-    assert stored(whole, "s1") == before + ROUNDS
-
-
-def stored(whole: Federation, name: str) -> int:
-    path = ledgers(whole, name) / f"{name}.jsonl"
-    return sum(entry["kind"] == "store" for entry in Chain(path).read()) if path.exists() else 0
-
-
-def ledgers(whole: Federation, name: str) -> Path:
-    return whole.sites[name].home / "kit/state/ledger"
-
-
 def steps(whole: Federation, name: str) -> int:
-    [path] = [*ledgers(whole, name).glob(f"{name}.jsonl")] or [Path("none")]
+    path = whole.sites[name].ledger / f"{name}.jsonl"
     return sum(spend.steps for spend in Ledger(path).spends("utterance")) if path.exists() else 0
