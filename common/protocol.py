@@ -31,7 +31,8 @@ LEDGER_ENTRIES = "ledger-entries"  # of the site's ledger, as the site last told
 LEDGER_HASH = "ledger-hash"
 AUDIT_ENTRIES = "audit-entries"  # of the site's audit log, likewise; the site's outbound gate adds them
 AUDIT_HASH = "audit-hash"
-SERVER_ENTRIES = "server-entries"  # of the server's own audit log, before the round
+SERVER_LOG = "server-log"  # which audit log the server keeps of the run: its first line's hash
+SERVER_ENTRIES = "server-entries"  # how far it is, before the round
 SERVER_HASH = "server-hash"
 
 # Keys in METRICS or CONFIG, from a site

@@ -47,8 +47,10 @@ class ServerAudit:
 
     def about(self) -> dict[str, Any]:
         """How far this log is, for a message to the sites, which note it: so it can't be taken back."""
-        head = head_of(self._chain.read())
-        return {protocol.SERVER_ENTRIES: head.entries, protocol.SERVER_HASH: head.hash}
+        entries = self._chain.read()
+        head = head_of(entries)
+        log = {protocol.SERVER_LOG: head_of(entries[:1]).hash}
+        return log | {protocol.SERVER_ENTRIES: head.entries, protocol.SERVER_HASH: head.hash}
 
     def heard(self, site: str, reply: Message) -> None:
         """Keep, for the round's line, the keys of what a site sent."""

@@ -1,12 +1,12 @@
 """What a run may settle but once, however often the server asks: its name in the ledger, and the model it tests.
 
-Kept in memory: a node that was restarted forgets it, as it forgets the bytes of a round. A restart is the site's own.
+The audit log has what a run has settled, so that a restart of the node changes nothing: a server can bring one about.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flwr.app import RecordDict
@@ -14,35 +14,47 @@ from flwr.app import RecordDict
 from client.node.arrays import model_hash, values_of
 from client.node.gate import Refused
 from common import packing, protocol
+from common.chain import Entry
+
+NAME, TESTED = "name", "tested"  # in a line of the audit log: the run's in the ledger; of the model, a digest
 
 
-class AskedOnce:
-    """Of each run, by Flower's number."""
+def settled(
+    earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any], content: RecordDict
+) -> dict[str, str]:
+    """Hold a message against what its run asked before.
 
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
-        self._tested: dict[int, str] = {}
+    Held-out speakers score one model a run: with many models of the server's making, counts and losses would tell
+    what a single recording is like. The same model again is a retry, and may be.
 
-    def check(self, run: int, kind: str, config: Mapping[str, Any], content: RecordDict) -> None:
-        """Hold a message against what its run asked before.
+    Args:
+        earlier: the lines of the audit log.
+        run: Flower's number.
+        kind: of message.
+        config: its settings, which the policy allows.
+        content: its records.
 
-        Held-out speakers score one model a run: with many models of the server's making, counts and losses would tell
-        what a single recording is like. The same model again is a retry, and may be.
+    Returns:
+        What the message settles, for its own line.
 
-        Args:
-            run: Flower's number.
-            kind: of message.
-            config: its settings, which the policy allows.
-            content: its records.
+    Raises:
+        Refused: the run has another name in the ledger, or had another model tested.
+        FedserError: the arrays are not what the message says that they are.
+    """
+    own = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
+    if own and (name := _before(earlier, run, NAME)) not in (None, own[NAME]):
+        raise Refused(f"the run calls itself {own[NAME]} in the ledger, and was {name} before")
+    if kind != protocol.EVALUATE_TEST:
+        return own
+    tested = _digest(content)
+    if _before(earlier, run, TESTED) not in (None, tested):
+        raise Refused("the held-out speakers have scored a model in this run, and score no other")
+    return own | {TESTED: tested}
 
-        Raises:
-            Refused: the run has another name in the ledger, or had another model tested.
-            FedserError: the arrays are not what the message says that they are.
-        """
-        if (name := config.get(protocol.RUN)) and self._names.setdefault(run, name) != name:
-            raise Refused(f"the run calls itself {name} in the ledger, and was {self._names[run]} before")
-        if kind == protocol.EVALUATE_TEST and self._tested.setdefault(run, digest := _digest(content)) != digest:
-            raise Refused("the held-out speakers have scored a model in this run, and score no other")
+
+def _before(earlier: Sequence[Entry], run: int, key: str) -> str | None:
+    """What the run settled, the last time it did."""
+    return next((line[key] for line in reversed(earlier) if key in line and line["run"] == run), None)
 
 
 def _digest(content: RecordDict) -> str:

@@ -86,7 +86,8 @@ class Verified:
         first: when it begins, UTC.
         last: when it ends.
         fault: the first thing that is wrong with it, its line named; None where nothing is.
-        told: how often it has how far the coordinator's log of a run was; None where no such log was given.
+        told: how many lines of the coordinator's log of a run this site was told of; None where no such log was given.
+        coordinator_fault: what is wrong with that log; None where nothing is.
     """
 
     entries: int | None = None
@@ -96,6 +97,7 @@ class Verified:
     last: str | None = None
     fault: str | None = None
     told: int | None = None
+    coordinator_fault: str | None = None
 
 
 def verify(path: Path, coordinator: Path | None = None) -> Verified:
@@ -106,7 +108,6 @@ def verify(path: Path, coordinator: Path | None = None) -> Verified:
 
     Raises:
         FedserError: there is no such file, or it cannot be read.
-        ChainError: the coordinator's log has a line that was edited, dropped or moved.
     """
     if not path.is_file():
         raise FedserError(f"no audit log at {path}, expected the file audit.jsonl that the site's node writes")
@@ -115,13 +116,13 @@ def verify(path: Path, coordinator: Path | None = None) -> Verified:
     except ChainError as error:
         return Verified(kinds={}, fault=str(error))
     head, found = head_of(entries), Counter(entry["kind"] for entry in entries)
-    told, fault = server_log.held_against(entries, coordinator) if coordinator else (None, None)
+    told, theirs = server_log.held_against(entries, coordinator) if coordinator else (None, None)
     return Verified(
         entries=head.entries,
         head=head.hash,
         kinds={kind: found[kind] for kind in KINDS if found[kind]},
         first=entries[0]["time"] if entries else None,
         last=entries[-1]["time"] if entries else None,
-        fault=fault,
         told=told,
+        coordinator_fault=theirs,
     )

@@ -41,7 +41,8 @@ class RunPolicy:
     Attributes:
         hours: when messages are answered, by the node's own clock, e.g. ``20:00-06:00``; empty for any time.
         max_rounds: of a run.
-        max_runs_day: that begin, or are gone on with, in any 24 hours. Each run may ask anew what a run may ask once.
+        max_runs_day: that begin, or are gone on with, in any 24 hours, restarts of the node in a run among them. Each
+            run may ask anew what a run may ask once.
         bounds: by a setting's name in ``common.config``: ``(least, greatest)`` of a number, the texts that are allowed,
             or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
     """

@@ -146,12 +146,14 @@ def verify(
     found = audit.verify(file or State(folder=state or (kit or Path()) / "state").audit, coordinator)
     if json_output:
         typer.echo(json.dumps(dataclasses.asdict(found)))
-        raise typer.Exit(1 if found.fault else 0)
+        raise typer.Exit(1 if found.fault or found.coordinator_fault else 0)
     if found.fault:
         raise ChainError(found.fault)
     kinds = ", ".join(f"{number} {kind}" for kind, number in found.kinds.items())
     typer.echo(f"sound: {found.entries} lines ({kinds or 'none'})")
     if found.entries:
         typer.echo(f"from {found.first} to {found.last}; head {found.head}")
+    if found.coordinator_fault:
+        raise ChainError(found.coordinator_fault)
     if coordinator:
-        typer.echo(f"{coordinator} is what this site was told of it, {found.told} times")
+        typer.echo(f"{coordinator}: its first {found.told} lines are those that this site was told of")

@@ -8,7 +8,7 @@ can see is what a model's weights say of the people it was trained on; that is w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -19,7 +19,7 @@ from client.node.checks import Refused
 from client.node.messages import short
 from client.node.policy import Policy, run_config
 from common import packing, protocol
-from common.chain import Head
+from common.chain import Entry, Head
 from common.errors import FedserError
 
 __all__ = ["Refused", "RoundBytes", "passed", "record_bytes"]
@@ -77,11 +77,17 @@ class RoundBytes:
 
     The server names the rounds (a message's ``group_id``), so what a run may send in all is bounded too: a round's
     bytes times the rounds that the policy allows, and one for what is asked before and after them.
+
+    Args:
+        left: what has left already, by the audit log: its lines of the kind ``out``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left: Iterable[Entry] = ()) -> None:
         self._sent: Counter[tuple[int, str]] = Counter()
         self._run: Counter[int] = Counter()
+        for line in left:
+            self._sent[line["run"], line["round"]] += line["bytes"]
+            self._run[line["run"]] += line["bytes"]
 
     def add(self, run: int, group: str, size: int, policy: Policy) -> None:
         """Count what is about to leave.

@@ -77,7 +77,7 @@ class Guard:
         self._server, self._site, self._audit, self._store = server, site, audit, store
         self._intake = Intake(server, policy, audit, clock)
         self._spent = Spent(ledger, site, audit)
-        self._sent = RoundBytes()
+        self._sent = RoundBytes(line for line in audit.entries() if line["kind"] == "out")
         self._patience = patience
         self._asked: Asked | None = None  # Flower's loop takes one message at a time
         self._last = -BUSY_SECONDS

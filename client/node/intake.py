@@ -16,9 +16,8 @@ from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
-from client.node import server_log, wire
+from client.node import asked_once, server_log, wire
 from client.node.arrays import model_hash, values_of
-from client.node.asked_once import AskedOnce
 from client.node.audit import AuditLog
 from client.node.bundle import Known, NotAllowed, hash_of, known
 from client.node.gate import Refused
@@ -96,7 +95,7 @@ class Intake:
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
         self._runs: dict[int, Known | NotAllowed] = {}
-        self._once = AskedOnce()
+        self._taken_up: set[int] = set()
 
     def run(self, run_id: int) -> Known:
         """A run, looked at when its first message comes; what was refused once stays refused.
@@ -108,32 +107,28 @@ class Intake:
             told = self._server.get_run(run_id)
             fab = self._server.get_fab(told.fab_hash, run_id)
             try:
-                policy = self._policy()
-                found: Known | NotAllowed = known(told, fab, policy)
-                self._count(run_id, policy.run.max_runs_day)
+                self._runs[run_id] = known(told, fab, self._policy())
             except NotAllowed as reason:
-                found = reason
-            self._note(run_id, fab, found)
-            self._runs[run_id] = found
+                self._runs[run_id] = reason
+                self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
         found = self._runs[run_id]
         if isinstance(found, NotAllowed):
             raise found
+        if run_id not in self._taken_up:
+            self._take_up(run_id, found)
         return found
 
-    def _count(self, run_id: int, most: int) -> None:
-        """Refuse a run that would be one too many today; the audit log has the others."""
+    def _take_up(self, run_id: int, found: Known) -> None:
+        """Note that a run begins here, or goes on after the node was restarted, unless that is one too many today."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         lines = (line for line in self._audit.entries() if line["kind"] == "run" and line["verdict"] == ALLOWED)
-        others = {line["run"] for line in lines if line["time"] >= since} - {run_id}
-        if len(others) >= most:
-            raise NotAllowed(f"{len(others)} other runs began in 24 hours; the policy allows {most} (run.max_runs_day)")
-
-    def _note(self, run_id: int, fab: Fab, found: Known | NotAllowed) -> None:
-        settings = {"settings": digest(found.settings)} if isinstance(found, Known) else {}
-        verdict = ALLOWED if isinstance(found, Known) else str(found)
-        self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=verdict, **settings)
-        if isinstance(found, Known):
-            log.info("run %s: allowed, its bundle is %s", run_id, found.run.fab_hash)
+        taken, most = sum(line["time"] >= since for line in lines), found.policy.run.max_runs_day
+        if taken >= most:  # told again at its next message: tomorrow it may go on
+            raise NotAllowed(f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)")
+        bundle = found.run.fab_hash
+        self._audit.add("run", run=run_id, bundle=bundle, verdict=ALLOWED, settings=digest(found.settings))
+        self._taken_up.add(run_id)
+        log.info("run %s: allowed, its bundle is %s", run_id, bundle)
 
     def check(self, message: Message, tree: ObjectTree) -> Asked:
         """Pull a message and look at it, and note that it came.
@@ -155,10 +150,11 @@ class Intake:
         kind = parcel.message.metadata.message_type
         if reason := run.policy.message_refusal(kind, config, self._clock()):
             raise Refused(reason)
-        self._once.check(message.metadata.run_id, kind, config, parcel.message.content)
         self._check_audit_log(config)
-        told = about(parcel.message) | server_log.told(self._audit.entries(), message.metadata.run_id, config)
-        self._audit.add("in", **told, bytes=parcel.size, model=model(parcel.message.content))
+        number, earlier, content = message.metadata.run_id, self._audit.entries(), parcel.message.content
+        settled = asked_once.settled(earlier, number, kind, config, content)
+        told = server_log.told(earlier, number, kind, config)
+        self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)
         return Asked(parcel=parcel, run=run, since=time.monotonic())
 
     def _check_audit_log(self, config: Mapping[str, Any]) -> None:

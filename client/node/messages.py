@@ -17,7 +17,7 @@ TYPES = (
     *(protocol.EVALUATE, protocol.EVALUATE_TEST, protocol.PRIVACY),
 )
 _COUNTS = (protocol.LEDGER_ENTRIES, protocol.AUDIT_ENTRIES, protocol.SERVER_ENTRIES)
-_HASHES = (protocol.LEDGER_HASH, protocol.AUDIT_HASH, protocol.SERVER_HASH)
+_HASHES = (protocol.LEDGER_HASH, protocol.AUDIT_HASH, protocol.SERVER_HASH, protocol.SERVER_LOG)
 _SETTINGS = (protocol.ROUND, protocol.PROXIMAL_MU, protocol.RUN, *_COUNTS, *_HASHES)
 _HASH = re.compile(r"([0-9a-f]{64})?")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -1,12 +1,14 @@
 """The coordinator's own audit log, as far as this site is told of it: like the site's own, it may only grow.
 
-Each round's message says how far the coordinator's log of the run is. The site notes that in its own log, so that the
-coordinator can't take back later what its log said: a run's message that tells of a shorter log is refused, and the log
-itself, where the coordinator hands it out, can be held against what was told.
+Each message to train says how far the coordinator's log of the run is. The site notes that in its own log, so that the
+coordinator can't take back later what its log said: a message that tells of a shorter log is refused, and the log
+itself, where the coordinator hands it out, can be held against what was told. A log is known by its first line's hash:
+a run that is gone on with goes on with the same. What the log says after the last message to train is told to nobody.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,33 +17,40 @@ from client.node.checks import Refused
 from common import protocol
 from common.chain import Entry, Head, contains
 from common.chain_file import Chain
-from common.errors import FedserError
+from common.errors import ChainError, FedserError
 
-SERVER = "server"  # in a line of the site's log: the lines of the coordinator's, and the last one's hash
+SERVER = "server"  # in a line of the site's log: the coordinator's first line's hash, its lines, the last one's hash
+_HASH = re.compile("[0-9a-f]{64}")
 
 
-def told(earlier: Sequence[Entry], run: int, config: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What a message says of the coordinator's log, for the site's own; nothing where it says nothing.
+def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What a message says of the coordinator's log, for the site's own; nothing where it is none to train.
 
     Args:
         earlier: the lines of the site's log.
         run: Flower's number.
+        kind: of message.
         config: the message's settings, which the policy allows.
 
     Raises:
-        Refused: the coordinator's log has fewer lines than the run's last message said, or others.
+        Refused: it says nothing, or the coordinator's log has fewer lines than it once had, or others.
     """
-    if not (entries := config.get(protocol.SERVER_ENTRIES)):
+    if kind != protocol.TRAIN:
         return {}
-    now = [entries, config.get(protocol.SERVER_HASH, "")]
-    known = (line[SERVER] for line in reversed(earlier) if SERVER in line and line["run"] == run)
-    before = next(known, [0, ""])
-    if now[0] < before[0] or (now[0] == before[0] and now != before):
+    log, entries, digest = (
+        config.get(key) for key in (protocol.SERVER_LOG, protocol.SERVER_ENTRIES, protocol.SERVER_HASH)
+    )
+    if not entries or not all(_HASH.fullmatch(str(text)) for text in (log, digest)):
+        raise Refused("the message does not say how far the coordinator's audit log is")
+    noted = [line for line in earlier if SERVER in line]
+    if any(line["run"] == run and line[SERVER][0] != log for line in reversed(noted)):
+        raise Refused("the coordinator's audit log of this run was begun anew")
+    _, before, last = next((line[SERVER] for line in reversed(noted) if line[SERVER][0] == log), (log, 0, ""))
+    if entries < before or (entries == before and digest != last):
         raise Refused(
-            f"the coordinator's audit log was cut or put back: it had {before[0]} lines in this run, and now it has "
-            f"{entries}, or others"
+            f"the coordinator's audit log was cut or put back: it had {before} lines, now it has {entries}, or others"
         )
-    return {SERVER: now}
+    return {SERVER: [log, entries, digest]}
 
 
 def held_against(log: Sequence[Entry], path: Path) -> tuple[int, str | None]:
@@ -52,20 +61,23 @@ def held_against(log: Sequence[Entry], path: Path) -> tuple[int, str | None]:
         path: of the coordinator's file, ``audit.jsonl`` in a run's folder.
 
     Returns:
-        How often the site was told of it, and what is wrong with it; None where nothing is.
+        How many of its lines this site was told of, and what is wrong with it; None where nothing is.
 
     Raises:
         FedserError: there is no such file, or it cannot be read.
-        ChainError: a line of it was edited, dropped or moved.
     """
     if not path.is_file():
         raise FedserError(f"no file {path}, expected the coordinator's audit.jsonl of a run")
-    theirs = Chain(path).read()
-    runs = {str(line.get("run")) for line in theirs}
-    noted = [line for line in log if SERVER in line and str(line["run"]) in runs]
+    try:
+        theirs = Chain(path).read()
+    except ChainError as error:
+        return 0, str(error)
+    noted = [line for line in log if SERVER in line and theirs and line[SERVER][0] == theirs[0]["hash"]]
     for line in noted:
-        entries, digest = line[SERVER]
+        _, entries, digest = line[SERVER]
         if not contains(theirs, Head(entries=entries, hash=digest)):
-            fault = f"{path}: it is not the log that this site was told of on {line['time']}, which had {entries} lines"
-            return len(noted), f"{fault}; the coordinator cut it, put it back, or wrote it anew"
-    return len(noted), None
+            why = f"{path} is not the log that this site was told of on {line['time']}, which had {entries} lines"
+            return 0, f"{why}; the coordinator cut it, put it back, or wrote it anew"
+    if not noted:
+        return 0, f"this site was told of no log that begins as {path} does: it took no part, or that was written anew"
+    return max(line[SERVER][1] for line in noted), None

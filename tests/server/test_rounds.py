@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -204,6 +204,32 @@ def test_a_line_of_the_audit_says_what_each_site_sent(tmp_path: Path) -> None:
     assert first["model_out"] == second["model_in"] != first["model_in"]
     assert (first["run"], first["bundle"], first["round"]) == ("7", None, 1)
     assert "epsilon_after" not in site
+
+
+class Overheard(InProcessGrid):
+    """A grid that keeps what each message to train says of the server's own log."""
+
+    heads: ClassVar[list[tuple[Any, ...]]] = []
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        sent = list(messages)
+        for message in sent:
+            config = message.content.config_records["config"]
+            self.heads.append(tuple(config.get(f"server-{key}") for key in ("log", "entries", "hash")))
+        return super().push_messages(sent)
+
+
+def test_each_round_tells_the_sites_how_far_the_servers_log_is(tmp_path: Path) -> None:
+    Overheard.heads.clear()
+    audit = ServerAudit(tmp_path / "audit.jsonl", 7, "")
+    audit.begin({}, list(SITES))
+    rounds(tmp_path, {}, Overheard, audit=audit)
+    hashes = [line["hash"] for line in Chain(tmp_path / "audit.jsonl").read()]
+    assert sorted(set(Overheard.heads)) == sorted((hashes[0], i + 1, hashes[i]) for i in range(3))
+    assert len(Overheard.heads) == 3 * len(SITES)
+    Overheard.heads.clear()
+    rounds(tmp_path, {}, Overheard)  # a simulation has no such log
+    assert set(Overheard.heads) == {(None, None, None)}
 
 
 def test_where_the_server_adds_the_noise_its_own_epsilon_is_noted(tmp_path: Path) -> None:

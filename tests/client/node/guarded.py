@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
@@ -86,8 +87,12 @@ def site_of(
     return Site(folder, server, policy or Policy(bundle=allowed))
 
 
+# What a server says of its own log, that has one line.
+LOG: dict[str, Any] = {protocol.SERVER_LOG: "1f" * 32, protocol.SERVER_ENTRIES: 1, protocol.SERVER_HASH: "1f" * 32}
+
+
 def train_message(server: Server, **more: object) -> Message:
-    config = ConfigRecord({protocol.ROUND: 1} | more)  # type: ignore[arg-type]
+    config = ConfigRecord({protocol.ROUND: 1} | LOG | more)
     return server.ask(protocol.TRAIN, RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config}))
 
 

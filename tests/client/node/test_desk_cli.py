@@ -11,6 +11,7 @@ import pytest
 from client.node import audit
 from client.node.audit import AuditLog
 from common import cli
+from common.chain_file import Chain
 from tests.client.node import kits
 from tests.simulations import tiny
 
@@ -131,3 +132,21 @@ def test_dry_run_without_recordings_fails_in_one_line(tmp_path: Path, capsys: Ca
     assert site("dry-run", "--kit", kit, "--data", tmp_path / "none") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert site("dry-run", "--kit", kit) == 2
+
+
+def test_audit_verify_holds_the_coordinators_log_against_the_sites(tmp_path: Path, capsys: Captured) -> None:
+    log, theirs = AuditLog(tmp_path / "audit.jsonl"), tmp_path / "coordinator.jsonl"
+    first = Chain(theirs).append("start", run="1")["hash"]
+    log.add(audit.IN, run=1, server=[first, 1, first])
+    command = ("audit", "verify", log.path, "--coordinator", theirs)
+    assert site(*command) == 0
+    assert "its first 1 lines are those that this site was told of" in capsys.readouterr().out
+    theirs.write_text("")
+    assert site(*command) == 1
+    said = capsys.readouterr()
+    assert "sound: 1 lines" in said.out
+    assert "told of no log" in said.err
+    assert site(*command, "--json") == 1
+    found = told(capsys)
+    assert (found["fault"], found["told"]) == (None, 0)
+    assert "told of no log" in found["coordinator_fault"]

@@ -17,7 +17,7 @@ from common import protocol
 from common.errors import FedserError
 from common.packing import is_packed, pack, unpack
 from tests.client.node.bundles import bundle, weights
-from tests.client.node.guarded import assert_refused, held, site_of, train_message, update
+from tests.client.node.guarded import LOG, assert_refused, held, site_of, train_message, update
 
 pytestmark = pytest.mark.usefixtures("quick")
 PASSWD = "import pathlib\npathlib.Path({mark!r}).write_text(pathlib.Path('/etc/passwd').read_text())\napp = None\n"
@@ -51,7 +51,7 @@ def test_a_packed_message_is_answered_by_a_packed_one(tmp_path: Path, fab: Fab) 
     """The log says of both what it says of arrays that come one by one."""
     plain, packed = (site_of(tmp_path / name, fab) for name in ("plain", "packed"))
     for site in (plain, packed):
-        whole = RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: ConfigRecord({protocol.ROUND: 1})})
+        whole = RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: ConfigRecord({protocol.ROUND: 1, **LOG})})
         site.server.ask(protocol.TRAIN, pack(whole) if site is packed else whole)
         message = site.take()
         assert message is not None

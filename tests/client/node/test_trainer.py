@@ -33,6 +33,7 @@ from client.node.settings import Address
 from client.node.trainer import Trainer
 from common import protocol
 from tests.client.node.bundles import Server, bundle, run_of, weights
+from tests.client.node.guarded import LOG
 
 APP = """
 import os, signal
@@ -129,7 +130,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         fab = Fab(digest, served, {})
         link = Link({1: run_of(1, fab)}, {1: [fab]})
         for number in range(1, rounds + 1):
-            config = ConfigRecord({protocol.ROUND: number})
+            config = ConfigRecord({protocol.ROUND: number, **LOG})
             link.ask(
                 protocol.TRAIN, RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config}), group=str(number)
             )
