@@ -75,7 +75,7 @@ faults() {
   check "a site that is cut off for a minute comes back" cut_site_comes_back
   check "the run ends, every round there once" long_run_ends
   if [ -n "$RECORDINGS" ]; then check "the model is as good as without the faults" as_good_as_undisturbed; fi
-  check "every site's audit log is sound" audit_is_sound
+  check "every site's audit log is sound, and the coordinator's is what the sites were told" audit_is_sound
   check "a revoked site is refused" revoked
 }
 
