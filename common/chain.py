@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,7 +107,7 @@ def _fault(entry: Entry, line: bytes, before: Head) -> str | None:
     if entry["hash"] != _hash(rest) or line != _text(entry).encode():
         return "was edited: its hash does not match"
     if entry["n"] != before.entries + 1:
-        return f"was line {entry['n']} once: lines before it were dropped, added or moved"
+        return f"was line {reprlib.repr(entry['n'])} once: lines before it were dropped, added or moved"
     if entry["prev"] != before.hash:
         return "does not follow the line before it: one of the two was replaced"
     return None

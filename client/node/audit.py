@@ -86,8 +86,9 @@ class Verified:
         first: when it begins, UTC.
         last: when it ends.
         fault: the first thing that is wrong with it, its line named; None where nothing is.
-        told: how many lines of the coordinator's log of a run this site was told of; None where no such log was given.
-        coordinator_fault: what is wrong with that log; None where nothing is.
+        told: how many lines of the coordinator's log of a run this site was told of; None where no such log was given,
+            or this one has a fault.
+        coordinator_fault: what is wrong with that log; None where nothing is, or it was not looked at.
     """
 
     entries: int | None = None

@@ -109,8 +109,8 @@ class Intake:
             try:
                 self._runs[run_id] = known(told, fab, self._policy())
             except NotAllowed as reason:
-                self._runs[run_id] = reason
                 self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
+                self._runs[run_id] = reason
         found = self._runs[run_id]
         if isinstance(found, NotAllowed):
             raise found

@@ -1,9 +1,10 @@
 """The coordinator's own audit log, as far as this site is told of it: like the site's own, it may only grow.
 
 Each message to train says how far the coordinator's log of the run is. The site notes that in its own log, so that the
-coordinator can't take back later what its log said: a message that tells of a shorter log is refused, and the log
-itself, where the coordinator hands it out, can be held against what was told. A log is known by its first line's hash:
-a run that is gone on with goes on with the same. What the log says after the last message to train is told to nobody.
+coordinator can't take back later what its log said: a message that tells of a log that did not grow is refused, and the
+log itself, where the coordinator hands it out, can be held against what was told. A log is known by its first line's
+hash: a run that is gone on with goes on with the same, which a site can tell in private runs alone, for others have a
+new number then and nothing else. What the log says after the last message to train is told to nobody.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any
         config: the message's settings, which the policy allows.
 
     Raises:
-        Refused: it says nothing, or the coordinator's log has fewer lines than it once had, or others.
+        Refused: it says nothing, or the coordinator's log of the run has not grown, or was begun anew.
     """
     if kind != protocol.TRAIN:
         return {}
@@ -43,13 +44,13 @@ def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any
     if not entries or not all(_HASH.fullmatch(str(text)) for text in (log, digest)):
         raise Refused("the message does not say how far the coordinator's audit log is")
     noted = [line for line in earlier if SERVER in line]
-    if any(line["run"] == run and line[SERVER][0] != log for line in reversed(noted)):
+    name = config.get(protocol.RUN)
+    same = (line for line in noted if line["run"] == run or (name and line.get("name") == name))
+    if any(line[SERVER][0] != log for line in same):
         raise Refused("the coordinator's audit log of this run was begun anew")
-    _, before, last = next((line[SERVER] for line in reversed(noted) if line[SERVER][0] == log), (log, 0, ""))
-    if entries < before or (entries == before and digest != last):
-        raise Refused(
-            f"the coordinator's audit log was cut or put back: it had {before} lines, now it has {entries}, or others"
-        )
+    before = next((line[SERVER][1] for line in reversed(noted) if line[SERVER][0] == log), 0)
+    if entries <= before:  # every round, and every start, adds a line
+        raise Refused(f"the coordinator's audit log was cut or put back: it had {before} lines, now it has {entries}")
     return {SERVER: [log, entries, digest]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -87,12 +88,13 @@ def site_of(
     return Site(folder, server, policy or Policy(bundle=allowed))
 
 
-# What a server says of its own log, that has one line.
+# What a server says of its own log, that has one line; it grows with each message (``train_message``).
 LOG: dict[str, Any] = {protocol.SERVER_LOG: "1f" * 32, protocol.SERVER_ENTRIES: 1, protocol.SERVER_HASH: "1f" * 32}
+_GROWN = itertools.count(1)
 
 
 def train_message(server: Server, **more: object) -> Message:
-    config = ConfigRecord({protocol.ROUND: 1} | LOG | more)
+    config = ConfigRecord({protocol.ROUND: 1} | LOG | {protocol.SERVER_ENTRIES: next(_GROWN)} | more)
     return server.ask(protocol.TRAIN, RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config}))
 
 

@@ -58,10 +58,10 @@ def test_a_coordinators_log_that_was_cut_or_put_back_is_refused_also_in_a_run_th
     site.server.runs, site.server.fabs = {1: run_of(1, fab), 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
     for number in (1, 2):
         ask(site, shorter.about(), number)
-        assert_refused(site, "cut or put back: it had 3 lines, now it has 2, or others")
+        assert_refused(site, "cut or put back: it had 3 lines, now it has 2")
     shorter.refused(1, "train", {"c": "no answer"})  # as long again, and another
     ask(site, shorter.about(), 2)
-    assert_refused(site, "cut or put back: it had 3 lines, now it has 3, or others")
+    assert_refused(site, "cut or put back: it had 3 lines, now it has 3")
     shorter.refused(1, "train", {"c": "no answer"})  # longer: that shows when the log itself is held against this one
     ask(site, shorter.about(), 2)
     assert site.take() is not None
@@ -77,6 +77,27 @@ def test_a_runs_log_is_not_begun_anew(tmp_path: Path, fab: Fab) -> None:
     assert_refused(site, "the coordinator's audit log of this run was begun anew")
 
 
+def test_a_private_run_that_is_gone_on_with_under_another_number_keeps_its_log(tmp_path: Path, fab: Fab) -> None:
+    site, path = site_of(tmp_path, fab), tmp_path / "coordinator.jsonl"
+    site.server.runs, site.server.fabs = {1: run_of(1, fab), 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
+    for number, taken in ((1, True), (2, True), (2, False)):
+        server = ServerAudit(path, number, fab.hash_str)
+        server.begin({}, ["st-mary"])
+        ask(site, {**server.about(), protocol.RUN: "run-a"}, number)
+        assert (site.take() is not None) is taken
+        if number == 2:
+            path.unlink()
+    assert "begun anew" in str(site.lines("refused")[-1]["why"])
+
+
+def test_a_log_that_stays_as_it_was_is_refused(tmp_path: Path, fab: Fab) -> None:
+    site, server, _ = told(tmp_path, fab)
+    train_message(site.server, **server.about())
+    assert site.take() is not None
+    train_message(site.server, **server.about())
+    assert_refused(site, "cut or put back: it had 4 lines, now it has 4")
+
+
 def test_two_runs_at_once_have_a_log_each(tmp_path: Path, fab: Fab) -> None:
     site, first, path = told(tmp_path, fab)
     site.server.runs, site.server.fabs = {1: run_of(1, fab), 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
@@ -85,8 +106,9 @@ def test_two_runs_at_once_have_a_log_each(tmp_path: Path, fab: Fab) -> None:
     for number, log in ((2, second), (1, first), (2, second), (1, first)):
         ask(site, log.about(), number)
         assert site.take() is not None
-    assert verify(site.audit.path, path).told == 4
-    assert verify(site.audit.path, path.with_name("second.jsonl")).told == 1
+        log.refused(1, "train", {"b": "no answer"})
+    assert verify(site.audit.path, path).told == 5
+    assert verify(site.audit.path, path.with_name("second.jsonl")).told == 2
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         fab = Fab(digest, served, {})
         link = Link({1: run_of(1, fab)}, {1: [fab]})
         for number in range(1, rounds + 1):
-            config = ConfigRecord({protocol.ROUND: number, **LOG})
+            config = ConfigRecord({protocol.ROUND: number, **LOG, protocol.SERVER_ENTRIES: number})
             link.ask(
                 protocol.TRAIN, RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config}), group=str(number)
             )
