@@ -68,7 +68,7 @@ def test_the_nodes_are_sorted_by_the_sites_names() -> None:
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        (site("b", protocol=99), "site b speaks protocol 99, this server 4"),
+        (site("b", protocol=99), f"site b speaks protocol 99, this server {protocol.VERSION}"),
         (site("b", classes="anger sadness"), "site b has the classes"),
         (site("b", features=7), "the sites' features differ: a 5, b 7 a frame"),
         (site("a"), "two sites have one name"),
