@@ -227,6 +227,7 @@ def test_synthesize_and_simulate_say_that_it_is_synthetic(here: Path, fedser: Fe
     assert "synthetic" in told.stderr
 
 
+@pytest.mark.slow
 def test_every_command_of_the_contract_is_there(fedser: Fedser) -> None:
     for command in (
         ["simulate"],

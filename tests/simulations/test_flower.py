@@ -55,6 +55,7 @@ def test_the_run_config_has_every_setting_with_its_default() -> None:
     assert flat == {**flatten(Config()), **dict.fromkeys(RUN_KEYS, "")}
 
 
+@pytest.mark.slow
 def test_the_bundle_holds_code_only(tmp_path: Path) -> None:
     """Flower's default takes every file under the root; ours takes the three rings' Python, and nothing from here."""
     from flwr.cli.build import build_fab_from_disk

@@ -12,7 +12,7 @@ from common import cli
 from common.config import Scalar
 from common.errors import FederationError, UsageError
 from common.progress import Display
-from server.federation import bundle, outcome, registry, run_folder, status
+from server.federation import bundle, follow, outcome, registry, run_folder, status
 from server.federation import run as module
 from server.federation.folder import Folder
 from server.federation.registry import Site
@@ -69,6 +69,8 @@ def folder(tmp_path: Path) -> Folder:
 def superlink(monkeypatch: pytest.MonkeyPatch) -> SuperLink:
     fake = SuperLink()
     monkeypatch.setattr(module, "Runs", fake)
+    monkeypatch.setattr(follow, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "ASK_SECONDS", 0.0)
     monkeypatch.setattr(bundle, "build", lambda: b"bundle")
     monkeypatch.setattr(outcome, "leave", leave)
     return fake

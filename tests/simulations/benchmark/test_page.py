@@ -203,6 +203,7 @@ def test_tables_and_figures_lie_beside_it(out: Path) -> None:
         assert (out / link).exists()
 
 
+@pytest.mark.slow
 def test_the_same_lines_give_the_same_bytes(out: Path, page: str, tmp_path: Path) -> None:
     write_page([read(out)], tmp_path)
     assert (tmp_path / "report.html").read_text() == page
