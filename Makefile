@@ -26,7 +26,7 @@ format: install
 	$(BIN)/ruff format .
 
 test: install
-	$(BIN)/pytest -m 'not slow' --numprocesses auto
+	$(BIN)/pytest -m 'not slow' --numprocesses auto --dist worksteal
 
 test-slow: install
 	$(BIN)/pytest -m slow

@@ -54,7 +54,9 @@ def main(grid, context):
         asked = []
         for node in ids:
             arrays = ArrayRecord({"layer": Array(np.ones((2, 3), np.float32))})
-            content = RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": number})})
+            log = f"{context.run_id:064x}"
+            head = {"server-log": log, "server-entries": number, "server-hash": log}
+            content = RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": number, **head})})
             asked.append(Message(content, node, "train"))
         for reply in grid.send_and_receive(asked, timeout=120):
             told = reply.error.reason if reply.has_error() else reply.content["arrays"]["layer"].numpy().sum()
