@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from client.node import asked_once
 from client.node.checks import Refused
 from common import protocol
 from common.chain import Entry, Head, contains
@@ -45,12 +46,12 @@ def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any
         raise Refused("the message does not say how far the coordinator's audit log is")
     noted = [line for line in earlier if SERVER in line]
     name = config.get(protocol.RUN)
-    same = (line for line in noted if line["run"] == run or (name and line.get("name") == name))
+    same = (line for line in noted if line["run"] == run or (name and line.get(asked_once.NAME) == name))
     if any(line[SERVER][0] != log for line in same):
         raise Refused("the coordinator's audit log of this run was begun anew")
     before = next((line[SERVER][1] for line in reversed(noted) if line[SERVER][0] == log), 0)
     if entries <= before:  # every round, and every start, adds a line
-        raise Refused(f"the coordinator's audit log was cut or put back: it had {before} lines, now it has {entries}")
+        raise Refused(f"the coordinator's audit log has not grown: it had {before} lines, now it has {entries}")
     return {SERVER: [log, entries, digest]}
 
 

@@ -12,9 +12,11 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
 
 from client.node import intake
+from client.node.audit import AuditLog
 from client.node.clauses import BundlePolicy, OutboundPolicy, RunPolicy
 from client.node.policy import Policy
 from common import chain, protocol
+from common.errors import FedserError
 from tests.client.node.bundles import run_of, weights
 from tests.client.node.guarded import Site, assert_refused, site_of, train_message, update
 
@@ -95,3 +97,19 @@ def test_a_round_has_its_bytes_once(tmp_path: Path, fab: Fab) -> None:
         site.answer(Message(update(), reply_to=message))
         size = 2 * int(str(site.lines("out")[0]["bytes"])) - 1
     assert "would have left in a round" in str(site.lines("refused")[-1]["why"])
+
+
+def test_a_refused_runs_verdict_is_noted_once_there_is_room(
+    tmp_path: Path, fab: Fab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = asked(tmp_path, fab, 1, Policy())
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditLog, "add", full)
+        assert site.take() is None
+    site.server.ask(protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}), 1)
+    assert site.take() is None
+    assert [line["bundle"] for line in site.lines("run")] == [fab.hash_str]
+
+
+def full(*_: object, **__: object) -> None:
+    raise FedserError("No space left on device")

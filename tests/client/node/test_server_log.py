@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +60,10 @@ def test_a_coordinators_log_that_was_cut_or_put_back_is_refused_also_in_a_run_th
     site.server.runs, site.server.fabs = {1: run_of(1, fab), 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
     for number in (1, 2):
         ask(site, shorter.about(), number)
-        assert_refused(site, "cut or put back: it had 3 lines, now it has 2")
+        assert_refused(site, "has not grown: it had 3 lines, now it has 2")
     shorter.refused(1, "train", {"c": "no answer"})  # as long again, and another
     ask(site, shorter.about(), 2)
-    assert_refused(site, "cut or put back: it had 3 lines, now it has 3")
+    assert_refused(site, "has not grown: it had 3 lines, now it has 3")
     shorter.refused(1, "train", {"c": "no answer"})  # longer: that shows when the log itself is held against this one
     ask(site, shorter.about(), 2)
     assert site.take() is not None
@@ -95,7 +97,7 @@ def test_a_log_that_stays_as_it_was_is_refused(tmp_path: Path, fab: Fab) -> None
     train_message(site.server, **server.about())
     assert site.take() is not None
     train_message(site.server, **server.about())
-    assert_refused(site, "cut or put back: it had 4 lines, now it has 4")
+    assert_refused(site, "has not grown: it had 4 lines, now it has 4")
 
 
 def test_two_runs_at_once_have_a_log_each(tmp_path: Path, fab: Fab) -> None:
@@ -150,3 +152,14 @@ def test_an_edited_line_and_a_missing_file_are_named(tmp_path: Path, fab: Fab) -
     assert "line 1 was edited" in str(verify(site.audit.path, path).coordinator_fault)
     with pytest.raises(FedserError, match=r"expected the coordinator's audit\.jsonl of a run"):
         verify(site.audit.path, tmp_path / "none.jsonl")
+
+
+def test_a_strangers_line_does_not_write_to_the_terminal(tmp_path: Path, fab: Fab) -> None:
+    site, _, path = told(tmp_path, fab, rounds=1)
+    line = {**Chain(path).read()[0], "n": "\x1b[2K sound"}
+    rest = {key: value for key, value in line.items() if key != "hash"}
+    line["hash"] = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    path.write_text(json.dumps(line, separators=(", ", ": ")) + "\n")
+    fault = str(verify(site.audit.path, path).coordinator_fault)
+    assert "was line" in fault
+    assert "\x1b" not in fault
