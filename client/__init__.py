@@ -1,1 +1,1 @@
-"""One site of the federation: it answers the server's messages from its own recordings."""
+"""One site of the federation: it answers the server's messages from its own recordings. It imports ``common``."""

@@ -12,14 +12,15 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from client.site import Site, open_site
-from common import packing, protocol
-from common.centring import centring, find_centre
+from common import protocol
+from common.data.normalise import Scaling
 from common.errors import FedserError
-from common.metrics import Confusion
-from common.model import EmotionModel
-from common.normalise import Scaling
+from common.flower import packing
+from common.learning.centring import centring, find_centre
+from common.learning.metrics import Confusion
+from common.learning.model import EmotionModel
+from common.learning.training import Evaluated, Trained, evaluate, learning_rate, train
 from common.seeds import seed_of
-from common.training import Evaluated, Trained, evaluate, learning_rate, train
 
 log = logging.getLogger("fedser.client")
 FAILED = 2  # Flower's code for a ClientApp that raised
@@ -101,7 +102,7 @@ def train_round(message: Message, context: Context) -> Message:
     """Train the global model on this site's recordings and send the new weights."""
     site = open_site(context.run_config, context.node_config)
     if site.config.privacy.at_sites:
-        from client.private import train_round as train_privately  # opacus: a second to import
+        from client.private_round import train_round as train_privately  # opacus: a second to import
 
         return Message(train_privately(site, _arrays(message), _scaling(message), message), reply_to=message)
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
@@ -141,7 +142,7 @@ def validate(message: Message, context: Context) -> Message:
 @app.query("privacy")
 def privacy(message: Message, context: Context) -> Message:
     """Say what the ledger says: what this run, and all runs, cost this site's people."""
-    from client.private import report
+    from client.private_round import report
 
     return Message(report(open_site(context.run_config, context.node_config), message), reply_to=message)
 

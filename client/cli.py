@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from client.node import desk_cli, run_cli
+from client.node.cli import desk_commands, process_commands
 
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
     site = typer.Typer(no_args_is_help=True, help="One site of a federation: its key, its policy, its word.")
-    for module in (desk_cli, run_cli):
+    for module in (desk_commands, process_commands):
         module.add(site)
     app.add_typer(site, name="site")

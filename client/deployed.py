@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from client.site import Holding, Site, run_settings
-from common import corpora, protocol
-from common.cache import FeatureCache
-from common.config import Config
+from common import protocol
+from common.config.settings import Config
+from common.corpora import catalogue
+from common.curation.selection import Classes, list_corpus, merged, select
+from common.data.extraction import Recording, extract_all
 from common.errors import CorpusError, FedserError, UsageError
-from common.extraction import Recording, extract_all
-from common.selection import Classes, list_corpus, merged, select
-from common.sites import set_aside
+from common.features.cache import FeatureCache
+from common.splits.sites import set_aside
 from common.utterance import Utterance
 
 log = logging.getLogger("fedser.client")
@@ -91,7 +92,7 @@ def _load(node: _Node, config: Config) -> Site:
     if not names:
         raise UsageError("the run names no classes (data.classes); the coordinator's fedser federation run does")
     selection = list_corpus(dataclasses.replace(config.data, classes=()))
-    classes = merged(names, corpora.default_classes(config.data.corpus, selection.root))
+    classes = merged(names, catalogue.default_classes(config.data.corpus, selection.root))
     if unknown := node.forgotten - {u.speaker for u in selection.listed}:
         log.warning("%d of the %d forgotten speakers have no recording here", len(unknown), len(node.forgotten))
     chosen = select(selection.listed, classes, config.data.style or None)
@@ -125,6 +126,6 @@ def _extracted(utterances: Sequence[Utterance], config: Config, cache: FeatureCa
 
 def _digest(classes: Classes, label_map: str) -> str:
     """Of how labels become classes: equal where two sites mean the same."""
-    renamed = corpora.read_label_map(Path(label_map)) if label_map else {}
+    renamed = catalogue.read_label_map(Path(label_map)) if label_map else {}
     text = json.dumps([{name: sorted(labels) for name, labels in classes.items()}, renamed], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from common import plan as plans
-from common.cache import FeatureCache, default_directory
-from common.config import Config
-from common.dataset import SpeechDataset
+from common.config.settings import Config
+from common.data.dataset import SpeechDataset
+from common.data.extraction import Recording
+from common.data.normalise import Scaling, Sums, normalise, refuse_single_frames
+from common.data.resident import of_speakers, recordings_of
 from common.errors import FedserError
-from common.extraction import Recording
-from common.holdings import of_speakers, recordings_of
-from common.lstm import BiLSTM
-from common.model import EmotionModel
-from common.normalise import Scaling, Sums, normalise, refuse_single_frames
+from common.features.cache import FeatureCache, default_directory
+from common.learning.bilstm import BiLSTM
+from common.learning.model import EmotionModel
 from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
+from common.splits import plan as plans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def _summarised(recording: Recording, statistics: Callable[[Tensor], Tensor]) ->
 def _lstm(config: Config) -> Callable[..., nn.Module]:
     """The LSTM whose gradients come one an utterance, where they are to be clipped one by one."""
     if config.privacy.at_sites and config.privacy.unit == "utterance":
-        from common.privacy.lstm import PrivateLSTM
+        from common.privacy.per_sample.private_lstm import PrivateLSTM
 
         return PrivateLSTM
     return BiLSTM

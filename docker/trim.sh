@@ -7,7 +7,7 @@ rm -rf torch/include torch/share torch/test
 rm -rf pip pip-* setuptools/tests tensorboard_data_server/bin
 # Flower would install an app's wishes with uv; runtime installs are off, and nothing is here that could do them.
 rm -f "$1"/bin/uv "$1"/bin/uvx "$1"/bin/pip*
-# torchaudio's compiled parts are linked to CUDA and cannot load; common/torchaudio.py does without.
+# torchaudio's compiled parts are linked to CUDA and cannot load; common/audio/torchaudio.py does without.
 find torchaudio -name '*.so' -delete
 for package in numba scipy sklearn sympy networkx matplotlib numpy librosa; do
   find "$package" -type d -name tests -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""The coordinator: rounds, strategies, the held-out score and the report. It never sees a recording of a site."""
+"""The coordinator: rounds, strategies, the held-out score, ``result.json`` and the report. It imports ``common``."""

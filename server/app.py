@@ -14,28 +14,30 @@ import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from common import atomic, protocol, saved_model
-from common import plan as plans
-from common.cache import FeatureCache, default_directory
-from common.config import Config, flatten
+from common import protocol
+from common.config.settings import Config, flatten
+from common.data.normalise import Scaling
 from common.errors import FederationError
-from common.model import EmotionModel
-from common.normalise import Scaling
-from common.plan import Plan
+from common.features.cache import FeatureCache, default_directory
+from common.learning import saved_model
+from common.learning.model import EmotionModel
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
-from server import checkpoint, run_log
-from server.audit import ServerAudit, noted
-from server.checkpoint import Arrays, State
-from server.evaluation import HeldOut, check_held_out, held_out_score
-from server.events import Events
-from server.heads import FILE, Heads
-from server.hello import Node
-from server.nodes import Meeting, meet, pooled_sums
-from server.places import home, located, located_plan, place, registered
-from server.privacy import account, site_figures
-from server.refusal import Refused
-from server.rounds import Rounds
+from common.splits import plan as plans
+from common.splits.plan import Plan
+from common.storage import atomic
+from server.messages.rejections import Refused
+from server.records.audit_log import ServerAudit, noted
+from server.records.ledger_reports import account, site_figures
+from server.records.log_heads import FILE, Heads
+from server.rounds.held_out import HeldOut, check_held_out, held_out_score
+from server.rounds.loop import Rounds
+from server.run import checkpoint, run_log
+from server.run.checkpoint import Arrays, State
+from server.run.events import Events
+from server.run.paths import home, located, located_plan, place, registered
+from server.sites.handshake import Node
+from server.sites.meeting import Meeting, meet, pooled_sums
 
 app = ServerApp()
 
@@ -79,7 +81,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
 
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
-        from server.site_unit import SiteUnit  # opacus: a second to import
+        from server.records.central_dp import SiteUnit  # opacus: a second to import
 
         private = SiteUnit(config, state.run, len(nodes), place(context.run_config, LEDGER))
     rounds = Rounds(

@@ -1,1 +1,3 @@
-"""One machine: the engine, the baselines, synthetic corpora and the benchmarks."""
+"""One machine: the engine, the baselines, the attacks, the sweep, the measures of speed, made-up speech.
+It imports every ring.
+"""

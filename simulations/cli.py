@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from common import options
-from common.corpus_cli import corpus
-from common.settings_cli import PRIVACY, takes_settings
-from simulations.audit_cli import audit
-from simulations.bench_cli import bench
-from simulations.benchmark_cli import benchmark, report
+from common.cli import options
+from common.cli.corpus_commands import corpus
+from common.cli.settings_flags import PRIVACY, takes_settings
+from simulations.audit_commands import audit
+from simulations.bench_commands import bench
+from simulations.sweep_commands import benchmark, report
 
 RUN = "Run"
 
@@ -58,7 +58,7 @@ def simulate(
     json_output: options.JsonOutput = False,
 ) -> None:
     """Train one model across simulated sites and score it on speakers that nobody trained on."""
-    from simulations.start import Start, start
+    from simulations.job.start import Start, start
 
     wish = Start(
         flags=settings,

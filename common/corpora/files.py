@@ -98,7 +98,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def audio_files(root: Path) -> list[Path]:
     """Every recording under a root, in any format that soundfile reads, lossless ones first, then by path."""
-    from common.audio import EXTENSIONS
+    from common.audio.reading import EXTENSIONS
 
     found = [folder / name for folder, names in walk(root) for name in names]
     recordings = [path for path in found if path.suffix.lower() in EXTENSIONS]

@@ -1,1 +1,1 @@
-"""Differential privacy: the private layer, the mechanism, the accountants, the ledger, the audits."""
+"""Differential privacy at a site: the recipe, the terms, the mechanism, private training. It imports learning and below."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import torch
 
-from common.centring import contours_of, figures, only_centre
-from common.dataset import SpeechDataset
-from common.model import EmotionModel
-from common.privacy.accounting import Spend
+from common.data.dataset import SpeechDataset
+from common.learning.centring import contours_of, figures, only_centre
+from common.learning.model import EmotionModel
+from common.learning.training import device
+from common.privacy.accounting.accountants import Spend
+from common.privacy.dp_sgd import units_of
 from common.privacy.mechanism import PrivateOptimizer
 from common.privacy.stream import SecretStream
-from common.privacy.training import units_of
-from common.training import device
 
 NORM = 1.0  # of a clipped way; recordings' figures, mostly correlations, lie about 2 from their centre
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.config import HOLDS_ALL, Config
+from common.config.settings import HOLDS_ALL, Config
 from common.errors import UsageError
 
 # How these were chosen: LOG.md, "The private recipe".

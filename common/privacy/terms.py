@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from common.config import Config
+from common.config.settings import Config
 from common.errors import UsageError
-from common.privacy.accounting import Filter, Spend, epsilon_prv, epsilon_rdp
-from common.privacy.calibration import calibrate
-from common.privacy.ledger import Ledger
+from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, epsilon_rdp
+from common.privacy.accounting.calibration import calibrate
+from common.privacy.ledger.account import Ledger
 
 FEDERATION = "federation"  # the name of the server's own ledger, where the unit is the site
 

@@ -1,1 +1,1 @@
-"""``fedser audit``: the attacks of ``common.privacy.audits`` on the federation that a run's folder describes."""
+"""``fedser audit``: the attacks on the federation that a run's folder describes. It imports engine and its own attacks."""

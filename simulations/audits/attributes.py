@@ -1,6 +1,6 @@
 """``fedser audit attributes``: a speaker's gender from one update of a site that holds this speaker alone.
 
-See ``common.privacy.audits.attributes`` for the threat model. Every training and held-out speaker is a site, and sends
+See ``simulations.audits.attacks.attribute_inference`` for the threat model. Every training and held-out speaker is a site, and sends
 updates from one and the same global model. Half of the speakers, of either gender, are the attacker's own shadow sites,
 the other half the targets; then they change places, so that each speaker is a target once.
 """
@@ -11,14 +11,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from common.errors import UsageError
-from common.privacy.audits.attributes import AttributeInference, classify, first_layer, success
 from common.progress import Display
 from common.utterance import Utterance
 from common.validate import in_range
+from simulations.audits.attacks.attribute_inference import AttributeInference, classify, first_layer, success
+from simulations.audits.audited_run import AuditedRun, refuse_site_unit
 from simulations.audits.halves import halves
 from simulations.audits.outcome import Figure, Outcome, leaks
-from simulations.audits.run import AuditedRun, refuse_site_unit
-from simulations.audits.updates import Update, updates_of
+from simulations.audits.single_site_updates import Update, updates_of
 
 
 def audit(run: AuditedRun, *, updates: int, trained: bool, workers: int, display: Display) -> Outcome:

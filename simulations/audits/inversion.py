@@ -11,15 +11,15 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from common.config import TrainingConfig
+from common.config.settings import TrainingConfig
 from common.errors import FedserError
-from common.model import EmotionModel
-from common.privacy.audits.reconstruction import infer_label, invert
+from common.learning.model import EmotionModel
+from common.learning.training import Loss
 from common.privacy.mechanism import PrivateOptimizer
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms
-from common.training import Loss
-from common.workers import end_with_parent
+from common.processes.parent_watch import end_with_parent
+from simulations.audits.attacks.gradient_inversion import infer_label, invert
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """``fedser audit membership``: are recordings, or speakers, of the training data told from others of the same kind?
 
-See ``common.privacy.audits.membership`` for the threat model. For recordings, federations with the run's settings are
+See ``simulations.audits.attacks.membership_inference`` for the threat model. For recordings, federations with the run's settings are
 trained on a random half of each training speaker's recordings: the left-out half are the non-members, so that the
 attack can't just measure whether a speaker was known. For speakers, on a random half of each site's training speakers.
 One federation is the target, the others are the shadow models.
@@ -19,12 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.dataset import SpeechDataset
+from common.data.dataset import SpeechDataset
+from common.data.extraction import Recording
+from common.data.normalise import normalise
+from common.data.resident import of_speakers
 from common.errors import UsageError
-from common.extraction import Recording
-from common.holdings import of_speakers
-from common.normalise import normalise
-from common.privacy.audits.membership import (
+from common.learning.saved_model import SavedModel
+from common.progress import Display, Step
+from common.validate import in_range
+from simulations.audits.attacks.membership_inference import (
     Membership,
     by_speaker,
     confidences,
@@ -32,11 +35,8 @@ from common.privacy.audits.membership import (
     loss_threshold,
     roc,
 )
-from common.progress import Display, Step
-from common.saved_model import SavedModel
-from common.validate import in_range
+from simulations.audits.audited_run import AuditedRun
 from simulations.audits.outcome import Figure, Outcome, leaks
-from simulations.audits.run import AuditedRun
 from simulations.audits.worlds import LEVELS, TARGET, train, worlds
 
 Attacks = dict[str, Membership]

@@ -12,10 +12,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from common import atomic
-from common.privacy.audits.intervals import Interval
-from server.wording import NONE, score
-from simulations.audits.run import AuditedRun
+from common.storage import atomic
+from server.reporting.formatting import NONE, score
+from simulations.audits.attacks.intervals import Interval
+from simulations.audits.audited_run import AuditedRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """``fedser audit reconstruction``: the features of one utterance from one update.
 
-See ``common.privacy.audits.reconstruction`` for the threat model: one step of plain SGD on one short utterance, without
+See ``simulations.audits.attacks.gradient_inversion`` for the threat model: one step of plain SGD on one short utterance, without
 dropout and masks. In a private run the gradient goes through the mechanism as the only unit of its step: it is clipped,
 and the site's noise is added. That is the worst case there too; the other units of a real step only add to the noise.
 """
@@ -12,19 +12,19 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from common.data.extraction import Recording
+from common.data.resident import of_speakers
 from common.errors import UsageError
-from common.extraction import Recording
-from common.holdings import of_speakers
-from common.privacy.audits.intervals import clopper_pearson
-from common.privacy.audits.reconstruction import Reconstruction, random_guesses, success
 from common.privacy.terms import Terms
 from common.progress import Display
 from common.seeds import numpy_generator, seed_of
-from common.sites import SiteSplit
+from common.splits.sites import SiteSplit
 from common.validate import in_range
+from simulations.audits.attacks.gradient_inversion import Reconstruction, random_guesses, success
+from simulations.audits.attacks.intervals import clopper_pearson
+from simulations.audits.audited_run import AuditedRun, refuse_site_unit
 from simulations.audits.inversion import Victim, invert_all
 from simulations.audits.outcome import Figure, Outcome
-from simulations.audits.run import AuditedRun, refuse_site_unit
 
 _GUESSES = 200
 

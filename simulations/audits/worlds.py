@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import saved_model
-from common.plan import Plan
-from common.saved_model import SavedModel
+from common.learning import saved_model
+from common.learning.saved_model import SavedModel
+from common.splits.plan import Plan
 from common.utterance import Utterance
+from simulations.audits.audited_run import AuditedRun
 from simulations.audits.halves import halves
-from simulations.audits.run import AuditedRun
-from simulations.federation import run_in_process
-from simulations.output import slug
+from simulations.engine.fold import run_in_process
+from simulations.engine.output import slug
 
 LEVELS = ("recordings", "speakers")  # what is left out
 TARGET = 0

@@ -16,9 +16,9 @@ import soundfile
 
 from common.corpora.synthetic import MARKER
 from common.errors import FedserError, UsageError
+from common.processes.parent_watch import end_with_parent
 from common.seeds import numpy_generator
 from common.validate import in_range
-from common.workers import end_with_parent
 from simulations.synthesis.items import Item
 from simulations.synthesis.layouts import LAYOUTS, deal
 from simulations.synthesis.room import record

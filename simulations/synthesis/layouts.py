@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.errors import UsageError
 from common.validate import in_range, one_of
-from simulations.synthesis import iemocap
+from simulations.synthesis import iemocap_layout
 from simulations.synthesis.items import Item
 
 FOUR = ("anger", "happiness", "neutral", "sadness")
@@ -150,7 +150,14 @@ class Layout:
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout(name="iemocap", emotions=FOUR, speakers=10, repeats=900, place=iemocap.place, labels=iemocap.write),
+        Layout(
+            name="iemocap",
+            emotions=FOUR,
+            speakers=10,
+            repeats=900,
+            place=iemocap_layout.place,
+            labels=iemocap_layout.write,
+        ),
         Layout(name="ravdess", emotions=RAVDESS_CODES, speakers=24, repeats=198, place=ravdess),
         Layout(name="emodb", emotions=tuple(EMODB_LETTERS), speakers=10, repeats=260, place=emodb),
         Layout(

@@ -13,10 +13,10 @@ from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
 from common import protocol
-from common.config import Config, flatten
-from common.plan import Plan
-from server.places import HOME
-from simulations.engine import RUN_ID, InProcessGrid
+from common.config.settings import Config, flatten
+from common.splits.plan import Plan
+from server.run.paths import HOME
+from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 from tests.simulations import tiny
 
 SITES = ("s0", "s1", "s2", "s3")

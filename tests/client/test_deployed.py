@@ -16,15 +16,15 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.app import app
 from client.deployed import open_deployed
 from common import protocol
-from common.chain_file import Chain
-from common.config import Config, flatten
+from common.config.settings import Config, flatten
+from common.curation.selection import list_corpus
 from common.errors import FederationError, FedserError, UsageError
 from common.privacy.recipe import private_settings
-from common.selection import list_corpus
+from common.storage.chained_file import Chain
 from simulations.synthesis.corpus import synthesize
 from tests.client.deployment import SITES, deal, node, run_deployed
 from tests.simulations import tiny
-from tests.simulations.test_simulate import job, run
+from tests.simulations.job.test_simulate import job, run
 
 
 @pytest.fixture

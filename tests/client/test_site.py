@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from client.site import Holding, Site
-from common.config import Config
+from common.config.settings import Config
+from common.data.extraction import Recording
 from common.errors import FedserError
-from common.extraction import Recording
 from common.utterance import Utterance
 
 

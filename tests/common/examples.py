@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 import torch
 
-from common.extraction import Recording
+from common.data.extraction import Recording
 from common.utterance import Utterance
 
 RATE = 16000

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from common.guard import descendants
-from server.federation.folder import Folder, read
+from common.processes.subreaper import descendants
+from server.federation.folder.coordinator_folder import Folder, read
 from tests.client.deployment import deal
 from tests.server.federation.coordinator import free_ports, server, status, wait
 from tests.simulations import tiny

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from common.privacy.ledger import Ledger
+from common.privacy.ledger.account import Ledger
 from tests.faults.federation import ROUNDS, SITES, Federation
 from tests.server.federation.coordinator import wait
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.chain_file import Chain
+from common.storage.chained_file import Chain
 from tests.faults.federation import ROUNDS, SITES, Federation, Site, fedser, filled
 
 pytestmark = pytest.mark.slow

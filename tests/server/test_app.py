@@ -10,10 +10,10 @@ import pytest
 from flwr.app import Context, Error, Message, RecordDict
 
 from common import protocol
-from common.chain_file import Chain
-from common.config import Config
+from common.config.settings import Config
 from common.errors import FederationError
 from common.privacy.recipe import private_settings
+from common.storage.chained_file import Chain
 from tests.client import deployment
 from tests.simulations import tiny
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import cli
+from common.cli import main
 from tests.simulations import tiny
 
 SMALL = "[model]\nprojection = 8\nhidden = 6\nattention = 4\n[federation]\nrounds = 2\n[data]\nsites = 2\n"
@@ -36,13 +36,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fedser(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fedser:
     """The program, in this process: starting another takes seconds to import torch and Flower."""
-    if "simulate" not in {command.name for command in cli.app.registered_commands}:
-        cli.join_rings()
+    if "simulate" not in {command.name for command in main.app.registered_commands}:
+        main.join_rings()
 
     def run(*arguments: str) -> Done:
         capsys.readouterr()
         monkeypatch.setattr("sys.argv", ["fedser", *arguments])
-        code = cli.run(list(arguments))
+        code = main.run(list(arguments))
         return Done(code, *capsys.readouterr())
 
     return run

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulations import tiny
-from tests.simulations.test_simulate import job, run
+from tests.simulations.job.test_simulate import job, run
 
 
 def unequal(folder: Path) -> Path:

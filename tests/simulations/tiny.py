@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.config import Config
+from common.config.settings import Config
 
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 FEATURES = 6

@@ -15,7 +15,7 @@ from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node import wire
+from client.node.flower import wire
 from common import protocol
 
 PROJECT = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flwr.supercore.fab import Fab
 
-from client.node import guard
+from client.node.flower import guard
 from tests.client.node.bundles import bundle
 from tests.client.node.gated import read_once
 
@@ -36,4 +36,4 @@ def fab(tmp_path: Path) -> Fab:
 @pytest.fixture
 def settings_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of replies of the same few runs: reading settings would take most of the time."""
-    monkeypatch.setattr("client.node.gate.run_config", lambda settings: read_once(json.dumps(settings)))
+    monkeypatch.setattr("client.node.gate.outbound.run_config", lambda settings: read_once(json.dumps(settings)))

@@ -11,11 +11,11 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from client.node.gate import Refused, passed
-from client.node.policy import Policy, run_config
+from client.node.gate.outbound import Refused, passed
+from client.node.policy.document import Policy, run_config
 from common import protocol
-from common.chain import Head
-from common.config import Config, flatten
+from common.config.settings import Config, flatten
+from common.storage.hash_chain import Head
 
 TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1  # without it Flower makes no message
 

@@ -15,13 +15,13 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.object_store import ObjectStore, ObjectStoreFactory
 
-from client.node import guard as module
-from client.node import wire
-from client.node.audit import AuditLog
-from client.node.clauses import BundlePolicy
-from client.node.guard import Guard
-from client.node.intake import Callbacks
-from client.node.policy import Policy
+from client.node.audit.site_log import AuditLog
+from client.node.flower import guard as module
+from client.node.flower import wire
+from client.node.flower.guard import Guard
+from client.node.flower.intake import Callbacks
+from client.node.policy.clauses import BundlePolicy
+from client.node.policy.document import Policy
 from common import protocol
 from tests.client.node.bundles import Server, run_of, weights
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 from flwr.supercore.fab import Fab
 
-from client.node import audit, keys
-from client.node.audit import AuditLog
-from client.node.bundle import hash_of
-from client.node.settings import ENVIRONMENT
-from common import guard
-from server.federation.certificate import issue, new_authority, new_key
+from client.node.audit import site_log
+from client.node.audit.site_log import AuditLog
+from client.node.flower.fab import hash_of
+from client.node.site import keys
+from client.node.site.node_settings import ENVIRONMENT
+from common.processes import subreaper
+from server.federation.folder.certificate import issue, new_authority, new_key
 from tests.client.node.bundles import bundle
 
 PROGRAMS = Path(sys.executable).parent
@@ -123,7 +124,7 @@ def federation(tmp_path: Path) -> Iterator[Federation]:
     command = [str(PROGRAMS / "flower-superlink"), "--host", "127.0.0.1", "--port", str(made.port)]
     command += ["--ssl-certfile", f"{tmp_path}/server.crt", "--ssl-keyfile", f"{tmp_path}/server.key"]
     command += ["--ssl-ca-certfile", f"{tmp_path}/ca.crt", "--enable-supernode-auth"]
-    process = started(tmp_path / "link.log", guard.command(*command), made.environment)
+    process = started(tmp_path / "link.log", subreaper.command(*command), made.environment)
     try:
         until(lambda: _listens(made.port))
         yield made
@@ -171,8 +172,17 @@ def test_two_sites_take_part_refuse_and_end(federation: Federation, tmp_path: Pa
         assert all("patient_0042" in log.read_text() for log in logs)
         kinds = [entry["kind"] for entry in AuditLog(tmp_path / SITES[0] / "state" / "audit" / "audit.jsonl").entries()]
         assert kinds == [
-            *(audit.START, audit.RUN, audit.IN, audit.OUT, audit.IN, audit.REFUSED),
-            *(audit.RUN, audit.REFUSED, audit.REFUSED, audit.RUN, audit.IN, audit.OUT, audit.IN, audit.REFUSED),
+            *(site_log.START, site_log.RUN, site_log.IN, site_log.OUT, site_log.IN, site_log.REFUSED),
+            *(
+                site_log.RUN,
+                site_log.REFUSED,
+                site_log.REFUSED,
+                site_log.RUN,
+                site_log.IN,
+                site_log.OUT,
+                site_log.IN,
+                site_log.REFUSED,
+            ),
         ]
     finally:
         for site in sites:

@@ -11,12 +11,13 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
 
-from client.node import intake
-from client.node.audit import AuditLog
-from client.node.clauses import BundlePolicy, OutboundPolicy, RunPolicy
-from client.node.policy import Policy
-from common import chain, protocol
+from client.node.audit.site_log import AuditLog
+from client.node.flower import intake
+from client.node.policy.clauses import BundlePolicy, OutboundPolicy, RunPolicy
+from client.node.policy.document import Policy
+from common import protocol
 from common.errors import FedserError
+from common.storage import hash_chain
 from tests.client.node.bundles import run_of, weights
 from tests.client.node.guarded import Site, assert_refused, site_of, train_message, update
 
@@ -51,7 +52,7 @@ def test_runs_that_were_refused_and_those_of_yesterday_do_not_count(
     policy, refusing = policy_of(fab, most=2), Policy()
     yesterday = datetime.now(UTC) - timedelta(hours=25)
     with monkeypatch.context() as patch:
-        patch.setattr(chain, "datetime", type("Then", (), {"now": staticmethod(lambda _: yesterday)}))
+        patch.setattr(hash_chain, "datetime", type("Then", (), {"now": staticmethod(lambda _: yesterday)}))
         assert asked(tmp_path, fab, 1, policy).take() is not None
     assert asked(tmp_path, fab, 2, policy).take() is not None
     assert asked(tmp_path, fab, 3, refusing).take() is None

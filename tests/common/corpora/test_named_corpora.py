@@ -7,7 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from common.corpora import CORPORA, casia, cremad, emodb, ravdess, tess
+from common.corpora import casia, cremad, emodb, ravdess, tess
+from common.corpora.catalogue import CORPORA
 from common.errors import CorpusError
 
 DATA = Path(__file__).parents[3] / "../shared/data"

@@ -4,9 +4,9 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from common.chain_file import Chain
-from common.privacy.accounting import Filter, Spend
-from common.privacy.ledger import Ledger
+from common.privacy.accounting.accountants import Filter, Spend
+from common.privacy.ledger.account import Ledger
+from common.storage.chained_file import Chain
 
 TERMS = {"unit": "utterance", "sample_rate": 0.1, "noise_multiplier": 1.0, "delta": 1e-5}
 STEPS = Spend(unit="utterance", sample_rate=0.1, noise_multiplier=1.0, steps=10)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from common.config import Config
+from common.config.settings import Config
 from common.errors import BudgetSpent, UsageError
-from common.privacy.accounting import Spend, epsilon_prv, epsilon_rdp
-from common.privacy.ledger import Ledger
+from common.privacy.accounting.accountants import Spend, epsilon_prv, epsilon_rdp
+from common.privacy.ledger.account import Ledger
 from common.privacy.terms import Terms, agreed, check_delta, from_json
 
 BASE = {"privacy.epsilon": 4.0, "training.local_epochs": 2, "federation.rounds": 5, "privacy.sample_rate": 0.25}

@@ -17,8 +17,8 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from server.federation import ca, registry
-from server.federation.folder import Folder
+from server.federation.folder import ca, registry
+from server.federation.folder.coordinator_folder import Folder
 
 START_SECONDS = 120.0
 

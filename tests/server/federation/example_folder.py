@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from common.config import Config, flatten
-from server.federation import registry, status
-from server.federation.folder import Folder
-from server.federation.registry import Site
-from server.federation.run_folder import RUNNING, Kept, RunFolder, State
-from server.federation.status import SiteStatus, Status
+from common.config.settings import Config, flatten
+from server.federation.folder import registry
+from server.federation.folder.coordinator_folder import Folder
+from server.federation.folder.registry import Site
+from server.federation.runs.run_folder import RUNNING, Kept, RunFolder, State
+from server.federation.service import status
+from server.federation.service.status import SiteStatus, Status
 
 NOW = datetime(2026, 11, 21, 15, 30, 0, tzinfo=UTC)
 SITES = ("charite", "lausanne", "st-mary")

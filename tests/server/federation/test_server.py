@@ -24,9 +24,9 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from common import guard
-from server.federation import registry
-from server.federation.folder import Folder
+from common.processes import subreaper
+from server.federation.folder import registry
+from server.federation.folder.coordinator_folder import Folder
 from tests.server.federation import coordinator
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -233,7 +233,7 @@ def test_keys_come_and_go_while_it_runs(running: Server) -> None:
 def test_a_superlink_that_is_killed_comes_back_with_its_nodes(running: Server) -> None:
     folder, process = running
     before = node_id(folder, "alpha")
-    [link] = [pid for pid in guard.descendants(process.pid) if program(pid).endswith("/flower-superlink")]
+    [link] = [pid for pid in subreaper.descendants(process.pid) if program(pid).endswith("/flower-superlink")]
     os.kill(link, signal.SIGKILL)
     log = folder.root / "server.log"
     line = "fedser: the SuperLink ended (signal 9); starting it again now"
@@ -246,7 +246,7 @@ def test_a_superlink_that_is_killed_comes_back_with_its_nodes(running: Server) -
 
 def test_all_ends_with_a_server_that_is_killed(running: Server) -> None:
     folder, process = running
-    children = guard.descendants(process.pid)
+    children = subreaper.descendants(process.pid)
     assert len(children) >= 5
     process.kill()
     process.wait()

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from common.cache import FeatureCache
-from common.config import Config, flatten
-from common.holdings import listing
+from common.config.settings import Config, flatten
+from common.data.resident import listing
+from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
-from simulations.federation import run_in_process
-from simulations.output import open_folder, slug
-from simulations.planning import plans
+from simulations.engine.fold import run_in_process
+from simulations.engine.output import open_folder, slug
+from simulations.engine.planning import plans
 from tests.simulations import tiny
 from tests.simulations.audits.settings import PRIVATE
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from common.errors import FederationError, UsageError
-from common.model import EmotionModel
+from common.learning.model import EmotionModel
 from common.progress import Display
 from common.utterance import Utterance
 from simulations.audits.attributes import attack, audit, genders
-from simulations.audits.run import AuditedRun, open_run
-from simulations.audits.updates import Update, updates_of
+from simulations.audits.audited_run import AuditedRun, open_run
+from simulations.audits.single_site_updates import Update, updates_of
 from tests.simulations import tiny
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError
-from common.privacy.audits.membership import Membership
 from common.progress import Display
+from simulations.audits.attacks.membership_inference import Membership
+from simulations.audits.audited_run import AuditedRun, open_run
 from simulations.audits.membership import attack, audit, logits_of
-from simulations.audits.run import AuditedRun, open_run
 from simulations.audits.worlds import train, worlds
 from tests.simulations import tiny
 

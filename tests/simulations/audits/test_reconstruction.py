@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from common.config import ModelConfig, TrainingConfig
+from common.config.settings import ModelConfig, TrainingConfig
 from common.errors import UsageError
-from common.model import EmotionModel
+from common.learning.model import EmotionModel
 from common.privacy.terms import Terms
 from common.progress import Display
+from simulations.audits.audited_run import open_run
 from simulations.audits.inversion import Victim, invert_all, released
 from simulations.audits.outcome import Outcome
 from simulations.audits.reconstruction import audit, middle
-from simulations.audits.run import open_run
 
 TERMS = Terms(
     unit="utterance",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from common.plan import Plan
-from common.sites import SiteSplit
+from common.splits.plan import Plan
+from common.splits.sites import SiteSplit
 from common.utterance import Utterance
-from simulations.audits.run import AuditedRun, open_run
+from simulations.audits.audited_run import AuditedRun, open_run
 from simulations.audits.worlds import folder_of, train, without, worlds
-from simulations.federation import finished
+from simulations.engine.fold import finished
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""What private runs have cost this site's people so far, by the ledger that the training process keeps.
+
+The audit log has how far the ledger was with each reply: a ledger that was put back to an older copy alone, between two
+runs or within one, no longer has that, and nothing more is answered in private runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from client.node.audit.site_log import AuditLog
+from client.node.policy.document import run_config
+from common.storage.hash_chain import Head
+
+LEDGER = "ledger"  # in a line of the audit log: the ledger's lines, and the last one's hash
+
+
+class Spent:
+    """The ε of all runs together, before a message was answered and after.
+
+    The accountant takes a second and 300 MB to import: that is paid by sites in private runs alone.
+
+    Args:
+        ledger: the folder of the site's ledger.
+        site: its name.
+        audit: the site's log.
+    """
+
+    def __init__(self, ledger: Path, site: str, audit: AuditLog) -> None:
+        self._path = ledger / f"{quote(site, safe='')}.jsonl"
+        self._audit = audit
+        self._head: Head | None = None  # of the ledger, at the last reply
+        self._before: float | None = None
+
+    def note(self, settings: Mapping[str, Any]) -> None:
+        """Remember where the ledger is now, if the run is private.
+
+        Raises:
+            LedgerError: the ledger was changed, or is older than the audit log says.
+        """
+        self._before = self._epsilon(settings)
+
+    def since(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The ε before, as noted, and now, and how far the ledger is; nothing where the run is not private.
+
+        Raises:
+            LedgerError: as ``note``.
+        """
+        if not run_config(settings).privacy.at_sites:
+            return {}
+        after = self._epsilon(settings)
+        head = self._head
+        ledger = [head.entries, head.hash] if head else None
+        return {"epsilon_before": self._before, "epsilon_after": after, LEDGER: ledger}
+
+    def _epsilon(self, settings: Mapping[str, Any]) -> float | None:
+        privacy = run_config(settings).privacy
+        if not privacy.at_sites:
+            return None
+        import math
+
+        from common.privacy.accounting.accountants import epsilon_rdp
+        from common.privacy.ledger.account import Ledger
+
+        ledger = Ledger(self._path, expected=self._head or self._noted())
+        epsilon, self._head = epsilon_rdp(ledger.spends(privacy.unit), privacy.delta), ledger.head()
+        return epsilon if epsilon < math.inf else None
+
+    def _noted(self) -> Head | None:
+        """How far the ledger was at the last private reply of any run, by the audit log."""
+        noted = (entry[LEDGER] for entry in reversed(self._audit.entries()) if entry.get(LEDGER))
+        return next((Head(entries=entries, hash=digest) for entries, digest in noted), None)

@@ -1,0 +1,202 @@
+"""What would leave a site in a run, before it agrees to anything: the app's own answers, through the real gate.
+
+The app runs in this process on the site's recordings, a message of each type. All it writes goes to a folder that is
+deleted afterwards, its ledger is a copy, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from client.app import app
+from client.node.audit.site_log import AuditLog
+from client.node.dry_run.dry_report import EACH_ROUND, ONCE, Outcome, Report
+from client.node.flower import wire
+from client.node.flower.supernode import node_config, of_policy
+from client.node.gate import outbound
+from client.node.gate.outbound import Refused, RoundBytes
+from client.node.policy.document import Policy
+from client.node.site.kit import Kit
+from client.node.site.node_settings import NodeSettings, State
+from client.private_round import open_ledger
+from client.site import Site, open_site
+from common import protocol
+from common.config.settings import Config, flatten
+from common.curation.selection import list_corpus
+from common.errors import FedserError
+from common.privacy.recipe import private_settings
+from common.storage.hash_chain import Head
+
+RUN, NODE, NAME = 1, 1, "dry-run"
+_SHOWN = 20  # of a list; of a longer one its length
+
+
+def dry_run(settings: NodeSettings, about: Kit, given: Mapping[str, Any]) -> Report:
+    """Answer a run's messages without sending anything.
+
+    Args:
+        settings: of the node: where the recordings, the kit and the state are.
+        about: the kit.
+        given: the run's settings, by flat name; what is missing is as by default, and the classes are those that the
+            site has.
+
+    Raises:
+        FedserError: there is no such corpus, a setting is wrong, or the app failed, with its own reason.
+    """
+    policy = Policy.read(about.policy)
+    with tempfile.TemporaryDirectory() as folder:
+        state = State(folder=Path(folder))
+        if settings.state.ledger.is_dir():
+            shutil.copytree(settings.state.ledger, state.ledger)
+        node = node_config(dataclasses.replace(settings, state=state), about) | of_policy(policy)
+        config = _config(node, given)
+        report = Report(
+            site=about.name,
+            refused=_refusal(policy, config),
+            bytes_allowed=policy.outbound.max_bytes_round,
+            rounds=config.federation.rounds,
+        )
+        if report.refused:
+            return report
+        dry = _Dry(policy, config, node, AuditLog(settings.state.audit).head())
+        outcomes = list(dry.outcomes())
+        each_round = sum(outcome.bytes for outcome in outcomes if outcome.when == EACH_ROUND)
+        refit = config.refits and any(outcome.type == protocol.EVALUATE for outcome in outcomes)
+        return dataclasses.replace(report, outcomes=outcomes, bytes_round=each_round, refit=refit, privacy=dry.cost())
+
+
+def _config(node: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
+    """The run's settings, as a coordinator would send them: a private one's by the recipe, and its classes named."""
+    config = Config().with_values(private_settings(given))
+    if config.data.classes:
+        return config
+    own = {"corpus": protocol.NODE_CORPUS, "root": protocol.NODE_ROOT, "label_map": protocol.NODE_LABEL_MAP}
+    data = dataclasses.replace(config.data, **{name: node[key] for name, key in own.items()})
+    return config.with_values({"data.classes": list(list_corpus(data).classes)})
+
+
+def _refusal(policy: Policy, config: Config) -> str | None:
+    """Why the policy refuses such a run at any hour, whatever bundle it allows."""
+    if not policy.bundle.hashes:
+        return "the policy allows no bundle (bundle.hashes)"
+    return policy.refusal(policy.bundle.hashes[0], flatten(config))
+
+
+class _Dry:
+    """One run at one site, in this process."""
+
+    def __init__(self, policy: Policy, config: Config, node: Mapping[str, Any], head: Head) -> None:
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = RUN, 0, 1
+        self._policy, self._config, self._head = policy, config, head
+        self._settings = {**flatten(config), **dict.fromkeys(protocol.RUN_KEYS, "")}
+        self._node, self._sent = dict(node), RoundBytes()
+
+    def site(self) -> Site:
+        """The site as the app sees it."""
+        return open_site(self._settings, self._node)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """The answers, in a run's order; a type that such a run does not ask for is left out."""
+        site, private = self.site(), self._config.privacy.on
+        _, validation, test = site.counts()
+        yield self._outcome(protocol.HELLO, ONCE)
+        if not private and self._config.data.normalise != "public":
+            yield self._outcome(protocol.STATISTICS, ONCE)
+        yield self._outcome(protocol.TRAIN, EACH_ROUND)
+        if validation and not private:
+            yield self._outcome(protocol.EVALUATE, EACH_ROUND)
+        if test:
+            yield self._outcome(protocol.EVALUATE_TEST, ONCE)
+        if self._config.privacy.at_sites:
+            yield self._outcome(protocol.PRIVACY, ONCE)
+
+    def _outcome(self, kind: str, when: str) -> Outcome:
+        asked = Message(self._content(kind), NODE, kind)
+        about = asked.content.config_records[protocol.CONFIG]
+        if refused := self._policy.message_refusal(kind, about):
+            return Outcome(type=kind, when=when, refused=refused)
+        try:
+            left = self._passed(asked)
+            size = wire.packed(Message(left, reply_to=asked)).size
+            self._sent.add(RUN, "1" if when == EACH_ROUND else kind, size, self._policy)
+        except Refused as reason:
+            return Outcome(type=kind, when=when, refused=str(reason))
+        records = {name: {key: _shown(value) for key, value in record.items()} for name, record in left.items()}
+        return Outcome(type=kind, when=when, records=records, bytes=size)
+
+    def _passed(self, asked: Message) -> RecordDict:
+        with _Heard() as heard:
+            reply = app(asked, Context(RUN, NODE, self._node, RecordDict(), self._settings))
+        if reply.has_error():
+            raise FedserError(f"the app fails on {asked.metadata.message_type}: {heard.text}")
+        site = str(self._node[protocol.NODE_SITE])
+        return outbound.passed(reply, asked, site=site, policy=self._policy, settings=self._settings, head=self._head)
+
+    def _content(self, kind: str) -> RecordDict:
+        """What a server sends with a message of a type."""
+        if kind in (protocol.HELLO, protocol.STATISTICS):
+            return RecordDict({protocol.CONFIG: ConfigRecord()})
+        about: dict[str, Any] = {protocol.RUN: NAME} if self._config.privacy.at_sites else {}
+        if kind == protocol.PRIVACY:
+            return RecordDict({protocol.CONFIG: ConfigRecord(about)})
+        if kind == protocol.TRAIN and self._config.federation.strategy == "fedprox":
+            about[protocol.PROXIMAL_MU] = self._config.federation.proximal_mu
+        site = self.site()
+        model = {name: Array(tensor.cpu().numpy()) for name, tensor in sorted(site.model.state_dict().items())}
+        scaling = {"mean": np.zeros(site.features, np.float32), "deviation": np.ones(site.features, np.float32)}
+        return RecordDict(
+            {
+                protocol.ARRAYS: ArrayRecord(model),
+                protocol.SCALING: ArrayRecord({name: Array(values) for name, values in scaling.items()}),
+                protocol.CONFIG: ConfigRecord({**about, protocol.ROUND: 1}),
+            }
+        )
+
+    def cost(self) -> dict[str, Any] | None:
+        """What the run costs each unit here, by the copy of the ledger; None where nothing is private at this site."""
+        if not self._config.privacy.at_sites:
+            return None
+        from client.node.dry_run.cost import cost
+
+        return cost(open_ledger(self.site(), {}), self._config.privacy, NAME)
+
+
+class _Heard(logging.Handler):
+    """What the app logs of a failure, which no reply tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = "it does not say why"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep an error; print the rest as ever."""
+        if record.levelno < logging.ERROR:
+            if logging.lastResort is not None:
+                logging.lastResort.handle(record)
+            return
+        error = record.exc_info[1] if record.exc_info else None
+        self.text = f"{type(error).__name__}: {error}" if error else record.getMessage()
+
+    def __enter__(self) -> Self:
+        logging.getLogger("fedser.client").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("fedser.client").removeHandler(self)
+
+
+def _shown(value: Any) -> Any:
+    """A value as it would leave; of an array its type and shape, of a long list its length."""
+    if isinstance(value, Array):
+        return {"dtype": value.dtype, "shape": list(value.shape)}
+    return {"length": len(value)} if isinstance(value, list) and len(value) > _SHOWN else value

@@ -1,0 +1,194 @@
+"""What may come in: a run and its bundle, then each of its messages, checked before Flower's SuperNode sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+from flwr.app import Message, RecordDict
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.fab import Fab
+from flwr.supercore.run import Run
+
+from client.node.audit import replay, witness
+from client.node.audit.site_log import AuditLog
+from client.node.flower import wire
+from client.node.flower.fab import Known, NotAllowed, hash_of, known
+from client.node.flower.wire import Parcel
+from client.node.gate.arrays import model_hash, values_of
+from client.node.gate.outbound import Refused
+from client.node.policy.document import Policy
+from common import protocol
+from common.errors import FederationError
+from common.flower import packing
+from common.storage.hash_chain import Head
+
+log = logging.getLogger("fedser.node")
+
+_RECORDS = {protocol.ARRAYS, protocol.SCALING, protocol.CONFIG}
+ALLOWED = "allowed"
+_SHOWN = 80  # characters of a text of the server's in a log
+
+
+class Callbacks(NamedTuple):
+    """What Flower's connection to the server gives its SuperNode, in its order."""
+
+    node_id: int
+    receive: Callable[[], tuple[Message, ObjectTree] | None]
+    send: Callable[[Message, ObjectTree, float], tuple[set[str], str]]
+    get_run: Callable[[int], Run]
+    get_fab: Callable[[str, int], Fab]
+    pull_object: Callable[[int, str], bytes]
+    push_object: Callable[[int, str, str, bytes], None]
+    confirm_message_received: Callable[[int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A message that was taken in, and is not answered yet.
+
+    Attributes:
+        parcel: the message.
+        run: whose it is.
+        since: ``time.monotonic`` when it came.
+    """
+
+    parcel: Parcel
+    run: Known
+    since: float
+
+    @property
+    def message(self) -> Message:
+        """The message, with its content."""
+        return self.parcel.message
+
+    def handed_over(self) -> Self:
+        """The same without the bytes of its objects, which nobody asks for again."""
+        return replace(self, parcel=replace(self.parcel, contents={}))
+
+
+def about(message: Message) -> dict[str, Any]:
+    """What each line of a log says of a message; its texts are the server's, and may be anything."""
+    metadata = message.metadata
+    config = message.content.config_records.get(protocol.CONFIG) if message.has_content() else None
+    number = str(config[protocol.ROUND] if config and protocol.ROUND in config else metadata.group_id)
+    kind, number = (" ".join(text[: 2 * _SHOWN].split())[:_SHOWN] for text in (metadata.message_type, number))
+    return {"run": metadata.run_id, "type": kind, "round": number}
+
+
+class Intake:
+    """The runs that the server told of, and what the site makes of their messages.
+
+    Args:
+        server: Flower's own callbacks.
+        policy: reads the site's policy; asked at each run's first message.
+        audit: the site's log.
+        clock: the time, for the policy's hours.
+    """
+
+    def __init__(
+        self, server: Callbacks, policy: Callable[[], Policy], audit: AuditLog, clock: Callable[[], datetime]
+    ) -> None:
+        self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
+        self._runs: dict[int, Known | NotAllowed] = {}
+        self._taken_up: set[int] = set()
+
+    def run(self, run_id: int) -> Known:
+        """A run, looked at when its first message comes; what was refused once stays refused.
+
+        Raises:
+            NotAllowed: the site does not take part in it.
+        """
+        if run_id not in self._runs:
+            told = self._server.get_run(run_id)
+            fab = self._server.get_fab(told.fab_hash, run_id)
+            try:
+                self._runs[run_id] = known(told, fab, self._policy())
+            except NotAllowed as reason:
+                self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
+                self._runs[run_id] = reason
+        found = self._runs[run_id]
+        if isinstance(found, NotAllowed):
+            raise found
+        if run_id not in self._taken_up:
+            self._take_up(run_id, found)
+        return found
+
+    def _take_up(self, run_id: int, found: Known) -> None:
+        """Note that a run begins here, or goes on after the node was restarted, unless that is one too many today."""
+        since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+        lines = (line for line in self._audit.entries() if line["kind"] == "run" and line["verdict"] == ALLOWED)
+        taken, most = sum(line["time"] >= since for line in lines), found.policy.run.max_runs_day
+        if taken >= most:  # told again at its next message: tomorrow it may go on
+            raise NotAllowed(f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)")
+        bundle = found.run.fab_hash
+        self._audit.add("run", run=run_id, bundle=bundle, verdict=ALLOWED, settings=digest(found.settings))
+        self._taken_up.add(run_id)
+        log.info("run %s: allowed, its bundle is %s", run_id, bundle)
+
+    def check(self, message: Message, tree: ObjectTree) -> Asked:
+        """Pull a message and look at it, and note that it came.
+
+        Args:
+            message: without content, as the server tells of it.
+            tree: of its objects, likewise.
+
+        Raises:
+            NotAllowed: the run is not allowed.
+            Refused: the policy refuses the message.
+            FedserError: it is not what the server says, or the audit log is not, or cannot be written.
+        """
+        run = self.run(message.metadata.run_id)
+        if message.metadata.reply_to_message_id or message.metadata.dst_node_id != self._server.node_id:
+            raise Refused("the message is an answer, or for another site")
+        parcel = wire.pulled(message, tree, self._server.pull_object)
+        config = _config(parcel.message)
+        kind = parcel.message.metadata.message_type
+        if reason := run.policy.message_refusal(kind, config, self._clock()):
+            raise Refused(reason)
+        self._check_audit_log(config)
+        number, earlier, content = message.metadata.run_id, self._audit.entries(), parcel.message.content
+        settled = replay.settled(earlier, number, kind, config, content)
+        told = witness.told(earlier, number, kind, config)
+        self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)
+        return Asked(parcel=parcel, run=run, since=time.monotonic())
+
+    def _check_audit_log(self, config: Mapping[str, Any]) -> None:
+        """The server says what it was last told of this log: the log must have gone on from there."""
+        if entries := config.get(protocol.AUDIT_ENTRIES):
+            head = Head(entries=entries, hash=config.get(protocol.AUDIT_HASH, ""))
+            if not self._audit.contains(head):
+                raise FederationError(
+                    f"the audit log {self._audit.path} was cut or rolled back: the server was told of {entries} lines "
+                    "that it does not have; put the newest copy back"
+                )
+
+
+def _config(message: Message) -> dict[str, Any]:
+    """A message's settings, where it holds no record that the app has no use for."""
+    if message.has_error():
+        raise Refused("the server sent an error instead of a message")
+    if extra := message.content.keys() - _RECORDS:
+        raise Refused(f"the message has a record {min(extra)[:_SHOWN]!r}, expected {', '.join(sorted(_RECORDS))}")
+    return dict(message.content.config_records.get(protocol.CONFIG, {}))
+
+
+def model(content: RecordDict) -> str | None:
+    """The fingerprint of the weights in a message, if it holds some.
+
+    Raises:
+        FedserError: they are not what the message says that they are.
+    """
+    record = packing.unpack(content, values_of).array_records.get(protocol.ARRAYS)
+    return None if record is None else model_hash(record)
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of a run's settings."""
+    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,180 @@
+"""The node: Flower's SuperNode in this process, with the guard between it and the server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from flwr.common.constant import ISOLATION_MODE_PROCESS
+from flwr.supernode import start_client_internal as flower
+from flwr.supernode.main import create_app
+
+from client.node.audit.site_log import AuditLog
+from client.node.flower.coordinator import Coordinator
+from client.node.flower.guard import Guard
+from client.node.flower.hook import check_flower, is_unauthorized, replaced, watched
+from client.node.flower.intake import Callbacks
+from client.node.flower.node_state import NodeStates
+from client.node.flower.retry import Patience
+from client.node.policy.document import Policy
+from client.node.site import kit, log_lines
+from client.node.site.node_settings import HOST, PORT, Address, NodeSettings, secret
+from common import protocol
+from common.errors import FedserError, UsageError
+
+log = logging.getLogger("fedser.node")
+
+
+def run(settings: NodeSettings) -> None:
+    """Run the node until it is told to end.
+
+    Raises:
+        FedserError: it cannot start, or cannot go on: the reason in one line.
+    """
+    about = kit.read(settings.kit)
+    log_lines.begin(f"node {about.name}")
+    os.umask(0o007)  # what the trainer, another user of the group, is to read
+    signal.signal(signal.SIGTERM, _end)
+    check_flower()
+    node = Node(settings, about)
+    node.audit.add("start")
+    try:
+        _serve_trainer(node.states, settings.listen or Address(host=HOST, port=PORT))
+        log.info("waiting for the coordinator %s", about.superlink)
+        node.coordinator.wait()
+        with replaced(node.guard):
+            _run_flower(node.states, node.coordinator, node.config)
+    finally:
+        with contextlib.suppress(FedserError):
+            node.audit.add("stop")
+
+
+class Node:
+    """What a node is made of.
+
+    Args:
+        settings: where its things are.
+        about: its kit.
+
+    Raises:
+        UsageError: a mistake in the kit, before anything is started.
+    """
+
+    def __init__(self, settings: NodeSettings, about: kit.Kit) -> None:
+        self._about, self._ledger = about, settings.state.ledger
+        self.coordinator = Coordinator(address=about.superlink, kit=settings.kit, number=settings.state.number)
+        self.coordinator.certificate()
+        self.coordinator.key()
+        self.config = node_config(settings, about)
+        self.audit, self.states = AuditLog(settings.state.audit), NodeStates()
+        self.policy()
+
+    def policy(self) -> Policy:
+        """Read the site's policy; what the app is told of it follows."""
+        read = Policy.read(self._about.policy)
+        self.config.update(of_policy(read))  # Flower hands this very dictionary to each new run
+        return read
+
+    def guard(self, server: Callbacks) -> Guard:
+        """The guard of a connection that was just made."""
+        log.info("connected to the coordinator")
+        self.coordinator.remember(server.node_id)
+        return Guard(
+            Patience().all(server),
+            site=self._about.name,
+            policy=self.policy,
+            audit=self.audit,
+            store=self.states.store,
+            ledger=self._ledger,
+        )
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def node_config(settings: NodeSettings, about: kit.Kit) -> dict[str, Any]:
+    """What the app is told about this site: by the site alone, whatever the run says of places."""
+    labels = str(Path(settings.data, settings.label_map)) if settings.label_map else about.labels(settings.data)
+    return {
+        protocol.NODE_SITE: about.name,
+        protocol.NODE_ROOT: about.recordings(settings.data),
+        protocol.NODE_CORPUS: settings.corpus or about.corpus,
+        protocol.NODE_LABEL_MAP: labels,
+        protocol.NODE_LEDGER: str(settings.state.ledger),
+        protocol.NODE_CACHE: str(settings.state.cache),
+        protocol.NODE_FORGOTTEN: str(settings.state.forgotten),
+    }
+
+
+def of_policy(policy: Policy) -> dict[str, Any]:
+    """What the app is told of the policy, which it keeps too."""
+    privacy = policy.privacy
+    return {
+        protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
+        protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
+        protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,
+    }
+
+
+def _run_flower(states: NodeStates, coordinator: Coordinator, config: dict[str, Any]) -> None:
+    """Flower's own loop, until it is told to end.
+
+    Raises:
+        FedserError: it ended for another reason.
+    """
+    faults: list[BaseException] = []
+    key = coordinator.key()
+    with watched(faults):
+        try:
+            flower.start_client_internal(
+                state_factory=states,
+                server_address=coordinator.address,
+                node_config=config,
+                root_certificates=coordinator.certificate(),
+                insecure=False,
+                authentication_keys=(key, key.public_key()),
+                isolation=ISOLATION_MODE_PROCESS,
+            )
+        except SystemExit as end:
+            faults += [end]
+    if any(map(is_unauthorized, faults)):
+        raise FedserError("the coordinator no longer takes this site's key: it was revoked or replaced there")
+    if why := [str(fault) for fault in faults if not isinstance(fault, SystemExit)]:
+        raise FedserError(f"a part of Flower's node failed: {why[0]}")
+    if not faults or any(isinstance(fault, SystemExit) and fault.code for fault in faults):
+        raise FedserError("Flower's node ended; the lines above say why")
+
+
+def _serve_trainer(states: NodeStates, listen: Address) -> None:
+    """Listen for the trainer, in a thread of its own.
+
+    Raises:
+        UsageError: the address is in use, or not this machine's.
+        FedserError: it cannot, for another reason.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as error:
+            raise UsageError(f"the node cannot listen on {listen}: {error.strerror}; give another --listen") from None
+    app = create_app(states, secret())
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=listen.host, port=listen.port, log_level="warning", access_log=False, ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True, name="for-the-trainer")
+    thread.start()
+    while thread.is_alive() and not server.started:
+        time.sleep(0.05)
+    if not server.started:
+        raise FedserError(f"the node cannot listen on {listen}; the lines above say why")

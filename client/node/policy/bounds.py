@@ -1,0 +1,100 @@
+"""Bounds that a site sets: on a run's settings, and on the hours of the day."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from typing import Any, Self
+
+from common.config.settings import Config, flatten
+from common.errors import UsageError
+from common.validate import one_of
+
+Bound = tuple[float, float] | tuple[str, ...] | bool
+
+DEFAULT_BOUNDS: dict[str, Bound] = {
+    "training.local_epochs": (1, 20),
+    "training.batch_size": (1, 1024),
+    "federation.proximal_mu": (0, 10),
+    "privacy.canaries": (0, 0),  # made-up people: for audits of simulations
+}
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+def check_bound(name: str, bound: Bound) -> None:
+    """Refuse a bound that says nothing of its setting.
+
+    Raises:
+        UsageError: there is no such setting, or it is of another kind than its bound.
+    """
+    one_of("run.bounds", name, flatten(Config()))
+    value = _value(Config(), name)
+    kind = str if name in _TEXT_LISTS else type(value[0] if isinstance(value, tuple) and value else value)
+    if kind is bool:
+        fits, expected = isinstance(bound, bool), "true or false"
+    elif kind is str:
+        fits, expected = _all(bound, str), "a list of texts"
+    else:
+        fits, expected = _all(bound, (int, float)) and len(bound) == 2 and bound[0] <= bound[1], "[least, greatest]"  # type: ignore[arg-type,index,operator]
+    if not fits:
+        raise UsageError(f"run.bounds: {name} = {bound!r}, expected {expected}")
+
+
+def outside(name: str, bound: Bound, config: Config) -> str | None:
+    """What is wrong with a run's setting, in a line; None where it is within its bound."""
+    value = _value(config, name)
+    items = value if isinstance(value, tuple) else (value,)
+    if all(_within(item, bound) for item in items):
+        return None
+    allowed = f"{bound[0]} to {bound[1]}" if _all(bound, (int, float)) else bound  # type: ignore[index]
+    return f"the run sets {name} to {value!r}, the policy allows {allowed} (run.bounds)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hours:
+    """A stretch of the day, perhaps over midnight; in minutes after midnight, the end not in it."""
+
+    begin: int = 0
+    end: int = 24 * 60
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``20:00-06:00``; an empty text is the whole day.
+
+        Raises:
+            UsageError: it is no such text.
+        """
+        if not text:
+            return cls()
+        match = _HOURS.fullmatch(text)
+        begin, end = (int(match[i]) * 60 + int(match[i + 1]) for i in (1, 3)) if match else (0, 0)
+        if begin == end:
+            raise UsageError(f"run.hours is {text!r}, expected e.g. 20:00-06:00, or nothing for any time")
+        return cls(begin=begin, end=end)
+
+    def contain(self, now: datetime) -> bool:
+        """Whether it is within them."""
+        minute = now.hour * 60 + now.minute
+        if self.begin < self.end:
+            return self.begin <= minute < self.end
+        return minute >= self.begin or minute < self.end
+
+
+_TEXT_LISTS = ("data.classes",)  # empty by default, which does not tell what they hold
+
+
+def _value(config: Config, name: str) -> Any:
+    return reduce(getattr, name.split("."), config)
+
+
+def _all(bound: Bound, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(bound, tuple) and all(isinstance(i, kind) and not isinstance(i, bool) for i in bound)
+
+
+def _within(item: Any, bound: Bound) -> bool:
+    if isinstance(bound, bool) or _all(bound, str):
+        return item is bound if isinstance(bound, bool) else item in bound
+    low, high = bound
+    return bool(low <= item <= high)

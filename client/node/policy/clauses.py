@@ -1,0 +1,180 @@
+"""The sections of a site's policy: what each allows, and why it refuses a run, a line each."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from client.node.policy import inbound
+from client.node.policy.bounds import DEFAULT_BOUNDS, Bound, Hours, check_bound, outside
+from common import protocol
+from common.config.settings import UNITS, Config, PrivacyConfig
+from common.errors import UsageError
+from common.validate import in_range, one_of
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundlePolicy:
+    """Which code may run here.
+
+    Attributes:
+        hashes: SHA-256 of the bundles that may, as the site computes it over the bytes it received; empty for none.
+    """
+
+    hashes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for digest in self.hashes:
+            if not _HASH.fullmatch(digest):
+                raise UsageError(f"bundle.hashes holds {digest!r}, expected SHA-256 in 64 lower-case hex digits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPolicy:
+    """Which runs may start.
+
+    Attributes:
+        hours: when messages are answered, by the node's own clock, e.g. ``20:00-06:00``; empty for any time.
+        max_rounds: of a run.
+        max_runs_day: that begin, or are gone on with, in any 24 hours, restarts of the node in a run among them. Each
+            run may ask anew what a run may ask once.
+        bounds: by a setting's name in ``common.config.settings``: ``(least, greatest)`` of a number, the texts that are allowed,
+            or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
+    """
+
+    hours: str = ""
+    max_rounds: int = 200
+    max_runs_day: int = 100
+    bounds: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_BOUNDS))
+
+    def __post_init__(self) -> None:
+        Hours.parse(self.hours)
+        in_range("run.max_rounds", self.max_rounds, 1, 100_000)
+        in_range("run.max_runs_day", self.max_runs_day, 1, 100_000)
+        for name, bound in self.bounds.items():
+            check_bound(name, bound)
+
+    def reasons(self, config: Config) -> Iterator[str]:
+        """Why a run is refused, at any hour."""
+        if config.most_rounds > self.max_rounds:
+            rounds = f"{config.most_rounds} rounds{', with federation.refit' if config.refits else ''}"
+            yield f"the run has {rounds}; the policy allows {self.max_rounds} (run.max_rounds)"
+        for name, bound in self.bounds.items():
+            if fault := outside(name, bound, config):
+                yield fault
+
+    def closed(self, now: datetime) -> Iterator[str]:
+        """Why nothing is answered at this time of the day."""
+        if not Hours.parse(self.hours).contain(now):
+            yield f"it is {now:%H:%M}, the policy allows {self.hours} (run.hours)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyPolicy:
+    """How private a run must be.
+
+    A private run fixes its ε or its noise, and is judged by the one it fixes: the other follows only at the site. One
+    that fixes what the policy leaves open, while the policy bounds the other, is refused.
+
+    Attributes:
+        unit: ``utterance``, ``speaker`` or ``site``: each run must hide just this; empty where none has to.
+        max_epsilon: of a run; ``inf`` for no bound. Of one that fixes its noise it is computed before the first step.
+        min_noise_multiplier: of a run that fixes its noise instead of its ε; 0 for no bound.
+        max_delta: of (ε, δ).
+        budget: the ε that all runs together may come to; ``inf`` for no bound of the site's own.
+        report_epsilon: whether the server is told what was spent here.
+        allow_insecure_seed: whether noise may be replayable, which protects nobody.
+    """
+
+    unit: str = ""
+    max_epsilon: float = 10.0
+    min_noise_multiplier: float = 0.5
+    max_delta: float = 1e-4
+    budget: float = math.inf
+    report_epsilon: bool = False
+    allow_insecure_seed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unit:
+            one_of("privacy.unit", self.unit, UNITS)
+        in_range("privacy.max_epsilon", self.max_epsilon, 1e-6, math.inf)
+        in_range("privacy.min_noise_multiplier", self.min_noise_multiplier, 0.0, 1e9)
+        in_range("privacy.max_delta", self.max_delta, 1e-300, 0.1)
+        in_range("privacy.budget", self.budget, 1e-6, math.inf)
+
+    def reasons(self, run: PrivacyConfig) -> Iterator[str]:
+        """Why a run is refused."""
+        if self.unit and not (run.on and run.unit == self.unit):
+            found = f"hides the {run.unit}" if run.on else "is not private"
+            yield f"the run {found}, the policy asks that it hides the {self.unit} (privacy.unit)"
+        if not run.on:
+            return
+        yield from self._strength(run)
+        if run.delta > self.max_delta:
+            yield f"the run's δ is {run.delta:g}, the policy allows {self.max_delta:g} (privacy.max_delta)"
+        if run.insecure_seed and not self.allow_insecure_seed:
+            yield "the run's noise comes from its seed, and can be replayed (privacy.allow_insecure_seed)"
+
+    def _strength(self, run: PrivacyConfig) -> Iterator[str]:
+        bounded, least = self.max_epsilon < math.inf, self.min_noise_multiplier
+        if run.epsilon > self.max_epsilon and not run.noise_multiplier:
+            yield f"the run's ε is {run.epsilon:g}, the policy allows {self.max_epsilon:g} (privacy.max_epsilon)"
+        if 0 < run.noise_multiplier < least:
+            noise = run.noise_multiplier
+            yield f"the run's noise is {noise:g}, the policy asks for {least:g} (privacy.min_noise_multiplier)"
+        if run.noise_multiplier and bounded and not least:
+            yield "the run fixes its noise and not its ε, which the policy bounds; set privacy.min_noise_multiplier too"
+        if not run.noise_multiplier and least and not bounded:
+            yield "the run fixes its ε and not its noise, which the policy bounds; set privacy.max_epsilon too"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPolicy:
+    """How few people may be spoken for.
+
+    Attributes:
+        min_recordings: fewer training recordings than this, and nothing leaves.
+        min_speakers: fewer training speakers, likewise.
+    """
+
+    min_recordings: int = 10
+    min_speakers: int = 2
+
+    def __post_init__(self) -> None:
+        in_range("data.min_recordings", self.min_recordings, 1, 10**9)
+        in_range("data.min_speakers", self.min_speakers, 1, 10**9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboundPolicy:
+    """What may leave.
+
+    Attributes:
+        max_bytes_round: of all records together, in a round.
+        allow_statistics: sums of the training features, once before round 1; never in a private run.
+        allow_validation: confusion counts of the validation speakers, summed; never in a private run.
+        allow_test: confusion counts of each held-out speaker that the site holds, without a name.
+    """
+
+    max_bytes_round: int = 16 * 2**20
+    allow_statistics: bool = True
+    allow_validation: bool = True
+    allow_test: bool = True
+
+    def __post_init__(self) -> None:
+        in_range("outbound.max_bytes_round", self.max_bytes_round, 1, 2**40)
+
+    @property
+    def types(self) -> list[str]:
+        """The types of messages that are answered."""
+        asked = {
+            protocol.STATISTICS: self.allow_statistics,
+            protocol.EVALUATE: self.allow_validation,
+            protocol.EVALUATE_TEST: self.allow_test,
+        }
+        return [kind for kind in inbound.TYPES if asked.get(kind, True)]

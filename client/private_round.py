@@ -1,0 +1,165 @@
+"""A private round at a site: reserve the steps in the ledger, compute, store the reply, send it.
+
+A reply that was stored is sent again when the server asks for the round again: it is never noised anew, for two noisy
+answers tell more than one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import safetensors.torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from torch import Tensor
+
+from client.planting import keep, plant
+from client.site import Site
+from common import protocol
+from common.data.normalise import Scaling
+from common.errors import BudgetSpent
+from common.learning.centring import centring
+from common.learning.training import learning_rate
+from common.privacy.accounting.accountants import Spend
+from common.privacy.accounting.calibration import signal_to_noise
+from common.privacy.canaries import Canaries
+from common.privacy.centre import centre_privately
+from common.privacy.dp_sgd import train_privately
+from common.privacy.ledger.account import Ledger
+from common.privacy.recorded_canaries import RecordedCanaries
+from common.privacy.stream import SecretStream
+from common.privacy.terms import Terms, agreed, from_json, nothing_spent
+from common.seeds import seed_of
+from common.storage.hash_chain import Head
+
+log = logging.getLogger("fedser.client")
+
+
+def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | None, message: Message) -> RecordDict:
+    """A site's noisy update, or the word that its budget is spent.
+
+    Args:
+        site: whose recordings they are.
+        arrays: the global model.
+        scaling: of public data, or one that does nothing.
+        message: the server's.
+    """
+    asked = message.content.config_records[protocol.CONFIG]
+    run, number = str(asked[protocol.RUN]), int(str(asked[protocol.ROUND]))
+    ledger = open_ledger(site, asked)
+    told: dict[str, Any] = {}
+    try:
+        with ledger.round(run, number) as entry:
+            reply = entry.reply
+            if reply is None:
+                known = ledger.terms(run) is not None
+                terms = agreed(ledger, run, site.config, site.units, most=site.holding.max_epsilon)
+                if not known:
+                    _warn_if_drowned(terms, site)
+                steps = terms.affordable(ledger.spends(terms.unit))
+                spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
+                entry.reserve(spend, terms.filter)
+                planted = plant(site, terms, scaling, number)
+                _train(site, arrays, scaling, terms, spend, asked, number, planted)
+                if planted is not None:
+                    keep(planted, ledger.path, run, number)
+                reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
+                entry.store(reply)
+    except BudgetSpent as error:
+        log.warning("site %s: round %d: %s", site.name, number, error)
+        told[protocol.STOPPED] = True
+        reply = None
+    if site.holding.live and site.holding.report_epsilon and (kept := ledger.terms(run)):
+        spends = ledger.spends(site.config.privacy.unit, run), ledger.spends(site.config.privacy.unit)
+        figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in told, quick=True)
+        told[protocol.FIGURES] = json.dumps(figures)
+    head = ledger.head()
+    about = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **told})
+    content = RecordDict({protocol.CONFIG: about})
+    if reply is not None:
+        weights = safetensors.torch.load(reply)
+        content[protocol.ARRAYS] = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in weights.items()})
+        content[protocol.METRICS] = MetricRecord({protocol.EXAMPLES: site.units})
+    return content
+
+
+def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
+    """The site's ledger, which must hold all that the site last told the server of it.
+
+    Raises:
+        LedgerError: it was edited, or is older than that.
+    """
+    path = site.holding.ledger / f"{quote(site.name, safe='')}.jsonl"
+    entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
+    return Ledger(path, expected=Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None)
+
+
+def report(site: Site, message: Message) -> RecordDict:
+    """What this run, and all runs, cost this site's people; a site whose budget was spent before it spent nothing."""
+    asked = message.content.config_records[protocol.CONFIG]
+    run = str(asked[protocol.RUN])
+    ledger = open_ledger(site, asked)
+    kept, total = ledger.terms(run), ledger.spends(site.config.privacy.unit)
+    if kept is None:
+        figures = nothing_spent(site.config, site.units, total)
+    else:
+        terms = from_json(kept)
+        figures = terms.figures(ledger.spends(terms.unit, run), total, stopped=ledger.refused(run))
+    if not site.holding.report_epsilon:
+        figures |= dict.fromkeys(protocol.SPENT)
+    return RecordDict({protocol.CONFIG: ConfigRecord({protocol.FIGURES: json.dumps(figures)})})
+
+
+def _warn_if_drowned(terms: Terms, site: Site) -> None:
+    """Say so where nothing can be learnt: too few units for so much noise."""
+    parameters = sum(p.numel() for p in site.model.parameters() if p.requires_grad)
+    steps = terms.steps_per_round * terms.rounds
+    ratio = signal_to_noise(terms.noise_multiplier, terms.sample_rate, terms.units, parameters) * math.sqrt(steps)
+    if ratio < 1:
+        log.warning(
+            "site %s: the noise drowns the signal: if all %d %ss agreed in all %d steps, what they say would be %.2f "
+            "times as long as the noise of %d parameters; take more of them, a smaller model, or a larger epsilon",
+            *(site.name, terms.units, terms.unit, steps, ratio, parameters),
+        )
+
+
+def _train(
+    site: Site,
+    arrays: Mapping[str, Tensor],
+    scaling: Scaling | None,
+    terms: Terms,
+    spend: Spend,
+    asked: Mapping[str, Any],
+    number: int,
+    planted: Canaries | RecordedCanaries | None,
+) -> None:
+    config = site.config
+    site.model.load_state_dict(arrays)
+    recorded = planted if isinstance(planted, RecordedCanaries) else None
+    data = recorded.training if recorded else site.dataset("train", scaling)
+    guests = recorded.guests if recorded else 0
+    insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
+    stream = SecretStream(insecure)
+    if centring(site.model, number, config):
+        centre_privately(site.model, data, spend, turn=number, stream=stream, guests=guests)
+        return
+    before = recorded.losses(site.model) if recorded else None
+    train_privately(
+        site.model,
+        data,
+        spend,
+        training=config.training,
+        augment=config.augment,
+        privacy=config.privacy,
+        rate=learning_rate(config.training, number, config.federation.rounds),
+        stream=stream,
+        proximal_mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))),
+        canaries=planted if isinstance(planted, Canaries) else None,
+        guests=guests,
+    )
+    if recorded is not None and before is not None:
+        recorded.see(before, site.model)

@@ -1,0 +1,102 @@
+"""The program ``fedser``: joins the commands of the rings that are installed, and turns errors into one line.
+
+A ring's ``cli.py`` has ``add(app)``, which adds its commands. It imports torch and flwr inside its commands only, so
+that ``fedser --help`` answers at once; a site's image holds no ``simulations/``, and then has no such commands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from common.cli import options
+from common.cli.corpus_commands import corpus
+from common.cli.predict_commands import predict
+from common.cli.privacy_commands import privacy
+from common.errors import FedserError
+
+RINGS = ("client", "server", "simulations")
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fedser",
+    no_args_is_help=True,
+    add_completion=False,
+    suggest_commands=False,  # Click suggests already
+    pretty_exceptions_enable=False,
+    help="Federated learning of speech emotion: one model, and no recording leaves its site.",
+    epilog="Example: fedser corpus check --corpus emodb --root ~/emodb",
+)
+app.add_typer(corpus, name="corpus")
+app.add_typer(privacy, name="privacy")
+app.command(epilog="Example: fedser predict --model runs/emodb a.wav b.flac")(predict)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fedser {importlib.metadata.version('fedser')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def join_rings() -> None:
+    """Add the commands of the rings that are installed."""
+    for ring in RINGS:
+        if importlib.util.find_spec(ring) and importlib.util.find_spec(f"{ring}.cli"):
+            importlib.import_module(f"{ring}.cli").add(app)
+
+
+def main() -> None:
+    """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    join_rings()
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has what it wanted, as in fedser … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not fail too
+        code = 1
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code. Errors of the user's are printed in one line; all others are bugs and pass.
+    """
+    try:
+        result = app(options.fold_classes(arguments), prog_name="fedser", standalone_mode=False)
+    except FedserError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    return _fail("interrupted", INTERRUPTED) if result == INTERRUPTED else int(result or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"fedser: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

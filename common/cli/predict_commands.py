@@ -1,0 +1,44 @@
+"""``fedser predict``: class probabilities for recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.cli import options
+
+
+def predict(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, or .npy feature matrices.")],
+    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="A run's folder, or its model.safetensors.")],
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Print the probability of each emotion for recordings."""
+    import torch
+
+    from common.errors import AudioError, FedserError
+    from common.learning import saved_model
+    from common.learning.prediction import predict as probabilities
+
+    torch.set_num_threads(1)
+    saved = saved_model.load(model)
+    if saved.synthetic:
+        typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
+    failed = 0
+    for path in files:
+        try:
+            told = probabilities(saved, path)
+        except AudioError as error:
+            failed += 1
+            typer.echo(f"fedser: error: {path}: {error.detail}", err=True)
+            continue
+        if json_output:
+            typer.echo(json.dumps({"path": str(path), "probabilities": told, "synthetic": saved.synthetic}))
+        else:
+            ranked = sorted(told.items(), key=lambda item: -item[1])
+            typer.echo(f"{path}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
+    if failed:
+        raise FedserError(f"{failed} of {len(files)} recordings cannot be used")

@@ -1,0 +1,132 @@
+"""The flags that set a run's settings: one table for every command that starts a run, so that each means the same."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.cli import options
+from common.config.settings import Config, read_toml
+
+SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag and the setting of ``common.config.settings`` that it stands for; a flag that is not given is None.
+
+    A switch is a flag of type bool; one that has two names, with a stroke between them, can also say no.
+    """
+
+    setting: str
+    kind: Any
+    name: str
+    help: str
+    panel: str
+    metavar: str | None = None
+
+    def parameter(self) -> inspect.Parameter:
+        """As Typer reads it from a command's signature."""
+        option = typer.Option(
+            self.name, help=self.help, rich_help_panel=self.panel, show_default=False, metavar=self.metavar
+        )
+        return inspect.Parameter(
+            self.name.partition("/")[0].strip("-").replace("-", "_"),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[self.kind | None, option],
+        )
+
+
+FLAGS = (
+    Flag("data.held_out", str, "--held-out", "One fold: session:5, speaker:03, kfold:5:0, split; or each in turn: "
+         "sessions, speakers, kfold:5.", SPLIT),
+    Flag("data.folds", str, "--folds", "An EmoBox fold file instead.", SPLIT, "FILE"),
+    Flag("data.sites", str, "--sites", "session, speaker, column, a number, or dirichlet:N:ALPHA.", SPLIT),
+    Flag("data.validation", str, "--validation", "The share of each site's speakers that choose the round, one, or "
+         "none.", SPLIT),
+    Flag("data.normalise", str, "--normalise", "speaker, utterance, global or public.", SPLIT),
+    Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
+         "DIR"),
+    Flag("federation.strategy", str, "--strategy", "fedavg, fedprox, fedavgm, fedadam, fedyogi, fedmedian, "
+         "fedtrimmedavg or krum.", TRAINING),
+    Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
+    Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
+         "speakers too; the default.", TRAINING),
+    Flag("training.local_epochs", int, "--local-epochs", "Passes over a site's recordings in a round.", TRAINING),
+    Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
+    Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
+    Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
+    Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
+    Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
+    Flag("privacy.unit", str, "--privacy-unit", "Whose presence is hidden: utterance, speaker or site.", PRIVACY),
+    Flag("privacy.epsilon", float, "--epsilon", "What a run may tell of a unit, e.g. 8; inf for no privacy.", PRIVACY),
+    Flag("privacy.delta", float, "--delta", "The chance that it tells more; 1e-5 by default.", PRIVACY),
+    Flag("privacy.max_grad_norm", float, "--max-grad-norm", "Each unit's contribution is clipped to it.", PRIVACY),
+    Flag("privacy.noise_multiplier", float, "--noise-multiplier", "The noise over that norm, instead of --epsilon.",
+         PRIVACY),
+    Flag("privacy.max_physical_batch", int, "--max-physical-batch", "Recordings in memory at a time.", PRIVACY),
+    Flag("privacy.budget", float, "--budget", "What all runs on a ledger's people may tell in sum.", PRIVACY),
+    Flag("privacy.canaries", int, "--canaries", "Made-up units put in at each site, for fedser audit canaries.",
+         PRIVACY),
+    Flag("privacy.canary_kind", str, "--canary-kind", "gradients, crafted ones, or recordings under wrong labels.",
+         PRIVACY),
+    Flag("privacy.insecure_seed", bool, "--insecure-seed", "Draw the noise from --seed: reproducible, not private.",
+         PRIVACY),
+)  # fmt: skip
+
+_CORPUS: dict[str, tuple[str, Any, Any]] = {
+    "corpus_name": ("data.corpus", options.CorpusName, None),
+    "root": ("data.root", options.Root, None),
+    "classes": ("data.classes", options.Classes, None),
+    "label_map": ("data.label_map", options.LabelMap, None),
+    "style": ("data.style", options.Style, None),
+    "strict": ("data.strict", options.Strict, False),
+}
+_CONFIG = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings; flags go before them.", rich_help_panel=TRAINING, metavar="FILE.toml"),
+]
+
+
+def takes_settings(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command all these flags; it gets what was given as ``settings``, a dict by the settings' flat names.
+
+    What ``--config`` names is in ``settings`` too, under the flags.
+
+    Args:
+        without: settings whose flags the command doesn't have.
+    """
+    flags = {flag.parameter().name: flag for flag in FLAGS if flag.setting not in without}
+    corpus = {name: entry for name, entry in _CORPUS.items() if entry[0] not in without}
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def called(**given: Any) -> Any:
+            path = given.pop("config")
+            found = {flag.setting: given.pop(name) for name, flag in flags.items()}
+            found |= {setting: given.pop(name) or None for name, (setting, _, _) in corpus.items()}
+            if "data.classes" in found:
+                found["data.classes"] = options.classes(found["data.classes"]) or None
+            flat = {name: value for name, value in found.items() if value is not None}
+            settings = {**(read_toml(path) if path else {}), **flat}
+            Config().with_values(settings)  # a mistake is told before anything is done
+            return command(settings=settings, **given)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        own = [p.replace(kind=keyword) for p in inspect.signature(command, eval_str=True).parameters.values()]
+        added = [inspect.Parameter(n, keyword, default=d, annotation=a) for n, (_, a, d) in corpus.items()]
+        added += [flag.parameter() for flag in flags.values()]
+        added.append(inspect.Parameter("config", keyword, default=None, annotation=_CONFIG))
+        parameters = [*added, *(p for p in own if p.name != "settings")]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in parameters}
+        return called
+
+    return decorate

@@ -1,0 +1,251 @@
+"""The sections of a run's settings, with every default; ``common.config.settings`` puts them together.
+
+A section refuses a value that it can't have as soon as it is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.errors import UsageError
+from common.validate import in_range, one_of, positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureConfig:
+    """What is computed from a signal, each descriptor switchable; see ``common.features.extractor`` for the columns' order.
+
+    Attributes:
+        sampling_rate: Hz; recordings at other rates are resampled.
+        windows: the analysis windows in ms; with more than one, each descriptor comes once a window.
+        hop: the step between frames in ms.
+        mfcc: cepstral coefficients, 0 for none.
+        log_mel: log-mel bands as features, 0 for none.
+        deltas: 0 for none, 1 for Δ, 2 for Δ and ΔΔ, of MFCC, log-mel and log-energy.
+        energy: log-energy.
+        zero_crossing: zero-crossing rate.
+        pitch: F0 (log Hz above the reference, 0 where unvoiced) and voicing.
+        spectral: centroid, roll-off and flux.
+        stack: how many frames are joined into one; the frame rate falls by the same factor.
+    """
+
+    sampling_rate: int = 16000
+    windows: tuple[int, ...] = (25,)
+    hop: int = 10
+    mfcc: int = 40
+    log_mel: int = 0
+    deltas: int = 1
+    energy: bool = True
+    zero_crossing: bool = True
+    pitch: bool = True
+    spectral: bool = True
+    stack: int = 3
+
+    def __post_init__(self) -> None:
+        in_range("features.sampling_rate", self.sampling_rate, 4000, 96000)
+        if not self.windows:
+            raise UsageError("features.windows is empty, expected at least one window in ms, e.g. 25")
+        for window in self.windows:
+            in_range("features.windows", window, 5, 200)
+        in_range("features.hop", self.hop, 1, 100)
+        in_range("features.mfcc", self.mfcc, 0, 128)
+        in_range("features.log_mel", self.log_mel, 0, 256)
+        in_range("features.deltas", self.deltas, 0, 2)
+        in_range("features.stack", self.stack, 1, 100)
+        if not (self.mfcc or self.log_mel or self.energy or self.zero_crossing or self.pitch or self.spectral):
+            raise UsageError("features: every descriptor is switched off, expected at least one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The BiLSTM-attention model's sizes; see ``common.learning.model``.
+
+    Attributes:
+        projection: what a frame's features are projected to.
+        hidden: units of the BiLSTM in each direction; 0 for no BiLSTM.
+        layers: of the BiLSTM.
+        attention: units of the attention's hidden layer.
+        dropout: of the projected frames and of what they pool to.
+        statistics: what the classifier sees of the features beside the BiLSTM: ``none``, ``means`` (each one's mean and
+            deviation over time), or ``contours`` (what they do together, whatever their level: ``common.learning.contours``).
+    """
+
+    projection: int = 128
+    hidden: int = 128
+    layers: int = 1
+    attention: int = 64
+    dropout: float = 0.4
+    statistics: str = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("projection", "attention"):
+            positive(f"model.{name}", getattr(self, name))
+        in_range("model.hidden", self.hidden, 0, 100_000)
+        one_of("model.statistics", self.statistics, ("none", "means", "contours"))
+        if not self.hidden and self.statistics == "none":
+            raise UsageError('model.hidden is 0, which leaves nothing without model.statistics = "means" or "contours"')
+        in_range("model.layers", self.layers, 1, 2)
+        in_range("model.dropout", self.dropout, 0.0, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is done to the training recordings, and to nothing else; see ``common.audio.augment``.
+
+    Attributes:
+        copies: altered versions of each recording beside the original; an epoch takes one of them at random.
+        speed: largest change of speed, as a share (0.1 is ±10 %); 0 for none.
+        gain: largest change of level in dB; 0 for none.
+        noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
+        time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
+        feature_masks: masks over features, each at most ``feature_width`` of them.
+    """
+
+    copies: int = 2
+    speed: float = 0.1
+    gain: float = 0.0
+    noise: tuple[float, ...] = ()
+    time_masks: int = 2
+    time_width: float = 0.15
+    feature_masks: int = 2
+    feature_width: float = 0.15
+
+    def __post_init__(self) -> None:
+        in_range("augment.copies", self.copies, 0, 100)
+        in_range("augment.speed", self.speed, 0.0, 0.5)
+        in_range("augment.gain", self.gain, 0.0, 40.0)
+        if len(self.noise) not in (0, 2) or list(self.noise) != sorted(self.noise):
+            raise UsageError(f"augment.noise is {list(self.noise)}, expected two numbers in dB, lowest first, or none")
+        for ratio in self.noise:
+            in_range("augment.noise", ratio, -50.0, 100.0)
+        for name in ("time_masks", "feature_masks"):
+            in_range(f"augment.{name}", getattr(self, name), 0, 20)
+        for name in ("time_width", "feature_width"):
+            in_range(f"augment.{name}", getattr(self, name), 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a site trains; see ``common.learning.training``.
+
+    Attributes:
+        optimizer: ``adamw`` or ``sgd`` (with ``momentum``).
+        schedule: ``cosine`` or ``constant``, over the federation's rounds.
+        batch_size: utterances a step.
+        local_epochs: passes over a site's recordings in a round.
+        loss: ``cross-entropy`` or ``focal`` (Lin et al. 2017, with ``focal_gamma``).
+        class_weights: weigh each class by the inverse of its share at the site.
+        clip_norm: largest norm of a step's gradient; 0 for no clipping.
+        mixed_precision: 16-bit arithmetic where there is a GPU.
+    """
+
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    batch_size: int = 8
+    local_epochs: int = 2
+    loss: str = "cross-entropy"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.1
+    class_weights: bool = True
+    clip_norm: float = 5.0
+    mixed_precision: bool = True
+
+    def __post_init__(self) -> None:
+        one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
+        one_of("training.schedule", self.schedule, ("cosine", "constant"))
+        one_of("training.loss", self.loss, ("cross-entropy", "focal"))
+        positive("training.learning_rate", self.learning_rate)
+        in_range("training.batch_size", self.batch_size, 1, 100_000)
+        in_range("training.local_epochs", self.local_epochs, 1, 1000)
+        in_range("training.label_smoothing", self.label_smoothing, 0.0, 0.9)
+        in_range("training.momentum", self.momentum, 0.0, 0.999)
+        for name in ("weight_decay", "focal_gamma", "clip_norm"):
+            in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
+
+
+STRATEGIES = ("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum")
+HOLDS_ALL = ("fedmedian", "fedtrimmedavg", "krum")  # these need every update at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederationConfig:
+    """How the sites train together; see ``server.rounds.strategy`` and ``server.rounds.loop``.
+
+    Attributes:
+        strategy: one of Flower's strategies.
+        rounds: how often the model goes to the sites and back.
+        refit: once validation speakers have chosen the round, train again from the start with their recordings too.
+        fraction: the share of the sites that train in a round.
+        min_sites: fewer usable updates than this end the run.
+        round_timeout: seconds that a round waits for its sites.
+        screen_norm: an update is refused whose norm is more than so many times the median; 0 for no such limit.
+        proximal_mu: FedProx's weight of the distance to the global model.
+        server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
+        server_momentum: of FedAvgM.
+        trim: the share that the trimmed mean cuts off at each end.
+        malicious: how many faulty sites Krum allows for.
+    """
+
+    strategy: str = "fedavg"
+    rounds: int = 30
+    refit: bool = True
+    fraction: float = 1.0
+    min_sites: int = 1
+    round_timeout: float = 3600.0
+    screen_norm: float = 10.0
+    proximal_mu: float = 0.01
+    server_learning_rate: float = 0.0
+    server_momentum: float = 0.9
+    trim: float = 0.2
+    malicious: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("federation.strategy", self.strategy, STRATEGIES)
+        in_range("federation.rounds", self.rounds, 1, 100_000)
+        in_range("federation.fraction", self.fraction, 1e-9, 1.0)
+        in_range("federation.min_sites", self.min_sites, 1, 1_000_000)
+        positive("federation.round_timeout", self.round_timeout)
+        in_range("federation.screen_norm", self.screen_norm, 0.0, 1e9)
+        in_range("federation.trim", self.trim, 0.0, 0.49)
+        for name in ("proximal_mu", "server_learning_rate", "malicious"):
+            in_range(f"federation.{name}", getattr(self, name), 0.0, 1e6)
+        in_range("federation.server_momentum", self.server_momentum, 0.0, 0.999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which recordings, and how they are dealt; see ``common.corpora.catalogue`` and ``common.splits.folds``.
+
+    Attributes:
+        corpus: the corpus's name.
+        root: its folder, or the manifest.
+        classes: the emotions to tell apart; empty for the corpus's default.
+        label_map: a TOML file that renames labels; empty for none.
+        style: ``improvised`` or ``scripted``; empty for both.
+        held_out: the held-out fold or folds; empty for the corpus's default.
+        folds: an EmoBox fold file; empty for none.
+        sites: ``session``, ``speaker``, ``column``, a number or ``dirichlet:N:ALPHA``.
+        validation: the share of each site's speakers set aside, ``one`` of them, or ``none``.
+        normalise: ``speaker``, ``utterance``, ``global`` (by the training sites' pooled sums), or ``public``.
+        public: a model of a run with ``global`` on public data, whose scaling ``public`` uses.
+        strict: end on the first problem with a recording.
+    """
+
+    corpus: str = "synthetic"
+    root: str = ""
+    classes: tuple[str, ...] = ()
+    label_map: str = ""
+    style: str = ""
+    held_out: str = ""
+    folds: str = ""
+    sites: str = "4"
+    validation: str = "one"
+    normalise: str = "speaker"
+    public: str = ""
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("data.normalise", self.normalise, ("speaker", "utterance", "global", "public"))

@@ -1,0 +1,172 @@
+"""Every setting of a run: the sections of ``common.config.sections`` put together, read, and flattened.
+
+``Config`` is what ``simulate --config FILE.toml`` reads (a table a section), what ``result.json`` and a model carry,
+and, flattened to ``section.key``, what Flower's run config carries to every node.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast, get_type_hints
+
+from common.config.privacy import UNITS, PrivacyConfig
+from common.config.sections import (
+    HOLDS_ALL,
+    STRATEGIES,
+    AugmentConfig,
+    DataConfig,
+    FeatureConfig,
+    FederationConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+from common.errors import UsageError
+from common.validate import in_range
+
+__all__ = [
+    "HOLDS_ALL",
+    "STRATEGIES",
+    "UNITS",
+    "AugmentConfig",
+    "Config",
+    "DataConfig",
+    "FeatureConfig",
+    "FederationConfig",
+    "ModelConfig",
+    "PrivacyConfig",
+    "Scalar",
+    "TrainingConfig",
+    "flatten",
+    "read_toml",
+]
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a run; the seed fixes everything that is drawn at random."""
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    federation: FederationConfig = field(default_factory=FederationConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+
+    def __post_init__(self) -> None:
+        in_range("seed", self.seed, 0, 2**31 - 1)
+
+    @property
+    def refits(self) -> bool:
+        """Whether sites with validation speakers train again, with these, once the round is chosen."""
+        return self.federation.refit and self.data.validation != "none" and not self.privacy.on
+
+    @property
+    def most_rounds(self) -> int:
+        """How many rounds a site may be asked for: twice as many where it may have to train again."""
+        return self.federation.rounds * (2 if self.refits else 1)
+
+    def with_values(self, values: Mapping[str, Any]) -> Config:
+        """A copy with some settings replaced.
+
+        Args:
+            values: by flat name, e.g. ``{"seed": 1, "training.batch_size": 32}``; lists may be given as lists or as
+                text with commas or spaces.
+
+        Raises:
+            UsageError: an unknown name (the nearest is named), or a value of the wrong type or range.
+        """
+        known = flatten(self)
+        sections: dict[str, dict[str, Any]] = {}
+        top: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                [near] = difflib.get_close_matches(name, known, n=1, cutoff=0.0)  # the nearest, however far
+                raise UsageError(f"unknown setting {name!r}; did you mean {near}?")
+            section, _, key = name.rpartition(".")
+            parsed = _parse(name, value, _kinds()[name])
+            (sections.setdefault(section, {}) if section else top)[key] = parsed
+        parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
+        return dataclasses.replace(self, **top, **parts)
+
+
+@functools.cache
+def _kinds() -> dict[str, Any]:
+    """The type of each setting, by its flat name."""
+    kinds: dict[str, Any] = {}
+    for name, kind in get_type_hints(Config).items():
+        section = get_type_hints(kind) if dataclasses.is_dataclass(kind) else None
+        kinds |= {f"{name}.{key}": own for key, own in section.items()} if section else {name: kind}
+    return kinds
+
+
+def _parse(name: str, value: Any, kind: Any) -> Any:
+    if kind in (tuple[int, ...], tuple[float, ...], tuple[str, ...]):
+        if isinstance(value, str):
+            value = [item.strip() for item in value.split(",")] if "," in value else value.split()
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_parse(name, item, kind.__args__[0]) for item in items)
+    if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, str) and kind in (int, float):
+        value = _number(value)
+    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    try:
+        if kind in (int, float) and not isinstance(value, (bool, str)) and float(value) == kind(value):
+            return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UsageError(f"{name} is {value!r}, expected {kind.__name__}")
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def flatten(config: Config) -> dict[str, Scalar]:
+    """The settings by flat name, lists and ``inf`` as text: what Flower's run config and JSON can carry."""
+    flat: dict[str, Scalar] = {}
+    for name, value in dataclasses.asdict(config).items():
+        for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+            flat[f"{name}.{key}" if key else name] = _scalar(item)
+    return flat
+
+
+def _scalar(item: Any) -> Scalar:
+    if isinstance(item, tuple):
+        return ",".join(map(str, item))
+    return "inf" if item == math.inf else cast("Scalar", item)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file by flat name, for ``Config.with_values``.
+
+    Raises:
+        UsageError: the file is missing or is not TOML.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path} is not TOML: {error}") from None
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
+    return flat

@@ -1,0 +1,1 @@
+"""Recordings as normalised features, in memory, in batches. It imports curation, splits, features and below."""

@@ -1,0 +1,101 @@
+"""Labelled recordings as tensors, and padded batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from common.data.extraction import Recording, Versions
+
+POOL = 8  # batches drawn together and cut by length, so that little of a batch is padding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Some utterances.
+
+    Attributes:
+        features: ``(batch, frames, features)`` float32, 0 beyond each length.
+        lengths: ``(batch,)`` int64.
+        labels: ``(batch,)`` int64.
+        index: ``(batch,)`` int64, their places in the dataset.
+    """
+
+    features: torch.Tensor
+    lengths: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+class SpeechDataset(Dataset[tuple[Versions, int]]):
+    """Recordings with their labels' numbers.
+
+    Args:
+        recordings: normalised.
+        classes: whose order numbers the labels.
+    """
+
+    def __init__(self, recordings: Sequence[Recording], classes: Sequence[str]) -> None:
+        number = {name: i for i, name in enumerate(classes)}
+        self.versions = [recording.versions for recording in recordings]
+        self.labels = torch.tensor([number[recording.utterance.emotion] for recording in recordings])
+        self.speakers = [recording.utterance.speaker for recording in recordings]
+        self.classes = tuple(classes)
+
+    def __len__(self) -> int:
+        return len(self.versions)
+
+    def __getitem__(self, index: int) -> tuple[Versions, int]:
+        return self.versions[index], int(self.labels[index])
+
+    def batch(self, index: torch.Tensor, version: torch.Tensor | None = None) -> Batch:
+        """Pad the utterances at ``index (batch,)``, each in its ``version (batch,)``, the original by default."""
+        chosen = [0] * len(index) if version is None else version.tolist()
+        rows = [self.versions[i][v] for i, v in zip(index.tolist(), chosen, strict=True)]
+        return Batch(
+            features=pad_sequence(rows, batch_first=True),
+            lengths=torch.tensor([len(row) for row in rows]),
+            labels=self.labels[index],
+            index=index,
+        )
+
+    def part(self, index: torch.Tensor, labels: torch.Tensor | None = None) -> SpeechDataset:
+        """The recordings at ``index (count,)``, perhaps under other labels ``(count,)``."""
+        places = index.tolist()
+        own = self.labels[index] if labels is None else labels
+        return self._with([self.versions[i] for i in places], own, [self.speakers[i] for i in places])
+
+    def joined(self, other: SpeechDataset) -> SpeechDataset:
+        """These recordings, and another dataset's behind them."""
+        labels = torch.cat([self.labels, other.labels])
+        return self._with([*self.versions, *other.versions], labels, [*self.speakers, *other.speakers])
+
+    def _with(self, versions: list[Versions], labels: torch.Tensor, speakers: list[str]) -> SpeechDataset:
+        made = SpeechDataset([], self.classes)
+        made.versions, made.labels, made.speakers = versions, labels, speakers
+        return made
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """One pass in random order, each utterance once, in a version drawn at random."""
+        shuffled = torch.randperm(len(self), generator=generator)
+        for pool in torch.split(shuffled, batch_size * POOL):
+            versions = torch.tensor([int(torch.randint(len(self.versions[i]), (), generator=generator)) for i in pool])
+            lengths = torch.tensor([len(self.versions[i][v]) for i, v in zip(pool, versions, strict=True)])
+            by_length = torch.argsort(lengths, stable=True)
+            cuts = list(zip(*(torch.split(x[by_length], batch_size) for x in (pool, versions)), strict=True))
+            for cut in torch.randperm(len(cuts), generator=generator).tolist():
+                yield self.batch(*cuts[cut])
+
+    def in_order(self, batch_size: int = 64) -> Iterator[Batch]:
+        """One pass over the originals, by length, so that little of a batch is padding."""
+        lengths = torch.tensor([len(versions[0]) for versions in self.versions])
+        for index in torch.split(torch.argsort(lengths, stable=True), batch_size):
+            yield self.batch(index)

@@ -1,0 +1,111 @@
+"""Zero mean and unit deviation of every feature: by speaker, by utterance, by pooled sums, or by public data's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from common.data.extraction import Recording
+from common.errors import UsageError
+
+FLOOR = 1e-5  # a deviation below it is a constant feature, which is only centred
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """What a site may send instead of features: sums over frames, which add up.
+
+    Attributes:
+        frames: how many.
+        total: ``(features,)``, float64.
+        square: ``(features,)``, float64.
+    """
+
+    frames: int
+    total: torch.Tensor
+    square: torch.Tensor
+
+    @classmethod
+    def of(cls, recordings: Sequence[Recording]) -> Self:
+        """The sums over the frames of all recordings, altered copies left out."""
+        frames = [recording.versions[0].double() for recording in recordings]
+        return cls(
+            frames=sum(map(len, frames)),
+            total=torch.stack([f.sum(0) for f in frames]).sum(0),
+            square=torch.stack([f.square().sum(0) for f in frames]).sum(0),
+        )
+
+    def scaling(self) -> Scaling:
+        """Mean and deviation of these frames."""
+        mean = self.total / self.frames
+        deviation = (self.square / self.frames - mean.square()).clamp_min(0).sqrt()
+        deviation = torch.where(deviation > FLOOR, deviation, torch.ones_like(deviation))
+        return Scaling(mean=mean.float(), deviation=deviation.float())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """A mean and a deviation for each feature, ``(features,)`` float32."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """Scale ``(frames, features)``."""
+        return (features - self.mean) / self.deviation
+
+
+def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | None = None) -> list[Recording]:
+    """Normalise recordings and their altered copies.
+
+    Args:
+        recordings: all of the speakers' recordings, where ``mode`` is ``speaker``: no label is used.
+        mode: ``speaker``, ``utterance``, ``global`` or ``public``.
+        training: the scaling of the training sites, or of public data, for ``global`` and ``public``.
+
+    Raises:
+        UsageError: a mode that cannot work on these recordings.
+    """
+    if mode in ("global", "public"):
+        if training is None:
+            raise UsageError(f"normalise={mode} needs a scaling")
+        return [_scaled(recording, training) for recording in recordings]
+    if mode == "utterance":
+        refuse_single_frames(recordings, mode)
+        return [_by_utterance(recording) for recording in recordings]
+    speakers: dict[str, list[Recording]] = {}
+    for recording in recordings:
+        speakers.setdefault(recording.utterance.speaker, []).append(recording)
+    scalings = {speaker: Sums.of(own).scaling() for speaker, own in speakers.items()}
+    return [_scaled(recording, scalings[recording.utterance.speaker]) for recording in recordings]
+
+
+def refuse_single_frames(recordings: Sequence[Recording], mode: str, statistics: str = "none") -> None:
+    """Refuse what leaves nothing of matrices of one frame: by utterance each is its own mean, and none has contours.
+
+    Raises:
+        UsageError: nothing would be left of any of these recordings.
+    """
+    if not recordings or any(len(recording.versions[0]) > 1 for recording in recordings):
+        return
+    if mode == "utterance":
+        raise UsageError(
+            "--normalise utterance leaves nothing of matrices with one frame; use speaker, global or public"
+        )
+    if statistics == "contours":
+        raise UsageError('model.statistics = "contours" sees nothing in matrices with one frame; use "means"')
+
+
+def _scaled(recording: Recording, scaling: Scaling) -> Recording:
+    return Recording(utterance=recording.utterance, versions=tuple(scaling(v) for v in recording.versions))
+
+
+def _by_utterance(recording: Recording) -> Recording:
+    versions = []
+    for version in recording.versions:
+        alone = Recording(utterance=recording.utterance, versions=(version,))
+        versions.append(Sums.of([alone]).scaling()(version))
+    return Recording(utterance=recording.utterance, versions=tuple(versions))

@@ -1,0 +1,73 @@
+"""Features on disk, one safetensors file a recording, named by the audio's bytes and the settings that made them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from common.config.settings import AugmentConfig, FeatureConfig
+from common.storage import atomic
+
+FORMAT = 1  # raised whenever the same settings would give other numbers
+
+
+def default_directory() -> Path:
+    """``$FEDSER_CACHE``, or ``fedser/features`` in the user's cache folder."""
+    if named := os.environ.get("FEDSER_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedser" / "features"
+
+
+class FeatureCache:
+    """A folder of features.
+
+    An entry that was cut short or altered is taken for missing: its checksum tells. Entries appear whole or not at all.
+
+    Args:
+        directory: made where it does not exist.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def load(self, key: str) -> torch.Tensor | None:
+        """The features ``(frames, features)`` of an entry, or None where it is missing or broken."""
+        try:
+            with safetensors.safe_open(self._path(key), framework="pt") as file:
+                # A copy: the tensor is a view of the file, which would end the process if it were cut short later.
+                features: torch.Tensor = file.get_tensor("features").clone()
+                checksum = (file.metadata() or {}).get("checksum")
+        except (SafetensorError, OSError):
+            return None
+        return features if features.dtype == torch.float32 and checksum == _checksum(features) else None
+
+    def store(self, key: str, features: torch.Tensor) -> None:
+        """Write an entry.
+
+        Raises:
+            FedserError: the folder cannot be written, for want of space or rights.
+        """
+        content = safetensors.torch.save({"features": features}, metadata={"checksum": _checksum(features)})
+        atomic.write(self._path(key), content)
+
+    def _path(self, key: str) -> Path:
+        return self.directory / key[:2] / f"{key}.safetensors"
+
+
+def _checksum(features: torch.Tensor) -> str:
+    return hashlib.blake2b(features.numpy().tobytes(), digest_size=16).hexdigest()
+
+
+def entry_key(digest: str, version: int, features: FeatureConfig, augment: AugmentConfig) -> str:
+    """The name of an entry: of the bytes (``common.curation.probe.digest_of``), the settings, and what altered a copy."""
+    altered = [version, augment.speed, augment.gain, list(augment.noise)] if version else []
+    settings = json.dumps([FORMAT, digest, dataclasses.asdict(features), altered], sort_keys=True)
+    return hashlib.blake2b(settings.encode(), digest_size=20).hexdigest()

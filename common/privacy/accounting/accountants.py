@@ -1,0 +1,208 @@
+"""What noisy steps cost: the accountants, and the filter that keeps a budget.
+
+Guarantee. Let the unit be a recording, a speaker or a site, and let neighbouring datasets differ in one unit that is
+added or removed. Then everything that the steps release is (ε, δ)-differentially private for that unit.
+
+Assumed of each step: every unit is drawn by itself with probability q (Poisson sampling; q = 1 takes all), its
+contribution is clipped to an L2 norm C, and Gaussian noise of deviation sigma C is added to the sum; q, sigma and the
+number of steps follow from public numbers. ``Filter`` alone lets them follow from earlier outputs too. Public: the
+spends.
+
+Two accountants, both upper bounds. RDP adds Rényi divergences (Mironov, Talwar, Zhang 2019) and overstates ε by some
+8-10 %; PRV adds the losses themselves (Gopi, Lee, Wutschitz 2021). The third one in use, which takes the sum for
+Gaussian (GDP), is not here: it is an approximation and can understate ε.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from opacus.accountants.analysis.rdp import compute_rdp
+
+from common.privacy.accounting import prv
+from common.validate import in_range, positive
+
+Array = npt.NDArray[np.float64]
+Parts = tuple[tuple[float, float, int], ...]  # (q, sigma, steps), each q and sigma once
+
+ORDERS: tuple[float, ...] = (
+    *(1 + tenth / 10 for tenth in range(1, 100)),
+    *(float(order) for order in (*range(11, 65), 80, 96, 128, 192, 256, 384, 512, 768, 1024)),
+)
+_ALPHA: Array = np.array(ORDERS)
+_POINTS = 2**22  # of a discretised loss at most: 32 MB an array
+_LEAST_ERROR = 1e-6  # of PRV's ε
+_LEAST_DELTA = 1e-10  # below, rounding in the Fourier transform would tell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spend:
+    """Noisy steps that are alike.
+
+    Attributes:
+        unit: whose presence they hide: ``utterance``, ``speaker`` or ``site``.
+        sample_rate: q, each unit's chance to be drawn in a step.
+        noise_multiplier: sigma, the noise's deviation over the clipping norm; 0 for no privacy.
+        steps: how many.
+    """
+
+    unit: str
+    sample_rate: float
+    noise_multiplier: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        positive("sample_rate", self.sample_rate)
+        in_range("sample_rate", self.sample_rate, 0, 1)
+        in_range("noise_multiplier", self.noise_multiplier, 0, 1e9)
+        in_range("steps", self.steps, 0, 10**9)
+
+
+def rdp(spends: Iterable[Spend]) -> Array:
+    """The Rényi divergence of all ``spends`` at each of ``ORDERS``, by Mironov, Talwar, Zhang 2019 (section 3.3)."""
+    total: Array = np.zeros(len(ORDERS))
+    for spend in _real(spends):
+        total = total + spend.steps * _rdp_of_step(spend.sample_rate, spend.noise_multiplier)
+    return total
+
+
+def epsilon_rdp(spends: Iterable[Spend], delta: float) -> float:
+    """The ε of all ``spends`` together at ``delta``: an upper bound, by Rényi divergences.
+
+    Unit, adjacency and assumptions are the module's; the conversion is Balle et al. 2020 (theorem 21).
+
+    Returns:
+        0 for no steps, inf where there was no noise.
+    """
+    real = _real(spends)
+    return max(0.0, float(_at_orders(rdp(real), delta).min())) if real else 0.0
+
+
+def epsilon_prv(spends: Iterable[Spend], delta: float) -> float:
+    """The ε of all ``spends`` together at ``delta``: a tight upper bound, by the losses' distribution.
+
+    Unit, adjacency and assumptions are the module's; the method is Gopi, Lee, Wutschitz 2021, through Opacus. Steps
+    with q = 1, and a single step, have an exact formula (Balle and Wang 2018). Else the sum is computed to an error of
+    min(0.01, 0.002 ε), which is part of what is returned. The error is larger only above ε ≈ 50 and below ε ≈ 0.001,
+    where so fine a mesh would not fit in memory. Where Rényi divergences give less than PRV with its error, or where
+    PRV cannot be computed (δ below 1e-10), the result is that of ``epsilon_rdp``.
+
+    Returns:
+        0 for no steps, inf where there was no noise.
+    """
+    merged: Counter[tuple[float, float]] = Counter()
+    for spend in _real(spends):
+        merged[spend.sample_rate, spend.noise_multiplier] += spend.steps
+    if any(sigma == 0 for _, sigma in merged):
+        return math.inf
+    whole = sum(steps / sigma**2 for (q, sigma), steps in merged.items() if q == 1)
+    parts = [(q, sigma, steps) for (q, sigma), steps in sorted(merged.items()) if q < 1]
+    if whole:  # k Gaussian steps are one with more signal, exactly
+        parts.append((1.0, whole**-0.5, 1))
+    return _epsilon_prv(tuple(parts), delta) if parts else 0.0
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Stops before a budget is passed: a Rényi filter (Feldman and Zrnic 2021; Lécuyer 2021).
+
+    Guarantee: all admitted spends together are (budget, δ)-differentially private, for the module's unit, adjacency and
+    assumptions, even where each spend's q, sigma and steps, and whether there is one, are chosen after a look at all
+    earlier outputs. That holds because the sum of Rényi divergences at one order, *fixed before the first output*,
+    stays below what ``budget`` converts to at that order. Here it is the order at which the first spend, alone, could
+    go on longest: nothing was released before it, so it tells of nobody. While q and sigma stay the same this admits
+    exactly what ``epsilon_rdp`` allows; otherwise it can be stricter, never laxer. To take whichever order is best in
+    the end would let the outputs choose the order: the proof does not cover that without a smaller δ (and filters on
+    whole privacy profiles fail so, unless the mechanisms are totally ordered: Regehr et al. 2026, arXiv:2602.15815).
+
+    Attributes:
+        budget: ε in sum, over all spends of a unit on the same people; fixed beforehand.
+        delta: of (ε, δ).
+    """
+
+    budget: float
+    delta: float
+
+    def admits(self, spent: Sequence[Spend], wanted: Spend) -> bool:
+        """Whether ``wanted`` still fits after ``spent``, which is in the order in which it was spent."""
+        return self.epsilon([*spent, wanted]) <= self.budget
+
+    def epsilon(self, spends: Sequence[Spend]) -> float:
+        """The ε of ``spends`` at the filter's order, at least that of ``epsilon_rdp``; 0 for no steps."""
+        real = _real(spends)
+        if not real:
+            return 0.0
+        left = self.budget - _at_orders(np.zeros(len(ORDERS)), self.delta)
+        first = rdp(real[:1]) / real[0].steps
+        order = int(np.argmax(left / np.maximum(first, 1e-300)))
+        return max(0.0, float(_at_orders(rdp(real), self.delta)[order]))
+
+
+def _real(spends: Iterable[Spend]) -> list[Spend]:
+    return [spend for spend in spends if spend.steps]
+
+
+@lru_cache(maxsize=4096)
+def _rdp_of_step(sample_rate: float, noise_multiplier: float) -> Array:
+    result = np.array([_rdp_at(order, sample_rate, noise_multiplier) for order in ORDERS])
+    result.setflags(write=False)
+    return result
+
+
+def _rdp_at(order: float, q: float, sigma: float) -> float:
+    """Opacus's, but for fractional orders: its series takes seconds for a large sigma and q near 0.5."""
+    if order.is_integer() or q == 1 or sigma == 0:
+        return max(0.0, float(compute_rdp(q=q, noise_multiplier=sigma, steps=1, orders=order)))
+    return max(0.0, prv.log_moment(order, q, sigma) / (order - 1))  # rounding makes some of 1e-15 negative
+
+
+def _at_orders(divergence: Array, delta: float) -> Array:
+    """The ε at ``delta`` that a Rényi divergence at each order stands for."""
+    return np.asarray(divergence + np.log1p(-1 / _ALPHA) - (math.log(delta) + np.log(_ALPHA)) / (_ALPHA - 1))
+
+
+@lru_cache(maxsize=1024)
+def _epsilon_prv(parts: Parts, delta: float) -> float:
+    if len(parts) == 1 and parts[0][2] == 1:
+        return prv.epsilon_of_one(delta, parts[0][0], parts[0][1])
+    by_rdp = epsilon_rdp(_spends(parts), delta)
+    if delta < _LEAST_DELTA or by_rdp in (0.0, math.inf):
+        return by_rdp
+    coarse, error = _with_error(parts, delta, by_rdp / 50)
+    at_least = max(0.0, coarse - 2 * error)
+    fine, _ = _with_error(parts, delta, max(_LEAST_ERROR, min(0.01, 0.002 * at_least)))
+    return min(fine, by_rdp)
+
+
+def _with_error(parts: Parts, delta: float, wanted: float) -> tuple[float, float]:
+    """ε with its error added, and the error: ``wanted``, or the least that fits in memory (Gopi et al. 2021)."""
+    delta_error = delta / 1000
+    steps = sum(part[2] for part in parts)
+    reach = max(
+        _reach(_spends(parts), delta_error / 8),
+        *(_reach(_spends([(q, sigma, 1)]), delta_error / (16 * steps)) for q, sigma, _ in parts),
+    )
+    spread = math.sqrt(steps / 2 * math.log(12 / delta_error))
+    mesh = max(wanted / spread, 2 * (reach + wanted) / _POINTS)
+    error = mesh * spread
+    epsilon = prv.epsilon_of_sum(parts, delta, reach=reach + error, mesh=mesh, delta_error=delta_error)
+    return epsilon + error, error
+
+
+def _reach(spends: Iterable[Spend], chance: float) -> float:
+    """A bound that the loss passes with at most this ``chance``, above and, negative, below (Chernoff).
+
+    At an order a with divergence D, E[exp((a - 1) Y)] = exp((a - 1) D) bounds it above. Below, E[exp(-a Y)] takes the
+    divergence in the other direction, which is no larger (Mironov, Talwar, Zhang 2019).
+    """
+    return float((rdp(spends) - math.log(chance) / (_ALPHA - 1)).min())
+
+
+def _spends(parts: Iterable[tuple[float, float, int]]) -> list[Spend]:
+    return [Spend(unit="", sample_rate=q, noise_multiplier=sigma, steps=steps) for q, sigma, steps in parts]

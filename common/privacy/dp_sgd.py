@@ -1,0 +1,142 @@
+"""Private training at a site: DP-SGD whose unit is a recording or a speaker.
+
+Each step draws a Poisson sample of the units, takes one gradient a unit, clips it, and adds noise to the sum; see
+``common.privacy.mechanism`` for the guarantee. A recording's gradient is the mean over copies of it at other speeds and
+with other masks (augmentation multiplicity, De et al. 2022). A speaker's is the mean over all that speaker's
+recordings: one contribution a speaker, however many there are (the user-level DP of McMahan et al. 2018).
+
+Nothing is returned that was made of private data: no loss, no count of what was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from opacus import GradSampleModule
+from torch import Tensor, nn
+
+from common.config.settings import AugmentConfig, PrivacyConfig, TrainingConfig
+from common.data.dataset import SpeechDataset
+from common.learning.training import Loss, device, make_optimizer
+from common.privacy.accounting.accountants import Spend
+from common.privacy.mechanism import PrivateOptimizer, set_empty
+from common.privacy.per_sample.gradients import UnitGradients
+from common.privacy.stream import SecretStream
+
+
+class Canaries(Protocol):
+    """Made-up units that an audit puts in beside the real ones."""
+
+    def rows(self, stream: SecretStream, rate: float) -> Iterable[Tensor]:
+        """The flat gradients ``(drawn, parameters)`` of those that this step's Poisson sample drew, in pieces."""
+
+    def see(self, noisy_sum: Tensor) -> None:
+        """Note a step's noisy sum, ``(parameters,)``."""
+
+
+def train_privately(
+    model: nn.Module,
+    data: SpeechDataset,
+    spend: Spend,
+    *,
+    training: TrainingConfig,
+    augment: AugmentConfig,
+    privacy: PrivacyConfig,
+    rate: float,
+    stream: SecretStream,
+    proximal_mu: float = 0.0,
+    canaries: Canaries | None = None,
+    guests: int = 0,
+) -> None:
+    """Train a model in place for ``spend.steps`` noisy steps.
+
+    Args:
+        model: maps a padded batch and lengths to logits; with the private LSTM, where the unit is the utterance.
+        data: the site's training recordings, normalised without a statistic that several units share.
+        spend: what was reserved for it: the unit, the sample rate, the noise multiplier, the steps.
+        training: optimizer and loss; class weights are never used.
+        augment: the masks.
+        privacy: the clipping norm, the multiplicity, the physical batch.
+        rate: the learning rate.
+        stream: of secret random numbers.
+        proximal_mu: FedProx's weight of half the squared distance to the weights at the start, which are public.
+        canaries: of an audit.
+        guests: how many units at the data's end an audit put in; the expected batch doesn't count them, for how many
+            they are is as secret as which.
+    """
+    model.to(device()).train()
+    units = units_of(data, spend.unit)
+    optimizer = PrivateOptimizer(
+        make_optimizer(model, training, rate),
+        noise_multiplier=spend.noise_multiplier,
+        max_grad_norm=privacy.max_grad_norm,
+        expected_batch_size=spend.sample_rate * (len(units) - guests),
+        stream=stream,
+    )
+    gradients = UnitGradients(
+        data=data,
+        loss=Loss(training, None),
+        augment=augment,
+        random=torch.Generator().manual_seed(stream.seed()),
+        copies=privacy.multiplicity,
+        physical=privacy.max_physical_batch,
+    )
+    start = [p.detach().clone() for p in optimizer.params] if proximal_mu else []
+    sampled = GradSampleModule(model, loss_reduction="sum") if spend.unit == "utterance" else model
+    try:
+        with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
+            for _ in range(spend.steps):
+                torch.manual_seed(stream.seed())
+                drawn = [units[i] for i in stream.sample(len(units), spend.sample_rate).tolist()]
+                for _ in _contributions(gradients, sampled, drawn):
+                    _accumulate(optimizer)
+                for rows in canaries.rows(stream, spend.sample_rate) if canaries else ():
+                    _set_rows(optimizer.params, rows)
+                    _accumulate(optimizer)
+                _release(optimizer, canaries, start, proximal_mu)
+    finally:
+        if isinstance(sampled, GradSampleModule):
+            sampled.to_standard_module()
+
+
+def units_of(data: SpeechDataset, unit: str) -> list[list[int]]:
+    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's."""
+    if unit == "utterance":
+        return [[i] for i in range(len(data))]
+    speakers: dict[str, list[int]] = {}
+    for i, speaker in enumerate(data.speakers):
+        speakers.setdefault(speaker, []).append(i)
+    return list(speakers.values())
+
+
+def _contributions(gradients: UnitGradients, model: nn.Module, drawn: Sequence[Sequence[int]]) -> Iterator[None]:
+    if isinstance(model, GradSampleModule):
+        return gradients.by_utterance(model, [recording for unit in drawn for recording in unit])
+    return gradients.by_speaker(model, drawn)
+
+
+def _accumulate(optimizer: PrivateOptimizer) -> None:
+    """Clip what the last backward pass left, add it to the step's sum, and don't step yet."""
+    optimizer.signal_skip_step(True)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _release(optimizer: PrivateOptimizer, canaries: Canaries | None, start: Sequence[Tensor], mu: float) -> None:
+    """Add the noise to the step's sum, and step; where nothing was drawn, of noise alone."""
+    set_empty(optimizer.params)
+    optimizer.pre_step()
+    if canaries is not None:
+        canaries.see(torch.cat([p.grad.flatten() for p in optimizer.params]) * optimizer.expected_batch_size)
+    if mu:
+        for parameter, origin in zip(optimizer.params, start, strict=True):
+            parameter.grad += mu * (parameter.detach() - origin)  # both are public by now
+    optimizer.original_optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _set_rows(parameters: Sequence[nn.Parameter], rows: Tensor) -> None:
+    for parameter, own in zip(parameters, torch.split(rows, [p.numel() for p in parameters], dim=1), strict=True):
+        parameter.grad_sample = own.view(len(rows), *parameter.shape).to(parameter.device)  # type: ignore[attr-defined]

@@ -1,0 +1,79 @@
+"""The plan of one fold: which speakers train where, which validate, which are held out. Written before round 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import FedserError
+from common.splits.sites import SiteSplit
+from common.storage import atomic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One fold's split.
+
+    Attributes:
+        fold: its name, e.g. ``kfold:5:0``.
+        classes: the emotions, in the order that numbers them.
+        test: speakers that the server scores at the end; empty where the sites hold them.
+        sites: sorted by name; none in a deployment, where each site splits its own speakers.
+        quorum: how many sites must be there before round 1; the plan's own sites where it is 0.
+        skipped: recordings that cannot be used, by ``Utterance.name``.
+        synthetic: whether the speech is made up.
+    """
+
+    fold: str
+    classes: tuple[str, ...]
+    test: tuple[str, ...]
+    sites: tuple[SiteSplit, ...]
+    skipped: tuple[str, ...] = ()
+    synthetic: bool = False
+    quorum: int = 0
+
+    @property
+    def expected(self) -> int:
+        """How many sites must be there before round 1."""
+        return self.quorum or len(self.sites)
+
+    @property
+    def train_speakers(self) -> list[str]:
+        """Whose recordings the sites train on."""
+        return sorted(speaker for site in self.sites for speaker in site.train)
+
+    @property
+    def validation_speakers(self) -> list[str]:
+        """Whose recordings only choose the round."""
+        return sorted(speaker for site in self.sites for speaker in site.validation)
+
+    @property
+    def test_speakers(self) -> list[str]:
+        """Whose recordings are scored once, at the end, wherever they lie."""
+        return sorted([*self.test, *(speaker for site in self.sites for speaker in site.test)])
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        atomic.write(path, json.dumps(dataclasses.asdict(self), indent=1))
+
+
+def read(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        FedserError: the file is missing or is no plan.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        sites = tuple(
+            SiteSplit(name=s["name"], **{k: tuple(s[k]) for k in ("train", "validation", "test")})
+            for s in content["sites"]
+        )
+        lists = {key: tuple(content[key]) for key in ("classes", "test", "skipped")}
+        return Plan(
+            fold=content["fold"], sites=sites, synthetic=content["synthetic"], quorum=content["quorum"], **lists
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FedserError(f"{path} is no plan of a fold ({type(error).__name__}); start the run anew") from None

@@ -1,0 +1,1 @@
+"""The coordinator's folder: authority, certificates, registry, kits. It imports ``common``."""

@@ -1,0 +1,192 @@
+"""The coordinator's folder: where each thing lies in it, and its own settings, ``federation.toml``."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import FederationError, UsageError
+from common.storage import atomic
+from common.validate import in_range, one_of
+
+SETTINGS = "federation.toml"
+DEFAULT = Path("federation")
+_HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
+_SITE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A coordinator's folder and its settings.
+
+    Attributes:
+        root: the folder.
+        host: the name or address by which sites reach the coordinator.
+        port: where they reach it; the proxy's.
+        admin_port: the admin page's, on loopback.
+        superlink_port: of Flower's SuperLink, on loopback; the commands of this machine reach it there.
+    """
+
+    root: Path
+    host: str
+    port: int = 8443
+    admin_port: int = 8080
+    superlink_port: int = 8000
+
+    def __post_init__(self) -> None:
+        check_host(self.host)
+        ports = {"port": self.port, "admin_port": self.admin_port, "superlink_port": self.superlink_port}
+        for name, value in ports.items():
+            in_range(name, value, 1, 65535)
+        if len(set(ports.values())) < len(ports):
+            raise UsageError(f"two of {', '.join(ports)} are the same; give each a port of its own")
+
+    def settings(self) -> dict[str, str | int]:
+        """What ``federation.toml`` holds."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "root"}
+
+    def save(self) -> None:
+        """Write ``federation.toml``."""
+        lines = [f"{name} = {json.dumps(value)}" for name, value in self.settings().items()]
+        atomic.write(
+            self.root / SETTINGS, "\n".join(["# The coordinator's settings; kits carry them too.", *lines, ""])
+        )
+
+    @property
+    def ca_key(self) -> Path:
+        """The authority's key, mode 600, in no container."""
+        return self.root / "ca" / "ca.key"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The authority's certificate."""
+        return self.root / "ca" / "ca.crt"
+
+    @property
+    def coordinator(self) -> Path:
+        """What the SuperLink and the proxy read: certificates, the server's key, the proxy's configuration."""
+        return self.root / "coordinator"
+
+    @property
+    def server_key(self) -> Path:
+        """The key of the coordinator's certificate, mode 600."""
+        return self.coordinator / "server.key"
+
+    @property
+    def server_certificate(self) -> Path:
+        """The coordinator's certificate."""
+        return self.coordinator / "server.crt"
+
+    @property
+    def trusted(self) -> Path:
+        """The authority's certificate again, beside the coordinator's own, for those that don't see ``ca/``."""
+        return self.coordinator / "ca.crt"
+
+    @property
+    def registry(self) -> Path:
+        """Which sites there are and which keys they may come with."""
+        return self.root / "sites.json"
+
+    @property
+    def kits(self) -> Path:
+        """What the sites are sent, a zip file each."""
+        return self.root / "sites"
+
+    @property
+    def state(self) -> Path:
+        """What the server keeps: the SuperLink's database, ``status.json``, Flower's files."""
+        return self.root / "state"
+
+    @property
+    def status(self) -> Path:
+        """What the server last knew of itself and of the sites."""
+        return self.state / "status.json"
+
+    @property
+    def runs(self) -> Path:
+        """What runs leave, a folder each."""
+        return self.root / "runs"
+
+    @property
+    def held_out(self) -> Path:
+        """The coordinator's own recordings, which no site trains on."""
+        return self.root / "held-out"
+
+    @property
+    def superlink(self) -> str:
+        """The SuperLink's address for the commands of this machine."""
+        return f"127.0.0.1:{self.superlink_port}"
+
+    @property
+    def address(self) -> str:
+        """The address for sites."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def find(given: Path | None) -> Folder:
+    """The folder that a command works on: the one given, else the current one, else ``./federation``.
+
+    Raises:
+        UsageError: there is none, or its settings are broken.
+    """
+    places = [given] if given else [Path(), DEFAULT]
+    for place in places:
+        if (place / SETTINGS).is_file():
+            return read(place)
+    raise UsageError(
+        f"no {SETTINGS} in {' or '.join(str(place.absolute()) for place in places)}; name the coordinator's folder "
+        "with --dir, or make one with fedser federation init"
+    )
+
+
+def read(root: Path) -> Folder:
+    """Read a folder's settings.
+
+    Raises:
+        UsageError: they are broken.
+    """
+    path = root / SETTINGS
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FederationError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is broken: {error}") from None
+    fields = {field.name: str if field.name == "host" else int for field in dataclasses.fields(Folder)[1:]}
+    for name, value in settings.items():
+        one_of(f"a setting of {path}", name, fields)
+        if type(value) is not fields[name]:
+            raise UsageError(f"{path}: {name} is {value!r}, expected {'a text' if name == 'host' else 'a number'}")
+    if "host" not in settings:
+        raise UsageError(f"{path} has no host; add the name by which sites reach the coordinator")
+    return Folder(root=root.absolute(), **settings)
+
+
+def check_host(host: str) -> None:
+    """Refuse what is neither a host name nor an address.
+
+    Raises:
+        UsageError: it has a port, a scheme, or other characters.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if not _HOST.fullmatch(host):
+            raise UsageError(
+                f"host is {host!r}, expected a name such as fl.example.org or an address, without https:// and port"
+            ) from None
+
+
+def check_site(name: str) -> None:
+    """Refuse a site's name that could not be a file's, a host's and a label's.
+
+    Raises:
+        UsageError: it's too short or too long, or has other characters.
+    """
+    if not _SITE.fullmatch(name):
+        raise UsageError(f"a site is called {name!r}, expected 2 to 63 lowercase letters, digits and '-' between them")

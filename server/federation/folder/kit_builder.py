@@ -1,0 +1,125 @@
+"""What a site is sent: a zip file with the authority's certificate, its settings, its policy and how to start.
+
+Nothing in it is secret, unless it was asked to have a key for a trial.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from common.errors import FederationError
+from common.storage import atomic
+from server.federation.folder import ca, registry
+from server.federation.folder.bundle import ROOT
+from server.federation.folder.coordinator_folder import Folder
+
+TEMPLATES = ROOT / "docker" / "site"
+KEY, PUBLIC_KEY, AUTHORITY = "key", "key.pub", "ca.crt"
+
+
+def path(folder: Folder, site: str) -> Path:
+    """Where a site's kit lies."""
+    return folder.kits / f"{site}.zip"
+
+
+def write(folder: Folder, site: str, bundle: str, key: Mapping[str, bytes] | None = None) -> None:
+    """Make a site's kit.
+
+    Args:
+        folder: the coordinator's.
+        site: its name.
+        bundle: the SHA-256 of the bundle that its policy allows.
+        key: files of a ready key (``trial_key``); the kit is then as secret as the key.
+
+    Raises:
+        FederationError: this installation lacks the kit's templates.
+    """
+    _save(path(folder, site), {**_files(folder, site, bundle), **(key or {})})
+
+
+def trial_key(site: str) -> tuple[dict[str, bytes], str]:
+    """A site's key as ``ssh-keygen -t ecdsa -b 384`` makes it: its two files, and the public key as registered."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = registry.openssh(key.public_key())
+    return {KEY: private, PUBLIC_KEY: f"{public} {site}\n".encode()}, public
+
+
+def replace_authority(folder: Folder) -> list[str]:
+    """Put the authority's certificate anew into every kit, and leave all else in it.
+
+    Returns:
+        The sites whose kits there are.
+    """
+    kits = sorted(folder.kits.glob("*.zip"))
+    for kit in kits:
+        with zipfile.ZipFile(kit) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        _save(kit, {**files, AUTHORITY: folder.trusted.read_bytes()})
+    return [kit.stem for kit in kits]
+
+
+def _files(folder: Folder, site: str, bundle: str) -> dict[str, bytes]:
+    authority = ca.load(folder.trusted)
+    texts = {
+        "@SITE@": site,
+        "@ADDRESS@": folder.address,
+        "@HOST@": folder.host,
+        "@PORT@": str(folder.port),
+        "@BUNDLE@": bundle,
+        "@VERSION@": importlib.metadata.version("fedser"),
+        "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
+        "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",
+    }
+    files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", "policy.toml")}
+    return {**files, AUTHORITY: folder.trusted.read_bytes(), "site.toml": _settings(folder, site).encode()}
+
+
+def _filled(template: Path, texts: Mapping[str, str]) -> bytes:
+    try:
+        text = template.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FederationError(
+            f"{template} cannot be read ({error.strerror}); kits are made from a whole copy of the project"
+        ) from None
+    for mark, value in texts.items():
+        text = text.replace(mark, value)
+    return text.encode()
+
+
+def _settings(folder: Folder, site: str) -> str:
+    return f"""\
+# Who this site is, and where the coordinator is.
+name = {json.dumps(site)}
+superlink = {json.dumps(folder.address)}
+
+[data]
+# What lies in the folder of recordings: manifest (a manifest.csv there lists them), emodb, ravdess, iemocap, …
+corpus = "manifest"
+# A folder below it; "" for itself.
+root = ""
+# A file there that says which of your labels is which emotion; "" if they are fedser's own.
+label_map = ""
+"""
+
+
+def _save(kit: Path, files: Mapping[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, time.localtime()[:6])
+            entry.create_system = 3  # Unix, so that the modes count
+            entry.external_attr = (0o100600 if name == KEY else 0o100644) << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    atomic.write(kit, buffer.getvalue(), private=KEY in files)

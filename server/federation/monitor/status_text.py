@@ -1,0 +1,68 @@
+"""Times, sizes and states in the words that the terminal and the page share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from server.federation.monitor.snapshot import WAITING, RunView, SiteView
+from server.federation.runs.run_folder import LOST, RUNNING
+from server.reporting.formatting import NONE, duration, score
+
+
+def ago(time: datetime | None, now: datetime) -> str:
+    """How long ago, ``3 min ago``; ``never`` where it never was."""
+    if time is None:
+        return "never"
+    passed = max(0, round((now - time).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{passed // length} {unit} ago"
+    return f"{passed} s ago"
+
+
+def seconds(value: float | None) -> str:
+    """A time that something takes; a dash where it isn't known."""
+    return NONE if value is None else duration(value)
+
+
+def size(count: int | None) -> str:
+    """A number of bytes, ``1.4 MB``; a dash where it isn't known."""
+    if count is None:
+        return NONE
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def amount(count: int | None) -> str:
+    """A number of recordings or speakers; a dash where it isn't known."""
+    return NONE if count is None else f"{count}"
+
+
+def spent(site: SiteView) -> str:
+    """A site's ε of the run, and that of all runs against the budget; a dash where the site keeps it to itself."""
+    if site.epsilon is None:
+        return NONE
+    own = f"{site.epsilon:.2f}"
+    if not site.budget:
+        return own
+    return f"{own}, all runs {score(site.epsilon_total, 2)} of {site.budget:g}"
+
+
+def site_state(site: SiteView) -> tuple[str, bool]:
+    """How a site is, in a word, and whether that is as it should be."""
+    if site.revoked:
+        return "revoked", False
+    if site.online:
+        return "online", True
+    return ("offline" if site.registered else "no key yet"), False
+
+
+def run_state(run: RunView) -> str:
+    """How a run is, in a few words."""
+    return {WAITING: "waiting for sites", RUNNING: "running", LOST: "lost: the SuperLink is gone"}.get(
+        run.state, run.state
+    )

@@ -1,0 +1,171 @@
+"""What a deployed run is planned with: the coordinator's held-out recordings, the classes, the paths as both sides say.
+
+Whoever starts a run may have the coordinator's folder at another place than the SuperLink, which may be in a container:
+what lies inside the folder is named relative to it, and small files from elsewhere are copied into the run's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.features.cache import FeatureCache
+from common.config.settings import Config, Scalar, flatten
+from common.errors import CorpusError, UsageError
+from common.data.extraction import Skipped
+from common.data.resident import listing
+from common.splits.plan import Plan
+from common.data.preparation import prepare
+from common.privacy.recipe import private_settings
+from common.progress import Display
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN
+from common.utterance import emotion_name
+from server.federation.folder.coordinator_folder import Folder
+from server.federation.runs.run_folder import Kept, RunFolder
+
+FOLD = "held-out"
+STATE_CACHE, STATE_LEDGER = "state/cache", "state/ledger"
+
+
+def configured(given: Mapping[str, Any]) -> Config:
+    """The settings of a run, completed by the private recipe, with whole paths.
+
+    Raises:
+        UsageError: settings that don't go together.
+    """
+    config = Config().with_values(private_settings({"data.corpus": "manifest", **given}))
+    if (config.data.normalise == "public") != bool(config.data.public):
+        raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
+    if not config.data.root and len(config.data.classes) < 2:
+        raise UsageError(
+            "without --root there are no recordings here that tell the classes: name them, e.g. --classes anger "
+            "happiness neutral sadness, the same at all sites"
+        )
+    return whole_paths(config)
+
+
+def whole_paths(config: Config) -> Config:
+    """The settings with whole paths."""
+    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "public")}
+    whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
+    return config.with_values(whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What the coordinator itself holds, or, without recordings of its own, what it says of the sites'.
+
+    Attributes:
+        classes: the emotions, in the order that numbers them.
+        speakers: of its recordings; all are test speakers.
+        tested: how many of the recordings can be used.
+        skipped: those that can't.
+        synthetic: whether the speech is made up.
+    """
+
+    classes: tuple[str, ...]
+    speakers: tuple[str, ...] = ()
+    tested: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    synthetic: bool = False
+
+
+def planned(config: Config, quorum: int, folder: Folder, display: Display, command: str) -> tuple[Plan, Kept]:
+    """List the held-out recordings, compute their features, and plan the run.
+
+    Returns:
+        The plan, and what is to be kept in ``run.json``.
+
+    Raises:
+        CorpusError: the recordings cannot be used.
+        UsageError: a wrong option.
+    """
+    began = time.perf_counter()
+    held = _held_out(config, folder, display) if config.data.root else HeldOut(classes=_names(config))
+    plan = Plan(
+        fold=FOLD,
+        classes=held.classes,
+        test=held.speakers,
+        sites=(),
+        skipped=tuple(sorted(_named(item.name, Path(config.data.root), folder) for item in held.skipped)),
+        synthetic=held.synthetic,
+        quorum=quorum,
+    )
+    # The sites are told the classes by name: theirs may lack one, and a corpus's defaults are what it has.
+    kept = Kept(
+        settings=flatten(config.with_values({"data.classes": list(held.classes)})),
+        command=command,
+        quorum=quorum,
+        tested=held.tested,
+        problems=[{"path": item.name, "kind": item.kind, "detail": item.detail} for item in held.skipped],
+        features_s=time.perf_counter() - began,
+    )
+    return plan, kept
+
+
+def _held_out(config: Config, folder: Folder, display: Display) -> HeldOut:
+    selection = listing(config.data)
+    skipped = prepare(config, selection, FeatureCache(folder.root / STATE_CACHE), display, workers=os.cpu_count() or 1)
+    broken = {item.name for item in skipped}
+    usable = [u for u in selection.utterances if u.name not in broken]
+    if not usable:
+        raise CorpusError(f"--root {config.data.root}: none of its recordings can be used to score the model")
+    return HeldOut(
+        classes=tuple(selection.classes),
+        speakers=tuple(sorted({u.speaker for u in usable})),
+        tested=len(usable),
+        skipped=tuple(skipped),
+        synthetic=selection.synthetic,
+    )
+
+
+def _names(config: Config) -> tuple[str, ...]:
+    names = tuple(emotion_name(name) for name in config.data.classes)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--classes names an emotion twice: {', '.join(names)}")
+    return names
+
+
+def placed(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
+    """The settings with paths that the ServerApp understands; a label map and a public model are copied to the run."""
+    found = dict(settings)
+    for name, copy in (("data.label_map", "label-map.toml"), ("data.public", "public.safetensors")):
+        if path := str(found[name]):
+            found[name] = _relative(_copied(Path(path), run.file(copy)), run.folder)
+    if root := str(found["data.root"]):
+        found["data.root"] = _relative(Path(root), run.folder)
+    return found
+
+
+def _named(recording: str, root: Path, folder: Folder) -> str:
+    """A recording's name as the ServerApp will know it."""
+    base = root if root.is_dir() else root.parent
+    inside = Path(recording).is_relative_to(base)
+    return str(Path(_relative(base, folder)) / Path(recording).relative_to(base)) if inside else recording
+
+
+def _copied(path: Path, to: Path) -> Path:
+    source = path / "model.safetensors" if path.is_dir() else path
+    try:
+        shutil.copyfile(source, to)
+    except OSError as error:
+        raise UsageError(f"{source} cannot be copied to the run's folder: {error.strerror}") from None
+    return to
+
+
+def _relative(path: Path, folder: Folder) -> str:
+    """A path inside the coordinator's folder relative to it; others as they are."""
+    whole, home = path.resolve(), folder.root.resolve()
+    return whole.relative_to(home).as_posix() if whole.is_relative_to(home) else str(path)
+
+
+def run_config(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
+    """All that the ServerApp is told: the settings, and where things lie in the coordinator's folder."""
+    own = f"runs/{run.name}"
+    places = {PLAN: f"{own}/plan.json", OUT: own, EVENTS: f"{own}/events.jsonl"}
+    return {**settings, **places, CACHE: STATE_CACHE, LEDGER: STATE_LEDGER}

@@ -1,0 +1,1 @@
+"""SuperLink and proxy, kept running; who is let in. It imports folder."""

@@ -1,0 +1,84 @@
+"""What a private run promises, in the words of the report and the model card: unit, adjacency, assumptions, public."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from server.reporting.formatting import NONE, natural
+from server.reporting.tables import Table
+
+_ADJACENT = {
+    "utterance": "one recording added to or removed from one site's training recordings",
+    "speaker": "one person, with all of that person's recordings, added to or removed from one site",
+    "site": "one site, with all its people, added to or removed from the federation",
+}
+_TRUST = {
+    "utterance": "Nobody but the site is trusted: the noise is added there, and the server sees noisy updates only.",
+    "speaker": "Nobody but the site is trusted: the noise is added there, and the server sees noisy updates only.",
+    "site": "The server is trusted: it sees each site's update as it is, clips it, and adds the noise. The promise is "
+    "about the models that leave it.",
+}
+_PUBLIC = {
+    "utterance": "The number of recordings at each site, which the sample rate and the weights of the average tell.",
+    "speaker": "The number of speakers at each site, which the sample rate and the weights of the average tell.",
+    "site": "The number of sites.",
+}
+_LEFT_OUT = {
+    "utterance": "Each recording is normalised by itself, or by public figures; there are no class weights, validation "
+    "speakers or losses.",
+    "speaker": "Each speaker is normalised by themselves; there are no class weights, validation speakers or losses.",
+    "site": "There are no validation speakers and no published losses; normalisation needs nothing of another site.",
+}
+
+
+def promise(privacy: Mapping[str, Any]) -> dict[str, str]:
+    """The guarantee in words, by heading."""
+    unit = privacy["unit"]
+    words = {
+        "Unit": f"one {'recording' if unit == 'utterance' else unit}",
+        "Neighbours": f"Two worlds that differ in {_ADJACENT[unit]}. Whoever sees all that left can hardly tell which "
+        "it was: the chances of any outcome differ by a factor of at most exp(ε), but for a chance of δ.",
+        "Trust": _TRUST[unit],
+        "Public": f"{_PUBLIC[unit]} All settings.",
+        "Beside the noise": _LEFT_OUT[unit],
+        "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for the run, whose noise was fixed before it; over all runs on "
+        "the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is some per cent larger.",
+        "Not covered": "Noise in floating point is not exactly Gaussian (Mironov 2012); each number is a sum of four, "
+        "which makes that hard to use. How long a site computes is not hidden. Choosing the settings on the same data "
+        "is not accounted.",
+    }
+    if unit != "site":
+        words["Several sites"] = "A site's ε assumes that no person is at two sites; otherwise theirs add up."
+    return words
+
+
+def spent(privacy: Mapping[str, Any]) -> Table:
+    """What each site spent."""
+    rows = [
+        [
+            site,
+            _number(own["epsilon"]),
+            _number(own["epsilon_rdp"]),
+            _number(own["epsilon_total"]),
+            _number(own["delta"], "g"),
+            _number(own["noise_multiplier"]),
+            _number(own["sample_rate"], ".3g"),
+            _number(own["steps"], "d"),
+            _budget(own),
+        ]
+        for site, own in sorted(privacy["sites"].items(), key=lambda item: natural(item[0]))
+    ]
+    spent_in = ["ε of the run (PRV)", "… (RDP)", "ε of all runs (RDP)"]
+    head = ["Site", *spent_in, "δ", "Noise multiplier", "Sample rate", "Steps", "Budget"]
+    return Table(caption="What was spent, in the fold that spent most", head=head, rows=rows)
+
+
+def _budget(own: Mapping[str, Any]) -> str:
+    if own["epsilon"] is None:  # a site that keeps what it spent to itself does so with its budget
+        return NONE + (", spent" if own["stopped"] else "")
+    return (f"{own['budget']:g}" if own["budget"] else "none") + (", spent" if own["stopped"] else "")
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return NONE if value is None else format(value, form)

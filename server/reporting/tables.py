@@ -1,0 +1,172 @@
+"""The report's tables: the numbers under each figure, the folds, and who spoke where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.reporting import summary as findings
+from server.reporting.formatting import NONE, interval, natural, score
+from server.reporting.summary import Curves, Result, count, fold_name, is_counted, mean
+
+WIDEST = 12  # columns; above that a table of curves lists its curves as rows
+LONGEST = 50  # rows of rounds; a longer run shows every k-th, and its last
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of text: the first cell of a row is the row's heading, the last ``feet`` rows sum up."""
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    feet: int = 0
+
+
+def comparison(result: Result) -> Table:
+    """Each model's UAR: its mean, deviation and interval, and each fold's."""
+    folds = result["folds"]
+    rows = [
+        [name, score(figure["mean"]), score(figure["sd"]), interval(figure), *(score(get(fold)) for fold in folds)]
+        for name, figure, get in findings.models(result)
+    ]
+    head = ["Model", "Mean UAR", "Standard deviation", "95 % interval", *map(fold_name, folds)]
+    return Table(caption="UAR on held-out speakers", head=head, rows=rows + _sites_alone(result))
+
+
+def _sites_alone(result: Result) -> list[list[str]]:
+    """A row for each site that trained alone; a fold in which it did not take part has a dash."""
+    by_fold = [fold["baselines"]["local"] if fold["baselines"] else {} for fold in result["folds"]]
+    rows = []
+    for site in sorted({site for sites in by_fold for site in sites}, key=natural):
+        values = [sites[site]["test"]["uar"] if site in sites else None for sites in by_fold]
+        rows.append([f"{site} alone", score(mean(values)), NONE, NONE, *map(score, values)])
+    return rows
+
+
+def recalls(result: Result) -> Table:
+    """Each class's recall over all folds together, and each fold's."""
+    together, counts = findings.recall(result), findings.confusion(result)
+    rows = [
+        [
+            name,
+            str(sum(counts[index])),
+            str(counts[index][index]),
+            score(together[name]),
+            *(score(fold["test"]["recall"].get(name)) for fold in result["folds"]),
+        ]
+        for index, name in enumerate(result["corpus"]["classes"])
+    ]
+    head = ["Class", "Recordings", "Recognised", "Recall", *map(fold_name, result["folds"])]
+    return Table(caption="Recall of each class", head=head, rows=rows)
+
+
+def confusion(result: Result) -> Table:
+    """The confusion counts, with the share of the row."""
+    classes = result["corpus"]["classes"]
+    rows = []
+    for name, counts in zip(classes, findings.confusion(result), strict=True):
+        total = sum(counts)
+        cells = [f"{value} ({value / total:.0%})" if total else f"{value}" for value in counts]
+        rows.append([name, *cells, str(total)])
+    head = ["Spoken as \\ recognised as", *classes, "All"]
+    return Table(caption="Test recordings of all folds, by true and by recognised class", head=head, rows=rows)
+
+
+def curves(caption: str, by_name: Curves) -> Table:
+    """Curves by round: a row a round, or, of more than a dozen curves, a row each with its first, best and last."""
+    if len(by_name) > WIDEST:
+        rows = [[name, *_extent(curve)] for name, curve in by_name.items()]
+        return Table(caption=caption, head=["Curve", "First", "Lowest", "Highest", "Last"], rows=rows)
+    length = max(map(len, by_name.values()), default=0)
+    step = -(-length // LONGEST)
+    shown = [index for index in range(length) if index % step == 0 or index == length - 1] if length else []
+    rows = [
+        [str(index + 1), *(score(curve[index] if index < len(curve) else None) for curve in by_name.values())]
+        for index in shown
+    ]
+    return Table(caption=caption, head=["Round", *by_name], rows=rows)
+
+
+def _extent(curve: findings.Curve) -> list[str]:
+    known = [value for value in curve if value is not None]
+    return [score(value) for value in (known[0], min(known), max(known), known[-1])] if known else [NONE] * 4
+
+
+def folds(result: Result) -> Table:
+    """A row a fold: the federated model's figures, the other models' UAR, and how many speakers it had."""
+    others = [model for model in findings.models(result) if model[0] != "Federated"]
+    rows = [
+        [
+            fold_name(fold),
+            *(score(fold["test"][figure]) for figure in ("uar", "wa", "macro_f1", "loss")),
+            *(score(get(fold)) for _, _, get in others),
+            str(fold.get("chosen_round", NONE)),
+            *speaker_counts(fold),
+        ]
+        for fold in result["folds"]
+    ]
+    head = ["Fold", "UAR", "WA", "Macro F1", "Loss", *(f"{name}: UAR" for name, _, _ in others)]
+    head += ["Chosen round", "Training speakers", "Validation speakers", "Test speakers"]
+    if len(rows) == 1:
+        return Table(caption="Held-out figures", head=head, rows=rows)
+    rows += [_foot(result, "Mean", "mean"), _foot(result, "Standard deviation", "sd")]
+    return Table(caption="Held-out figures of each fold", head=head, rows=rows, feet=2)
+
+
+def _foot(result: Result, label: str, key: str) -> list[str]:
+    summary = result["summary"]
+    others = [summary[figure] for figure in ("pooled_uar", "local_uar") if summary[figure]]
+    scores = [score(summary[figure][key]) for figure in ("uar", "wa", "macro_f1")]
+    return [label, *scores, "", *(score(figure[key]) for figure in others), "", "", "", ""]
+
+
+def speaker_counts(fold: Mapping[str, Any]) -> list[str]:
+    """How many speakers a fold has in training, in validation and in its test."""
+    return [str(count(fold[f"{part}_speakers"])) for part in ("train", "validation", "test")]
+
+
+def speakers(result: Result) -> Table:
+    """A row a speaker, a column a fold: the site where the speaker trains, ``validation`` or ``test``.
+
+    Of a deployment, whose sites name nobody, a row a site: how many speakers train and validate there.
+    """
+    if is_counted(result):
+        return _counted(result)
+    dealt = [_roles(fold) for fold in result.get("split") or result["folds"]]
+    names = sorted({name for roles in dealt for name in roles}, key=natural)
+    rows = [[name, *(roles.get(name, NONE) for roles in dealt)] for name in names]
+    head = ["Speaker", *map(fold_name, result["folds"])]
+    return Table(caption="What each speaker's recordings were used for", head=head, rows=rows)
+
+
+def _counted(result: Result) -> Table:
+    fold = result["folds"][0]
+    train, validation = fold["train_speakers"], fold["validation_speakers"]
+    sites = sorted({*train, *validation}, key=natural)
+    rows = [[site, str(train.get(site, 0)), str(validation.get(site, 0))] for site in sites]
+    rows.append(["All", str(count(train)), str(count(validation))])
+    head = ["Site", "Training speakers", "Validation speakers"]
+    return Table(caption="How many speakers each site has", head=head, rows=rows, feet=1)
+
+
+def _roles(fold: dict[str, Any]) -> dict[str, str]:
+    """Each speaker's part in a fold: of an entry of ``split``, or of a fold, which does not name the sites."""
+    if "sites" not in fold:
+        parts = {part: fold[f"{part}_speakers"] for part in ("train", "validation", "test")}
+        return {str(name): part for part, names in parts.items() if isinstance(names, list) for name in names}
+    roles = {str(name): f"train at {site}" for site, names in fold["sites"].items() for name in names}
+    roles |= {str(name): f"validation at {site}" for site, names in fold["validation"].items() for name in names}
+    return roles | {str(name): "test" for name in fold["test"]}
+
+
+def problems(result: Result) -> Table:
+    """The recordings that were skipped, where the result names them."""
+    rows = [[str(item[key]) for key in ("path", "kind", "detail")] for item in result.get("problems") or []]
+    return Table(caption="Skipped recordings", head=["Recording", "Problem", "Detail"], rows=rows)
+
+
+def listing(caption: str, values: dict[str, str], head: tuple[str, str] = ("Setting", "Value")) -> Table:
+    """Names and values, a row each."""
+    return Table(caption=caption, head=head, rows=[[name, value] for name, value in values.items()])

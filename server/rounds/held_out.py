@@ -1,0 +1,130 @@
+"""The held-out score: of the chosen model, once, at the end. Nothing that trains or chooses can call it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.serverapp import Grid
+
+from common import protocol
+from common.config.settings import Config
+from common.data.dataset import SpeechDataset
+from common.data.normalise import Scaling, normalise
+from common.data.resident import recordings_of
+from common.errors import FederationError
+from common.features.cache import FeatureCache
+from common.learning import metrics
+from common.learning.model import EmotionModel
+from common.learning.training import evaluate
+from common.splits.plan import Plan
+from server.messages.rejections import Refused
+from server.rounds.site_scores import Counts, ask
+from server.run.checkpoint import Arrays, State
+from server.sites.handshake import Node
+
+log = logging.getLogger("fedser.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The score on held-out speakers.
+
+    Attributes:
+        test: the ``test`` entry of ``result.json``.
+        by_speaker: the confusion counts of each test speaker.
+        sites: by the sites that hold test speakers, how many recordings each scored; None where one did not.
+    """
+
+    test: dict[str, Any]
+    by_speaker: list[list[list[int]]]
+    sites: dict[str, int | None]
+
+
+def held_out_score(
+    grid: Grid,
+    config: Config,
+    plan: Plan,
+    nodes: Sequence[Node],
+    state: State,
+    cache: FeatureCache,
+    refused: Refused,
+) -> HeldOut:
+    """Score the chosen model on the held-out speakers, the server's own and those that sites hold.
+
+    In a deployment a site that does not score the model is named in the log, and the score is without its speakers.
+
+    Args:
+        grid: Flower's way to the nodes.
+        config: of the run.
+        plan: of the fold, with the server's own test speakers.
+        nodes: all that take part.
+        state: after the last round.
+        cache: of the server's own features.
+        refused: the sites whose answer was not taken are added, with the reason.
+
+    Raises:
+        FederationError: nobody scored it; in a simulation, any site that holds test speakers did not.
+    """
+    chosen = state.best or state.arrays
+    holders = [node for node in nodes if node.test]
+    told = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused)
+    _check_scored(plan, holders, told)
+    counts: list[metrics.Confusion] = []
+    loss, examples = 0.0, 0
+    if plan.test:
+        own = score(config, plan, plan.test, chosen, state.scaling, cache)
+        counts += list(own.confusion.values())
+        loss, examples = own.loss, own.examples
+    for site in told.values():
+        counts += list(site.confusion)
+        loss, examples = loss + site.loss, examples + site.examples
+    test = metrics.scores(np.sum(counts, axis=0), plan.classes, loss / examples)
+    sites = {node.site: told[node.site].examples if node.site in told else None for node in holders}
+    return HeldOut(test=test, by_speaker=[confusion.tolist() for confusion in counts], sites=sites)
+
+
+def check_held_out(plan: Plan, nodes: Sequence[Node]) -> None:
+    """Refuse a run that nobody could score at its end.
+
+    Raises:
+        FederationError: neither the server nor a site holds a test speaker.
+    """
+    if not plan.test and not any(node.test for node in nodes):
+        raise FederationError(
+            "no held-out speaker is anywhere: no site has recordings marked split=test, and the coordinator has none; "
+            "give it some by --root, or let a site mark some"
+        )
+
+
+def _check_scored(plan: Plan, holders: Sequence[Node], told: dict[str, Counts]) -> None:
+    """See to the sites that did not score the model."""
+    silent = ", ".join(sorted({node.site for node in holders} - set(told)))
+    if silent and plan.sites:  # a simulation: all of it is ours, and nobody may say no
+        raise FederationError(f"held-out speakers lie at {silent}, which did not score the model; run it with --resume")
+    if not told and not plan.test:
+        raise FederationError(
+            f"no held-out speaker was scored: they lie at {silent or 'no site that is here'}, expected an answer from "
+            "one; the rounds are done and the model is kept: let the site's policy allow it (allow_test = true)"
+        )
+    if silent:
+        log.warning("held-out speakers at %s are not in the score: the model was not scored there", silent)
+
+
+def score(
+    config: Config, plan: Plan, speakers: Sequence[str], arrays: Arrays, scaling: Arrays, cache: FeatureCache
+) -> Any:
+    """Evaluate weights on recordings that this machine holds."""
+    mean, deviation = (torch.from_numpy(scaling[name]) for name in ("mean", "deviation"))
+    recordings = normalise(
+        recordings_of(config, plan, speakers, cache), config.data.normalise, Scaling(mean=mean, deviation=deviation)
+    )
+    data = SpeechDataset(recordings, plan.classes)
+    model = EmotionModel(mean.shape[0], len(plan.classes), config.model, layout=config.features)
+    model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
+    # Not on a GPU: a process that has touched one can't fork workers that use it.
+    return evaluate(model, data, torch.device("cpu"))

@@ -1,0 +1,146 @@
+"""Updates that must not reach the average: errors, wrong keys or shapes, numbers that are not finite, and updates that
+are far longer than others.
+
+The norm's screening stops a site whose update was scaled up, by a fault or to replace the model (Bagdasaryan et al.
+2020); it does not stop an attacker who stays below the limit.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, Message
+
+from common.protocol import ARRAYS, EXAMPLES, METRICS
+from server.messages.rejections import Refused, failure, refuse
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+MEDIAN_OF = 3  # updates, at least
+
+
+def fault(reply: Message, like: Arrays) -> str | None:
+    """Why a training reply is refused, in a few words; None where it is sound.
+
+    Args:
+        reply: from a site.
+        like: the global model, whose keys, shapes and types the update must have.
+    """
+    if reply.has_error():
+        return failure(reply)
+    arrays = reply.content.array_records.get(ARRAYS)
+    metrics = reply.content.metric_records.get(METRICS)
+    if arrays is None or metrics is None:
+        return "no update in the reply"
+    examples = metrics.get(EXAMPLES)
+    if not isinstance(examples, (int, float)) or not 0 < examples < math.inf:
+        return f"{examples} training recordings"
+    if set(arrays) != set(like):
+        odd = sorted(set(arrays) ^ set(like))
+        return f"wrong keys ({', '.join(odd[:3])})"
+    for name, array in arrays.items():
+        values = values_of(array)
+        if values is None:
+            return f"{name} holds bytes that are no array"
+        if values.shape != like[name].shape or values.dtype != like[name].dtype:
+            expected = f"{like[name].dtype}{list(like[name].shape)}"
+            return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
+        if not np.isfinite(values).all():
+            return f"{name} holds numbers that are not finite"
+    return None
+
+
+def values_of(array: Array) -> np.ndarray[Any, Any] | None:
+    """What an array of a reply holds; None where its bytes are no array. Reading it runs nothing, whoever wrote it."""
+    try:
+        values = array.numpy()
+    except Exception:  # whatever bytes that were made by hand make of NumPy's reader
+        return None
+    return values if isinstance(values, np.ndarray) else None  # an archive of arrays is another thing
+
+
+def distance(reply: Message, like: Arrays) -> float:
+    """The L2 norm of an update: all its arrays' difference to the global model."""
+    arrays = reply.content.array_records[ARRAYS]
+    squares = [float(np.square(array.numpy().astype(np.float64) - like[name]).sum()) for name, array in arrays.items()]
+    return math.sqrt(sum(squares))
+
+
+def screened(
+    replies: Iterable[Message],
+    like: Arrays,
+    names: Mapping[int, str],
+    refused: Refused,
+) -> Iterator[tuple[str, Message]]:
+    """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
+    for reply in replies:
+        site = names[reply.metadata.src_node_id]
+        reason = fault(reply, like)
+        if reason is None:
+            yield site, reply
+        else:
+            refuse(site, "update", reason, refused)
+
+
+def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
+    """How many times as many steps each site takes in a round as the median site does; at least 1.
+
+    Adam's step has about the same length whatever the gradient: a site with fifty times the recordings goes fifty times
+    as far, and is not refused for it. One with few is compared as it is.
+
+    Args:
+        examples: by site, how many recordings it trains on.
+        batch_size: of a step.
+    """
+    steps = {site: math.ceil(count / batch_size) for site, count in examples.items()}
+    usual = statistics.median(steps.values())
+    return {site: max(1.0, count / usual) for site, count in steps.items()}
+
+
+def not_scaled_up(
+    replies: Iterable[tuple[str, Message]],
+    like: Arrays,
+    factor: float,
+    norms: list[float],
+    refused: Refused,
+    *,
+    ways: Mapping[str, float],
+) -> Iterator[tuple[str, Message]]:
+    """Pass on the updates that are at most ``factor`` times as long as the median; name the others, as ``screened``.
+
+    The median is over those so far, so that the server holds three updates at most; it needs three, and of these most
+    must be honest. A private update is mostly noise, which is about as long at every site.
+
+    Args:
+        replies: sound ones, each with its site's name.
+        like: the global model.
+        factor: 0 for no limit.
+        norms: the last round's median, if there was a round; this round's are added.
+        refused: by site, the reason.
+        ways: by site, ``longer_way``: its norm is taken for so many times less.
+    """
+    held: list[tuple[str, Message, float]] = []
+    for site, reply in replies:
+        held.append((site, reply, distance(reply, like) / ways.get(site, 1.0)))
+        if len(norms) + len(held) >= MEDIAN_OF:
+            yield from _short(held, factor, norms, refused)
+            held = []
+    yield from _short(held, factor, norms, refused)
+
+
+def _short(
+    held: Sequence[tuple[str, Message, float]], factor: float, norms: list[float], refused: Refused
+) -> Iterator[tuple[str, Message]]:
+    known = [*norms, *(norm for _, _, norm in held)]
+    median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
+    limit = factor * median or math.inf
+    for site, reply, norm in held:
+        if norm <= limit:
+            norms.append(norm)
+            yield site, reply
+        else:
+            why = f"its update has the norm {norm:.3g}, more than {factor:g} times the others' {median:.3g}"
+            refuse(site, "update", why, refused)

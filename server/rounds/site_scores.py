@@ -1,0 +1,94 @@
+"""What a site is asked to score, and what is taken for an answer: counts, and nothing that is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+
+from common import protocol
+from common.config.settings import Config
+from common.learning import metrics
+from server.messages.exchange import exchange
+from server.messages.rejections import Refused, failure, refuse
+from server.run.checkpoint import Arrays, State
+from server.sites.handshake import Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a site sent of an evaluation: ``confusion (groups, classes, classes)``, the summed loss, the examples."""
+
+    confusion: metrics.Confusion
+    loss: float
+    examples: int
+
+
+def ask(
+    grid: Grid,
+    config: Config,
+    state: State,
+    nodes: Sequence[Node],
+    message_type: str,
+    arrays: Arrays,
+    refused: Refused,
+) -> dict[str, Counts]:
+    """Have nodes evaluate a model.
+
+    Args:
+        grid: Flower's way to the nodes.
+        config: of the run.
+        state: has the scaling, and the number of the round.
+        nodes: to ask.
+        message_type: ``protocol.EVALUATE`` or ``protocol.EVALUATE_TEST``.
+        arrays: the model.
+        refused: the sites whose answer is not taken are added, with the reason.
+
+    Returns:
+        By site, what those counted that answered as they should.
+    """
+    content = RecordDict(
+        {
+            protocol.ARRAYS: record(arrays),
+            protocol.SCALING: record(state.scaling),
+            protocol.CONFIG: ConfigRecord({protocol.ROUND: state.round}),
+        }
+    )
+    asked = {node.id: node for node in nodes}
+    messages = [Message(content, node.id, message_type) for node in nodes]
+    counts: dict[str, Counts] = {}
+    for reply in exchange(grid, messages, config.federation.round_timeout):
+        node = asked[reply.metadata.src_node_id]
+        if reply.has_error():
+            refuse(node.site, "evaluation", failure(reply), refused)
+            continue
+        most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
+        sound = _counts(reply, state.arrays["classifier.bias"].shape[0], most)
+        if sound is None:
+            refuse(node.site, "evaluation", f"no sound confusion counts of at most {most} recordings", refused)
+        else:
+            counts[node.site] = sound
+    return counts
+
+
+def _counts(reply: Message, classes: int, most: int) -> Counts | None:
+    """The counts of an evaluation's reply; None where they are no counts, or of more than the site said that it has."""
+    try:
+        told: Any = reply.content.metric_records[protocol.METRICS]
+        confusion = np.array(told[protocol.CONFUSION], dtype=np.int64).reshape(-1, classes, classes)
+        loss, examples = float(told[protocol.LOSS]), int(told[protocol.EXAMPLES])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    within = confusion.size > 0 and confusion.min() >= 0 and confusion.max() <= examples <= most  # no sum overflows
+    sound = examples > 0 and within and confusion.sum() == examples and math.isfinite(loss)
+    return Counts(confusion=confusion, loss=loss, examples=examples) if sound else None
+
+
+def record(arrays: Arrays) -> ArrayRecord:
+    """Arrays as Flower sends them, sorted by name: some of its strategies pair arrays by their place."""
+    return ArrayRecord({name: Array(arrays[name]) for name in sorted(arrays)})

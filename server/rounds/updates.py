@@ -1,0 +1,67 @@
+"""What is taken of a sound training reply: the update, with the weight that the site was given before round 1.
+
+Whatever else a reply says is for those who watch, or is left out: no site can end a round, or make its own part in the
+mean larger, by what it writes beside its weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+
+from common import protocol
+from common.config.settings import Config
+from server.records.ledger_reports import spent_so_far
+from server.sites.handshake import Node
+
+log = logging.getLogger("fedser.server")
+
+
+def untold(node: Node) -> dict[str, Any]:
+    """A round's entry for a site of whose part nothing is known any more."""
+    return {"loss": None, "uar": None, "seconds": None, "bytes": None, "examples": node.examples}
+
+
+def take(reply: Message, node: Node, config: Config, number: int, names: Iterable[str]) -> dict[str, Any]:
+    """Note what a site told with an update, and leave in the reply what the average needs, and no more.
+
+    The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
+    and in any run a later count could make one site the whole mean.
+
+    Args:
+        reply: screened; it is changed.
+        node: whose it is.
+        config: of the run.
+        number: of the round.
+        names: of the model's arrays, in their order, which some of Flower's strategies go by.
+
+    Returns:
+        The site's entry in the round, as ``result.json`` has it.
+    """
+    arrays, told = reply.content.array_records[protocol.ARRAYS], reply.content.metric_records[protocol.METRICS]
+    examples = node.examples + (node.validation if number > config.federation.rounds else 0)
+    if told[protocol.EXAMPLES] != examples:
+        log.warning(
+            "%s: trained on %s by its own word, and said %d when it was met: it counts as %d",
+            *(node.site, told[protocol.EXAMPLES], examples, examples),
+        )
+    entry = {
+        "examples": examples,
+        "loss": _finite(told.get(protocol.LOSS)),
+        "uar": None,
+        "seconds": _finite(told.get(protocol.SECONDS)),
+        "bytes": sum(len(array.data) for array in arrays.values()),
+        **(spent_so_far(reply) if config.privacy.at_sites else {}),
+    }
+    update, weight = ArrayRecord({name: arrays[name] for name in names}), MetricRecord({protocol.EXAMPLES: examples})
+    reply.content = RecordDict({protocol.ARRAYS: update, protocol.METRICS: weight})
+    return entry
+
+
+def _finite(value: object) -> float | None:
+    """A number that a site told for those who watch; None where it is none."""
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None

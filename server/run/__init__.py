@@ -1,0 +1,1 @@
+"""A run on disk: its checkpoint, its events, its log, where its files lie. It imports ``common``."""

@@ -1,0 +1,93 @@
+"""The state of a run after a round, in one safetensors file: enough to go on as if it had never stopped.
+
+Random numbers depend on (seed, round, site) alone, so no generator's state is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from common.errors import FederationError
+from common.storage import atomic
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(kw_only=True)
+class State:
+    """A federated run between two rounds.
+
+    Attributes:
+        round: the last that is complete.
+        arrays: the global model.
+        scaling: mean and deviation of the training sites' features.
+        strategy: what the strategy remembers.
+        best: the chosen model so far, where there are validation speakers.
+        best_round: when it was made; 0 where none was chosen.
+        history: an entry a round, as ``result.json`` lists them.
+        refit: an entry a round of the training that follows with the validation speakers, likewise.
+        run: a private run's name in the ledgers.
+        heads: by site, how far its ledger was when it last answered: entries, and the last one's hash.
+        audits: likewise, of its audit log.
+        norm: the median L2 norm of the last round's sound updates; 0 before round 1.
+        stopped: sites whose budget is spent.
+    """
+
+    round: int = 0
+    arrays: Arrays
+    scaling: Arrays
+    strategy: Arrays = field(default_factory=dict)
+    best: Arrays = field(default_factory=dict)
+    best_round: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    refit: list[dict[str, Any]] = field(default_factory=list)
+    run: str = ""
+    heads: dict[str, tuple[int, str]] = field(default_factory=dict)
+    audits: dict[str, tuple[int, str]] = field(default_factory=dict)
+    norm: float = 0.0
+    stopped: list[str] = field(default_factory=list)
+
+
+_GROUPS = ("arrays", "scaling", "strategy", "best")
+_ABOUT = ("round", "best_round", "history", "refit", "run", "heads", "audits", "norm", "stopped")
+
+
+def save(state: State, path: Path) -> None:
+    """Write a checkpoint in place of the last one."""
+    tensors = {
+        f"{group}/{name}": np.ascontiguousarray(value)
+        for group in _GROUPS
+        for name, value in getattr(state, group).items()
+    }
+    about = {name: getattr(state, name) for name in _ABOUT}
+    atomic.write(path, safetensors.numpy.save(tensors, metadata={"state": json.dumps(about)}), durable=True)
+
+
+def load(path: Path) -> State:
+    """Read a checkpoint.
+
+    Raises:
+        FederationError: the file is broken.
+    """
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            kept = json.loads(file.metadata()["state"])
+            known: dict[str, Any] = {name: kept[name] for name in _ABOUT}
+            tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        kind = type(error).__name__
+        raise FederationError(f"{path} is no checkpoint ({kind}); start anew with --overwrite") from None
+    groups: dict[str, Any] = {
+        group: {
+            name.removeprefix(f"{group}/"): value for name, value in tensors.items() if name.startswith(f"{group}/")
+        }
+        for group in _GROUPS
+    }
+    return State(**known, **groups)

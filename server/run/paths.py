@@ -1,0 +1,47 @@
+"""Where a run's files lie: a deployed run names them relative to the coordinator's folder.
+
+``fedser federation run`` may work on the host and the ServerApp in a container, where that folder is another; so what
+lies inside it is named relative to it, and ``FEDSER_HOME`` says to each where it is. A simulation names whole paths.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from common.config.settings import Config
+from common.splits.plan import Plan
+
+HOME = "FEDSER_HOME"
+STATUS = Path("state/status.json")
+_PATHS = ("root", "label_map", "public")
+
+
+def place(run_config: Mapping[str, object], name: str) -> Path:
+    """A path of the run config, as this machine has it."""
+    return home() / str(run_config[name])
+
+
+def home() -> Path:
+    """The coordinator's folder."""
+    return Path(os.environ.get(HOME, "."))
+
+
+def located(config: Config) -> Config:
+    """The settings with this machine's paths to the held-out recordings, their label map and the public model."""
+    paths = {name: getattr(config.data, name) for name in _PATHS}
+    return config.with_values({f"data.{name}": str(home() / path) for name, path in paths.items() if path})
+
+
+def located_plan(plan: Plan) -> Plan:
+    """The plan with this machine's names of the recordings that can't be used."""
+    return dataclasses.replace(plan, skipped=tuple(str(home() / name) for name in plan.skipped))
+
+
+def registered() -> dict[int, str]:
+    """By Flower's number of a node the name of the site whose key it has, as ``fedser server`` wrote it down."""
+    status = json.loads((home() / STATUS).read_text(encoding="utf-8"))
+    return {int(site["node_id"]): name for name, site in status["sites"].items() if site["node_id"] is not None}

@@ -1,0 +1,3 @@
+"""Attacks on a federation, which measure what leaks; each a pure function of scores, updates or a model. It imports
+``common``.
+"""

@@ -1,0 +1,183 @@
+"""The run that is attacked: its settings, one of its folds, its ledgers, its models, its recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.config.settings import Config
+from common.data.extraction import Recording, extract_all
+from common.data.normalise import Scaling, Sums, normalise
+from common.data.resident import keep, listing, of_speakers, recordings_of
+from common.errors import UsageError
+from common.features.cache import FeatureCache, default_directory
+from common.learning import saved_model
+from common.learning.model import EmotionModel
+from common.learning.saved_model import SavedModel
+from common.progress import Display
+from common.seeds import seed_of
+from common.splits import plan as plans
+from common.splits.plan import Plan
+from common.utterance import Utterance
+from server.reporting.formatting import natural
+from server.run import events
+from simulations.engine.fold import finished, read_result
+from simulations.engine.output import RUN_SETTINGS, kept_settings, slug
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedRun:
+    """One fold of a run of ``fedser simulate``.
+
+    Attributes:
+        path: the run's folder.
+        config: its settings.
+        plan: the fold's.
+        ledger: the folder of the fold's ledgers.
+        shared_ledger: other folds write into it too.
+    """
+
+    path: Path
+    config: Config
+    plan: Plan
+    ledger: Path
+    shared_ledger: bool
+
+    @property
+    def folder(self) -> Path:
+        """The fold's."""
+        return self.path / "folds" / slug(self.plan.fold)
+
+    @cached_property
+    def cache(self) -> FeatureCache:
+        """Of features."""
+        return FeatureCache(default_directory())
+
+    @property
+    def privacy(self) -> dict[str, Any] | None:
+        """What the run claims, JSON-ready: ``unit``, ``delta``, ``insecure_seed`` and ``epsilon``, the largest of its
+        sites', null where the fold is not finished; None for a run that is not private.
+        """
+        privacy = self.config.privacy
+        if not privacy.on:
+            return None
+        sites = read_result(self.folder)["privacy"]["sites"].values() if finished(self.folder) else ()
+        epsilon = max((site["epsilon"] for site in sites), default=math.inf)
+        return {
+            "unit": privacy.unit,
+            "delta": privacy.delta,
+            "insecure_seed": privacy.insecure_seed,
+            "epsilon": epsilon if epsilon < math.inf else None,
+        }
+
+    def utterances(self) -> list[Utterance]:
+        """All that the fold uses, in the corpus's order."""
+        plan, skipped = self.plan, set(self.plan.skipped)
+        speakers = {*plan.train_speakers, *plan.validation_speakers, *plan.test_speakers}
+        return [u for u in listing(self.config.data).utterances if u.speaker in speakers and u.name not in skipped]
+
+    def recordings(self, workers: int, display: Display) -> list[Recording]:
+        """Those of ``utterances`` with their features, kept in memory for the processes that are forked later.
+
+        Raises:
+            FedserError: one was usable when the run was planned, and is not any more.
+        """
+        utterances = self.utterances()
+        config, step = self.config, display.step("features", len(utterances))
+        found, _ = extract_all(
+            utterances, config.features, config.augment, self.cache, workers=workers, progress=step.update
+        )
+        keep(config, found)
+        return recordings_of(config, self.plan, {u.speaker for u in utterances}, self.cache)
+
+    def scaling(self, recordings: Sequence[Recording]) -> Scaling:
+        """What the server sends beside the model: of public data, or of the training speakers.
+
+        Args:
+            recordings: all of ``recordings``.
+        """
+        if self.config.data.normalise == "public":
+            return saved_model.load(Path(self.config.data.public)).scaling
+        return Sums.of(of_speakers(recordings, self.plan.train_speakers)).scaling()
+
+    def normalised(self, recordings: Sequence[Recording]) -> list[Recording]:
+        """Recordings as the fold's sites normalise them.
+
+        Args:
+            recordings: all of ``recordings``, for a speaker's are scaled together.
+        """
+        return normalise(recordings, self.config.data.normalise, self.scaling(recordings))
+
+    def initial_model(self, features: int) -> EmotionModel:
+        """The global model before round 1, as ``server.app`` makes it."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.config.seed, "model"))
+            classes = len(self.plan.classes)
+            return EmotionModel(features, classes, self.config.model, layout=self.config.features)
+
+    def final_model(self) -> SavedModel:
+        """The model that the fold ended with.
+
+        Raises:
+            UsageError: it has not ended.
+        """
+        if not finished(self.folder):
+            raise UsageError(
+                f"fold {self.plan.fold} of {self.path} is not finished; go on with fedser simulate --resume {self.path}"
+            )
+        return saved_model.load(self.folder)
+
+
+def open_run(path: Path, fold: str | None) -> AuditedRun:
+    """One fold of a run that was started.
+
+    Args:
+        path: the run's folder.
+        fold: its name; None for the first.
+
+    Raises:
+        UsageError: there is no such run or fold.
+    """
+    try:
+        settings = kept_settings(path)
+    except UsageError:
+        raise UsageError(f"{path} is no run of fedser simulate; give the folder that its --out named") from None
+    ledger = [settings.pop(name) for name in RUN_SETTINGS][RUN_SETTINGS.index("ledger")]
+    known = _plans(path)
+    chosen = [plan for plan in known if fold in (None, plan.fold)]
+    if not chosen:
+        there = ", ".join(plan.fold for plan in known) or "none yet"
+        raise UsageError(f"{path} has no fold {fold or 'that was started'}; it has {there}")
+    return AuditedRun(
+        path=path,
+        config=Config().with_values(settings),
+        plan=chosen[0],
+        ledger=Path(ledger) if ledger else path / "ledger" / slug(chosen[0].fold),
+        shared_ledger=bool(ledger) and len(known) > 1,
+    )
+
+
+def _plans(path: Path) -> list[Plan]:
+    """The plans of the folds that were started, in the run's order."""
+    known = [plans.read(file) for file in (path / "folds").glob("*/plan.json")]
+    ran = list(dict.fromkeys(event["fold"] for event in events.read(path / "events.jsonl")))
+    return sorted(known, key=lambda p: (ran.index(p.fold) if p.fold in ran else len(ran), natural(p.fold)))
+
+
+def refuse_site_unit(run: AuditedRun, attack: str) -> None:
+    """Refuse to attack a site's update where only a trusted server ever sees it.
+
+    Raises:
+        UsageError: the run protects sites.
+    """
+    if run.privacy and run.config.privacy.unit == "site":
+        raise UsageError(
+            f"audit {attack} attacks the update of one site; with --privacy-unit site only the trusted server sees it, "
+            "as it is, and what leaves the server is of all sites: audit a run without privacy, whose updates are alike"
+        )

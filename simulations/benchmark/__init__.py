@@ -1,1 +1,0 @@
-"""The benchmark: what privacy costs in accuracy, as a sweep of trials, their statistics, and a page."""

@@ -1,0 +1,151 @@
+"""One fold under Flower's own simulation: ``flwr run`` on Ray, with the same two apps.
+
+``flwr run`` would leave a SuperLink behind in the user's home; here it is this run's own, on a free port of loopback,
+with its files in the fold's folder, and it ends with this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from common.config.settings import Config, Scalar
+from common.errors import FederationError
+from common.features.cache import FeatureCache
+from common.processes import subreaper
+from common.splits.plan import Plan
+from common.storage import atomic
+from simulations.engine.fold import FoldJson, finished, read_result, run_settings, settle
+
+APP = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
+START_SECONDS = 60.0
+CONNECTION = "fedser"
+
+
+def run_under_flower(
+    config: Config,
+    plan: Plan,
+    folder: Path,
+    events: Path,
+    cache: FeatureCache,
+    *,
+    workers: int,
+    on_reply: Callable[[str], None] = lambda _: None,
+    ledger: Path | None = None,
+) -> FoldJson:
+    """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.engine.fold.run_in_process``.
+
+    Raises:
+        FederationError: the run failed; Flower's log is named.
+    """
+    settle(plan, folder)
+    if finished(folder):
+        return read_result(folder)
+    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
+    with superlink((folder / "flower").absolute()) as (home, port):
+        submit(APP, home, port, settings, nodes=len(plan.sites), workers=workers, watch=lambda: on_reply("Flower"))
+    if not finished(folder):
+        raise FederationError(f"Flower's run ended without a result; its log is {home / 'run.log'}")
+    return read_result(folder)
+
+
+def submit(
+    app: Path,
+    home: Path,
+    port: int,
+    settings: Mapping[str, Scalar],
+    *,
+    nodes: int,
+    workers: int,
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Hand an app to a SuperLink and wait for the run's end; Flower's output is kept in ``home/run.log``.
+
+    Args:
+        app: the folder with the app's pyproject.toml.
+        home: Flower's folder for this run.
+        port: of the SuperLink on loopback.
+        settings: the run config.
+        nodes: simulated SuperNodes.
+        workers: how many of them work at once.
+        watch: called now and then.
+    """
+    atomic.write(
+        home / "run.toml",
+        "".join(f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in settings.items()),
+    )
+    atomic.write(home / "config.toml", f'[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\ninsecure = true\n')
+    cpus = max(1, (os.cpu_count() or 1) // max(1, workers))
+    shape = f"num-supernodes={nodes} client-resources-num-cpus={cpus} client-resources-num-gpus=0.0"
+    command = [str(PROGRAMS / "flwr"), "run", str(app), CONNECTION, "--stream", "--federation-config", shape]
+    command += ["--run-config", str(home / "run.toml")] if settings else []
+    with (home / "run.log").open("ab") as log:
+        process = subprocess.Popen(command, env=_environment(home), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            while process.poll() is None:
+                watch()
+                time.sleep(0.2)
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        last = (home / "run.log").read_text(errors="replace").strip().splitlines()[-1:]
+        raise FederationError(f"flwr run failed ({' '.join(last)}); its log is {home / 'run.log'}")
+
+
+@contextlib.contextmanager
+def superlink(home: Path) -> Iterator[tuple[Path, int]]:
+    """A SuperLink of this process's own, in simulation mode: its folder and its port on loopback."""
+    home.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    command = [str(PROGRAMS / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")]
+    with (home / "superlink.out").open("ab") as log:
+        process = subprocess.Popen(subreaper.command(*command), env=_environment(home), cwd=APP, stdout=log, stderr=log)
+    try:
+        _wait_until_up(process, port, home)
+        yield home, port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _environment(home: Path) -> dict[str, str]:
+    own = {
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}",
+        "OMP_NUM_THREADS": "1",
+    }
+    return {**os.environ, **own}
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise FederationError(f"Flower's SuperLink did not start; its log is {home / 'superlink.log'}")

@@ -1,0 +1,98 @@
+"""One fold's federation on one machine: the same two apps, in process or under Flower's own simulation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, RecordDict
+from flwr.clientapp import ClientApp
+
+from common.config.settings import Config, flatten
+from common.errors import FederationError
+from common.features.cache import FeatureCache
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PARTITION, PLAN
+from common.splits import plan as plans
+from common.splits.plan import Plan
+from simulations.engine.worker_grid import RUN_ID, InProcessGrid
+
+FoldJson = dict[str, Any]
+
+
+def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path) -> dict[str, Any]:
+    """What every node is told of a run: the settings, and where this machine keeps things."""
+    places = {PLAN: folder / "plan.json", OUT: folder, EVENTS: events, CACHE: cache.directory, LEDGER: ledger}
+    return {**flatten(config), **{name: str(path.absolute()) for name, path in places.items()}}
+
+
+def settle(plan: Plan, folder: Path) -> None:
+    """Write a fold's plan before its first round, or find the same on resuming.
+
+    Raises:
+        FederationError: the corpus was split otherwise when the run was started: some would be in train and test.
+    """
+    path = folder / "plan.json"
+    if path.exists() and plans.read(path) != plan:
+        raise FederationError(f"{path}: the corpus has changed since the run was started; start it anew, --overwrite")
+    plan.write(path)
+
+
+def finished(folder: Path) -> bool:
+    """Whether a fold has its result: the server app ends by writing it."""
+    return (folder / "fold.json").exists()
+
+
+def read_result(folder: Path) -> FoldJson:
+    """A finished fold's result."""
+    result: FoldJson = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
+    return result
+
+
+def run_in_process(
+    config: Config,
+    plan: Plan,
+    folder: Path,
+    events: Path,
+    cache: FeatureCache,
+    *,
+    workers: int,
+    on_reply: Callable[[str], None] = lambda _: None,
+    ledger: Path | None = None,
+) -> FoldJson:
+    """Run one fold, or go on with it, over local worker processes.
+
+    Args:
+        config: of the run.
+        plan: of the fold.
+        folder: of the fold.
+        events: the file that gets a line a round.
+        cache: of features.
+        workers: processes; 0 for none beside this one. The result is the same.
+        on_reply: called with a site's name when it has answered.
+        ledger: the folder of the sites' ledgers; the fold's own by default.
+    """
+    settle(plan, folder)
+    if finished(folder):
+        return read_result(folder)
+    from server.app import app as server_app
+
+    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
+    grid = InProcessGrid(
+        _client_app,
+        [{PARTITION: i} for i in range(len(plan.sites))],
+        settings,
+        workers=workers,
+        weights=[len(site.train) for site in plan.sites],
+        on_reply=lambda node: on_reply(plan.sites[node - 1].name),
+    )
+    with grid:
+        server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), settings))
+    return read_result(folder)
+
+
+def _client_app() -> ClientApp:
+    from client.app import app
+
+    return app

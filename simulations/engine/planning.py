@@ -1,0 +1,74 @@
+"""From a configuration to the plans of its folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.config.settings import Config
+from common.curation.selection import Selection
+from common.data.extraction import Skipped
+from common.errors import SplitError, UsageError
+from common.splits.folds import Fold, held_out, read_emobox
+from common.splits.plan import Plan
+from common.splits.sites import split_sites
+from common.utterance import Utterance
+
+
+def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:
+    """The plan of each fold.
+
+    Args:
+        config: of the run.
+        selection: the corpus, and what was chosen of it.
+        skipped: recordings that cannot be used.
+
+    Raises:
+        UsageError: a specification cannot be read.
+        SplitError: these speakers cannot be split in this way.
+    """
+    broken = {item.name for item in skipped}
+    usable = [u for u in selection.utterances if u.name not in broken]
+    return [_plan(config, selection, fold, usable, sorted(broken)) for fold in _folds(config, usable)]
+
+
+def _folds(config: Config, usable: Sequence[Utterance]) -> list[Fold]:
+    if config.data.folds and config.data.held_out:
+        raise UsageError("--folds and --held-out both say who is held out; give one")
+    if config.data.folds:
+        return [read_emobox(Path(config.data.folds), usable)]
+    return held_out(usable, config.data.held_out or default_held_out(usable))
+
+
+def default_held_out(usable: Sequence[Utterance]) -> str:
+    """``split`` where a manifest names test speakers, ``session:5`` for IEMOCAP and its twin, else ``kfold:5``."""
+    if any(u.split == "test" for u in usable):
+        return "split"
+    if any(u.session == "5" for u in usable) and any(u.style for u in usable):
+        return "session:5"
+    return "kfold:5"
+
+
+def _plan(
+    config: Config, selection: Selection, fold: Fold, usable: Sequence[Utterance], skipped: Sequence[str]
+) -> Plan:
+    sites = split_sites(usable, fold, config.data.sites, config.data.validation, config.seed)
+    if config.federation.min_sites > len(sites):
+        raise UsageError(f"--min-sites is {config.federation.min_sites}, fold {fold.name} has {len(sites)} sites")
+    held = {speaker for site in sites for speaker in site.test}
+    train = {speaker for site in sites for speaker in site.train}
+    seen = {u.emotion for u in usable if u.speaker in train}
+    missing = [name for name in selection.classes if name not in seen]
+    if missing:
+        raise SplitError(
+            f"fold {fold.name}: no training speaker has {', '.join(missing)}; hold out others, choose --classes, or "
+            "set nobody aside with --validation none"
+        )
+    return Plan(
+        fold=fold.name,
+        classes=tuple(selection.classes),
+        test=tuple(speaker for speaker in fold.test if speaker not in held),
+        sites=tuple(sites),
+        skipped=tuple(skipped),
+        synthetic=selection.synthetic,
+    )

@@ -1,0 +1,138 @@
+"""The main job on one machine: recordings -> features -> federated rounds -> held-out score -> result and report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.config.settings import Config
+from common.curation.selection import Selection
+from common.data.extraction import Skipped
+from common.data.preparation import prepare
+from common.data.resident import listing
+from common.features.cache import FeatureCache, default_directory
+from common.processes.warm_up import warm_up
+from common.progress import Display
+from common.splits.plan import Plan
+from server.reporting import result
+from server.reporting.artifacts import leave
+from server.reporting.result import FoldResult
+from server.run import events
+from simulations.engine.baselines import train_baselines
+from simulations.engine.delta import refuse_large_delta
+from simulations.engine.flower_simulation import run_under_flower
+from simulations.engine.fold import FoldJson, run_in_process
+from simulations.engine.output import slug
+from simulations.engine.planning import plans
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A simulation to run.
+
+    Attributes:
+        config: all that decides its numbers.
+        out: its folder, opened by ``simulations.engine.output``.
+        engine: ``inprocess`` or ``flower``.
+        workers: processes.
+        baselines: also train the pooled model and each site alone.
+        command: that asked for it, for the report.
+        ledger: the folder of the sites' ledgers; one a fold in ``out/ledger`` by default.
+    """
+
+    config: Config
+    out: Path
+    engine: str
+    workers: int
+    baselines: bool
+    command: str
+    ledger: Path | None = None
+
+
+def simulate(job: Job, display: Display) -> dict[str, Any]:
+    """Run a job, or what is left of it, and write all that it leaves.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        FedserError: a mistake in the settings, a corpus that cannot be used, a federation that cannot go on.
+    """
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    warm_up()
+    cache = FeatureCache(default_directory())
+    selection = listing(job.config.data)
+    skipped = prepare(job.config, selection, cache, display, workers=job.workers)
+    features_s = time.perf_counter() - began
+    planned = plans(job.config, selection, skipped)
+    refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
+    folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in planned]
+    trained = time.perf_counter()
+    done = [(plan, folder, _run_fold(job, plan, folder, cache, display)) for plan, folder in folds]
+    results = [FoldResult(federated=federated) for _, _, federated in done]
+    if job.baselines:
+        step = display.step("baselines", sum(1 + len(plan.sites) for plan, _ in folds))
+        results = train_baselines(job.config, done, cache, workers=job.workers, on_done=lambda n, _: step.update(n))
+    training_s = time.perf_counter() - trained
+    total_s = time.perf_counter() - began
+    timing = {"features_s": features_s, "training_s": training_s, "total_s": total_s}
+    timing["overhead_s"] = total_s - features_s - training_s
+    split = [_split(plan) for plan, _ in folds]
+    whole = result.build(job.config, _about(selection, skipped), results, split, timing, job.command)
+    whole["problems"] = [{"path": item.name, "kind": item.kind, "detail": item.detail} for item in skipped]
+    leave(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's
+    return whole
+
+
+def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldJson:
+    path = job.out / "events.jsonl"
+    total = job.config.federation.rounds
+    step = display.step(plan.fold, total)
+
+    seen, done, score = -1, 0, ""
+
+    def on_reply(site: str) -> None:
+        nonlocal seen, done, score, total
+        size = path.stat().st_size if path.exists() else 0
+        if size != seen:  # a round has ended
+            seen = size
+            own = [event for event in events.read(path) if event["fold"] == plan.fold]
+            done, total = len(own), events.rounds_in_all(own, job.config)
+            validation = own[-1]["validation"] if own else None
+            score = f", validation UAR {validation['uar']:.3f}" if validation else ""
+        step.update(done, f"{site}{score}", total)
+
+    run = run_in_process if job.engine == "inprocess" else run_under_flower
+    ledger = job.ledger or job.out / "ledger" / slug(plan.fold)
+    federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply, ledger=ledger)
+    ended = len(federated["rounds"]) + len(federated["refit"])
+    step.update(ended, f"held-out UAR {federated['test']['uar']:.3f}", ended)
+    return federated
+
+
+def _about(selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:
+    broken = {item.name for item in skipped}
+    usable = [u for u in selection.utterances if u.name not in broken]
+    return {
+        "name": selection.corpus,
+        "synthetic": selection.synthetic,
+        "utterances": len(usable),
+        "skipped": len(skipped),
+        "speakers": len({u.speaker for u in usable}),
+        "classes": list(selection.classes),
+    }
+
+
+def _split(plan: Plan) -> dict[str, Any]:
+    return {
+        "fold": plan.fold,
+        "sites": {site.name: list(site.train) for site in plan.sites},
+        "validation": {site.name: list(site.validation) for site in plan.sites},
+        "test": plan.test_speakers,
+    }

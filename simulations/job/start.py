@@ -1,0 +1,117 @@
+"""From the command line's wishes to a running job: settings, the embedded corpus, the folder, the closing words."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.config.settings import Config, flatten
+from common.data.resident import listing
+from common.errors import UsageError
+from common.privacy.recipe import private_settings
+from common.progress import Display, log_to
+from common.validate import in_range, one_of
+from server.reporting.artifacts import tell
+from simulations.engine.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
+from simulations.engine.planning import plans
+from simulations.job.embedded import with_embedded
+from simulations.job.simulate import Job, simulate
+
+ENGINES = ("inprocess", "flower")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What the user asked for; ``flags`` by the settings' flat names: only what was given, in a file or as flags."""
+
+    flags: Mapping[str, Any]
+    out: Path | None
+    resume: Path | None
+    overwrite: bool
+    engine: str | None
+    workers: int | None
+    baselines: bool
+    command: str
+    ledger: Path | None = None
+
+
+def start(wish: Start) -> dict[str, Any]:
+    """Run, or go on with, a simulation and say what came out.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        UsageError: an option is wrong.
+        FedserError: the run failed.
+    """
+    job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    with Display() as display:
+        log_to(display.console)
+        job = dataclasses.replace(job, config=with_embedded(job.config, display))
+        plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
+        own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
+        settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
+        open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
+        whole = simulate(job, display)
+    tell(whole, job.out, display)
+    return whole
+
+
+def _fresh(wish: Start) -> Job:
+    if wish.out is None:
+        raise UsageError("--out is missing: it names the folder for the run's results, e.g. --out runs/first")
+    refuse_existing(wish.out, overwrite=wish.overwrite)
+    one_of("--engine", wish.engine or ENGINES[0], ENGINES)
+    if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
+        raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
+    config = Config().with_values(private_settings(wish.flags))
+    if config.data.public and config.data.normalise != "public":
+        raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
+    if config.privacy.on and not config.privacy.at_sites and wish.baselines:
+        raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
+    return Job(
+        config=absolute(config),
+        out=wish.out,
+        engine=wish.engine or ENGINES[0],
+        workers=workers_of(wish.workers),
+        baselines=wish.baselines,
+        command=wish.command,
+        ledger=wish.ledger.expanduser().absolute() if wish.ledger else None,
+    )
+
+
+def _resumed(wish: Start, out: Path) -> Job:
+    """The run as it was started; flags that are given must be the same."""
+    kept = kept_settings(out)
+    engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
+    config = Config().with_values(kept)
+    other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
+    if other or flatten(absolute(config.with_values(wish.flags))) != flatten(config):
+        raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
+    baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
+    workers = workers_of(wish.workers)
+    place = Path(ledger) if ledger else None
+    return Job(
+        config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
+    )
+
+
+def absolute(config: Config) -> Config:
+    """The settings with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
+    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "folds", "public")}
+    whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
+    return config.with_values(whole)
+
+
+def workers_of(asked: int | None) -> int:
+    """``--workers``: one a core where it is not given."""
+    if asked is None:
+        return os.cpu_count() or 1
+    in_range("--workers", asked, 0, 4096)
+    return asked

@@ -1,0 +1,100 @@
+"""One benchmark as a chapter of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.reporting import guarantee
+from server.reporting.formatting import CORPORA, score
+from simulations.sweep.page.effort import effort, repeat
+from simulations.sweep.page.fairness import ATTRIBUTES, fairness
+from simulations.sweep.page.frontier import frontier
+from simulations.sweep.page.layout import Chapter, Tile
+from simulations.sweep.statistics import effects
+from simulations.sweep.statistics.effects import Result
+from simulations.sweep.statistics.sentences import PROTECTED, interval, meaning, name
+from simulations.sweep.statistics.series import Benchmark
+from simulations.sweep.trials import protocols
+
+TILES = 7
+
+
+def chapter(benchmark: Benchmark, prefix: str = "") -> Chapter:
+    """Work out a benchmark's chapter.
+
+    Args:
+        benchmark: with one trial or more.
+        prefix: of its ids, where a page has several.
+    """
+    results = effects.results(benchmark)
+    differences = effects.comparisons(benchmark)
+    groups = {attribute: effects.groups(benchmark, attribute) for attribute in ATTRIBUTES}
+    sections = [
+        frontier(benchmark, results, differences, prefix),
+        fairness(benchmark, groups, prefix),
+        effort(benchmark, prefix),
+        repeat(benchmark, prefix),
+    ]
+    corpus = benchmark.about["corpus"]
+    return Chapter(
+        key=prefix,
+        heading=CORPORA.get(corpus["name"], corpus["name"]),
+        tiles=_tiles(benchmark, results),
+        meaning=meaning(benchmark, results, differences, groups["gender"]),
+        notes=notes(benchmark),
+        synthetic=corpus["synthetic"],
+        insecure=any(row["config"]["privacy.insecure_seed"] for row in benchmark.rows if row["unit"]),
+        sections=sections,
+        promises={unit: guarantee.promise({"unit": unit}) for unit in PROTECTED if _has(benchmark, unit)},
+        command=benchmark.about["command"],
+    )
+
+
+def _has(benchmark: Benchmark, unit: str) -> bool:
+    return any(series.unit == unit for series in benchmark.series)
+
+
+def _tiles(benchmark: Benchmark, results: Sequence[Result]) -> list[Tile]:
+    shown = [
+        Tile(
+            name=name(benchmark, own.series),
+            value=score(own.uar.mean),
+            note=f"95 % CI {interval(own.uar)}" if own.uar.ci95 else "no interval",
+            main=not own.series.unit,
+        )
+        for own in results[:TILES]
+    ]
+    pooled = next((own.pooled for own in results if own.pooled and not own.series.unit), None)
+    if pooled:
+        shown.append(Tile(name="pooled, no privacy", value=score(pooled.mean), note=f"95 % CI {interval(pooled)}"))
+    if reference := benchmark.about["reference"]:
+        low, high = reference["ci95"] or (None, None)
+        note = f"95 % CI {score(low)} to {score(high)}" if reference["ci95"] else "no interval"
+        shown.append(Tile(name="unrestricted, no privacy", value=score(reference["uar"]), note=note))
+    classes = len(benchmark.classes)
+    return [*shown, Tile(name="chance", value=score(1 / classes), note=f"guessing among {classes}")]
+
+
+def notes(benchmark: Benchmark) -> list[str]:
+    """What a reader must know before the figures, a sentence or two each."""
+    about, rows = benchmark.about, benchmark.rows
+    notes = [f"{text}: its figures are not the protocol's." for text in about["deviations"]]
+    notes += protocols.notes_of(about["preset"])
+    speakers = len({speaker for row in rows for speaker in row["details"]["speakers"]})
+    if speakers < 20:
+        notes.append(
+            f"There are {speakers} test speakers. Below 20 the intervals are too narrow, and below 5 there are none."
+        )
+    wanted = about["trials"]
+    if len(rows) < wanted:
+        notes.append(f"{len(rows)} of {wanted} trials are finished: folds that a seed lacks are left out.")
+    commits = {str(row["commit"])[:9] for row in rows}
+    if len(commits) > 1:
+        notes.append(f"The trials are of several commits of fedser: {', '.join(sorted(commits))}.")
+    if about["settings"].get("tune"):
+        notes.append(
+            f"Learning rate and clipping bound were chosen for each trial among {about['settings']['tune']} candidates "
+            "by a random search that is the same for every condition, on validation speakers. What that choice tells "
+            "of them is not accounted: ε is of the final training alone."
+        )
+    return notes

@@ -1,0 +1,118 @@
+"""The words of the page: what conditions, differences and p-values are called, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.learning.metrics import Confusion
+from server.reporting.formatting import NONE, score
+from simulations.sweep.statistics.effects import Comparison, Group, Result
+from simulations.sweep.statistics.paired import Estimate, contrast
+from simulations.sweep.statistics.series import Benchmark, Series
+
+PROTECTED = {"utterance": "each recording", "speaker": "each speaker", "site": "each site"}
+
+
+def condition(series: Series) -> str:
+    """``no privacy``, or ``utterance, ε = 8``."""
+    return f"{series.unit}, ε = {series.epsilon:g}" if series.unit else "no privacy"
+
+
+def name(benchmark: Benchmark, series: Series) -> str:
+    """A series' name; with the strategy and the sites where the benchmark has several."""
+    return ", ".join([condition(series), *benchmark.distinction(series)])
+
+
+def interval(estimate: Estimate | None) -> str:
+    """``0.812 to 0.904``; a dash where there is none."""
+    if estimate is None or estimate.ci95 is None:
+        return NONE
+    return f"{score(estimate.ci95[0])} to {score(estimate.ci95[1])}"
+
+
+def signed(value: float | None) -> str:
+    """A difference in UAR with its sign."""
+    return NONE if value is None else f"{value:+.3f}".replace("-", "\u2212")
+
+
+def p_value(value: float) -> str:
+    """To three digits, and no smaller than it can be told."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def meaning(
+    benchmark: Benchmark, results: Sequence[Result], differences: Sequence[Comparison], groups: Sequence[Group]
+) -> list[str]:
+    """What the figures say, in a few sentences."""
+    chance = 1 / len(benchmark.classes)
+    sentences = [_plain(benchmark, own, chance) for own in results if not own.series.unit]
+    if reference := benchmark.about["reference"]:
+        sentences.append(_unrestricted(reference, results))
+    sentences += [_private(benchmark, own, differences, chance) for own in results if own.series.unit]
+    return sentences + _shared(benchmark, groups, results, chance)
+
+
+def _plain(benchmark: Benchmark, own: Result, chance: float) -> str:
+    which = ", ".join(benchmark.distinction(own.series))
+    text = f"Without privacy the federation{f' ({which})' if which else ''} reaches a UAR of {score(own.uar.mean)}"
+    text += f" ({interval(own.uar)})" if own.uar.ci95 else ""
+    text += f", the pooled model {score(own.pooled.mean)}" if own.pooled else ""
+    return f"{text}; guessing gets {score(chance)}."
+
+
+def _unrestricted(reference: Mapping[str, Any], results: Sequence[Result]) -> str:
+    text = "Unrestricted, with the normalisation, the model and the augmentation that no privacy forbids, it reaches "
+    text += score(reference["uar"])
+    plain = [own.uar.ci95[1] for own in results if not own.series.unit and own.uar.ci95]
+    apart = bool(plain) and reference["ci95"] and reference["ci95"][0] > max(plain)
+    return f"{text}: what the conditions share costs too." if apart else f"{text}."
+
+
+def _private(benchmark: Benchmark, own: Result, differences: Sequence[Comparison], chance: float) -> str:
+    text = f"With {name(benchmark, own.series)}: {score(own.uar.mean)}"
+    cost = next((d for d in differences if d.series is own.series and d.against == "no privacy"), None)
+    if cost:
+        lost = cost.difference.mean
+        text += f", {abs(100 * lost):.1f} points {'less' if lost < 0 else 'more'} than without"
+        text += f" (p = {p_value(cost.corrected)})".replace("= <", "<")
+    if own.uar.ci95 is None:
+        return f"{text}; too few speakers to say more."
+    if own.uar.ci95[0] <= chance:
+        return f"{text}. That can't be told from guessing."
+    return f"{text}."
+
+
+def _shared(benchmark: Benchmark, groups: Sequence[Group], results: Sequence[Result], chance: float) -> list[str]:
+    """Who pays: the costs of two genders, at the condition that still learns where they differ most.
+
+    Nothing is said where another draw of speakers could turn it round; that the largest of several differences is told
+    widens its interval.
+    """
+    learnt = {id(own.series) for own in results if own.uar.ci95 and own.uar.ci95[0] > chance}
+    paid: dict[int, list[Group]] = {}
+    for group in groups:
+        if group.attribute == "gender" and group.cost is not None and id(group.series) in learnt:
+            paid.setdefault(id(group.series), []).append(group)
+    ends = [sorted(own, key=_cost) for own in paid.values() if len(own) > 1]
+    if not ends:
+        return []
+    most = max(ends, key=lambda own: _cost(own[-1]) - _cost(own[0]))
+    high, low = most[-1], most[0]
+    more = contrast(_pair(high), _pair(low), len(ends))
+    if more.ci95 is None or more.ci95[0] <= 0:
+        return []
+    told = " and ".join(f"{group.value} speakers {100 * _cost(group):.1f} points" for group in (high, low))
+    bounds = f"95 % interval {100 * more.ci95[0]:.1f} to {100 * more.ci95[1]:.1f}"
+    bounds += f", wider for the choice among {len(ends)} conditions" if len(ends) > 1 else ""
+    where = name(benchmark, high.series)
+    return [f"The genders' costs differ most at {where}: it costs {told}, {100 * more.mean:.1f} more ({bounds})."]
+
+
+def _cost(group: Group) -> float:
+    return group.cost.mean if group.cost else 0.0
+
+
+def _pair(group: Group) -> tuple[Confusion, Confusion]:
+    """Its counts without and with privacy."""
+    return (group.counts if group.plain is None else group.plain), group.counts

@@ -1,0 +1,142 @@
+"""The conditions of a sweep: how private a trial is, and what all of them share.
+
+So that the frontier shows privacy's cost and nothing else, every condition has what the strictest may have. The
+strictest is the one with the smallest unit: ``utterance`` before ``speaker`` before ``site``. From its recipe
+(``common.privacy.recipe``) all take:
+
+- the normalisation, and the scaling that comes with it;
+- class weights, or none;
+- the training speakers: a private run sets nobody aside, so no condition has validation speakers;
+- the choice of the model: the last round's, or the mean of the last rounds' where ``privacy.average`` says so;
+- the model itself, the augmentation, the number of rounds and of passes over the recordings.
+
+What belongs to a mechanism follows the mechanism: each unit has its own recipe's sample rate and clipping norm, and a
+condition whose sites add no noise (``inf``, and the unit ``site``) trains with the ordinary optimizer of
+``common.config.settings`` where the recipe names one that is made for clipped and noisy gradients. A learning rate that fits
+gradients of length one would handicap it, and privacy would look cheaper than it is. Whatever the user sets holds for
+every condition.
+
+A sweep without a private condition shares nothing but what the user set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.config.settings import UNITS, Config
+from common.errors import UsageError
+from common.privacy.recipe import private_settings
+
+# Set by the conditions; whoever sets them for all asks for something else than a sweep.
+OWN = ("privacy.unit", "privacy.epsilon", "privacy.noise_multiplier", "privacy.budget", "privacy.canaries")
+OPTIMIZER = (
+    "training.optimizer",
+    "training.learning_rate",
+    "training.schedule",
+    "training.momentum",
+    "training.weight_decay",
+)
+MECHANISM = ("privacy.sample_rate", "privacy.max_grad_norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """How private a trial is: a unit and its ε, or None and inf."""
+
+    unit: str | None
+    epsilon: float
+
+    @property
+    def name(self) -> str:
+        """As ``--conditions`` takes it: ``inf`` or ``utterance:8``."""
+        return f"{self.unit}:{self.epsilon:g}" if self.unit else "inf"
+
+    @property
+    def target(self) -> float | None:
+        """ε for JSON; None for no privacy."""
+        return self.epsilon if self.unit else None
+
+
+def parse(text: str) -> list[Condition]:
+    """Read ``--conditions``.
+
+    Args:
+        text: names with commas between, e.g. ``inf,utterance:8,site:8``.
+
+    Raises:
+        UsageError: a name that is none, or one that comes twice.
+    """
+    found = [_parse(name) for name in text.replace(",", " ").split()]
+    if not found:
+        raise UsageError("--conditions is empty, expected e.g. inf,utterance:8,speaker:8")
+    names = [condition.name for condition in found]  # trials and folders are told apart by it
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(f"--conditions names {', '.join(sorted(twice))} twice (ε is told to six digits)")
+    return found
+
+
+def _parse(name: str) -> Condition:
+    if name == "inf":
+        return Condition(unit=None, epsilon=math.inf)
+    unit, _, number = name.partition(":")
+    try:
+        epsilon = float(number)
+    except ValueError:
+        epsilon = math.nan
+    if unit not in UNITS or not 0 < epsilon < math.inf:
+        raise UsageError(f"--conditions has {name!r}, expected inf, or {', '.join(UNITS)} with an ε, as in speaker:8")
+    return Condition(unit=unit, epsilon=epsilon)
+
+
+def shared(given: Mapping[str, Any], conditions: Sequence[Condition]) -> dict[str, Any]:
+    """What the user set, completed by what all conditions share.
+
+    Args:
+        given: by flat name; the strategy, the sites and the seed of a trial may be among it.
+        conditions: of the sweep.
+
+    Raises:
+        UsageError: the user set what the conditions set, or what the strictest condition may not have.
+    """
+    for name in OWN:
+        if name in given:
+            raise UsageError(f"{name} is set, which is for --conditions to say in a benchmark; leave it out")
+    private = [condition for condition in conditions if condition.unit]
+    if not private:
+        return dict(given)
+    strictest = min(private, key=lambda condition: UNITS.index(str(condition.unit)))
+    values = private_settings(_asked(given, strictest))
+    return {n: v for n, v in values.items() if n not in OWN and (n not in MECHANISM or n in given)}
+
+
+def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one condition.
+
+    Args:
+        condition: one of the sweep's.
+        given: what the user set.
+        common: of ``shared``.
+
+    Raises:
+        UsageError: the user set what this condition may not have.
+    """
+    values = dict(common)
+    if condition.unit in (None, "site"):
+        values = {n: v for n, v in values.items() if n not in OPTIMIZER or n in given}
+    if condition.unit is None:
+        return values
+    recipe = private_settings(_asked(given, condition))
+    return private_settings(_asked({n: v for n, v in recipe.items() if n in MECHANISM} | values, condition))
+
+
+def config_of(condition: Condition, given: Mapping[str, Any], common: Mapping[str, Any]) -> Config:
+    """As ``settings_of``, checked and complete."""
+    return Config().with_values(settings_of(condition, given, common))
+
+
+def _asked(values: Mapping[str, Any], condition: Condition) -> dict[str, Any]:
+    return {**values, "privacy.unit": condition.unit, "privacy.epsilon": condition.epsilon}

@@ -1,0 +1,146 @@
+"""From what a trial's trainings left to its line in ``results.jsonl``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from common.config.settings import flatten
+from common.splits.plan import Plan
+from common.utterance import Utterance
+from simulations.engine.fold import FoldJson
+from simulations.sweep.trials.parts import POOLED, Training, baselines, federated
+from simulations.sweep.trials.results import Row, published
+from simulations.sweep.trials.trial import Trial
+
+FIGURES = ("wa", "uar", "macro_f1", "recall")
+
+
+def row(
+    out: Path,
+    trial: Trial,
+    utterances: Sequence[Utterance],
+    *,
+    with_baselines: bool,
+    audit: Mapping[str, Any] | None,
+    commit: str | None,
+) -> Row:
+    """A finished trial's line.
+
+    ``details`` has what the statistics and the page need beside the figures: the confusion counts of each test speaker
+    under the federated, the pooled and the sites' own models, each site's account of privacy, bytes.
+
+    Args:
+        out: the benchmark's folder.
+        trial: its trainings are finished.
+        utterances: all that are selected, in the corpus's order.
+        with_baselines: whether there are any.
+        audit: what attacks on it found; None where there were none.
+        commit: of fedser.
+    """
+    training = federated(out, trial)
+    fold = training.result()
+    others = {n: t.result() for n, t in baselines(out, trial).items()} if with_baselines else {}
+    local = {name: other for name, other in others.items() if name != POOLED}
+    sites = fold["privacy"]["sites"] if fold["privacy"] else {}
+    return {
+        "trial": trial.name,
+        "config": published(flatten(trial.config)),
+        "fold": trial.plan.fold,
+        "seed": trial.seed,
+        "strategy": trial.strategy,
+        "unit": trial.condition.unit,
+        "target_epsilon": trial.condition.target,
+        "epsilon": max((site["epsilon"] for site in sites.values()), default=None),
+        "delta": trial.config.privacy.delta if trial.condition.unit else None,
+        "test": {name: _finite(fold["test"][name]) for name in FIGURES},
+        "pooled_uar": _finite(others[POOLED]["test"]["uar"]) if others else None,
+        "local_uar": float(np.mean([other["test"]["uar"] for other in local.values()])) if local else None,
+        "audit": audit,
+        "seconds": _seconds(fold),
+        "commit": commit,
+        "details": _details(training, fold, others.get(POOLED), local, trial, utterances),
+    }
+
+
+def _details(
+    training: Training,
+    fold: FoldJson,
+    pooled: FoldJson | None,
+    local: Mapping[str, FoldJson],
+    trial: Trial,
+    utterances: Sequence[Utterance],
+) -> dict[str, Any]:
+    sites = fold["privacy"]["sites"] if fold["privacy"] else {}
+    model = training.folder / "model.safetensors"
+    return {
+        "condition": trial.condition.name,
+        "sites": trial.sites,
+        "speakers": tested(trial.plan, utterances),
+        "by_speaker": fold["by_speaker"],
+        "pooled": pooled["by_speaker"] if pooled else None,
+        "local": [other["by_speaker"] for other in local.values()] or None,
+        "privacy": {site: _finite(own) for site, own in sites.items()},
+        "tuning": list(trial.tried) or None,
+        "units": _units(trial, utterances),
+        "parameters": _parameters(model),
+        "bytes": _bytes(model, fold),
+    }
+
+
+def tested(plan: Plan, utterances: Sequence[Utterance]) -> list[str]:
+    """The test speakers in the order of a result's ``by_speaker``: the server's own, then those of each site.
+
+    Within each they come as the corpus lists their recordings.
+    """
+    skipped = set(plan.skipped)
+    order = list(dict.fromkeys(u.speaker for u in utterances if u.name not in skipped))
+    groups = [plan.test, *(site.test for site in plan.sites)]
+    return [speaker for group in groups for speaker in order if speaker in group]
+
+
+def _seconds(fold: FoldJson) -> float:
+    """Of all rounds, those before a kill too."""
+    return float(sum(entry["seconds"] for entry in _rounds(fold)))
+
+
+def _rounds(fold: FoldJson) -> list[dict[str, Any]]:
+    return [*fold["rounds"], *fold["refit"]]
+
+
+def _units(trial: Trial, utterances: Sequence[Utterance]) -> dict[str, int]:
+    """How many of what is protected each site trains on; for the unit ``site`` the federation has so many sites."""
+    sites = trial.plan.sites
+    if trial.condition.unit == "site":
+        return {"federation": len(sites)}
+    if trial.condition.unit == "speaker":
+        return {site.name: len(site.train) for site in sites}
+    skipped = set(trial.plan.skipped)
+    owner = {speaker: site.name for site in sites for speaker in site.train}
+    held = [owner[u.speaker] for u in utterances if u.speaker in owner and u.name not in skipped]
+    return {site.name: held.count(site.name) for site in sites}
+
+
+def _parameters(model: Path) -> int:
+    with safetensors.safe_open(model, framework="numpy") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys() if not name.startswith("scaling.")]  # noqa: SIM118
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _bytes(model: Path, fold: FoldJson) -> dict[str, int]:
+    """What all sites got and sent in training: the weights, as 4-byte numbers, each round and site."""
+    exchanges = sum(len(entry["sites"]) for entry in _rounds(fold))
+    size = 4 * _parameters(model) * exchanges
+    return {"received": size, "sent": size}
+
+
+def _finite(value: Any) -> Any:
+    """As JSON takes it: None where a figure is infinite or not a number."""
+    if isinstance(value, dict):
+        return {name: _finite(own) for name, own in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""Who does a sweep's parts: processes of this machine, or Ray's. It imports ``common``."""

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.node.policy.document import Policy
+from common import protocol
+from common.config.settings import Config, flatten
+from common.errors import UsageError
+
+ROOT = Path(__file__).parents[4]
+BUNDLE = "ab" * 32
+SAFE = {"data.normalise": "utterance", "data.validation": "none", "training.class_weights": False}
+PRIVATE = {"privacy.epsilon": 4.0, **SAFE}
+
+
+def policy(tmp_path: Path, text: str = "") -> Policy:
+    path = tmp_path / "policy.toml"
+    path.write_text(f'[bundle]\nhashes = ["{BUNDLE}"]\n{text}')
+    return Policy.read(path)
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    """A run config, as Flower hands it on: flat, with the paths that mean nothing at a site."""
+    own = {name.replace("__", "."): value for name, value in more.items()}
+    return {**flatten(Config()), **dict.fromkeys(protocol.RUN_KEYS, ""), **own}
+
+
+def test_the_kits_policy_is_the_defaults(tmp_path: Path) -> None:
+    template = (ROOT / "docker/site/policy.toml").read_text()
+    assert template.count("@BUNDLE@") == 1
+    path = tmp_path / "policy.toml"
+    path.write_text(template.replace("@BUNDLE@", BUNDLE))
+    assert Policy.read(path) == policy(tmp_path)
+    lines = [line.partition(" ")[0] for line in template.splitlines() if " = " in line and line[0] not in "#["]
+    default = Policy()
+    named = {key for section in vars(default).values() for key in vars(section)}
+    assert {line for line in lines if not line.startswith('"')} == named - {"bounds"}
+    assert {line.strip('"') for line in lines if line.startswith('"')} == set(default.run.bounds)
+
+
+def test_a_policy_without_a_bundle_allows_nothing() -> None:
+    reason = Policy().refusal(BUNDLE, settings())
+    assert reason == f"the bundle is {BUNDLE}, none of the 0 that are allowed (bundle.hashes)"
+
+
+def test_an_ordinary_run_is_allowed(tmp_path: Path) -> None:
+    own = policy(tmp_path)
+    assert own.refusal(BUNDLE, settings()) is None
+    assert own.refusal(BUNDLE, settings(**SAFE, **{"privacy.epsilon": "8"})) is None
+    assert own.refusal("cd" * 32, settings()) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[bundel]\n", "the section is 'bundel', .*did you mean bundle"),
+        ("[run]\nhour = ''\n", r"the key in \[run\] is 'hour', .*did you mean hours"),
+        ("[run]\nhours = '20-6'\n", "run.hours is '20-6', expected e.g. 20:00-06:00"),
+        ("[run]\nhours = '06:00-06:00'\n", "run.hours is '06:00-06:00'"),
+        ("[run]\nmax_rounds = 'many'\n", "run.max_rounds is 'many', expected a whole number"),
+        ("[run]\nmax_rounds = true\n", "run.max_rounds is True, expected a whole number"),
+        ("[run.bounds]\n'training.local_epoch' = [1, 2]\n", "did you mean training.local_epochs"),
+        ("[run.bounds]\n'training.local_epochs' = [2, 1]\n", r"expected \[least, greatest\]"),
+        ("[run.bounds]\n'training.local_epochs' = ['few']\n", r"expected \[least, greatest\]"),
+        ("[run.bounds]\n'training.local_epochs' = 3\n", r"expected \[least, greatest\]"),
+        ("[run.bounds]\n'federation.strategy' = [1, 2]\n", "expected a list of texts"),
+        ("[run.bounds]\n'data.strict' = ['yes']\n", "expected true or false"),
+        ("[privacy]\nunit = 'speakers'\n", "did you mean speaker"),
+        ("[privacy]\nmax_epsilon = 0\n", "privacy.max_epsilon is 0.0"),
+        ("[privacy]\nmax_epsilon = nan\n", "privacy.max_epsilon is nan"),
+        ("[privacy]\nreport_epsilon = 1\n", "privacy.report_epsilon is 1, expected true or false"),
+        ("[data]\nmin_speakers = 0\n", "data.min_speakers is 0"),
+        ("[outbound]\nmax_bytes_round = 0\n", "outbound.max_bytes_round is 0"),
+        ("[outbound\n", "is not TOML"),
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        policy(tmp_path, text)
+    assert "policy.toml" in str(caught.value)
+
+
+def test_hashes_and_a_section_must_be_of_their_form(tmp_path: Path) -> None:
+    for text in ("[bundle]\nhashes = ['@BUNDLE@']\n", "[bundle]\nhashes = 'x'\n", "run = 3\n"):
+        (tmp_path / "policy.toml").write_text(text)
+        with pytest.raises(UsageError):
+            Policy.read(tmp_path / "policy.toml")
+    with pytest.raises(UsageError, match=r"none.toml: No such file or directory; expected the site's policy"):
+        Policy.read(tmp_path / "none.toml")
+
+
+def test_bounds_add_to_the_defaults(tmp_path: Path) -> None:
+    own = policy(tmp_path, "[run.bounds]\n'training.local_epochs' = [1, 3]\n'federation.strategy' = ['fedavg']\n")
+    assert str(own.run.bounds["training.batch_size"]) == "(1, 1024)"
+    assert own.refusal(BUNDLE, settings(training__local_epochs=3)) is None
+    found = own.refusal(BUNDLE, settings(training__local_epochs=4))
+    assert found == "the run sets training.local_epochs to 4, the policy allows 1 to 3 (run.bounds)"
+    assert own.refusal(BUNDLE, settings(federation__strategy="krum")) is not None
+    assert own.refusal(BUNDLE, settings(training__batch_size=1025)) is not None
+
+
+def test_bounds_on_lists_and_truths(tmp_path: Path) -> None:
+    text = "'data.classes' = ['anger', 'sadness']\n'features.windows' = [20, 30]\n'data.strict' = true\n"
+    own = policy(tmp_path, f"[run.bounds]\n{text}")
+    good = settings(data__classes="anger,sadness", data__strict=True)
+    assert own.refusal(BUNDLE, good) is None
+    for bad in ({"data.classes": "anger,fear"}, {"features.windows": "25,50"}, {"data.strict": False}):
+        assert own.refusal(BUNDLE, good | bad) is not None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"federation.rounds": 201},
+        {"privacy.canaries": 5, **PRIVATE},
+        {"training.local_epochs": "as many as you like"},
+        {"federation.rounds": math.nan},
+        {"no.such": 1},
+        {**SAFE, "privacy.epsilon": 10.5},
+        {**SAFE, "privacy.noise_multiplier": 0.4},
+        {**PRIVATE, "data.normalise": "speaker"},
+        {**PRIVATE, "data.validation": "one"},
+        {**PRIVATE, "training.class_weights": True},
+        {"privacy.delta": 2e-4, **PRIVATE},
+        {"privacy.insecure_seed": True, **PRIVATE},
+    ],
+)
+def test_a_run_out_of_bounds_is_refused(tmp_path: Path, bad: dict[str, Any]) -> None:
+    assert policy(tmp_path).refusal(BUNDLE, settings() | PRIVATE) is None
+    reason = policy(tmp_path).refusal(BUNDLE, settings() | bad)
+    assert reason
+    assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("unit", "run", "allowed"),
+    [
+        ("speaker", {"privacy.unit": "speaker", **PRIVATE}, True),
+        ("speaker", {"privacy.unit": "speaker"}, False),  # no noise: the unit alone hides nobody
+        ("speaker", {"privacy.unit": "utterance", **PRIVATE}, False),
+        ("utterance", {"privacy.unit": "site", **PRIVATE}, False),
+        ("", {}, True),
+    ],
+)
+def test_the_unit_that_the_policy_asks_for(tmp_path: Path, unit: str, run: dict[str, Any], allowed: bool) -> None:
+    own = policy(tmp_path, f"[privacy]\nunit = '{unit}'\n")
+    assert (own.refusal(BUNDLE, settings() | run) is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "noise", "run", "allowed"),
+    [
+        ("5.0", "1.0", {"privacy.epsilon": 5.0}, True),
+        ("5.0", "1.0", {"privacy.epsilon": 5.1}, False),
+        ("5.0", "1.0", {"privacy.noise_multiplier": 1.0}, True),
+        ("5.0", "1.0", {"privacy.noise_multiplier": 0.9}, False),
+        ("5.0", "0", {"privacy.noise_multiplier": 50.0}, False),  # its ε is not known before the run
+        ("inf", "1.0", {"privacy.epsilon": 0.1}, False),  # its noise is not
+        ("inf", "0", {"privacy.epsilon": 1000.0}, True),
+        ("inf", "0", {"privacy.noise_multiplier": 0.01}, True),
+    ],
+)
+def test_a_private_run_is_judged_by_what_it_fixes(
+    tmp_path: Path, epsilon: str, noise: str, run: dict[str, Any], allowed: bool
+) -> None:
+    own = policy(tmp_path, f"[privacy]\nmax_epsilon = {epsilon}\nmin_noise_multiplier = {noise}\n")
+    assert (own.refusal(BUNDLE, settings() | SAFE | run) is None) is allowed
+
+
+@pytest.mark.parametrize(
+    ("hours", "open_at", "closed_at"),
+    [
+        ("20:00-06:00", ["20:00", "23:59", "00:00", "05:59"], ["06:00", "12:00", "19:59"]),
+        ("08:30-17:00", ["08:30", "16:59"], ["08:29", "17:00", "00:00"]),
+        ("", ["00:00", "12:00", "23:59"], []),
+    ],
+)
+def test_the_hours_of_the_day(tmp_path: Path, hours: str, open_at: list[str], closed_at: list[str]) -> None:
+    own = policy(tmp_path, f"[run]\nhours = '{hours}'\n")
+    for time in [*open_at, *closed_at]:
+        now = datetime.strptime(f"2026-11-03 {time}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+        assert (own.message_refusal(protocol.HELLO, {}, now) is None) == (time in open_at)
+    assert own.refusal(BUNDLE, settings()) is None  # the hour is not the run's fault
+    assert own.message_refusal(protocol.HELLO, {}) is None
+
+
+def test_messages_of_a_round_are_allowed(tmp_path: Path) -> None:
+    own = policy(tmp_path)
+    heads = {protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "ab" * 32, protocol.AUDIT_ENTRIES: 0}
+    asked = {protocol.ROUND: 200, protocol.PROXIMAL_MU: 0.01, protocol.RUN: "a-run.1", protocol.AUDIT_HASH: "", **heads}
+    assert own.message_refusal(protocol.TRAIN, asked) is None
+    assert own.message_refusal(protocol.EVALUATE, {protocol.ROUND: 0}) is None
+    assert own.message_refusal(protocol.HELLO, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("query.shell", {}),
+        ("train.extra", {protocol.ROUND: 1}),
+        (protocol.TRAIN, {}),
+        (protocol.TRAIN, {protocol.ROUND: 0}),
+        (protocol.TRAIN, {protocol.ROUND: 201}),
+        (protocol.TRAIN, {protocol.ROUND: -1}),
+        (protocol.TRAIN, {protocol.ROUND: 1.5}),
+        (protocol.TRAIN, {protocol.ROUND: True}),
+        (protocol.TRAIN, {protocol.ROUND: 1, protocol.PROXIMAL_MU: 11.0}),
+        (protocol.TRAIN, {protocol.ROUND: 1, protocol.PROXIMAL_MU: math.nan}),
+        (protocol.TRAIN, {protocol.ROUND: 1, protocol.PROXIMAL_MU: "0.1"}),
+        (protocol.TRAIN, {protocol.ROUND: 1, "learning-rate": 100.0}),
+        (protocol.TRAIN, {protocol.ROUND: 1, protocol.RUN: "../../etc/passwd"}),
+        (protocol.TRAIN, {protocol.ROUND: 1, protocol.RUN: ["a", "b"]}),
+        (protocol.PRIVACY, {protocol.RUN: "a", protocol.LEDGER_ENTRIES: "3"}),
+        (protocol.PRIVACY, {protocol.RUN: "a", protocol.LEDGER_HASH: "x" * 64}),
+    ],
+)
+def test_messages_out_of_bounds_are_refused(tmp_path: Path, kind: str, config: dict[str, Any]) -> None:
+    reason = policy(tmp_path).message_refusal(kind, config)
+    assert reason
+    assert "\n" not in reason
+
+
+def test_a_strangers_text_stays_short_and_in_its_line(tmp_path: Path) -> None:
+    own = policy(tmp_path)
+    for config in ({"a\nb" * 1000: 1}, {protocol.RUN: "x\n" * 10_000}):
+        reason = own.message_refusal(protocol.HELLO, config)
+        assert reason
+        assert "\n" not in reason
+        assert len(reason) < 300
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("allow_statistics", protocol.STATISTICS),
+        ("allow_validation", protocol.EVALUATE),
+        ("allow_test", protocol.EVALUATE_TEST),
+    ],
+)
+def test_a_type_that_the_site_does_not_answer(tmp_path: Path, key: str, kind: str) -> None:
+    assert policy(tmp_path).message_refusal(kind, {}) is None
+    reason = policy(tmp_path, f"[outbound]\n{key} = false\n").message_refusal(kind, {})
+    assert reason == f"the server asks for {kind}, which the policy does not allow (outbound)"

@@ -1,0 +1,113 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+import torch
+
+from common.config.settings import Config, ModelConfig
+from common.errors import FedserError, UsageError
+from common.learning.model import EmotionModel
+from common.learning.saved_model import load, save
+
+CONFIG = Config(seed=3, model=ModelConfig(projection=5, hidden=4, layers=2, attention=3))
+CLASSES = ("sadness", "anger", "neutral")
+FEATURES = 6
+
+
+@pytest.fixture
+def model() -> EmotionModel:
+    return EmotionModel(FEATURES, len(CLASSES), CONFIG.model).eval()
+
+
+@pytest.fixture
+def path(tmp_path: Path, model: EmotionModel) -> Path:
+    arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    scaling = {"mean": np.arange(FEATURES, dtype=np.float32), "deviation": np.full(FEATURES, 2, dtype=np.float32)}
+    save(tmp_path / "run" / "model.safetensors", arrays, scaling, CONFIG, CLASSES)
+    return tmp_path / "run" / "model.safetensors"
+
+
+def test_a_model_comes_back(path: Path, model: EmotionModel) -> None:
+    batch, lengths = torch.randn(3, 7, FEATURES), torch.tensor([7, 2, 1])
+    for where in (path, path.parent):
+        saved = load(where)
+        assert torch.equal(saved.model(batch, lengths), model(batch, lengths))
+        assert not saved.model.training
+        assert (saved.config, saved.classes) == (CONFIG, CLASSES)
+        assert saved.scaling.mean.tolist() == list(range(FEATURES))
+        assert saved.scaling.deviation.tolist() == [2.0] * FEATURES
+
+
+def test_it_is_safetensors_alone(path: Path) -> None:
+    with safetensors.safe_open(path, framework="np") as file:
+        about = json.loads(file.metadata()["fedser"])
+    assert about["classes"] == list(CLASSES)
+    assert about["config"]["seed"] == 3
+    assert about["format"] == 1
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UsageError, match=r"^--model ") as error:
+        load(path)
+    assert "\n" not in str(error.value)
+    assert "expected the folder of a finished run, or its model.safetensors" in str(error.value)
+    return str(error.value)
+
+
+def test_where_there_is_no_model(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none"):
+        assert "there is no such file" in refused(path)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:20], lambda b: b[:-4], lambda b: b"x" * len(b)])
+def test_a_broken_file_is_refused(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(damage(path.read_bytes()))
+    assert "not a model of fedser, or broken" in refused(path)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    with safetensors.safe_open(path, framework="np") as file:
+        about = json.loads(file.metadata()["fedser"])
+    tensors = dict(safetensors.numpy.load_file(path))
+    change(tensors, about)
+    path.write_bytes(safetensors.numpy.save(tensors, {"fedser": json.dumps(about)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, about: tensors.pop("scaling.mean"),
+        lambda tensors, about: tensors.pop("model.classifier.weight"),
+        lambda tensors, about: tensors.update({"model.extra": np.ones(2)}),
+        lambda tensors, about: tensors.update({"model.classifier.weight": np.ones((2, 2))}),
+        lambda tensors, about: tensors.update({"scaling.mean": np.array(1.0, dtype=np.float32)}),
+        lambda tensors, about: tensors.update({"scaling.mean": np.ones(FEATURES + 1, dtype=np.float32)}),
+        lambda tensors, about: about.clear(),
+        lambda tensors, about: about.pop("classes"),
+        lambda tensors, about: about.update(classes=["anger", "sadness"]),
+        lambda tensors, about: about.update(classes=3),
+        lambda tensors, about: about.update(config=[]),
+        lambda tensors, about: about.update(config="{"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(
+    path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
+) -> None:
+    rewrite(path, change)
+    assert "not a model of fedser, or broken" in refused(path)
+
+
+def test_a_model_of_another_version_says_so(path: Path) -> None:
+    rewrite(path, lambda tensors, about: about.update(config={"model.layer": 4}))
+    assert "made by another version (unknown setting 'model.layer'; did you mean model.layers?)" in refused(path)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FedserError, match="cannot be written"):
+        save(tmp_path / "file" / "model.safetensors", {"x": np.ones(1)}, {}, CONFIG, CLASSES)

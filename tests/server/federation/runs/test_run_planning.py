@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.config.settings import Config, flatten
+from common.errors import CorpusError, UsageError
+from common.progress import Display
+from server.federation.folder.coordinator_folder import Folder
+from server.federation.runs.run_planning import configured, placed, planned, run_config
+from server.federation.runs.run_folder import RunFolder
+from tests.server.federation import example_folder
+from tests.simulations import tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return example_folder.folder(tmp_path / "federation")
+
+
+def plan_of(folder: Folder, **settings: object) -> tuple[object, object]:
+    with Display() as display:
+        return planned(configured(settings), 3, folder, display, "fedser federation run")
+
+
+def test_all_speakers_of_the_coordinators_recordings_are_test_speakers(folder: Folder) -> None:
+    manifest = tiny.write(folder.held_out, speakers=3)
+    with Display() as display:
+        plan, kept = planned(configured({"data.root": str(manifest)}), 2, folder, display, "fedser federation run")
+    assert plan.fold == "held-out"
+    assert plan.test == ("00", "01", "02")
+    assert plan.classes == tiny.CLASSES
+    assert (plan.sites, plan.quorum, plan.skipped) == ((), 2, ())
+    assert kept.tested == 24
+    assert kept.settings["data.classes"] == "anger,happiness,neutral,sadness"  # the sites are told by name
+
+
+def test_a_broken_recording_is_skipped_by_the_name_that_a_container_knows_it_by(folder: Folder) -> None:
+    manifest = tiny.write(folder.held_out, speakers=3)
+    (folder.held_out / "01-anger-0.npy").write_bytes(b"broken")
+    with Display() as display:
+        plan, kept = planned(configured({"data.root": str(manifest)}), 2, folder, display, "")
+    assert plan.skipped == ("held-out/01-anger-0.npy",)
+    assert kept.tested == 23
+    assert [problem["kind"] for problem in kept.problems] == ["unreadable"]
+
+
+def test_recordings_of_which_none_can_be_used_are_refused(folder: Folder) -> None:
+    manifest = tiny.write(folder.held_out, speakers=1, each=1)
+    for path in folder.held_out.glob("*.npy"):
+        path.write_bytes(b"broken")
+    with pytest.raises(CorpusError, match="none of its recordings can be used"):
+        plan_of(folder, **{"data.root": str(manifest)})
+
+
+def test_without_recordings_here_the_classes_must_be_named(folder: Folder) -> None:
+    with pytest.raises(UsageError, match="without --root there are no recordings here that tell the classes"):
+        configured({"data.corpus": "emodb"})
+    with pytest.raises(UsageError, match="--classes names an emotion twice: anger, anger"):
+        plan_of(folder, **{"data.classes": ("ang", "angry")})
+    with Display() as display:
+        plan, _ = planned(configured({"data.classes": ("ang", "neu")}), 1, folder, display, "")
+    assert plan.classes == ("anger", "neutral")
+    assert plan.test == ()
+
+
+def test_public_goes_with_its_model() -> None:
+    with pytest.raises(UsageError, match="--normalise public and --public MODEL go together"):
+        configured({"data.normalise": "public", "data.classes": "anger,neutral"})
+
+
+def test_a_private_run_is_completed_by_the_recipe() -> None:
+    config = configured({"data.classes": "anger,neutral", "privacy.epsilon": 8.0})
+    assert (config.data.validation, config.data.normalise) == ("none", "utterance")
+
+
+def test_paths_inside_the_folder_are_relative_and_small_files_from_elsewhere_are_copied(
+    folder: Folder, tmp_path: Path
+) -> None:
+    run = example_folder.run(folder)
+    labels = tmp_path / "labels.toml"
+    labels.write_text('Wut = "anger"\n')
+    model = tmp_path / "public"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"weights")
+    held_out = folder.held_out / "manifest.csv"
+    own = {"data.root": str(held_out), "data.label_map": str(labels), "data.public": str(model)}
+    told = placed(flatten(Config().with_values(own)), run)
+    assert told["data.root"] == "held-out/manifest.csv"
+    assert told["data.label_map"] == "runs/run-1/label-map.toml"
+    assert told["data.public"] == "runs/run-1/public.safetensors"
+    assert (folder.root / "runs/run-1/label-map.toml").read_text() == labels.read_text()
+    assert (folder.root / "runs/run-1/public.safetensors").read_bytes() == b"weights"
+    elsewhere = placed(flatten(Config().with_values({"data.root": str(tmp_path)})), run)
+    assert elsewhere["data.root"] == str(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_one_line(folder: Folder, tmp_path: Path) -> None:
+    run = example_folder.run(folder)
+    with pytest.raises(UsageError, match=r"nowhere\.toml cannot be copied"):
+        placed(flatten(Config().with_values({"data.label_map": str(tmp_path / "nowhere.toml")})), run)
+
+
+def test_the_serverapp_is_told_where_things_lie(folder: Folder) -> None:
+    told = run_config({"seed": 1}, RunFolder(folder=folder, name="b"))
+    assert told == {
+        "seed": 1,
+        "plan": "runs/b/plan.json",
+        "out": "runs/b",
+        "events": "runs/b/events.jsonl",
+        "cache": "state/cache",
+        "ledger": "state/ledger",
+    }

@@ -1,0 +1,131 @@
+"""What sites say of their ledgers, as honest ones do and as one does that runs no gate of ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from common import protocol
+from common.config.settings import Config
+from common.errors import FederationError
+from server.records.ledger_reports import head_fault, hear, site_figures, spent_so_far
+from server.run.checkpoint import State
+from server.sites.handshake import Node
+from simulations.engine.worker_grid import InProcessGrid
+from tests.server.example_result import SPENT
+from tests.server.replies import asked, failure
+
+DIGEST = "a" * 64
+HEAD = {protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: DIGEST}
+
+
+def state() -> State:
+    return State(arrays={"w": np.zeros(1)}, scaling={}, run="run")
+
+
+def said(**told: Any) -> Message:
+    own: dict[str, Any] = {name.replace("_", "-"): value for name, value in told.items()}
+    return Message(RecordDict({protocol.CONFIG: ConfigRecord(own)}), reply_to=asked())
+
+
+def test_a_head_is_kept_for_the_next_round() -> None:
+    own = state()
+    audit = {protocol.AUDIT_ENTRIES: 7, protocol.AUDIT_HASH: "b" * 64}
+    reply = said(**HEAD, **audit)
+    assert head_fault(reply) is None
+    assert not hear(own, "s", reply)
+    assert (own.heads, own.audits) == ({"s": (3, DIGEST)}, {"s": (7, "b" * 64)})
+    assert hear(own, "s", said(stopped=True))
+    assert own.stopped == ["s"]
+
+
+@pytest.mark.parametrize("names", [("ledger", "ledger"), ("audit", "audit"), ("ledger", "audit")])
+def test_half_a_head_is_no_head(names: tuple[str, str]) -> None:
+    assert head_fault(said(**{f"{names[0]}_entries": 3})) is not None
+    assert head_fault(said(**{f"{names[1]}_hash": DIGEST})) is not None
+
+
+@pytest.mark.parametrize(("entries", "digest"), [("x", DIGEST), (-1, DIGEST), (2.0, DIGEST), (3, "a"), (3, 5)])
+def test_what_is_no_head_of_a_chain_is_named(entries: Any, digest: Any) -> None:
+    reply = said(ledger_entries=entries, ledger_hash=digest)
+    assert head_fault(reply) == "ledger-entries and ledger-hash are no head of a chain"
+
+
+def test_a_reply_without_records_says_nothing() -> None:
+    assert head_fault(failure()) is None
+    assert head_fault(Message(RecordDict(), reply_to=asked())) is None
+    assert not hear(state(), "s", failure())
+
+
+def test_the_epsilon_of_all_runs_comes_with_the_budget() -> None:
+    told = spent_so_far(said(figures=json.dumps(SPENT)))
+    assert told == {"epsilon": 7.98, "epsilon_total": 16.25, "budget": 20.0}
+    assert spent_so_far(said(figures='{"epsilon": "x"}')) == {}
+    assert spent_so_far(said(figures="[" * 10**5)) == {}
+
+
+def nodes() -> list[Node]:
+    names = ("a", "b", "c")
+    own = {"features": 1, "examples": 1, "validation": 0, "test": 0, "speakers": 1, "validation_speakers": 0}
+    return [Node(id=i + 1, site=name, **own) for i, name in enumerate(names)]
+
+
+def accounts(*answers: str | None, whole: bool = False) -> tuple[dict[str, Any], dict[str, str]]:
+    """What comes of the sites' answers, each the text of its figures; None for none."""
+
+    def app() -> ClientApp:
+        own = ClientApp()
+
+        @own.query("privacy")
+        def privacy(message: Message, context: Context) -> Message:
+            text = context.node_config.get("text")
+            told: dict[str, Any] = {} if text is None else {protocol.FIGURES: str(text)}
+            return Message(RecordDict({protocol.CONFIG: ConfigRecord(told)}), reply_to=message)
+
+        return own
+
+    config = Config().with_values({"privacy.epsilon": 8.0, "privacy.unit": "utterance"})
+    refused: dict[str, str] = {}
+    with InProcessGrid(app, [{} if text is None else {"text": text} for text in answers], {}, workers=0) as grid:
+        own = state()
+        own.stopped = ["c"]
+        return site_figures(grid, config, nodes(), own, refused, whole=whole), refused
+
+
+def test_an_account_is_what_the_site_says() -> None:
+    found, refused = accounts(*[json.dumps(SPENT)] * 3)
+    assert found == {"a": SPENT, "b": SPENT, "c": SPENT}
+    assert list(found["a"]) == list(SPENT)  # fold.json keeps the order
+    assert refused == {}
+
+
+def test_an_account_that_does_not_come_is_null_and_the_run_ends_well(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        found, refused = accounts(json.dumps(SPENT), None, "[]")
+    assert found["a"] == SPENT
+    assert found["b"] == dict.fromkeys(SPENT) | {"delta": Config().privacy.delta, "stopped": False}
+    assert found["c"]["stopped"]
+    assert refused == {"b": "no figures of a ledger", "c": "no figures of a ledger"}
+    assert "what was spent is not known of b, c" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"epsilon": -1.0}, {"epsilon": "8"}, {"epsilon": math.nan}, {"steps": 1.5}, {"stopped": None}, {"delta": True}],
+)
+def test_what_is_no_figure_of_a_ledger_is_no_account(odd: dict[str, Any]) -> None:
+    found, refused = accounts(json.dumps(SPENT), json.dumps(SPENT), json.dumps(SPENT | odd))
+    assert found["c"]["epsilon"] is None
+    assert set(refused) == {"c"}
+
+
+def test_in_a_simulation_every_account_must_come() -> None:
+    with pytest.raises(FederationError, match="no account of the privacy spent from b; go on with --resume"):
+        accounts(json.dumps(SPENT), None, json.dumps(SPENT), whole=True)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import html
+import itertools
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.reporting.report import write_report
+from tests.server.example_result import FULL, deployed_result, fold, lean_result, privacy, renamed, result
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Outline(HTMLParser):
+    """The elements of a page, and whether each that opens also closes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def written(tmp_path: Path, entry: dict[str, Any]) -> str:
+    write_report(entry, tmp_path / "report.html")
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the full example; drawing takes a second, so it is drawn once."""
+    return written(tmp_path_factory.mktemp("whole"), result())
+
+
+@pytest.fixture(scope="module")
+def lean(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(tmp_path_factory.mktemp("lean"), lean_result())
+
+
+def words(page: str) -> str:
+    """The page's text without markup, its white space collapsed."""
+    return " ".join(html.unescape(re.sub(r"<(style|svg).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)).split())
+
+
+def test_page_is_whole_and_well_formed(whole: str) -> None:
+    outline = Outline(whole)
+    assert outline.open == []
+    assert outline.named("html") == [{"lang": "en"}]
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {f"#{name}" for name in ids} >= {link["href"] for link in outline.named("a")}
+
+
+def test_headings_are_in_order(whole: str) -> None:
+    levels = [int(tag[1]) for tag, _ in Outline(whole).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_page_refers_to_nothing_outside_and_runs_no_script(whole: str) -> None:
+    assert not re.search(r"https?:|url\((?!#)|@import|<script|<link|<img|<iframe", whole)
+    assert "default-src 'none'" in whole
+    assert len(whole) < 1_000_000
+
+
+def test_headline_has_the_scores_with_intervals_and_chance(whole: str) -> None:
+    text = words(whole)
+    assert "4 emotions on EMO-DB, learnt together by 4 sites" in text
+    assert "Federated UAR 0.833 95 % CI 0.790 to 0.870" in text
+    assert "Pooled UAR 0.850 95 % CI 0.810 to 0.890" in text
+    assert "Each site alone, UAR 0.800" in text
+    assert "Chance 0.250" in text
+    assert "98.0 % of the UAR of the pooled model" in text
+    assert "3.3 points above what a site reaches alone" in text
+    assert "12 test speakers" in text
+    assert "too narrow" in text
+
+
+def test_every_figure_has_a_title_a_caption_and_its_numbers(whole: str) -> None:
+    figures = re.findall(r"<figure.*?</figure>", whole, flags=re.DOTALL)
+    assert len(figures) == 5
+    for figure in figures:
+        title = re.search(r'aria-labelledby="([^"]+)"><title id="([^"]+)">[^<]{10,}</title>', figure)
+        assert title is not None
+        assert title[1] == title[2]
+        assert 'role="img"' in figure
+        assert "<figcaption>" in figure
+        assert "<details>" in figure
+        assert figure.count("<td") >= 10
+
+
+def test_header_cells_have_a_scope(whole: str) -> None:
+    cells = Outline(whole).named("th")
+    assert {cell.get("scope") for cell in cells} == {"col", "row"}
+
+
+def test_numbers_of_the_figures_stand_in_the_tables(whole: str) -> None:
+    text = words(whole)
+    assert "anger 22 (73%) 8 (27%) 0 (0%) 0 (0%) 30" in text
+    assert "sadness 20 14 0.700 0.700 – 0.700" in text  # the second fold has nobody sad  # noqa: RUF001
+    assert "site-0 alone 0.800" in text
+    assert "Fold 0 0.850 0.850 0.850 0.500 0.850 0.800 5 4 4 4" in text
+
+
+def test_split_says_where_each_speaker_was_used(whole: str) -> None:
+    text = words(whole)
+    assert "00 test train at site-0 train at site-0" in text
+    assert "07 validation at site-0 test validation at site-1" in text
+
+
+def test_split_without_sites_comes_from_the_folds(lean: str) -> None:
+    assert "07 train" in words(lean)
+
+
+def test_lean_result_says_what_it_lacks(lean: str) -> None:
+    text = words(lean)
+    assert "There is no 95 % interval: 4 test speakers" in text
+    assert "There were no validation speakers; the model of the last round was scored" in text
+    assert "Training loss by round" in text
+    assert "--baselines trains them" in text
+    assert "The command was not recorded" in text
+    assert "Transductive" not in text
+    assert "Pooled UAR" not in text
+    assert "no recordings" in lean  # a class that the only fold lacks
+
+
+def test_transductive_and_synthetic_are_said(whole: str, tmp_path: Path) -> None:
+    assert "Transductive:" in words(whole)
+    assert "Made from synthetic speech" not in words(whole)
+    corpus = result()["corpus"] | {"synthetic": True}
+    assert "Made from synthetic speech" in words(written(tmp_path, result(corpus=corpus)))
+
+
+def test_run_is_described(whole: str) -> None:
+    text = words(whole)
+    assert "fedser simulate --corpus emodb --root 'my data' --out runs/a" in text
+    assert "Training 2 min 05 s" in text
+    assert "versions.torch 2.13.0" in text
+    assert "2 were skipped" in text
+    assert "without differential privacy" in text
+    assert "federation.rounds 5" in text
+
+
+def test_privacy_is_shown_where_there_is_some(tmp_path: Path) -> None:
+    text = words(written(tmp_path, result(privacy=privacy())))
+    assert "with differential privacy for each recording , to ε = 8" in text.replace("recording,", "recording ,")
+    assert "site-1 7.980 8.610 16.250 1e-05 1.250 0.25 240 20, spent" in text
+    assert "site-0 3.500 8.610 16.250 1e-05 1.250 0.25 240 none" in text
+    assert "one recording added to or removed from one site's training recordings" in text
+    assert "without differential privacy" not in text
+    assert "insecure" not in text
+    assert "a private run publishes no losses" in text
+    assert "Training loss" not in text
+
+
+@pytest.mark.parametrize(("unit", "told"), [("speaker", "one person, with all"), ("site", "The server is trusted")])
+def test_each_unit_states_its_own_promise(tmp_path: Path, unit: str, told: str) -> None:
+    assert told in words(written(tmp_path, result(privacy=privacy(unit=unit))))
+
+
+def test_an_insecure_seed_cannot_be_overlooked(tmp_path: Path) -> None:
+    assert "Not private: --insecure-seed" in words(written(tmp_path, result(privacy=privacy(insecure_seed=True))))
+
+
+def test_a_deployment_s_page_has_counts_by_site_and_dashes_for_what_sites_keep(tmp_path: Path) -> None:
+    text = words(written(tmp_path, deployed_result()))
+    assert "learnt together by 2 sites" in text
+    assert "The split by site" in text
+    assert "--baselines" not in text
+    assert "charite 3 1 lausanne 1 0 All 4 1" in text
+    assert "An untold number of recordings of 10 speakers" in text
+    assert "lausanne – – – 1e-05 – – – –" in text  # noqa: RUF001
+    assert "charite 7.980 8.610 16.250 1e-05 1.250 0.25 240 20, spent" in text
+    assert "None" not in text.replace("None was", "")
+
+
+def test_an_open_deployment_without_losses_or_validation_has_a_page_too(tmp_path: Path) -> None:
+    entry = deployed_result(privacy=None)
+    entry["folds"][0]["privacy"] = None
+    text = words(written(tmp_path, entry))
+    assert "Training, round by round" in text
+    assert "None" not in text.replace("None was", "")
+
+
+def test_skipped_recordings_are_named_where_the_result_does(tmp_path: Path) -> None:
+    problems = [{"path": "wav/a.wav", "kind": "silent", "detail": "no sample above 0"}]
+    assert "wav/a.wav silent no sample above 0" in words(written(tmp_path, result(problems=problems)))
+
+
+def test_names_are_harmless(whole: str, tmp_path: Path) -> None:
+    entry = renamed(result(), {"07": HOSTILE, "site-1": HOSTILE, "sadness": HOSTILE})
+    entry["command"] = entry["environment"]["cpu"] = entry["corpus"]["name"] = HOSTILE
+    page = written(tmp_path, entry)
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(" in page
+    assert Outline(page).open == []
+    assert page.count("<td") == whole.count("<td")
+
+
+def test_strange_names_are_drawn_as_they_are(tmp_path: Path) -> None:
+    names = {"site-0": "医院", "site-1": "_private$x^", "site-2": "fill: #0f0f99", "site-3": "a" * 60}
+    page = written(tmp_path, renamed(result(), names))
+    svg = page[page.index('id="sites"') :]
+    for name in ("医院", "_private$x^", "fill: #0f0f99", "a" * 15 + "…"):
+        assert f">{name}</text>" in svg
+
+
+def test_same_result_gives_the_same_bytes(whole: str, tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from server.reporting.report import write_report; "
+        "from tests.server.example_result import result; "
+        f"write_report(result(), Path({str(tmp_path / 'other.html')!r}))"
+    )
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env={"PYTHONPATH": ".", "PYTHONHASHSEED": "7"})
+    assert (tmp_path / "other.html").read_text(encoding="utf-8") == whole
+
+
+def test_a_hundred_sites_and_many_rounds_stay_light(tmp_path: Path) -> None:
+    entry = fold(0, FULL)
+    site = {"examples": 3, "loss": 1.0, "uar": 0.5}
+    sites = {f"site-{index}": site for index in range(99)} | {"site-99": site | {"uar": None}}
+    entry["rounds"] = [item | {"round": n + 1, "sites": sites} for n, item in enumerate(entry["rounds"] * 20)]
+    page = written(tmp_path, result(folds=[entry], split=None))
+    assert len(page) < 1_000_000
+    assert "each of the 100" in page
+    text = words(page)
+    assert "site-99: Training loss 1.000 1.000 1.000 1.000" in text
+    assert "site-99: Validation UAR – – – –" in text  # noqa: RUF001
+
+
+def test_a_diverged_run_has_a_page_too(tmp_path: Path) -> None:
+    entry = lean_result()
+    for item in entry["folds"][0]["rounds"]:
+        for site in item["sites"].values():
+            site["loss"] = float("nan")
+    assert "nan" not in words(written(tmp_path, entry)).lower().split()
+
+
+def test_matplotlib_is_imported_by_the_figures_alone() -> None:
+    modules = (Path(__file__).parents[3] / "server").glob("*.py")
+    assert [path.name for path in modules if "matplotlib" in _imports(path)] == ["figures.py"]
+
+
+def _imports(path: Path) -> set[str]:
+    return set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE))

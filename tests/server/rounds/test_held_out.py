@@ -1,0 +1,110 @@
+"""The held-out score where not all who hold test speakers give one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from common.config.settings import Config
+from common.errors import FederationError
+from common.features.cache import FeatureCache
+from common.splits.plan import Plan
+from common.splits.sites import SiteSplit
+from server.rounds.held_out import HeldOut, check_held_out, held_out_score
+from server.run.checkpoint import State
+from server.sites.handshake import Node
+from simulations.engine.worker_grid import InProcessGrid
+
+GOOD = {"confusion": [3, 1, 0, 2], "loss": 1.5, "num-examples": 6}
+SITES = (0, 6, 6)  # how many test recordings each site holds
+
+
+def app() -> ClientApp:
+    """Answers what its node config holds."""
+    own = ClientApp()
+
+    @own.evaluate("test")
+    def test(message: Message, context: Context) -> Message:
+        told: Any = dict(context.node_config)
+        if "confusion" in told:
+            told["confusion"] = [int(text) for text in told["confusion"].split()]
+        return Message(RecordDict({"metrics": MetricRecord(told)}), reply_to=message)
+
+    return own
+
+
+def plan(simulated: bool = False) -> Plan:
+    split = SiteSplit(name="b", train=("1",), validation=(), test=("2",))
+    return Plan(fold="0", classes=("anger", "neutral"), test=(), sites=(split,) if simulated else ())
+
+
+def nodes(test: tuple[int, ...] = SITES) -> list[Node]:
+    own = {"features": 1, "examples": 9, "validation": 0, "speakers": 1, "validation_speakers": 0}
+    return [Node(id=i + 1, site="abc"[i], test=count, **own) for i, count in enumerate(test)]
+
+
+def scored(tmp_path: Path, *answers: dict[str, Any], simulated: bool = False) -> tuple[HeldOut, dict[str, str]]:
+    configs = [
+        {**answer, **({"confusion": " ".join(map(str, answer["confusion"]))} if "confusion" in answer else {})}
+        for answer in answers
+    ]
+    refused: dict[str, str] = {}
+    state = State(arrays={"classifier.bias": np.zeros(2, np.float32)}, scaling={"mean": np.zeros(1)})
+    with InProcessGrid(app, configs, {}, workers=0) as grid:
+        found = held_out_score(grid, Config(), plan(simulated), nodes(), state, FeatureCache(tmp_path), refused)
+    return found, refused
+
+
+def test_the_sites_that_hold_test_speakers_are_asked_and_add_up(tmp_path: Path) -> None:
+    found, refused = scored(tmp_path, {}, GOOD, GOOD)
+    assert found.test["confusion"] == [[6, 2], [0, 4]]
+    assert found.test["loss"] == 0.25
+    assert found.by_speaker == [[[3, 1], [0, 2]]] * 2
+    assert found.sites == {"b": 6, "c": 6}
+    assert refused == {}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {**GOOD, "confusion": []},
+        {**GOOD, "confusion": [3, 1, 0]},
+        {**GOOD, "confusion": [3, 1, -1, 3]},
+        {**GOOD, "confusion": [2**62, 2**62, 2**62, 2**62 + 6]},  # 6, as far as 64 bits go
+        {**GOOD, "confusion": [10**9, 0, 0, 0], "num-examples": 10**9},
+        {**GOOD, "num-examples": 5},
+        {**GOOD, "loss": float("nan")},
+    ],
+)
+def test_a_site_that_gives_none_is_named_and_the_score_is_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, odd: dict[str, Any]
+) -> None:
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        found, refused = scored(tmp_path, {}, GOOD, odd)
+    assert found.test["confusion"] == [[3, 1], [0, 2]]
+    assert found.sites == {"b": 6, "c": None}
+    assert refused == {"c": "no sound confusion counts of at most 6 recordings"}
+    assert "held-out speakers at c are not in the score" in caplog.text
+
+
+def test_where_nobody_scored_it_one_line_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match=r"no held-out speaker was scored: they lie at b, c, .*allow_test = true"):
+        scored(tmp_path, {}, {}, {})
+
+
+def test_in_a_simulation_every_score_must_come(tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match="held-out speakers lie at c, which did not score the model"):
+        scored(tmp_path, {}, GOOD, {}, simulated=True)
+
+
+def test_a_run_that_nobody_could_score_does_not_start() -> None:
+    check_held_out(plan(), nodes())
+    with pytest.raises(FederationError, match=r"no site has recordings marked split=test, and the coordinator has non"):
+        check_held_out(plan(), nodes((0, 0, 0)))

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from common import protocol
+from common.errors import FederationError
+from server.sites.meeting import Meeting, meet, pooled_sums
+from simulations.engine.worker_grid import InProcessGrid
+
+CLASSES = ["anger", "neutral"]
+
+
+def site(name: str, **more: Any) -> dict[str, Any]:
+    return {"site": name, "protocol": protocol.VERSION, "classes": "anger neutral", "features": 5, **more}
+
+
+def app() -> ClientApp:
+    """Says of itself what its node config holds."""
+    own = ClientApp()
+
+    @own.query("hello")
+    def hello(message: Message, context: Context) -> Message:
+        about: dict[str, Any] = {k: v for k, v in context.node_config.items() if k != "sums"}
+        odd = json.loads(about.pop("odd", "{}"))
+        about["classes"] = about["classes"].split()
+        about |= {"num-examples": 3, "validation-examples": 0, "test-examples": 0, **odd}
+        about = {name: value for name, value in about.items() if value is not None}
+        return Message(RecordDict({"config": ConfigRecord(about)}), reply_to=message)
+
+    @own.query("statistics")
+    def statistics(message: Message, context: Context) -> Message:
+        number = float(context.node_id)
+        if context.node_config.get("sums") == "none":
+            return Message(RecordDict(), reply_to=message)
+        width = 4 if context.node_config.get("sums") == "short" else 5
+        number = math.nan if context.node_config.get("sums") == "nan" else number
+        arrays = ArrayRecord({name: Array(np.full(width, number * k)) for name, k in (("total", 1), ("square", 10))})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"frames": context.node_id})})
+        return Message(content, reply_to=message)
+
+    return own
+
+
+def meeting(expected: int, **more: Any) -> Meeting:
+    return Meeting(**{"classes": CLASSES, "expected": expected, "registered": {}, **more})
+
+
+def met(*sites: dict[str, Any], then: Callable[[InProcessGrid, Any], Any] = lambda _, nodes: nodes) -> Any:
+    with InProcessGrid(app, sites, {}, workers=0) as grid:
+        return then(grid, meet(grid, meeting(len(sites)), {}))
+
+
+def test_the_nodes_are_sorted_by_the_sites_names() -> None:
+    nodes = met(site("lausanne"), site("charite"))
+    assert [(node.site, node.id) for node in nodes] == [("charite", 2), ("lausanne", 1)]
+    assert nodes[0].examples == 3
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (site("b", protocol=99), f"site b speaks protocol 99, this server {protocol.VERSION}"),
+        (site("b", classes="anger sadness"), "site b has the classes"),
+        (site("b", features=7), "the sites' features differ: a 5, b 7 a frame"),
+        (site("a"), "two sites have one name"),
+    ],
+)
+def test_sites_that_differ_are_named(other: dict[str, Any], words: str) -> None:
+    with pytest.raises(FederationError, match=words):
+        met(site("a"), other)
+
+
+def test_too_few_sites_are_not_waited_for_for_ever() -> None:
+    with (
+        InProcessGrid(app, [site("a")], {}, workers=0) as grid,
+        pytest.raises(FederationError, match="1 of 2 sites are connected after 1 s"),
+    ):
+        meet(grid, meeting(2, timeout=1), {})
+
+
+def test_the_sums_of_the_sites_add_up() -> None:
+    sums = met(site("a"), site("b"), then=lambda grid, nodes: pooled_sums(grid, nodes, 10, {}, least=2))
+    assert sums.frames == 3
+    assert sums.total.tolist() == [3] * 5
+    assert sums.square.tolist() == [30] * 5
+
+
+ODD: list[dict[str, Any]] = [
+    {"num-examples": None},
+    {"num-examples": 10**9},
+    {"num-examples": "many"},
+    {"num-examples": 0},
+    {"features": -1},
+    {"test-examples": 1.5},
+    {"classes": "anger"},
+    {"missing-classes": [1]},
+    {"protocol": "4"},
+    {"site": ""},
+]
+KEYS = {1: "a", 2: "b", 3: "c"}
+
+
+def deployed(odd: dict[str, Any], **more: Any) -> tuple[list[str], dict[str, str]]:
+    """The names of the sites that take part of three, the second of which says odd things, and why others don't."""
+    refused: dict[str, str] = {}
+    sites = [site("a"), site("b", odd=json.dumps(odd)), site("c")]
+    with InProcessGrid(app, sites, {}, workers=0) as grid:
+        nodes = meet(grid, meeting(2, registered=KEYS, **more), refused)
+    return [node.site for node in nodes], refused
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_hello_that_is_none_leaves_the_site_out_and_names_it(
+    caplog: pytest.LogCaptureFixture, odd: dict[str, Any]
+) -> None:
+    [(name, value)] = odd.items()
+    why = f"its hello has no {name}" if value is None else f"its hello has {name} {str(value)!r}, which cannot be"
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        names, refused = deployed(odd)
+    assert names == ["a", "c"]
+    assert refused == {"b": f"{why}; install the same fedser at both"}
+    assert f"b does not take part: {why}" in caplog.text
+
+
+def test_a_hello_that_is_none_ends_a_strict_run_and_a_simulation() -> None:
+    with pytest.raises(FederationError, match="--strict: b does not take part: its hello has no num-examples"):
+        deployed({"num-examples": None}, strict=True)
+    with pytest.raises(FederationError, match="a site could not start"):
+        met(site("a"), site("b", odd='{"num-examples": null}'))
+
+
+def test_a_hello_in_another_protocol_is_said_to_be_that() -> None:
+    _, refused = deployed({"protocol": 99, "num-examples": None})
+    assert refused["b"].startswith(f"it speaks protocol 99, this server {protocol.VERSION}; install the same fedser")
+
+
+def test_too_few_sites_are_told_with_their_reasons() -> None:
+    with (
+        InProcessGrid(app, [site("a"), site("b", odd='{"site": null}')], {}, workers=0) as grid,
+        pytest.raises(FederationError, match=r"1 of 2 sites take part: .* \(b: its hello has no site"),
+    ):
+        meet(grid, meeting(2, registered=KEYS), {})
+
+
+def test_a_site_that_would_be_the_whole_mean_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        deployed({"num-examples": 1000})
+    assert "b says that it has 1000 of all 1006 to train on" in caplog.text
+
+
+@pytest.mark.parametrize("sums", ["none", "short", "nan"])
+def test_sums_that_are_none_are_left_out_where_enough_are_left(caplog: pytest.LogCaptureFixture, sums: str) -> None:
+    refused: dict[str, str] = {}
+
+    def pool(least: int) -> Any:
+        own = [site("a"), site("b", sums=sums), site("c")]
+        return met(*own, then=lambda grid, nodes: pooled_sums(grid, nodes, 10, refused, least=least))
+
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        found = pool(2)
+    assert found.total.tolist() == [1 + 3] * 5
+    assert refused == {"b": "no sums of 5 features"}
+    assert "the features are scaled without the sums of b" in caplog.text
+    with pytest.raises(
+        FederationError, match=r"2 of 3 sites sent the sums of their features, expected at least 3 \(b: "
+    ):
+        pool(3)
