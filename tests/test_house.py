@@ -1,9 +1,11 @@
-"""The house rules that a tool doesn't check: who may import whom, and that the tree itself runs."""
+"""The house rules that a tool doesn't check: who may import whom, how much a folder holds, and that the tree runs."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,32 +18,154 @@ MAY_IMPORT = {
     "server": {"server", "common"},
     "simulations": set(RINGS),
 }
+# The wings of each ring, lowest first: a wing imports those before it. The ring's own name stands for the files that
+# lie in its folder itself; a file is named where it lies above the others of its folder.
+LAYERS = {
+    "common": (
+        "common",
+        "common.config",
+        "common.storage",
+        "common.processes",
+        "common.audio",
+        "common.features",
+        "common.corpora",
+        "common.curation",
+        "common.splits",
+        "common.data",
+        "common.learning",
+        "common.flower",
+        "common.privacy.accounting",
+        "common.privacy.ledger",
+        "common.privacy.per_sample",
+        "common.privacy",
+        "common.cli",
+    ),
+    "client": (
+        "client",
+        "client.node.policy",
+        "client.node.gate",
+        "client.node.audit",
+        "client.node.site",
+        "client.node.flower",
+        "client.node.dry_run",
+        "client.node.cli",
+        "client.cli",
+    ),
+    "server": (
+        "server.run",
+        "server.messages",
+        "server.sites",
+        "server.records",
+        "server.rounds",
+        "server",
+        "server.reporting",
+        "server.federation.folder",
+        "server.federation.service",
+        "server.federation.runs",
+        "server.federation.monitor",
+        "server.federation.cli",
+        "server.cli",
+    ),
+    "simulations": (
+        "simulations.synthesis",
+        "simulations.engine",
+        "simulations.job",
+        "simulations.audits.attacks",
+        "simulations.audits",
+        "simulations.sweep.workers",
+        "simulations.sweep.trials",
+        "simulations.sweep.statistics",
+        "simulations.sweep.page",
+        "simulations.sweep",
+        "simulations.speed.noop_app",
+        "simulations.speed",
+        "simulations",
+    ),
+}
+MOST_FILES = 14  # in a folder, ``__init__.py`` aside
+SAME_NAMES = {"__init__.py", "app.py", "cli.py", "page.py"}  # each ring or wing may have its own
 FILES = [path for ring in RINGS for path in sorted((ROOT / ring).rglob("*.py"))]
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """The modules that a file imports, wherever in it; of a package's names, those that are modules of this tree."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            names.add(node.module or "")
-    return {name.partition(".")[0] for name in names}
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= whole & MODULES or {node.module or ""}
+    return frozenset(names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def wing_of(module: str) -> str:
+    ring = module.partition(".")[0]
+    if module in LAYERS[ring]:
+        return module
+    return module.rpartition(".")[0] or module
+
+
+def by_path(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_path)
 def test_imports_go_inwards_only(path: Path) -> None:
-    ring = path.relative_to(ROOT).parts[0]
-    found = imported(path)
+    ring, *wings = path.relative_to(ROOT).parts[:-1]
+    found = {name.partition(".")[0] for name in imported(path)}
     assert found & set(RINGS) <= MAY_IMPORT[ring]
-    if ring == "common" and path.name != "packing.py":  # which is about Flower's records, at both of their ends
+    if ring == "common" and wings[:1] != ["flower"]:
         assert "flwr" not in found
-    if path.parent.name != "privacy":
+    if (ring, *wings[:1]) != ("common", "privacy") and path.stem != "training_steps":  # which is measured against it
         assert "opacus" not in found
-    if path.name not in ("figures.py", "drawing.py", "against_epsilon.py"):
+    if not {"reporting", "page"} & set(wings):
         assert "matplotlib" not in found
     assert not found & {"tests", "benchmarks", "examples", "pickle"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_path)
+def test_a_wing_imports_those_below_it(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    order = LAYERS[module.partition(".")[0]]
+    own = wing_of(module)
+    if not path.read_text().count("\nimport ") + path.read_text().count("\nfrom "):
+        return  # a package's docstring
+    own_ring = {wing_of(name) for name in imported(path) if name in MODULES and name.startswith(order[0].split(".")[0])}
+    above = {wing for wing in own_ring if order.index(wing) > order.index(own)}
+    assert not above, f"{module} lies in {own} and imports {', '.join(sorted(above))}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_path)
+def test_the_node_trusts_nothing_that_a_bundle_brings(path: Path) -> None:
+    """It runs the site's own copy of ``common``; the app's code is for the trainer and for dry runs."""
+    parts = path.relative_to(ROOT).parts
+    if parts[:2] == ("client", "node") and parts[2:3] != ("dry_run",):
+        assert not {name for name in imported(path) if name in MODULES and wing_of(name) in ("client", "client.cli")}
+
+
+def test_every_folder_of_code_is_a_wing_with_a_word_on_what_lives_there() -> None:
+    for folder in {path.parent for path in FILES}:
+        text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert text, folder
+        assert len(text.splitlines()) <= 5, folder
+        name = ".".join(folder.relative_to(ROOT).parts)
+        if any(path.name != "__init__.py" for path in folder.glob("*.py")):
+            assert name in LAYERS[name.partition(".")[0]], f"{name} is in no row of the layers"
+
+
+def test_folders_are_small() -> None:
+    held = Counter(str(path.parent.relative_to(ROOT)) for path in FILES if path.name != "__init__.py")
+    assert {folder: count for folder, count in held.items() if count > MOST_FILES} == {}
+
+
+def test_a_files_name_says_where_it_belongs() -> None:
+    assert [path for path in FILES if path.stem == path.parent.name] == []
+    names = Counter(path.name for path in FILES if path.name not in SAME_NAMES)
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("ring", RINGS)

@@ -13,7 +13,8 @@ from common.validate import in_range, one_of, positive
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
-    """What is computed from a signal, each descriptor switchable; see ``common.features.extractor`` for the columns' order.
+    """What is computed from a signal, each descriptor switchable; see ``common.features.extractor`` for the columns'
+    order.
 
     Attributes:
         sampling_rate: Hz; recordings at other rates are resampled.
@@ -67,7 +68,8 @@ class ModelConfig:
         attention: units of the attention's hidden layer.
         dropout: of the projected frames and of what they pool to.
         statistics: what the classifier sees of the features beside the BiLSTM: ``none``, ``means`` (each one's mean and
-            deviation over time), or ``contours`` (what they do together, whatever their level: ``common.learning.contours``).
+            deviation over time), or ``contours`` (what they do together, whatever their level:
+            ``common.learning.contours``).
     """
 
     projection: int = 128

@@ -1,1 +1,4 @@
-"""Which utterances of a corpus take part, and what is wrong with them. It imports corpora, audio, processes and below."""
+"""Which utterances of a corpus take part, and what is wrong with them.
+
+It imports corpora, audio, processes and below.
+"""

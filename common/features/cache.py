@@ -67,7 +67,7 @@ def _checksum(features: torch.Tensor) -> str:
 
 
 def entry_key(digest: str, version: int, features: FeatureConfig, augment: AugmentConfig) -> str:
-    """The name of an entry: of the bytes (``common.curation.probe.digest_of``), the settings, and what altered a copy."""
+    """An entry's name: of the bytes (``common.curation.probe.digest_of``), the settings, and what altered a copy."""
     altered = [version, augment.speed, augment.gain, list(augment.noise)] if version else []
     settings = json.dumps([FORMAT, digest, dataclasses.asdict(features), altered], sort_keys=True)
     return hashlib.blake2b(settings.encode(), digest_size=20).hexdigest()

@@ -55,7 +55,8 @@ class Contours(nn.Module):
     """Correlations of contours, the likeness of neighbouring frames, each contour's course, and the length.
 
     Each utterance's figures, less a centre, are brought to length 1, so that no gradient is much larger than another.
-    The centre is found in the first rounds, in which nothing else is trained, and rests then: ``common.learning.centring``.
+    The centre is found in the first rounds, in which nothing else is trained, and rests then:
+    ``common.learning.centring``.
 
     Args:
         features: of a frame.

@@ -4,8 +4,8 @@ A line is a JSON object: ``n`` (1, 2, …), ``time`` (UTC), ``kind``, what was r
 before; zeros in line 1) and ``hash`` (SHA-256 over the canonical JSON of all the rest: sorted keys, no spaces, ASCII).
 
 A line that was edited, dropped, repeated or moved is found. But whoever may write the file can cut its tail, or make a
-new chain from any line on: that shows only against a ``Head`` that somebody else keeps. ``common.storage.chained_file`` is how
-the lines get to a disk.
+new chain from any line on: that shows only against a ``Head`` that somebody else keeps. ``common.storage.chained_file``
+is how the lines get to a disk.
 """
 
 from __future__ import annotations

@@ -9,9 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from server.reporting import formatting, guarantee, tables
-from server.reporting import summary as findings
-from server.reporting.summary import Result
+from server.reporting import findings, formatting, guarantee, tables
+from server.reporting.findings import Result
 
 TEMPLATES = Path(__file__).parent / "templates"
 

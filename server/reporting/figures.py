@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from server.reporting.findings import Curve, Curves, mean_curve
 from server.reporting.formatting import score
-from server.reporting.summary import Curve, Curves, mean_curve
 from server.reporting.svg import HEAT, INK, LINE, MUTED, SERIES, SURFACE, inline
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

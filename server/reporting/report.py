@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from server.reporting import figures, formatting, guarantee, pages, summary, tables
-from server.reporting.summary import Result
+from server.reporting import figures, findings, formatting, guarantee, pages, tables
+from server.reporting.findings import Result
 from server.reporting.tables import Table
 
 
@@ -42,7 +42,7 @@ def write_report(result: Result, path: Path) -> None:
         path: the HTML file to write.
     """
     environment = pages.html(
-        score=formatting.score, interval=formatting.interval, duration=formatting.duration, joined=summary.joined
+        score=formatting.score, interval=formatting.interval, duration=formatting.duration, joined=findings.joined
     )
     page = environment.get_template("report.html.j2").render(_content(result))
     path.write_text(page, encoding="utf-8", newline="\n")
@@ -50,7 +50,7 @@ def write_report(result: Result, path: Path) -> None:
 
 def _content(result: Result) -> dict[str, Any]:
     """What the template is filled with."""
-    return summary.overview(result) | {
+    return findings.overview(result) | {
         "result": result,
         "scores": [_comparison(result), _recall(result), _confusion(result)],
         "training": [] if result["privacy"] else [_rounds(result), _sites(result)],
@@ -61,7 +61,7 @@ def _content(result: Result) -> dict[str, Any]:
             result["privacy"] and formatting.flat(result["config"]).get("privacy.average", "0.0") != "0.0"
         ),
         "promise": guarantee.promise(result["privacy"]) if result["privacy"] else {},
-        "untold": summary.untold(result["privacy"]) if result["privacy"] else [],
+        "untold": findings.untold(result["privacy"]) if result["privacy"] else [],
         "spent": guarantee.spent(result["privacy"]) if result["privacy"] else None,
     }
 
@@ -80,12 +80,12 @@ def _lists(result: Result) -> dict[str, Table]:
 
 
 def _comparison(result: Result) -> Illustration:
-    bars = {name: (figure, [get(fold) for fold in result["folds"]]) for name, figure, get in summary.models(result)}
+    bars = {name: (figure, [get(fold) for fold in result["folds"]]) for name, figure, get in findings.models(result)}
     title = "UAR: " + ", ".join(f"{name} {formatting.score(figure['mean'])}" for name, (figure, _) in bars.items())
     caption = "UAR on held-out speakers. The dashed line is guessing." + _rings(result)
     if result["summary"]["uar"]["ci95"]:
         caption += " The whiskers are 95 % intervals."
-    if summary.is_counted(result):
+    if findings.is_counted(result):
         caption += " Where recordings stay at separate sites there is no pooled model to compare it with."
     elif len(bars) == 1:
         caption += " The pooled and the local models were not trained; --baselines trains them."
@@ -94,7 +94,7 @@ def _comparison(result: Result) -> Illustration:
         heading="Federated, pooled, and each site alone" if len(bars) > 1 else "The federated model",
         title=title,
         caption=caption,
-        svg=figures.comparison(bars, summary.chance(result), title),
+        svg=figures.comparison(bars, findings.chance(result), title),
         table=tables.comparison(result),
     )
 
@@ -104,7 +104,7 @@ def _rings(result: Result) -> str:
 
 
 def _recall(result: Result) -> Illustration:
-    together = summary.recall(result)
+    together = findings.recall(result)
     folds = {name: [fold["test"]["recall"].get(name) for fold in result["folds"]] for name in together}
     title = "Recall: " + ", ".join(f"{name} {formatting.score(value, 2)}" for name, value in together.items())
     return Illustration(
@@ -124,18 +124,18 @@ def _confusion(result: Result) -> Illustration:
         heading="What is taken for what",
         title=title,
         caption="The share of each row, and the number of recordings. Right answers lie on the diagonal.",
-        svg=figures.confusion(result["corpus"]["classes"], summary.confusion(result), title),
+        svg=figures.confusion(result["corpus"]["classes"], findings.confusion(result), title),
         table=tables.confusion(result),
     )
 
 
 def _rounds(result: Result) -> Illustration:
-    curves, label = summary.validation_curves(result), "Validation UAR"
-    line = ("chance", summary.chance(result)) if curves else None
+    curves, label = findings.validation_curves(result), "Validation UAR"
+    line = ("chance", findings.chance(result)) if curves else None
     title = "UAR on the validation speakers by round"
     caption = "The global model on the sites' validation speakers after each round"
     if not curves:
-        curves, label = summary.loss_curves(result), "Training loss"
+        curves, label = findings.loss_curves(result), "Training loss"
         title = "Training loss by round"
         caption = "There were no validation speakers; this is the training loss, the mean over the sites"
     return Illustration(
@@ -149,9 +149,9 @@ def _rounds(result: Result) -> Illustration:
 
 
 def _sites(result: Result) -> Illustration:
-    losses, uars = summary.site_curves(result, "loss"), summary.site_curves(result, "uar")
+    losses, uars = findings.site_curves(result, "loss"), findings.site_curves(result, "uar")
     panels = {"Training loss": losses}
-    validated = any(summary.mean(curve) is not None for curve in uars.values())
+    validated = any(findings.mean(curve) is not None for curve in uars.values())
     if validated:
         panels["Validation UAR"] = uars
     title = f"{'Training loss and validation UAR' if validated else 'Training loss'} of each site by round"

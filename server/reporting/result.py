@@ -14,7 +14,7 @@ import numpy as np
 
 from common.config.settings import Config, flatten
 from common.learning.metrics import Confusion, summarise
-from server.reporting.summary import largest_epsilon
+from server.reporting.findings import largest_epsilon
 
 SCHEMA = 1
 FOLD_KEYS = ("fold", "train_speakers", "validation_speakers", "test_speakers", "privacy", "chosen_round", "test")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from server.reporting import summary as findings
+from server.reporting import findings
+from server.reporting.findings import Curves, Result, count, fold_name, is_counted, mean
 from server.reporting.formatting import NONE, interval, natural, score
-from server.reporting.summary import Curves, Result, count, fold_name, is_counted, mean
 
 WIDEST = 12  # columns; above that a table of curves lists its curves as rows
 LONGEST = 50  # rows of rounds; a longer run shows every k-th, and its last

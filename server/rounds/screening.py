@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, Message
+from flwr.app import Message
 
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 from server.messages.rejections import Refused, failure, refuse
+from server.messages.values import values_of
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
@@ -51,15 +52,6 @@ def fault(reply: Message, like: Arrays) -> str | None:
         if not np.isfinite(values).all():
             return f"{name} holds numbers that are not finite"
     return None
-
-
-def values_of(array: Array) -> np.ndarray[Any, Any] | None:
-    """What an array of a reply holds; None where its bytes are no array. Reading it runs nothing, whoever wrote it."""
-    try:
-        values = array.numpy()
-    except Exception:  # whatever bytes that were made by hand make of NumPy's reader
-        return None
-    return values if isinstance(values, np.ndarray) else None  # an archive of arrays is another thing
 
 
 def distance(reply: Message, like: Arrays) -> float:

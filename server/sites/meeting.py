@@ -18,7 +18,7 @@ from common.data.normalise import Sums
 from common.errors import FederationError
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse, short
-from server.rounds.screening import values_of
+from server.messages.values import values_of
 from server.sites import handshake
 from server.sites.compatibility import Terms, agree
 from server.sites.handshake import Node

@@ -1,1 +1,4 @@
-"""``fedser audit``: the attacks on the federation that a run's folder describes. It imports engine and its own attacks."""
+"""``fedser audit``: the attacks on the federation that a run's folder describes.
+
+It imports engine and its own attacks.
+"""

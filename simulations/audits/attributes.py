@@ -1,8 +1,8 @@
 """``fedser audit attributes``: a speaker's gender from one update of a site that holds this speaker alone.
 
-See ``simulations.audits.attacks.attribute_inference`` for the threat model. Every training and held-out speaker is a site, and sends
-updates from one and the same global model. Half of the speakers, of either gender, are the attacker's own shadow sites,
-the other half the targets; then they change places, so that each speaker is a target once.
+See ``simulations.audits.attacks.attribute_inference`` for the threat model. Every training and held-out speaker is a
+site, and sends updates from one and the same global model. Half of the speakers, of either gender, are the attacker's
+own shadow sites, the other half the targets; then they change places, so that each speaker is a target once.
 """
 
 from __future__ import annotations

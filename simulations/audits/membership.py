@@ -1,9 +1,9 @@
 """``fedser audit membership``: are recordings, or speakers, of the training data told from others of the same kind?
 
-See ``simulations.audits.attacks.membership_inference`` for the threat model. For recordings, federations with the run's settings are
-trained on a random half of each training speaker's recordings: the left-out half are the non-members, so that the
-attack can't just measure whether a speaker was known. For speakers, on a random half of each site's training speakers.
-One federation is the target, the others are the shadow models.
+See ``simulations.audits.attacks.membership_inference`` for the threat model. For recordings, federations with the run's
+settings are trained on a random half of each training speaker's recordings: the left-out half are the non-members, so
+that the attack can't just measure whether a speaker was known. For speakers, on a random half of each site's training
+speakers. One federation is the target, the others are the shadow models.
 
 A recording is normalised with all that the attacker has, whether it was left out or not: by its own frames, by all
 recordings of its speaker, or by the scaling that comes with the model.

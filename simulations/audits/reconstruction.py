@@ -1,8 +1,9 @@
 """``fedser audit reconstruction``: the features of one utterance from one update.
 
-See ``simulations.audits.attacks.gradient_inversion`` for the threat model: one step of plain SGD on one short utterance, without
-dropout and masks. In a private run the gradient goes through the mechanism as the only unit of its step: it is clipped,
-and the site's noise is added. That is the worst case there too; the other units of a real step only add to the noise.
+See ``simulations.audits.attacks.gradient_inversion`` for the threat model: one step of plain SGD on one short
+utterance, without dropout and masks. In a private run the gradient goes through the mechanism as the only unit of its
+step: it is clipped, and the site's noise is added. That is the worst case there too; the other units of a real step
+only add to the noise.
 """
 
 from __future__ import annotations

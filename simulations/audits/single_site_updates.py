@@ -84,7 +84,7 @@ def updates_of(
 def _messages(
     run: AuditedRun, weights: Mapping[str, Tensor], scaling: Scaling, sites: int, count: int
 ) -> Iterator[Message]:
-    """As ``server.rounds.loop`` sends them: of every site one a round; a model of contours finds its centre in these."""
+    """As ``server.rounds.loop`` sends them: of every site one a round; a model of contours finds its centre there."""
     federation = run.config.federation
     arrays = record({name: tensor.numpy() for name, tensor in weights.items()})
     statistics: ArrayRecord = record({"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})

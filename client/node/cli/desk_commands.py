@@ -70,8 +70,7 @@ def dry_run(
 
     Nothing is sent, and nothing is written: not even to the ledger.
     """
-    from client.node.dry_run import dry_report
-    from client.node.dry_run import rehearsal as dry_run
+    from client.node.dry_run import dry_report, rehearsal
     from client.node.site import kit as kits
     from client.node.site.node_settings import HOST, Address, NodeSettings, State
 
@@ -84,7 +83,7 @@ def dry_run(
         corpus=settings.pop("data.corpus", ""),
         label_map=settings.pop("data.label_map", ""),
     )
-    report = dry_run.dry_run(node, about, settings)
+    report = rehearsal.dry_run(node, about, settings)
     if json_output:
         typer.echo(json.dumps(dataclasses.asdict(report)))
         return

@@ -2,10 +2,10 @@
 reply that the gate did not make.
 
 Flower's SuperNode talks to the server through seven callbacks; the guard stands in for each. Inbound it pulls a run's
-bundle and a message's objects itself, checks them (``client.node.flower.intake``), and hands on just the bytes it checked.
-Outbound it takes the app's reply out of the node's store, has it made anew (``client.node.gate.outbound``), and sends that
-itself. What it refuses is answered with an error of fixed text; why is for the site's own log. Nothing that a server or
-an app does raises into Flower's loop, which would end the node.
+bundle and a message's objects itself, checks them (``client.node.flower.intake``), and hands on just the bytes it
+checked. Outbound it takes the app's reply out of the node's store, has it made anew (``client.node.gate.outbound``),
+and sends that itself. What it refuses is answered with an error of fixed text; why is for the site's own log. Nothing
+that a server or an app does raises into Flower's loop, which would end the node.
 
 A step is in the audit log before it happens: where the log cannot be written, no message is taken in, and nothing
 leaves but that error.

@@ -43,8 +43,8 @@ class RunPolicy:
         max_rounds: of a run.
         max_runs_day: that begin, or are gone on with, in any 24 hours, restarts of the node in a run among them. Each
             run may ask anew what a run may ask once.
-        bounds: by a setting's name in ``common.config.settings``: ``(least, greatest)`` of a number, the texts that are allowed,
-            or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
+        bounds: by a setting's name in ``common.config.settings``: ``(least, greatest)`` of a number, the texts that are
+            allowed, or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
     """
 
     hours: str = ""

@@ -1,7 +1,7 @@
 """How much noise a target takes, and whether the signal survives it.
 
-Unit, adjacency and assumptions are those of ``common.privacy.accounting.accountants``. Nothing here looks at data: the noise
-follows from the target, the sample rate and the number of steps, which are public.
+Unit, adjacency and assumptions are those of ``common.privacy.accounting.accountants``. Nothing here looks at data: the
+noise follows from the target, the sample rate and the number of steps, which are public.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a ledger's lines say, and what they come to.
 
-Each is a line of ``common.storage.hash_chain``. By kind: ``begin`` (run, terms), ``reserve`` and ``refuse`` (run, round, unit,
-sample_rate, noise_multiplier, steps), ``store`` (run, round, sha256 of the reply), ``void`` (run, round). ``forget``
-says that a speaker withdrew; nothing that was spent comes back.
+Each is a line of ``common.storage.hash_chain``. By kind: ``begin`` (run, terms), ``reserve`` and ``refuse`` (run,
+round, unit, sample_rate, noise_multiplier, steps), ``store`` (run, round, sha256 of the reply), ``void`` (run, round).
+``forget`` says that a speaker withdrew; nothing that was spent comes back.
 """
 
 from __future__ import annotations

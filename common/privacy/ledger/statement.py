@@ -1,8 +1,9 @@
 """What ledgers say: what was spent, when, and by which run.
 
-Guarantee of each ε: that of ``common.privacy.accounting.accountants``, for the unit (one added or removed) and the δ beside it,
-over the steps that count. ``epsilon`` is PRV's, and takes all parameters for fixed without a look at earlier outputs;
-``epsilon_rdp`` is some per cent larger. With an insecure seed neither holds. Public: only what the site publishes.
+Guarantee of each ε: that of ``common.privacy.accounting.accountants``, for the unit (one added or removed) and the δ
+beside it, over the steps that count. ``epsilon`` is PRV's, and takes all parameters for fixed without a look at earlier
+outputs; ``epsilon_rdp`` is some per cent larger. With an insecure seed neither holds. Public: only what the site
+publishes.
 """
 
 from __future__ import annotations

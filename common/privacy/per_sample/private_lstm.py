@@ -2,8 +2,9 @@
 
 Opacus has a layer for this, ``DPLSTM``: a loop over frames and cells that takes the gradients of all samples at every
 frame. But a weight's gradient is a sum over frames of products of the derivative by a gate's input and of what came in,
-so one batched matrix product at the end gives it for each sample. ``common.privacy.per_sample.recurrence`` makes the derivatives
-by the gates' inputs; a ``Direction`` is, for Opacus, a linear layer over frames whose output's gradient they are.
+so one batched matrix product at the end gives it for each sample. ``common.privacy.per_sample.recurrence`` makes the
+derivatives by the gates' inputs; a ``Direction`` is, for Opacus, a linear layer over frames whose output's gradient
+they are.
 
 Guarantee: none by itself. What this owes to the mechanism is that a sample's row in ``grad_sample`` is the gradient of
 that sample's loss and depends on no other sample, which holds since nothing here is shared between samples but weights.
@@ -98,7 +99,8 @@ def rows(direction: Direction, activations: Sequence[Tensor], deltas: Tensor) ->
 
 
 class PrivateLSTM(nn.Module):
-    """``common.learning.bilstm.BiLSTM`` with gradients by sample: in its place, with its ``state_dict``, which is ``nn.LSTM``'s.
+    """``common.learning.bilstm.BiLSTM`` with gradients by sample: in its place, with its ``state_dict``, which is
+    ``nn.LSTM``'s.
 
     Under ``opacus.GradSampleModule`` a backward pass leaves ``grad_sample`` on each parameter and no ``grad``, whose
     time is saved; otherwise it leaves ``grad``, as that of any module.

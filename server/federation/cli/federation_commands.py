@@ -143,7 +143,7 @@ def status(directory: Dir = None, as_json: JsonOutput = False) -> None:
 def _certificates(folder: Folder) -> list[str]:
     from server.federation.folder import ca
 
-    ends = ca.expiries(coordinator_folder)
+    ends = ca.expiries(folder)
     server, authority = f"{ends['server']:%Y-%m-%d}", f"{ends['ca']:%Y-%m-%d}"
     valid = f"the coordinator's certificate is valid until {server}, the authority until {authority}"
-    return [valid, *(f"warning: {line}" for line in ca.warnings(coordinator_folder, datetime.now(UTC)))]
+    return [valid, *(f"warning: {line}" for line in ca.warnings(folder, datetime.now(UTC)))]

@@ -10,7 +10,7 @@ from common.config.settings import Config
 from common.splits.plan import Plan
 from server.reporting import result
 from server.federation.runs.run_folder import Kept, RunFolder
-from server.reporting.summary import count
+from server.reporting.findings import count
 from server.reporting.artifacts import leave
 from server.reporting.result import FoldResult
 

@@ -12,9 +12,9 @@ strictest is the one with the smallest unit: ``utterance`` before ``speaker`` be
 
 What belongs to a mechanism follows the mechanism: each unit has its own recipe's sample rate and clipping norm, and a
 condition whose sites add no noise (``inf``, and the unit ``site``) trains with the ordinary optimizer of
-``common.config.settings`` where the recipe names one that is made for clipped and noisy gradients. A learning rate that fits
-gradients of length one would handicap it, and privacy would look cheaper than it is. Whatever the user sets holds for
-every condition.
+``common.config.settings`` where the recipe names one that is made for clipped and noisy gradients. A learning rate that
+fits gradients of length one would handicap it, and privacy would look cheaper than it is. Whatever the user sets holds
+for every condition.
 
 A sweep without a private condition shares nothing but what the user set.
 """

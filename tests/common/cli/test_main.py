@@ -38,8 +38,8 @@ def emodb(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("arguments", [["--help"], ["corpus", "check", "--help"], ["corpus", "list"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from common import cli; sys.argv = ['fedser', *sys.argv[1:]]\n"
-        "try: cli.main()\n"
+        "import sys; from common.cli import main; sys.argv = ['fedser', *sys.argv[1:]]\n"
+        "try: main.main()\n"
         "finally: print({'torch', 'flwr', 'numpy'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_rings_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(main.app.registered_commands)
-    monkeypatch.setattr(main, "RINGS", ("no_such_ring", "common.corpora.catalogue"))
+    monkeypatch.setattr(main, "RINGS", ("no_such_ring", "common.corpora"))
     main.join_rings()
     assert main.app.registered_commands == before
 
@@ -174,7 +174,7 @@ def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    code = "from common import cli; import sys; sys.argv = ['fedser', 'corpus', 'list']; cli.main()"
+    code = "from common.cli import main; import sys; sys.argv = ['fedser', 'corpus', 'list']; main.main()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common.corpora import catalogue, synthetic
+from common.corpora import catalogue, emodb, synthetic
 from common.errors import CorpusError
 
 Touch = Callable[..., Path]
@@ -21,7 +21,7 @@ def test_delegates_to_the_layout(touch: Touch) -> None:
         ("synthetic", "03", "anger"),
         ("synthetic", "08", "sadness"),
     ]
-    assert catalogue.default_classes("synthetic", root) == catalogue.emodb.CLASSES
+    assert catalogue.default_classes("synthetic", root) == emodb.CLASSES
 
 
 def test_a_manifest_may_be_named_itself(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def nest(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     while not told.exists():
         time.sleep(0.02)
     [watcher] = [
-        pid for pid in subreaper.descendants(owner.pid) if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in subreaper.descendants(owner.pid) if b"subreaper.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     yield owner, [watcher, *map(int, told.read_text().split())]
     owner.kill()

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[3]
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Another Python process, that has ``Chain`` and ``Path``."""
-    head = "import os, resource, signal, sys, time\nfrom pathlib import Path\nfrom common.storage.chained_file import Chain\n"
+    imports = "import os, resource, signal, sys, time\nfrom pathlib import Path\n"
+    head = imports + "from common.storage.chained_file import Chain\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + code, *map(str, arguments)],
         cwd=ROOT,

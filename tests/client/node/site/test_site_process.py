@@ -58,9 +58,9 @@ class Supervisor:
             file.name: [sys.executable, "-c", SLEEPER.replace("{first}", first), str(file)] for file in self.files
         }
         program = textwrap.dedent(f"""
-            from client.node import site_run
-            site_run.commands = lambda _: {commands!r}
-            site_run.run(None)
+            from client.node.site import site_process
+            site_process.commands = lambda _: {commands!r}
+            site_process.run(None)
         """)
         self.process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
 

@@ -220,7 +220,7 @@ def test_a_message_whose_process_is_killed_is_answered_at_once(node: Any) -> Non
 def test_the_libraries_that_are_imported_before_are_not_fedsers_own() -> None:
     assert not {name.partition(".")[0] for name in trainer.LIBRARIES} & set(trainer.OWN)
     program = (
-        "import sys; from client.node import trainer; trainer.forget(); "
+        "import sys; from client.node.site import trainer; trainer.forget(); "
         "print([m for m in sys.modules if m in trainer.OWN])"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
