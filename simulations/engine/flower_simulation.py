@@ -24,9 +24,9 @@ from common.features.cache import FeatureCache
 from common.processes import subreaper
 from common.splits.plan import Plan
 from common.storage import atomic
+from server.federation.folder import bundle
 from simulations.engine.fold import FoldJson, finished, read_result, run_settings, settle
 
-APP = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 60.0
 CONNECTION = "fedser"
@@ -53,7 +53,15 @@ def run_under_flower(
         return read_result(folder)
     settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
     with superlink((folder / "flower").absolute()) as (home, port):
-        submit(APP, home, port, settings, nodes=len(plan.sites), workers=workers, watch=lambda: on_reply("Flower"))
+        submit(
+            bundle.unpack(home / "app"),
+            home,
+            port,
+            settings,
+            nodes=len(plan.sites),
+            workers=workers,
+            watch=lambda: on_reply("Flower"),
+        )
     if not finished(folder):
         raise FederationError(f"Flower's run ended without a result; its log is {home / 'run.log'}")
     return read_result(folder)
@@ -111,7 +119,9 @@ def superlink(home: Path) -> Iterator[tuple[Path, int]]:
     command = [str(PROGRAMS / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")]
     with (home / "superlink.out").open("ab") as log:
-        process = subprocess.Popen(subreaper.command(*command), env=_environment(home), cwd=APP, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            subreaper.command(*command), env=_environment(home), cwd=home, stdout=log, stderr=log
+        )
     try:
         _wait_until_up(process, port, home)
         yield home, port

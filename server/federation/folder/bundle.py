@@ -1,18 +1,22 @@
 """The app that is sent to every site: Flower's bundle of this installation, byte for byte what ``flwr build`` makes.
 
-Its files are stored in the order of their names, uncompressed and with a fixed date, so that the same code is the same
-bytes on every machine; a site's policy names them by their SHA-256.
+``bundle.toml`` beside this file is its project file and lists its files: what the two apps reach, and nothing else.
+They are stored in the order of their names and with a fixed date, so that the same code is the same bytes on every
+machine; a site's policy names them by their SHA-256.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import tomllib
+import zipfile
 from pathlib import Path
 
 from common.errors import FederationError
 
 ROOT = Path(__file__).parents[3]
+PROJECT = Path("server/federation/folder/bundle.toml")
 
 
 def build(root: Path = ROOT) -> bytes:
@@ -26,15 +30,30 @@ def build(root: Path = ROOT) -> bytes:
     """
     from flwr.cli.build import build_fab_from_files  # seconds, and only who submits or sends kits needs it
 
-    project = root / "pyproject.toml"
     try:
-        include = tomllib.loads(project.read_text(encoding="utf-8"))["tool"]["flwr"]["app"]["fab-include"]
-        # Flower would look at every file below the root, those of the virtual environment too.
-        paths = {path for pattern in include for path in root.glob(pattern) if path.is_file() and not path.is_symlink()}
-        paths |= {project, *(path for path in [root / ".gitignore"] if path.is_file())}
-        return build_fab_from_files({path.relative_to(root).as_posix(): path for path in paths})[0]
+        return build_fab_from_files({"pyproject.toml": root / PROJECT, **{name: root / name for name in files(root)}})[
+            0
+        ]
     except (OSError, KeyError, ValueError) as error:
         raise FederationError(f"{root} is not an installation of fedser that can be sent to sites: {error}") from None
+
+
+def files(root: Path = ROOT) -> list[str]:
+    """The code in the bundle, by paths relative to the project's folder."""
+    project = tomllib.loads((root / PROJECT).read_text(encoding="utf-8"))
+    listed: list[str] = project["tool"]["flwr"]["app"]["fab-include"]
+    return listed
+
+
+def unpack(to: Path) -> Path:
+    """Write the bundle's files into a folder, from which ``flwr run`` can start the app.
+
+    Returns:
+        The folder.
+    """
+    with zipfile.ZipFile(io.BytesIO(build())) as archive:
+        archive.extractall(to)
+    return to
 
 
 def digest(bundle: bytes) -> str:

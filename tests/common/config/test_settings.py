@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from common.config.settings import (
     read_toml,
 )
 from common.errors import UsageError
-from common.protocol import RUN_KEYS
 
 shares = st.floats(0.0, 0.9, allow_subnormal=False)
 words = st.text("abcdefghij/._-", min_size=1, max_size=12)
@@ -81,18 +79,6 @@ def test_a_configuration_as_toml_tables_comes_back(config: Config) -> None:
     flat = {"seed": nested.pop("seed")}
     flat |= {f"{section}.{key}": value for section, values in nested.items() for key, value in values.items()}
     assert Config().with_values(flat) == config
-
-
-def test_pyproject_holds_the_defaults_and_the_run_keys() -> None:
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
-    table = project["tool"]["flwr"]["app"]["config"]
-    found: dict[str, Any] = {}
-    for name, value in table.items():
-        found |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-    assert {name: found.pop(name) for name in RUN_KEYS} == dict.fromkeys(RUN_KEYS, "")
-    assert found == flatten(Config())
-    assert {name: type(value) for name, value in found.items()} == {n: type(v) for n, v in flatten(Config()).items()}
-    assert set(RUN_KEYS) == {"plan", "out", "cache", "events", "ledger"}
 
 
 def test_settings_are_frozen_and_named() -> None:

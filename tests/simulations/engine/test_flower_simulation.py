@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,12 +8,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from common.config.settings import Config, flatten
 from common.data.resident import listing
 from common.features.cache import FeatureCache
 from common.privacy.recipe import RECIPES
-from common.protocol import RUN_KEYS
-from simulations.engine.flower_simulation import APP, run_under_flower
+from simulations.engine.flower_simulation import run_under_flower
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans
 from tests.simulations import tiny
@@ -43,32 +39,3 @@ def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, 
     time.sleep(1)
     left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout.split()
     assert left == []
-
-
-def test_the_run_config_has_every_setting_with_its_default() -> None:
-    import tomllib
-
-    table = tomllib.loads((APP / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
-    flat: dict[str, object] = {}
-    for name, value in table.items():
-        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-    assert flat == {**flatten(Config()), **dict.fromkeys(RUN_KEYS, "")}
-
-
-@pytest.mark.slow
-def test_the_bundle_holds_code_only(tmp_path: Path) -> None:
-    """Flower's default takes every file under the root; ours takes the three rings' Python, and nothing from here."""
-    from flwr.cli.build import build_fab_from_disk
-
-    path = tmp_path / "app.fab"
-    path.write_bytes(build_fab_from_disk(APP))
-    listed = subprocess.run(
-        [sys.executable, "-m", "zipfile", "-l", str(path)], capture_output=True, text=True, check=True
-    )
-    names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
-    assert "client/app.py" in names
-    assert "common/learning/model.py" in names
-    allowed = re.compile(
-        r"(client|common|server)/([a-z_]+/)*[a-z_]+\.py|pyproject\.toml|\.info/CONTENT|LICENSE|README\.md"
-    )
-    assert [name for name in names if not allowed.fullmatch(name)] == []
