@@ -84,6 +84,14 @@ LAYERS = {
 }
 MOST_FILES = 14  # in a folder, ``__init__.py`` aside
 SAME_NAMES = {"__init__.py", "app.py", "cli.py", "page.py"}  # each ring or wing may have its own
+FLOWERS_API = ("flwr.app", "flwr.clientapp", "flwr.serverapp")  # what Flower promises to keep
+FLOWERS_INSIDE = (  # the adapters, which alone may use the rest of it: what a release of Flower may touch
+    "client/node/flower",
+    "common/flower/internals.py",
+    "server/federation/folder/bundle.py",
+    "server/federation/runs/submit.py",
+    "server/federation/service/superlink.py",
+)
 FILES = [path for ring in RINGS for path in sorted((ROOT / ring).rglob("*.py"))]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
 
@@ -145,6 +153,12 @@ def test_the_node_trusts_nothing_that_a_bundle_brings(path: Path) -> None:
     parts = path.relative_to(ROOT).parts
     if parts[:2] == ("client", "node") and parts[2:3] != ("dry_run",):
         assert not {name for name in imported(path) if name in MODULES and wing_of(name) in ("client", "client.cli")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=by_path)
+def test_flowers_inside_is_for_the_adapters(path: Path) -> None:
+    used = {name for name in imported(path) if name.startswith("flwr") and not name.startswith(FLOWERS_API)}
+    assert not used or by_path(path).startswith(FLOWERS_INSIDE), f"put {', '.join(sorted(used))} behind an adapter"
 
 
 def test_every_folder_of_code_is_a_wing_with_a_word_on_what_lives_there() -> None:

@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from flwr.app import Message
-from flwr.common.serde import message_from_proto, message_to_proto
-from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.serverapp import Grid
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from common.errors import FedserError
-from common.flower import packing
+from common.flower import internals, packing
 
 log = logging.getLogger("fedser.server")
 POLL_SECONDS = 0.1
@@ -55,7 +52,7 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
                 if reply.metadata.reply_to_message_id in place:
                     i = place.pop(reply.metadata.reply_to_message_id)
                     # Where a node is gone the SuperLink answers in its own name: whose answer it is, we know.
-                    reply.metadata.__dict__["_src_node_id"] = asked_of[i]
+                    internals.set_sender(reply, asked_of[i])
                     came[i] = reply
             if not came and time.monotonic() - asked < POLL_SECONDS:
                 time.sleep(POLL_SECONDS)
@@ -64,7 +61,7 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
                 turn += 1
             for i, reply in came.items():
                 early[i] = folder / str(i)
-                early[i].write_bytes(message_to_proto(reply).SerializeToString())
+                early[i].write_bytes(internals.to_bytes(reply))
         for i in sorted(early):
             yield _unpacked(_take(early[i]))
     finally:  # also where the caller ended early, by an error
@@ -75,7 +72,13 @@ def _pulled(grid: Grid, ids: list[str]) -> Iterator[Message]:
     """The replies that are there; where one's bytes are no message, that is said, and the others are waited for on."""
     try:
         yield from grid.pull_messages(ids)
-    except (ValueError, TypeError, LookupError, AttributeError, DecodeError) as error:  # of Flower's own reader
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        internals.DecodeError,
+    ) as error:  # of Flower's own reader
         log.warning("a reply is no message (%s); who sent it is not known, the others go on", type(error).__name__)
 
 
@@ -88,6 +91,6 @@ def _unpacked(reply: Message) -> Message:
 
 
 def _take(path: Path) -> Message:
-    message: Message = message_from_proto(ProtoMessage.FromString(path.read_bytes()))
+    message = internals.from_bytes(path.read_bytes())
     path.unlink()
     return message

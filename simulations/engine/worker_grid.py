@@ -20,10 +20,9 @@ from typing import Any, Self
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
-from flwr.supercore.task_identity import TaskIdentity
 
 from common.errors import FederationError
+from common.flower import internals
 from common.processes.parent_watch import end_with_parent
 
 WINDOW = 32  # how far ahead of the reply that is due a message may be sent
@@ -109,7 +108,7 @@ class InProcessGrid(Grid):
         weights: Sequence[float] | None = None,
         on_reply: Callable[[int], None] = lambda _: None,
     ) -> None:
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = RUN_ID, 0, 1
+        internals.let_messages_be_made(RUN_ID)
         self._arguments = (load, configs, run_config)
         self._size = len(configs)
         self._count = min(workers, self._size)
@@ -146,11 +145,11 @@ class InProcessGrid(Grid):
         self._workers = []
 
     @property
-    def run(self) -> Run:
+    def run(self) -> internals.Run:
         """Flower's description of the run, of which only the id means anything here."""
-        return Run.create_empty(RUN_ID)
+        return internals.empty_run(RUN_ID)
 
-    def set_run(self, run: Run) -> None:
+    def set_run(self, run: internals.Run) -> None:
         """A grid has one run; there is nothing to set."""
 
     def create_message(
@@ -168,7 +167,7 @@ class InProcessGrid(Grid):
         ids = []
         for message in messages:
             self._sent += 1
-            message.metadata.__dict__["_message_id"] = str(self._sent)
+            internals.set_message_id(message, str(self._sent))
             self._due.append(message)
             if self._workers:
                 self._workers[self._owner[message.metadata.dst_node_id - 1]].waiting.append(message)

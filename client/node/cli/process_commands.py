@@ -69,7 +69,7 @@ def trainer(
     """Run the trainer: it works on the recordings, and speaks with the node alone."""
     settings = TrainerSettings(node=Address.parse(node), state=State(folder=state.absolute()))
     _begin(settings.state)
-    from client.node.site import trainer
+    from client.node.flower import trainer
 
     trainer.run(settings)
 

@@ -16,7 +16,6 @@ from typing import Any, Self
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
 
 from client.app import app
 from client.node.audit.site_log import AuditLog
@@ -34,6 +33,7 @@ from common import protocol
 from common.config.settings import Config, flatten
 from common.curation.selection import list_corpus
 from common.errors import FedserError
+from common.flower import internals
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
 
@@ -96,7 +96,7 @@ class _Dry:
     """One run at one site, in this process."""
 
     def __init__(self, policy: Policy, config: Config, node: Mapping[str, Any], head: Head) -> None:
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = RUN, 0, 1
+        internals.let_messages_be_made(RUN)
         self._policy, self._config, self._head = policy, config, head
         self._settings = {**flatten(config), **dict.fromkeys(protocol.RUN_KEYS, "")}
         self._node, self._sent = dict(node), RoundBytes()

@@ -28,6 +28,7 @@ from flwr.supercore.inflatable.inflatable_utils import (
 from flwr.supercore.object_store import ObjectStore
 
 from common.errors import FederationError
+from common.flower import internals
 
 Send = Callable[[Message, ObjectTree, float], tuple[set[str], str]]
 PushObject = Callable[[int, str, str, bytes], None]
@@ -124,14 +125,14 @@ def inflated(tree: ObjectTree, contents: dict[str, bytes]) -> Message:
     message = inflate_object_from_contents(tree.object_id, contents, keep_object_contents=True)
     if not isinstance(message, Message):
         raise FederationError(f"expected a message, found a {type(message).__name__}")
-    message.metadata.__dict__["_message_id"] = tree.object_id  # which its content cannot hold
+    internals.set_message_id(message, tree.object_id)  # which its content cannot hold
     return message
 
 
 def packed(message: Message) -> Parcel:
     """A message that was made here, ready to be sent."""
     with no_object_id_recompute():
-        message.metadata.__dict__["_message_id"] = message.object_id
+        internals.set_message_id(message, message.object_id)
         contents = {name: item.deflate() for name, item in get_all_nested_objects(message).items()}
         return Parcel(message=message, tree=get_object_tree(message), contents=contents)
 

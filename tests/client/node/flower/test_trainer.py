@@ -23,15 +23,14 @@ from flwr.supercore.fab import Fab
 from flwr.supernode import start_client_internal as flower
 
 from client.node.audit.site_log import AuditLog
-from client.node.flower import guard, hook, supernode
+from client.node.flower import guard, hook, supernode, trainer
 from client.node.flower.guard import Guard
 from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
+from client.node.flower.trainer import Trainer
 from client.node.policy.clauses import BundlePolicy
 from client.node.policy.document import Policy
-from client.node.site import trainer
 from client.node.site.node_settings import Address
-from client.node.site.trainer import Trainer
 from common import protocol
 from tests.client.node.bundles import Server, bundle, run_of, weights
 from tests.client.node.guarded import LOG
@@ -220,7 +219,7 @@ def test_a_message_whose_process_is_killed_is_answered_at_once(node: Any) -> Non
 def test_the_libraries_that_are_imported_before_are_not_fedsers_own() -> None:
     assert not {name.partition(".")[0] for name in trainer.LIBRARIES} & set(trainer.OWN)
     program = (
-        "import sys; from client.node.site import trainer; trainer.forget(); "
+        "import sys; from client.node.flower import trainer; trainer.forget(); "
         "print([m for m in sys.modules if m in trainer.OWN])"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,0 +1,57 @@
+"""What Flower has no public way for: messages outside its runtime, a message's own numbers, a message as bytes."""
+
+from __future__ import annotations
+
+from flwr.app import Message
+from flwr.common.serde import message_from_proto, message_to_proto
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+__all__ = [
+    "DecodeError",
+    "Run",
+    "empty_run",
+    "from_bytes",
+    "let_messages_be_made",
+    "set_message_id",
+    "set_sender",
+    "to_bytes",
+]
+
+
+def let_messages_be_made(run: int) -> None:
+    """Let this process make messages: Flower makes none outside a task, and asks for the task's numbers."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, 0, 1
+
+
+def set_message_id(message: Message, number: str) -> None:
+    """Give a message the id that Flower's own transport would have given it."""
+    message.metadata.__dict__["_message_id"] = number
+
+
+def set_sender(message: Message, node: int) -> None:
+    """Name the node that a message is from."""
+    message.metadata.__dict__["_src_node_id"] = node
+
+
+def to_bytes(message: Message) -> bytes:
+    """A message in the form in which it travels."""
+    data: bytes = message_to_proto(message).SerializeToString()
+    return data
+
+
+def from_bytes(data: bytes) -> Message:
+    """A message from ``to_bytes``.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    message: Message = message_from_proto(ProtoMessage.FromString(data))
+    return message
+
+
+def empty_run(number: int) -> Run:
+    """Flower's description of a run of which only the number is known."""
+    return Run.create_empty(number)
