@@ -117,11 +117,11 @@ def _default_parameters(unit: str) -> int:
     """Of what a private run trains by default, for four classes."""
     from common.config.settings import Config
     from common.features.extractor import dimension
-    from common.learning.model import EmotionModel
+    from common.learning.architectures import build_model
     from common.privacy.recipe import private_settings
 
     config = Config().with_values(private_settings({"privacy.epsilon": 1.0, "privacy.unit": unit}))
-    model = EmotionModel(dimension(config.features), 4, config.model, layout=config.features)
+    model = build_model(dimension(config.features), 4, config)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

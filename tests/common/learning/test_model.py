@@ -3,8 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.config.settings import ModelConfig
-from common.learning.model import AttentiveStatistics, EmotionModel, FrameStatistics
+from common.config.settings import Config, ModelConfig
+from common.learning.architectures import build_model
+from common.learning.bilstm_attention import AttentiveStatistics
+from common.learning.model import EmotionModel, FrameStatistics
 
 FEATURES, CLASSES = 7, 4
 
@@ -13,7 +15,7 @@ def model(layers: int = 1, seed: int = 0) -> EmotionModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = ModelConfig(projection=6, hidden=5, layers=layers, attention=4, dropout=0.5)
-        return EmotionModel(FEATURES, CLASSES, config)
+        return build_model(FEATURES, CLASSES, Config(model=config))
 
 
 @settings(deadline=None, max_examples=25)
@@ -85,7 +87,7 @@ def test_statistics_are_the_frames_mean_and_deviation_whatever_the_padding() -> 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_a_model_with_statistics_learns_from_them(hidden: int) -> None:
     config = ModelConfig(projection=6, hidden=hidden, attention=4, dropout=0.0, statistics="means")
-    model = EmotionModel(4, 3, config)
+    model = build_model(4, 3, Config(model=config))
     assert model.classifier.in_features == 4 * hidden + 8
     batch, lengths = torch.randn(2, 7, 4), torch.tensor([7, 3])
     longer = torch.cat([batch, torch.full((2, 5, 4), 100.0)], dim=1)
@@ -95,8 +97,8 @@ def test_a_model_with_statistics_learns_from_them(hidden: int) -> None:
 
 
 def test_statistics_made_once_give_the_logits_of_the_frames() -> None:
-    config = ModelConfig(hidden=0, dropout=0.0, statistics="means")
-    model, ready = EmotionModel(4, 3, config), EmotionModel(4, 3, config, made=True)
+    config = Config(model=ModelConfig(hidden=0, dropout=0.0, statistics="means"))
+    model, ready = build_model(4, 3, config), build_model(4, 3, config, made=True)
     ready.load_state_dict(model.state_dict())
     utterances = [torch.randn(frames, 4) for frames in (7, 3, 1)]
     made = torch.stack([FrameStatistics(4).of(utterance) for utterance in utterances])
