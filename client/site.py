@@ -74,7 +74,7 @@ class Site:
         """One model for all messages: each overwrites its weights."""
         config = self.config
         model = build_model(self.features, len(self.classes), config, made=self._made_once)
-        if config.privacy.at_sites and config.privacy.unit == "utterance":
+        if config.privacy.at_sites and config.privacy.protects.single:
             from common.privacy.per_sample.private_lstm import with_private_lstms  # opacus: a second to import
 
             return with_private_lstms(model)
@@ -83,9 +83,8 @@ class Site:
     @cached_property
     def units(self) -> int:
         """How many of the privacy unit it trains on; recordings, where nothing is private."""
-        if self.config.privacy.at_sites and self.config.privacy.unit == "speaker":
-            return len({recording.utterance.speaker for recording in self._train})
-        return len(self._train)
+        privacy, own = self.config.privacy, [recording.utterance for recording in self._train]
+        return privacy.protects.count(own) if privacy.at_sites else len(own)
 
     @property
     def features(self) -> int:

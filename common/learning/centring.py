@@ -37,7 +37,7 @@ def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
 
 
 def _early(turn: int, config: Config) -> bool:
-    few = config.privacy.at_sites and config.privacy.unit == "speaker"
+    few = config.privacy.at_sites and not config.privacy.protects.single
     return turn <= config.federation.rounds // 10 and not few
 
 

@@ -63,7 +63,7 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
         return dict(given)
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
-    if privacy.unit != "site":
+    if privacy.at_sites:
         linear = _asks_for_linear(given)
         recipe = (LINEAR if linear else SEQUENTIAL) | recipe
         if linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":

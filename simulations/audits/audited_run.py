@@ -176,7 +176,7 @@ def refuse_site_unit(run: AuditedRun, attack: str) -> None:
     Raises:
         UsageError: the run protects sites.
     """
-    if run.privacy and run.config.privacy.unit == "site":
+    if run.config.privacy.at_server:
         raise UsageError(
             f"audit {attack} attacks the update of one site; with --privacy-unit site only the trusted server sees it, "
             "as it is, and what leaves the server is of all sites: audit a run without privacy, whose updates are alike"

@@ -109,7 +109,7 @@ def test_a_unit_moves_the_weights_by_the_bound_at_most(unit: str) -> None:
 def test_a_speaker_with_ten_times_the_recordings_counts_as_much() -> None:
     own = data()
     many = data()
-    many.versions, many.speakers = own.versions * 10, own.speakers * 10
+    many.versions, many.utterances = own.versions * 10, own.utterances * 10
     many.labels = own.labels.repeat(10)
     train = functools.partial(trained, unit="speaker", rate=1.0, privacy=PrivacyConfig(max_grad_norm=0.1))
     assert train(own=many).numpy() == pytest.approx(train(own=own).numpy(), abs=1e-6)
