@@ -3,7 +3,8 @@
 Neighbouring worlds differ in one unit, added or removed; an ε is of that difference. So a unit decides what is counted
 and drawn at a site, whose contribution is clipped, who adds the noise, and what the report promises.
 
-What the recipe sets for a unit, and what a private run of it may set, stands in ``common.privacy.recipe``, by its name.
+What a private run sets by default, and what it may set, are ``common.privacy.recipe``'s affair, which knows a unit by
+its name.
 """
 
 from __future__ import annotations
