@@ -20,6 +20,7 @@ from torch import Tensor
 from client.planting import keep, plant
 from client.site import Site
 from common import protocol
+from common.config.units import UNITS
 from common.data.normalise import Scaling
 from common.errors import BudgetSpent
 from common.learning.centring import centring
@@ -121,9 +122,9 @@ def _warn_if_drowned(terms: Terms, site: Site) -> None:
     ratio = signal_to_noise(terms.noise_multiplier, terms.sample_rate, terms.units, parameters) * math.sqrt(steps)
     if ratio < 1:
         log.warning(
-            "site %s: the noise drowns the signal: if all %d %ss agreed in all %d steps, what they say would be %.2f "
+            "site %s: the noise drowns the signal: if all %d %s agreed in all %d steps, what they say would be %.2f "
             "times as long as the noise of %d parameters; take more of them, a smaller model, or a larger epsilon",
-            *(site.name, terms.units, terms.unit, steps, ratio, parameters),
+            *(site.name, terms.units, UNITS[terms.unit].plural, steps, ratio, parameters),
         )
 
 

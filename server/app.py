@@ -20,7 +20,7 @@ from common.data.normalise import Scaling
 from common.errors import FederationError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
-from common.learning.model import EmotionModel
+from common.learning.architectures import build_model
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
 from common.splits import plan as plans
@@ -127,7 +127,7 @@ def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
     """The model before round 1, which the seed alone decides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "model"))
-        model = EmotionModel(nodes[0].features, len(plan.classes), config.model, layout=config.features)
+        model = build_model(nodes[0].features, len(plan.classes), config)
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from common.config.privacy import UNITS, PrivacyConfig
+from common.config.privacy import PrivacyConfig
 from common.config.sections import (
     HOLDS_ALL,
     STRATEGIES,
@@ -33,7 +33,6 @@ from common.validate import in_range
 __all__ = [
     "HOLDS_ALL",
     "STRATEGIES",
-    "UNITS",
     "AugmentConfig",
     "Config",
     "DataConfig",

@@ -23,6 +23,7 @@ SEQUENTIAL: dict[str, Any] = {"privacy.sample_rate": 0.25}  # of a BiLSTM, whose
 # A linear model bears noise that a BiLSTM doesn't. It sees each utterance's means and deviations; where each utterance
 # is normalised by itself these say nothing, and it sees its contours.
 LINEAR: dict[str, Any] = {
+    "model.kind": "linear",
     "model.hidden": 0,
     "model.statistics": "means",
     "model.dropout": 0.0,
@@ -62,8 +63,8 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
         return dict(given)
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
-    if privacy.unit != "site":
-        linear = not given.get("model.hidden")
+    if privacy.at_sites:
+        linear = _asks_for_linear(given)
         recipe = (LINEAR if linear else SEQUENTIAL) | recipe
         if linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":
             recipe["model.statistics"] = "contours"
@@ -72,6 +73,13 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = {**recipe, **given}
     refuse_leaks(Config().with_values(settings))
     return settings
+
+
+def _asks_for_linear(given: Mapping[str, Any]) -> bool:
+    """Unless another kind is chosen, by its name or by hidden units of its own."""
+    if "model.kind" in given and given.get("model.hidden", 1):
+        return bool(given["model.kind"] == "linear")
+    return not given.get("model.hidden")
 
 
 def refuse_leaks(config: Config) -> None:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from common.config.kinds import BILSTM, kind_of
+
 CORPORA = {
     "casia": "CASIA",
     "cremad": "CREMA-D",
@@ -57,9 +59,10 @@ def kind_of_model(config: Mapping[str, Any]) -> str:
     settings = flat(config)
     seen = {"means": "its features' means and deviations", "contours": "what its features do together over time"}
     beside = seen.get(settings.get("model.statistics", NONE), "")
-    if settings.get("model.hidden") == "0":
-        return f"linear model that sees of each utterance {beside}"
-    return "BiLSTM with attention" + (f" that also sees {beside}" if beside else "")
+    kind = kind_of(settings.get("model.kind", BILSTM.name), int(settings.get("model.hidden", "1")))
+    if kind.figures_alone:
+        return f"{kind.title} that sees of each utterance {beside}"
+    return kind.title + (f" that also sees {beside}" if beside else "")
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from common.config.units import SPEAKER
 from common.errors import UsageError
 from common.progress import Display
 from common.utterance import Utterance
@@ -109,7 +110,7 @@ def _meaning(run: AuditedRun, result: AttributeInference, unknown: int) -> list[
         lines.append(f"With {result.speakers} speakers it is no better than a guess; another attack may still be.")
     if unknown:
         lines.append(f"{unknown} speakers whose gender is not known were left out.")
-    if run.privacy and run.config.privacy.unit == "utterance":
+    if run.privacy and not run.config.privacy.protects.covers(SPEAKER.name):
         lines.append(
             "The run protects recordings; a trait that all of a speaker's recordings share it does not promise to hide."
         )

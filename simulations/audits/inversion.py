@@ -85,7 +85,7 @@ def _each(model: EmotionModel, victims: Sequence[Victim], workers: int) -> Itera
 
 def _invert(model: EmotionModel, victim: Victim) -> Found:
     update = released(model, victim)
-    label = infer_label(update["classifier.bias"])
+    label = infer_label(update[model.kind.output_bias])
     frames, features = victim.truth.shape
     found = invert(
         model,

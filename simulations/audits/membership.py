@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from common.config.units import SPEAKER
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import normalise
@@ -165,7 +166,7 @@ def _meaning(run: AuditedRun, results: dict[str, Attacks]) -> list[str]:
             lines.append(f"Of {level}: members are told from non-members better than by chance: the model leaks.")
         else:
             lines.append(f"Of {level}: no better than chance; that these attacks fail is no proof that all do.")
-    if run.privacy and run.config.privacy.unit == "utterance":
+    if run.privacy and not run.config.privacy.protects.covers(SPEAKER.name):
         lines.append(
             "The run protects recordings; what is told of speakers, who have many, it does not promise to hide."
         )

@@ -89,8 +89,8 @@ def _victim(
 
 def _terms(run: AuditedRun, site: SiteSplit, own: Sequence[Recording]) -> Terms:
     """What a site's steps are; of a run without a budget spent before."""
-    units = len(site.train) if run.config.privacy.unit == "speaker" else len(of_speakers(own, site.train))
-    return Terms.of(run.config, units, [])
+    held = [recording.utterance for recording in of_speakers(own, site.train)]
+    return Terms.of(run.config, run.config.privacy.protects.count(held), [])
 
 
 def _long_enough(recordings: Sequence[Recording], frames: int) -> list[Recording]:

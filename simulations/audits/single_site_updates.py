@@ -18,13 +18,12 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from common import protocol
+from common.config.kinds import CENTRE, Kind
 from common.data.normalise import Scaling
 from common.errors import FederationError
-from common.learning.centring import CENTRE
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.rounds.site_scores import record
-from simulations.audits.attacks.attribute_inference import FIRST_LAYER
 from simulations.audits.audited_run import AuditedRun
 from simulations.engine.fold import run_settings
 from simulations.engine.worker_grid import InProcessGrid
@@ -76,7 +75,8 @@ def updates_of(
         nodes: list[dict[str, Any]] = [{protocol.PARTITION: i} for i in range(len(sites))]
         with InProcessGrid(_client_app, nodes, settings, workers=workers) as grid:
             for reply in grid.send_and_receive(_messages(run, weights, scaling, len(sites), count)):
-                found.append(_update(reply, speakers[reply.metadata.src_node_id - 1], weights))
+                speaker = speakers[reply.metadata.src_node_id - 1]
+                found.append(_update(reply, speaker, weights, config.model.architecture))
                 on_reply(len(found))
     return found
 
@@ -100,12 +100,11 @@ def _messages(
             yield Message(content, node, protocol.TRAIN)
 
 
-def _update(reply: Message, speaker: str, weights: Mapping[str, Tensor]) -> Update:
+def _update(reply: Message, speaker: str, weights: Mapping[str, Tensor], kind: Kind) -> Update:
     arrays = None if reply.has_error() else reply.content.array_records.get(protocol.ARRAYS)
     if arrays is None:
         raise FederationError(f"the site of speaker {speaker} sent no update; what its app says above tells why")
-    layered = any(name.startswith(FIRST_LAYER) for name in weights)
-    first = [name for name in weights if name.startswith((FIRST_LAYER, CENTRE)) or not layered]
+    first = [name for name in weights if name.startswith((kind.first_layer, CENTRE))]
     change = {name: torch.from_numpy(arrays[name].numpy().copy()) - weights[name] for name in first}
     return Update(speaker=speaker, change=change)
 

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from common.errors import UsageError
 from simulations.audits.attacks.intervals import Interval, clopper_pearson
 
-FIRST_LAYER = "projection."
 _PENALTY = 1e-3
 
 
@@ -46,12 +45,12 @@ class AttributeInference:
     chance: float
 
 
-def first_layer(updates: Sequence[Mapping[str, Any]], prefix: str = FIRST_LAYER) -> Tensor:
+def first_layer(updates: Sequence[Mapping[str, Any]], prefix: str) -> Tensor:
     """The updates' first layer, each at unit length: how much data a site has changes only the length.
 
     Args:
         updates: name to array, weights that came back minus weights that were sent (or a gradient), of one model.
-        prefix: of the layer's names.
+        prefix: of the layer's names, as ``common.config.kinds`` tells it.
 
     Returns:
         ``(updates, weights)``, float64.

@@ -133,7 +133,7 @@ def trials(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> li
                 _refuse_unvalidated(dealt, sites)
             for condition in sweep.conditions:
                 private = sweep.config(condition, sweep.strategies[0], sites, seed)
-                refuse_large_delta(private, dealt, selection, pooled=sweep.baselines and condition.unit != "site")
+                refuse_large_delta(private, dealt, selection, pooled=sweep.baselines and not private.privacy.at_server)
             found += [trial for plan in dealt for trial in _of_fold(sweep, sites, seed, plan)]
     return found
 
