@@ -52,10 +52,10 @@ def start(wish: Start) -> dict[str, Any]:
         FedserError: the run failed.
     """
     job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    refuse_unkept(job.config, baselines=job.baselines)
     with Display() as display:
         log_to(display.console)
         job = dataclasses.replace(job, config=with_embedded(job.config, display))
-        refuse_unkept(job.config, baselines=job.baselines)
         plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
