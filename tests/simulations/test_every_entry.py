@@ -81,6 +81,18 @@ def narrowed(unit: str) -> list[str]:
     return [name for name in OUTSIDE if JUDGEMENTS[name].of(unit).values is not None and some.get(name, True)]
 
 
+class Untouched(InProcessGrid):
+    """Of a run that is refused before any site is looked for."""
+
+    def get_node_ids(self) -> list[int]:
+        raise AssertionError("the server looked for sites")
+
+
+def serve(told: dict[str, Any]) -> object:
+    grid = Untouched(lambda: None, [], told, workers=0)
+    return server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), told))
+
+
 @entry
 def a_site(config: Config, folder: Path) -> object:
     utterance = Utterance(corpus="manifest", path=Path("1.wav"), emotion="anger", speaker="1")
@@ -92,7 +104,7 @@ def a_site(config: Config, folder: Path) -> object:
 def the_server_app(config: Config, folder: Path) -> object:
     PLAN.write(folder / "plan.json")
     told = run_settings(config, folder, folder / "events.jsonl", FeatureCache(folder), folder / "ledger")
-    return server_app(InProcessGrid(lambda: None, [], told, workers=0), Context(RUN_ID, 0, {}, RecordDict(), told))
+    return serve(told)
 
 
 @entry
@@ -311,9 +323,8 @@ def test_a_private_run_without_a_ledger_is_refused_by_the_server(tmp_path: Path)
     PLAN.write(tmp_path / "plan.json")
     told = run_settings(config, tmp_path, tmp_path / "events.jsonl", FeatureCache(tmp_path), tmp_path / "ledger")
     for without in ({**told, "ledger": ""}, {name: value for name, value in told.items() if name != "ledger"}):
-        grid = InProcessGrid(lambda: None, [], without, workers=0)
         with pytest.raises(UsageError, match="the run is private and has no ledger, expected a folder"):
-            server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), without))
+            serve(without)
 
 
 def test_a_site_whose_parts_share_a_speaker_is_refused(tmp_path: Path) -> None:
