@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from flwr.app import Context, RecordDict
+from flwr.clientapp import ClientApp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,9 +89,13 @@ class Untouched(InProcessGrid):
         raise AssertionError("the server looked for sites")
 
 
-def serve(told: dict[str, Any]) -> object:
-    grid = Untouched(lambda: None, [], told, workers=0)
-    return server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), told))
+def no_app() -> ClientApp:
+    raise AssertionError("a site was started")
+
+
+def serve(told: dict[str, Any]) -> None:
+    grid = Untouched(no_app, [], told, workers=0)
+    server_app(grid, Context(RUN_ID, 0, {}, RecordDict(), told))
 
 
 @entry
@@ -101,10 +106,10 @@ def a_site(config: Config, folder: Path) -> object:
 
 
 @entry
-def the_server_app(config: Config, folder: Path) -> object:
+def the_server_app(config: Config, folder: Path) -> None:
     PLAN.write(folder / "plan.json")
     told = run_settings(config, folder, folder / "events.jsonl", FeatureCache(folder), folder / "ledger")
-    return serve(told)
+    serve(told)
 
 
 @entry
@@ -182,9 +187,9 @@ def an_audit_of_reconstruction(config: Config, folder: Path) -> object:
 
 
 @entry
-def a_part_of_a_sweep(config: Config, folder: Path) -> object:
+def a_part_of_a_sweep(config: Config, folder: Path) -> None:
     training = Training(config=config, plan=PLAN, folder=folder / "part", ledger=folder / "ledger")
-    return run_part(training, FeatureCache(folder))
+    run_part(training, FeatureCache(folder))
 
 
 @entry
