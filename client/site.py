@@ -19,8 +19,10 @@ from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory
 from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
+from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
 from common.splits import plan as plans
+from common.splits.plan import refuse_shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +60,21 @@ class Site:
     Args:
         config: of the run.
         holding: what the site holds.
+
+    Raises:
+        UsageError: the run is private, and a setting would tell of the recordings beside the noise.
+        SplitError: a speaker is in two of its parts.
+        FedserError: there is nothing to train on.
     """
 
     def __init__(self, config: Config, holding: Holding) -> None:
+        refuse_leaks(config)
         self.config, self.holding = config, holding
         self.name, self.classes = holding.name, holding.classes
         self._parts = {"train": holding.train, "validation": holding.validation, "test": holding.test}
         self._train = holding.train
+        speakers = {part: {r.utterance.speaker for r in own} for part, own in self._parts.items()}
+        refuse_shared(f"site {self.name}", speakers)
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
         self._datasets: dict[str, SpeechDataset] = {}

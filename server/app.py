@@ -21,6 +21,7 @@ from common.errors import FederationError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.learning.architectures import build_model
+from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
 from common.seeds import seed_of
 from common.splits import plan as plans
@@ -28,7 +29,7 @@ from common.splits.plan import Plan
 from common.storage import atomic
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
-from server.records.ledger_reports import account, site_figures
+from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.rounds.held_out import HeldOut, check_held_out, held_out_score
 from server.rounds.loop import Rounds
@@ -54,6 +55,8 @@ def main(grid: Grid, context: Context) -> None:
 def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     settings = {name: value for name, value in context.run_config.items() if name not in RUN_KEYS}
     config = located(Config().with_values(settings))
+    refuse_leaks(config)
+    refuse_unaccounted(config, context.run_config)
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
     deployed = not plan.sites

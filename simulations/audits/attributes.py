@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from common.config.units import SPEAKER
 from common.errors import UsageError
+from common.privacy.recipe import refuse_leaks
 from common.progress import Display
 from common.utterance import Utterance
 from common.validate import in_range
@@ -37,6 +38,7 @@ def audit(run: AuditedRun, *, updates: int, trained: bool, workers: int, display
         FederationError: a site failed.
     """
     refuse_site_unit(run, "attributes")
+    refuse_leaks(run.config)
     in_range("--updates", updates, 1, run.config.federation.rounds)
     gender = genders(run.utterances())
     final = run.final_model().model if trained else None

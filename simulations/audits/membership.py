@@ -26,6 +26,7 @@ from common.data.normalise import normalise
 from common.data.resident import of_speakers
 from common.errors import UsageError
 from common.learning.saved_model import SavedModel
+from common.privacy.recipe import refuse_leaks
 from common.progress import Display, Step
 from common.validate import in_range
 from simulations.audits.attacks.membership_inference import (
@@ -56,6 +57,7 @@ def audit(run: AuditedRun, *, shadows: int, workers: int, display: Display) -> O
         UsageError: there are too few speakers to leave half of them out.
         FedserError: a federation cannot go on.
     """
+    refuse_leaks(run.config)
     in_range("--shadows", shadows, 2, 1000)
     if len(run.plan.train_speakers) < 2:
         raise UsageError(

@@ -21,6 +21,7 @@ from common import protocol
 from common.config.kinds import CENTRE, Kind
 from common.data.normalise import Scaling
 from common.errors import FederationError
+from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.rounds.site_scores import record
@@ -62,8 +63,10 @@ def updates_of(
         For each round those of all speakers.
 
     Raises:
+        UsageError: the run is private, and a setting would tell of the recordings beside the noise.
         FederationError: a site failed.
     """
+    refuse_leaks(run.config)
     sites = tuple(SiteSplit(name=speaker, train=(speaker,)) for speaker in speakers)
     plan = Plan(fold=run.plan.fold, classes=run.plan.classes, test=(), sites=sites, skipped=run.plan.skipped)
     config = run.config.with_values({"privacy.canaries": 0, "privacy.budget": "inf"})

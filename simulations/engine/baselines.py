@@ -22,6 +22,7 @@ from common.processes.parent_watch import end_with_parent
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.reporting.result import FoldResult
+from simulations.engine.delta import refuse_unkept
 from simulations.engine.fold import FoldJson, run_in_process
 from simulations.engine.output import slug
 
@@ -53,7 +54,12 @@ def train_baselines(
         cache: of features.
         workers: processes.
         on_done: called with the number of baselines done and their total.
+
+    Raises:
+        UsageError: as ``simulations.engine.delta.refuse_unkept``.
+        FedserError: a federation cannot go on.
     """
+    refuse_unkept(config, baselines=True)
     alone = config.with_values({"federation.strategy": "fedavg", "federation.fraction": 1.0, "federation.min_sites": 1})
     jobs = [
         (alone, own, folder / "baselines" / slug(name), cache)

@@ -1,4 +1,4 @@
-"""What a private simulation refuses before any work."""
+"""What a simulation refuses before any work: what it could not promise, however it was started."""
 
 from __future__ import annotations
 
@@ -7,8 +7,28 @@ from collections.abc import Sequence
 from common.config.settings import Config
 from common.config.units import Unit
 from common.curation.selection import Selection
+from common.errors import UsageError
+from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
 from common.utterance import Utterance
+
+
+def refuse_unkept(config: Config, *, baselines: bool = False) -> None:
+    """Refuse a run that would not keep what its settings say of privacy.
+
+    Args:
+        config: of the run.
+        baselines: whether the pooled model and each site alone are trained too.
+
+    Raises:
+        UsageError: as ``common.privacy.recipe.refuse_leaks``; a public model scales nothing; or the baselines'
+            federations of one site would show the site that is to be hidden.
+    """
+    refuse_leaks(config)
+    if config.data.public and config.data.normalise != "public":
+        raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
+    if config.privacy.on and not config.privacy.at_sites and baselines:
+        raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
 
 
 def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selection, *, pooled: bool) -> None:

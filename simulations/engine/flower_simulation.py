@@ -46,9 +46,10 @@ def run_under_flower(
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.engine.fold.run_in_process``.
 
     Raises:
+        UsageError: as ``simulations.engine.fold.settle``.
         FederationError: the run failed; Flower's log is named.
     """
-    settle(plan, folder)
+    settle(config, plan, folder)
     if finished(folder):
         return read_result(folder)
     settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")

@@ -16,6 +16,7 @@ from common.features.cache import FeatureCache
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PARTITION, PLAN
 from common.splits import plan as plans
 from common.splits.plan import Plan
+from simulations.engine.delta import refuse_unkept
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 
 FoldJson = dict[str, Any]
@@ -27,12 +28,14 @@ def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache
     return {**flatten(config), **{name: str(path.absolute()) for name, path in places.items()}}
 
 
-def settle(plan: Plan, folder: Path) -> None:
+def settle(config: Config, plan: Plan, folder: Path) -> None:
     """Write a fold's plan before its first round, or find the same on resuming.
 
     Raises:
+        UsageError: as ``simulations.engine.delta.refuse_unkept``.
         FederationError: the corpus was split otherwise when the run was started: some would be in train and test.
     """
+    refuse_unkept(config)
     path = folder / "plan.json"
     if path.exists() and plans.read(path) != plan:
         raise FederationError(f"{path}: the corpus has changed since the run was started; start it anew, --overwrite")
@@ -72,8 +75,11 @@ def run_in_process(
         workers: processes; 0 for none beside this one. The result is the same.
         on_reply: called with a site's name when it has answered.
         ledger: the folder of the sites' ledgers; the fold's own by default.
+
+    Raises:
+        FedserError: as ``settle``, or the federation cannot go on.
     """
-    settle(plan, folder)
+    settle(config, plan, folder)
     if finished(folder):
         return read_result(folder)
     from server.app import app as server_app

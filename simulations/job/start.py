@@ -17,6 +17,7 @@ from common.privacy.recipe import private_settings
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from server.reporting.artifacts import tell
+from simulations.engine.delta import refuse_unkept
 from simulations.engine.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
 from simulations.engine.planning import plans
 from simulations.job.embedded import with_embedded
@@ -51,6 +52,7 @@ def start(wish: Start) -> dict[str, Any]:
         FedserError: the run failed.
     """
     job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    refuse_unkept(job.config, baselines=job.baselines)
     with Display() as display:
         log_to(display.console)
         job = dataclasses.replace(job, config=with_embedded(job.config, display))
@@ -71,10 +73,6 @@ def _fresh(wish: Start) -> Job:
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings(wish.flags))
-    if config.data.public and config.data.normalise != "public":
-        raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
-    if config.privacy.on and not config.privacy.at_sites and wish.baselines:
-        raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
     return Job(
         config=absolute(config),
         out=wish.out,

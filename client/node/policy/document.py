@@ -75,7 +75,8 @@ class Policy:
         try:
             refuse_leaks(config)
         except UsageError as error:
-            yield f"the run is private and would tell more than the noise hides: {error}"
+            private = "is private and would tell more than the noise hides"
+            yield f"the run {private if config.privacy.on else 'is not private'}: {error}"
 
     def message_refusal(self, message_type: str, config: Mapping[str, Any], now: datetime | None = None) -> str | None:
         """Why a message of a run that was allowed is refused, in one line; None where it is not.

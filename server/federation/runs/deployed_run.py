@@ -14,6 +14,7 @@ from typing import Any
 from common.splits import plan as plans
 from common.config.settings import Config, flatten
 from common.errors import FederationError, UsageError
+from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from server.federation.folder import bundle, registry
 from server.federation.runs import run_folder
@@ -132,11 +133,13 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
     """Bring a run to its end at the SuperLink.
 
     Raises:
+        UsageError: it is private, and a setting would tell of the recordings beside the noise.
         FederationError: it failed.
         ConnectionError: the SuperLink does not answer.
     """
     kept, known = place.kept(), place.state() or State(state=LOST)
     config = Config().with_values(kept.settings)
+    refuse_leaks(config)
     try:
         wait_for_sites(folder, kept.quorum, wait, display)
     except (FederationError, KeyboardInterrupt) as error:
