@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from client.node.audit.site_log import AuditLog
 from client.node.policy.document import run_config
@@ -30,7 +29,7 @@ class Spent:
     """
 
     def __init__(self, ledger: Path, site: str, audit: AuditLog) -> None:
-        self._path = ledger / f"{quote(site, safe='')}.jsonl"
+        self._folder, self._site = ledger, site
         self._audit = audit
         self._head: Head | None = None  # of the ledger, at the last reply
         self._before: float | None = None
@@ -65,7 +64,7 @@ class Spent:
         from common.privacy.accounting.accountants import epsilon_rdp
         from common.privacy.ledger.account import Ledger
 
-        ledger = Ledger(self._path, expected=self._head or self._noted())
+        ledger = Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())
         epsilon, self._head = epsilon_rdp(ledger.spends(privacy.unit), privacy.delta), ledger.head()
         return epsilon if epsilon < math.inf else None
 
