@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from client.site import Holding, Site, run_settings
+from client.site import Holding, Site
 from common import forgotten, protocol
 from common.config.settings import Config
 from common.corpora import catalogue
@@ -18,6 +18,7 @@ from common.curation.selection import Classes, list_corpus, merged, select
 from common.data.extraction import Recording, extract_all
 from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
+from common.run_config import parse_run_config
 from common.splits.sites import set_aside
 from common.utterance import Utterance
 
@@ -38,7 +39,7 @@ def open_deployed(run_config: Mapping[str, object], node_config: Mapping[str, ob
     if any(other != run for other, _ in _open):
         _open.clear()
     if (run, node) not in _open:
-        _open[run, node] = _load(_Node(node_config), run_settings(run_config))
+        _open[run, node] = _load(_Node(node_config), parse_run_config(run_config))
     return _open[run, node]
 
 

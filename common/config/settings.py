@@ -32,6 +32,7 @@ from common.validate import in_range
 
 __all__ = [
     "HOLDS_ALL",
+    "PATHS",
     "STRATEGIES",
     "UNITS",
     "AugmentConfig",
@@ -48,6 +49,7 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
+PATHS = ("data.root", "data.label_map", "data.folds", "data.public")  # settings that say where things lie
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,12 @@ class Config:
             (sections.setdefault(section, {}) if section else top)[key] = parsed
         parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
         return dataclasses.replace(self, **top, **parts)
+
+    def with_whole_paths(self) -> Config:
+        """A copy with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
+        known = flatten(self)
+        paths = {name: Path(str(known[name])) for name in PATHS if known[name]}
+        return self.with_values({name: str(path.expanduser().absolute()) for name, path in paths.items()})
 
 
 @functools.cache

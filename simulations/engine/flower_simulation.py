@@ -24,7 +24,7 @@ from common.features.cache import FeatureCache
 from common.processes import subreaper
 from common.splits.plan import Plan
 from common.storage import atomic
-from simulations.engine.fold import FoldJson, finished, read_result, run_settings, settle
+from simulations.engine.fold import FoldJson, finished, local_run_config, read_result, settle
 
 APP = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
@@ -51,7 +51,7 @@ def run_under_flower(
     settle(plan, folder)
     if finished(folder):
         return read_result(folder)
-    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
+    settings = local_run_config(config, folder, events, cache, ledger)
     with superlink((folder / "flower").absolute()) as (home, port):
         submit(APP, home, port, settings, nodes=len(plan.sites), workers=workers, watch=lambda: on_reply("Flower"))
     if not finished(folder):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from client.node.audit.site_log import AuditLog
-from client.node.policy.document import run_config
+from common.run_config import parse_run_config
 from common.storage.hash_chain import Head
 
 LEDGER = "ledger"  # in a line of the audit log: the ledger's lines, and the last one's hash
@@ -48,7 +48,7 @@ class Spent:
         Raises:
             LedgerError: as ``note``.
         """
-        if not run_config(settings).privacy.at_sites:
+        if not parse_run_config(settings).privacy.at_sites:
             return {}
         after = self._epsilon(settings)
         head = self._head
@@ -56,7 +56,7 @@ class Spent:
         return {"epsilon_before": self._before, "epsilon_after": after, LEDGER: ledger}
 
     def _epsilon(self, settings: Mapping[str, Any]) -> float | None:
-        privacy = run_config(settings).privacy
+        privacy = parse_run_config(settings).privacy
         if not privacy.at_sites:
             return None
         import math

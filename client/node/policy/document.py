@@ -16,10 +16,9 @@ from typing import Any, Self, get_type_hints
 from client.node.policy import inbound
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound
 from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy, PrivacyPolicy, RunPolicy
-from common import protocol
-from common.config.settings import Config
 from common.errors import UsageError
 from common.privacy.recipe import refuse_leaks
+from common.run_config import parse_run_config
 from common.validate import one_of
 
 
@@ -66,7 +65,7 @@ class Policy:
         if bundle_hash not in self.bundle.hashes:
             yield f"the bundle is {bundle_hash}, none of the {len(self.bundle.hashes)} that are allowed (bundle.hashes)"
         try:
-            config = run_config(settings)
+            config = parse_run_config(settings)
         except UsageError as error:
             yield f"the run's settings are none that this site knows: {error}"
             return
@@ -94,15 +93,6 @@ class Policy:
         yield from inbound.reasons(
             kind, config, allowed=self.outbound.types, max_rounds=self.run.max_rounds, mu=(float(low), float(high))
         )
-
-
-def run_config(settings: Mapping[str, Any]) -> Config:
-    """The settings of a run as they are checked, from a flat run config.
-
-    Raises:
-        UsageError: one is unknown, or of a wrong type or range.
-    """
-    return Config().with_values({name: value for name, value in settings.items() if name not in protocol.RUN_KEYS})
 
 
 def _section(kind: type[Any], name: str, content: Any) -> Any:
