@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import functools
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from common.config.sections import (
     TrainingConfig,
 )
 from common.errors import UsageError
+from common.toml_file import flat, read_table
 from common.validate import in_range
 
 __all__ = [
@@ -168,13 +168,4 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing or is not TOML.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not TOML: {error}") from None
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
+    return flat(read_table(path, option="--config"))

@@ -6,7 +6,6 @@ line for the site's own log; the server is told only that the policy refused.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy,
 from common.errors import UsageError
 from common.privacy.recipe import refuse_leaks
 from common.run_config import parse_run_config
+from common.toml_file import read_table
 from common.validate import one_of
 
 
@@ -39,16 +39,12 @@ class Policy:
         Raises:
             UsageError: the file is missing, is not TOML, or has an unknown key (the nearest is named) or a wrong value.
         """
+        table = read_table(path, expected="expected the site's policy")
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
             sections = get_type_hints(cls)
             for name in table:
                 one_of("the section", name, sections)
             return cls(**{name: _section(sections[name], name, content) for name, content in table.items()})
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; expected the site's policy") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not TOML: {error}") from None
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
 
