@@ -9,13 +9,13 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 import threading
 
 from client.node.site import log_lines
-from client.node.site.node_settings import HOST, SECRET, SUPERVISED, Address, NodeSettings
+from client.node.site.node_settings import SECRET, SUPERVISED, Address, NodeSettings
 from common.errors import UsageError
+from common.loopback import LOOPBACK, free_port
 from common.processes import supervised
 from common.processes.supervised import Child, Pauses
 
@@ -52,17 +52,10 @@ def run(settings: NodeSettings) -> None:
 
 def commands(settings: NodeSettings) -> dict[str, list[str]]:
     """What the two containers run, too."""
-    listen = settings.listen or Address(host=HOST, port=_free_port())
+    listen = settings.listen or Address(host=LOOPBACK, port=free_port())
     fedser = [sys.executable, "-P", "-m", "common.cli.main", "site"]  # -P: not what lies in the working folder
     state = ["--state", str(settings.state.folder.absolute())]
     node = [*fedser, "node", "--kit", str(settings.kit), *state, "--listen", str(listen), "--data", settings.data]
     node += ["--corpus", settings.corpus] if settings.corpus else []
     node += ["--label-map", settings.label_map] if settings.label_map else []
     return {"node": node, "trainer": [*fedser, "trainer", "--node", str(listen), *state]}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from common.errors import FederationError
+from common.loopback import LOOPBACK
 from common.processes import subreaper, supervised
 from common.processes.supervised import Child, Output, Pauses, Say
 from common.storage import atomic
@@ -116,7 +117,7 @@ def _answers(control: superlink.Control) -> bool:
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection((superlink.LOOPBACK, port), timeout=1).close()
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:
         return False
     return True
