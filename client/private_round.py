@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import safetensors.torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -94,9 +93,9 @@ def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
     Raises:
         LedgerError: it was edited, or is older than that.
     """
-    path = site.holding.ledger / f"{quote(site.name, safe='')}.jsonl"
     entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
-    return Ledger(path, expected=Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None)
+    told = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
+    return Ledger.of_site(site.holding.ledger, site.name, expected=told)
 
 
 def report(site: Site, message: Message) -> RecordDict:

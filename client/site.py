@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
@@ -20,7 +21,7 @@ from common.features.cache import FeatureCache, default_directory
 from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.privacy.recipe import refuse_leaks
-from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
+from common.protocol import CACHE, LEDGER, PARTITION, PLAN
 from common.splits import plan as plans
 from common.splits.plan import refuse_shared
 
@@ -183,7 +184,7 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
 
 def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> Site:
     """The plan's ``partition``-th site."""
-    config, plan = run_settings(run_config), plans.read(Path(path))
+    config, plan = parse_run_config(run_config), plans.read(Path(path))
     split = plan.sites[partition]
     cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())
     recordings = recordings_of(config, plan, {*split.train, *split.validation, *split.test}, cache)
@@ -196,8 +197,3 @@ def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> S
         ledger=Path(str(run_config[LEDGER])),
     )
     return Site(config, holding)
-
-
-def run_settings(run_config: Mapping[str, object]) -> Config:
-    """The settings of a run, less what only says where things lie."""
-    return Config().with_values({name: value for name, value in run_config.items() if name not in RUN_KEYS})

@@ -15,14 +15,15 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from common import protocol
-from common.config.settings import Config, flatten
+from common.config.run_config import parse_run_config
+from common.config.settings import PATHS, Config, flatten
 from common.data.normalise import Scaling
 from common.errors import FederationError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.learning.architectures import build_model
 from common.privacy.recipe import refuse_leaks
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN
 from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
@@ -53,8 +54,7 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
-    settings = {name: value for name, value in context.run_config.items() if name not in RUN_KEYS}
-    config = located(Config().with_values(settings))
+    config = located(parse_run_config(context.run_config))
     refuse_leaks(config)
     refuse_unaccounted(config, context.run_config)
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
@@ -92,7 +92,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     )
     state = rounds.refit(rounds.run(state), initial)
     chosen = state.best or state.arrays
-    public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
+    public = config.with_values(dict.fromkeys(PATHS, ""))
     path = folder / "model.safetensors"
     saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
     with noted(audit, state.round, protocol.EVALUATE_TEST) as refused:

@@ -42,7 +42,7 @@ class SiteUnit:
 
     def __init__(self, config: Config, run: str, sites: int, folder: Path) -> None:
         self.config, self.run = config, run
-        self.ledger = Ledger(folder / f"{FEDERATION}.jsonl")
+        self.ledger = Ledger.of_site(folder, FEDERATION)
         self.terms = agreed(self.ledger, run, config, sites)
         self._epsilon = epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
 

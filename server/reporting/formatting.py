@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from common.config.kinds import BILSTM, kind_of
@@ -52,6 +53,17 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def ago(time: datetime | None, now: datetime) -> str:
+    """How long ago, ``3 min ago``; ``never`` where it never was."""
+    if time is None:
+        return "never"
+    passed = max(0, round((now - time).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{passed // length} {unit} ago"
+    return f"{passed} s ago"
 
 
 def kind_of_model(config: Mapping[str, Any]) -> str:

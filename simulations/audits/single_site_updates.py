@@ -26,7 +26,7 @@ from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.rounds.site_scores import record
 from simulations.audits.audited_run import AuditedRun
-from simulations.engine.fold import run_settings
+from simulations.engine.fold import local_run_config
 from simulations.engine.worker_grid import InProcessGrid
 
 
@@ -74,7 +74,7 @@ def updates_of(
     with tempfile.TemporaryDirectory(prefix="fedser-audit-") as name:
         folder = Path(name)
         plan.write(folder / "plan.json")
-        settings = run_settings(config, folder, folder / "events.jsonl", run.cache, folder / "ledger")
+        settings = local_run_config(config, folder, folder / "events.jsonl", run.cache, None)
         nodes: list[dict[str, Any]] = [{protocol.PARTITION: i} for i in range(len(sites))]
         with InProcessGrid(_client_app, nodes, settings, workers=workers) as grid:
             for reply in grid.send_and_receive(_messages(run, weights, scaling, len(sites), count)):

@@ -10,10 +10,11 @@ from typing import Any
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
-from common.config.settings import Config, flatten
+from common.config.run_config import build_run_config
+from common.config.settings import Config, Scalar, flatten
 from common.errors import FederationError
 from common.features.cache import FeatureCache
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PARTITION, PLAN
+from common.protocol import PARTITION
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from simulations.engine.delta import refuse_unkept
@@ -22,10 +23,14 @@ from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 FoldJson = dict[str, Any]
 
 
-def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path) -> dict[str, Any]:
-    """What every node is told of a run: the settings, and where this machine keeps things."""
-    places = {PLAN: folder / "plan.json", OUT: folder, EVENTS: events, CACHE: cache.directory, LEDGER: ledger}
-    return {**flatten(config), **{name: str(path.absolute()) for name, path in places.items()}}
+def local_run_config(
+    config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path | None
+) -> dict[str, Scalar]:
+    """The run config of a fold: where this machine keeps things, the ledgers in the fold's folder by default."""
+    out, events, places, ledgers = (
+        path.absolute() for path in (folder, events, cache.directory, ledger or folder / "ledger")
+    )
+    return build_run_config(flatten(config), out=out, events=events, cache=places, ledger=ledgers)
 
 
 def settle(config: Config, plan: Plan, folder: Path) -> None:
@@ -84,7 +89,7 @@ def run_in_process(
         return read_result(folder)
     from server.app import app as server_app
 
-    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
+    settings = local_run_config(config, folder, events, cache, ledger)
     grid = InProcessGrid(
         _client_app,
         [{PARTITION: i} for i in range(len(plan.sites))],

@@ -74,7 +74,7 @@ def _fresh(wish: Start) -> Job:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings(wish.flags))
     return Job(
-        config=absolute(config),
+        config=config.with_whole_paths(),
         out=wish.out,
         engine=wish.engine or ENGINES[0],
         workers=workers_of(wish.workers),
@@ -90,7 +90,7 @@ def _resumed(wish: Start, out: Path) -> Job:
     engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
     config = Config().with_values(kept)
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
-    if other or flatten(absolute(config.with_values(wish.flags))) != flatten(config):
+    if other or flatten(config.with_values(wish.flags).with_whole_paths()) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = workers_of(wish.workers)
@@ -98,13 +98,6 @@ def _resumed(wish: Start, out: Path) -> Job:
     return Job(
         config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
     )
-
-
-def absolute(config: Config) -> Config:
-    """The settings with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
-    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "folds", "public")}
-    whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
-    return config.with_values(whole)
 
 
 def workers_of(asked: int | None) -> int:

@@ -38,7 +38,7 @@ from simulations.audits.single_site_updates import updates_of
 from simulations.audits.worlds import World, train
 from simulations.engine.baselines import train_baselines
 from simulations.engine.flower_simulation import run_under_flower
-from simulations.engine.fold import run_in_process, run_settings
+from simulations.engine.fold import local_run_config, run_in_process
 from simulations.engine.output import RUN_SETTINGS, open_folder
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 from simulations.job.simulate import Job, simulate
@@ -109,7 +109,7 @@ def a_site(config: Config, folder: Path) -> object:
 @entry
 def the_server_app(config: Config, folder: Path) -> None:
     PLAN.write(folder / "plan.json")
-    told = run_settings(config, folder, folder / "events.jsonl", FeatureCache(folder), folder / "ledger")
+    told = local_run_config(config, folder, folder / "events.jsonl", FeatureCache(folder), folder / "ledger")
     serve(told)
 
 
@@ -327,7 +327,7 @@ def test_a_public_model_that_scales_nothing_is_refused_by_a_job_and_a_sweep(tmp_
 def test_a_private_run_without_a_ledger_is_refused_by_the_server(tmp_path: Path) -> None:
     config = Config().with_values(private("utterance", tmp_path))
     PLAN.write(tmp_path / "plan.json")
-    told = run_settings(config, tmp_path, tmp_path / "events.jsonl", FeatureCache(tmp_path), tmp_path / "ledger")
+    told = local_run_config(config, tmp_path, tmp_path / "events.jsonl", FeatureCache(tmp_path), tmp_path / "ledger")
     for without in ({**told, "ledger": ""}, {name: value for name, value in told.items() if name != "ledger"}):
         with pytest.raises(UsageError, match="the run is private and has no ledger, expected a folder"):
             serve(without)

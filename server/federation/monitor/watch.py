@@ -15,9 +15,9 @@ from rich.text import Text
 
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.monitor.snapshot import RunView, SiteView, View, look
-from server.federation.monitor.status_text import ago, amount, counted, run_state, seconds, site_state, size, spent
+from server.federation.monitor.status_text import amount, counted, run_state, seconds, site_state, size, spent
 from server.federation.runs.run_folder import FAILED, FINISHED, LOST
-from server.reporting.formatting import NONE, score
+from server.reporting.formatting import NONE, ago, score
 
 EVERY_SECONDS = 2.0
 BLOCKS = "▁▂▃▄▅▆▇█"

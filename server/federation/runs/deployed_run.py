@@ -22,7 +22,7 @@ from server.federation.service import status
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.follow import Follower
 from server.federation.runs.deployed_result import conclude
-from server.federation.runs.run_planning import configured, placed, planned, run_config, whole_paths
+from server.federation.runs.run_planning import configured, placed, planned, run_config
 from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
 from server.federation.runs.submit import Progress, Runs
 from server.reporting.artifacts import tell
@@ -98,7 +98,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
 def _resumed(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:
     place = RunFolder(folder=folder, name=wish.resume or "")
     kept = place.kept()
-    given = whole_paths(Config().with_values({**kept.settings, **wish.settings}))
+    given = Config().with_values({**kept.settings, **wish.settings}).with_whole_paths()
     if wish.name or flatten(given) != kept.settings:
         raise UsageError(f"--resume {place.name} goes on with the settings that the run was started with; give none")
     _refuse_another(folder, runs, place.name)
