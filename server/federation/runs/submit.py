@@ -15,8 +15,8 @@ from flwr.supercore.fab import Fab
 
 from common.config.settings import Scalar
 from common.errors import FederationError
-from server.federation.service import superlink
 from server.federation.folder.coordinator_folder import Folder
+from server.federation.service import superlink
 
 UNKNOWN = httpx.codes.NOT_FOUND
 FAILED = "ServerApp failed with exception: "  # how Flower begins what an app's exception says
