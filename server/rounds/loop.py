@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -24,9 +25,9 @@ from server.messages.rejections import Refused, refuse
 from server.records.audit_log import ServerAudit, noted
 from server.records.ledger_reports import about, head_fault, hear
 from server.rounds import model_selection, strategy
-from server.rounds.screening import longer_way, not_scaled_up, screened
+from server.rounds.gathering import Gathered, Round
+from server.rounds.screening import Screening, Verdict, longer_way
 from server.rounds.site_scores import ask, record
-from server.rounds.strategy import Merge
 from server.rounds.updates import take, untold
 from server.run import checkpoint
 from server.run.checkpoint import Arrays, State
@@ -130,12 +131,11 @@ class Rounds:
 
     def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]] | None:
         """Train a round, and put its model into the state; None where every budget is spent."""
-        sites: dict[str, dict[str, Any]] = {}
         try:
             if self.private is None:
-                arrays = self._collect(plan, state, number, sites)
+                done = self._collect(plan, state, number, strategy.gathered(self.config.federation))
             else:
-                arrays = self.private.release(number, lambda merge: self._collect(plan, state, number, sites, merge))
+                done = self.private.release(number, state, functools.partial(self._collect, plan, state, number))
         except BudgetSpent as error:
             log.warning("round %d: %s", number, error)
             state.stopped = [node.site for node in self.nodes]
@@ -144,57 +144,69 @@ class Rounds:
                 raise FederationError("no round could be trained: every site's privacy budget is spent")
             log.warning("every budget is spent: the run ends with the model of round %d", state.round)
             return None
-        state.arrays = arrays
-        return sites or {node.site: untold(node) for node in self.nodes}
+        state.arrays, state.norm = done.arrays, done.norm
+        return done.sites or {node.site: untold(node) for node in self.nodes}
 
-    def _collect(
-        self, plan: Any, state: State, number: int, sites: dict[str, dict[str, Any]], merge: Merge | None = None
-    ) -> Arrays:
+    def _collect(self, plan: Any, state: State, number: int, updates: Gathered) -> Round:
+        """Have a round's sites train, and gather the updates that are taken, each as it comes.
+
+        Raises:
+            FederationError: fewer sound updates than ``min_sites``.
+        """
+        federation = self.config.federation
         chosen = [node for node in self._present(number) if node.site not in state.stopped]
-        messages = plan.configure_train(
-            number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
-        )
+        limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
+        screening = Screening(state.arrays, limit, state.norm, self._ways)
+        sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
-        replies = self._heard(self._send(messages, state, chosen), state, refused)
-        norms = [state.norm] if state.norm else []
-        sound = screened(replies, state.arrays, self._names, refused)
-        limit = 0.0 if self.private else self.config.federation.screen_norm  # a hidden site's part is its own affair
-        short = not_scaled_up(sound, state.arrays, limit, norms, refused, ways=self._ways)
-        noted = self._noted(short, number, state, sites)
-        arrays = strategy.aggregate(plan, self.config.federation, self._turn(number), noted, state.arrays, merge)
-        state.norm = float(np.median(norms)) if norms else 0.0
+        for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening):
+            if verdict.fault is not None:
+                refuse(verdict.site, "update", verdict.fault, refused)
+            else:
+                sites[verdict.site] = self._taken(verdict, number, state)
+                updates.add(verdict.reply)
+        arrays = strategy.aggregate(plan, federation, self._turn(number), updates, state.arrays)
         if self.audit is not None:
             self.audit.refused(number, protocol.TRAIN, refused)
-        left = [node for node in chosen if node.site not in state.stopped]
-        silent = sorted({node.site for node in left} - set(sites) - set(refused))
-        if silent:
-            log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
-        if left and (arrays is None or len(sites) < self.config.federation.min_sites):
-            lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
-            raise FederationError(
-                f"round {number}: {len(sites)} of {len(left)} sites sent a sound update, expected at least "
-                f"{self.config.federation.min_sites} ({lost}); the last good checkpoint is in {self.folder}"
-            )
-        return state.arrays if arrays is None else arrays
+        left = [node.site for node in chosen if node.site not in state.stopped]
+        self._check_enough(number, left, sites, refused)
+        return Round(arrays=state.arrays if arrays is None else arrays, norm=screening.norm, sites=sites)
 
-    def _heard(self, replies: Iterable[Message], state: State, refused: Refused) -> Iterator[Message]:
-        """The replies, less the words of those whose budget is spent, and of those whose records are no records."""
+    def _verdicts(self, replies: Iterable[Message], state: State, screening: Screening) -> Iterator[Verdict]:
+        """What becomes of each reply, in their order; of a site whose budget is spent there is none to judge."""
+        names = {node.id: node.site for node in self.nodes}
         for reply in replies:
-            site = self._names[reply.metadata.src_node_id]
+            site = names[reply.metadata.src_node_id]
             if fault := head_fault(reply):
-                refuse(site, "update", fault, refused)
+                yield Verdict(site=site, reply=reply, fault=fault)
             elif hear(state, site, reply):
                 log.warning("%s: out of budget; the others go on", site)
             else:
-                yield reply
+                yield from screening.judge(site, reply)
+        yield from screening.rest()
+
+    def _taken(self, verdict: Verdict, number: int, state: State) -> dict[str, Any]:
+        """A site's entry in the round; its reply is left with what the average needs."""
+        if self.audit is not None:
+            self.audit.heard(verdict.site, verdict.reply)
+        node = next(node for node in self.nodes if node.site == verdict.site)
+        return take(verdict.reply, node, self.config, number, state.arrays)
+
+    def _check_enough(self, number: int, left: Sequence[str], sites: Collection[str], refused: Refused) -> None:
+        """Name those that were silent, and end the run where too few of those with a budget sent a sound update."""
+        if silent := sorted(set(left) - set(sites) - set(refused)):
+            log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
+        least = self.config.federation.min_sites
+        if left and len(sites) < least:
+            lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
+            raise FederationError(
+                f"round {number}: {len(sites)} of {len(left)} sites sent a sound update, expected at least "
+                f"{least} ({lost}); the last good checkpoint is in {self.folder}"
+            )
 
     @property
     def _ways(self) -> dict[str, float]:
         return longer_way({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
-
-    @property
-    def _names(self) -> dict[int, str]:
-        return {node.id: node.site for node in self.nodes}
 
     def _present(self, number: int) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
@@ -225,8 +237,10 @@ class Rounds:
         drawn = numpy_generator(self.config.seed, number, "sites").permutation(len(self.nodes))
         return [self.nodes[i] for i in sorted(drawn[: min(count, len(self.nodes))])]
 
-    def _send(self, messages: Collection[Message], state: State, chosen: Sequence[Node]) -> Any:
-        """Send each node its message, in the order of the sites' names, with the scaling beside the weights."""
+    def _send(self, plan: Any, state: State, number: int, chosen: Sequence[Node]) -> Iterator[Message]:
+        """Send each node its message, in the order of the sites' names; their replies, likewise."""
+        ids = _Chosen([node.id for node in chosen])
+        messages = plan.configure_train(number, record(state.arrays), ConfigRecord(), ids)
         own = {message.metadata.dst_node_id: message for message in messages}
         scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
         for node in chosen:  # Flower gives all messages one content: each gets its own
@@ -237,17 +251,6 @@ class Rounds:
             own[node.id].content = content
         ordered = [own[node.id] for node in chosen]
         return exchange(self.grid, ordered, self.config.federation.round_timeout)
-
-    def _noted(
-        self, replies: Iterable[tuple[str, Message]], number: int, state: State, sites: dict[str, dict[str, Any]]
-    ) -> Iterator[Message]:
-        """The replies as they are averaged; what each told is noted."""
-        nodes = {node.site: node for node in self.nodes}
-        for site, reply in replies:
-            if self.audit is not None:
-                self.audit.heard(site, reply)
-            sites[site] = take(reply, nodes[site], self.config, number, state.arrays)
-            yield reply
 
     def _validate(self, state: State, number: int, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""

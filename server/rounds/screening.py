@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, Message
 
 from common.protocol import ARRAYS, EXAMPLES, METRICS
-from server.messages.rejections import Refused, failure, refuse
+from server.messages.rejections import failure
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
@@ -69,22 +70,6 @@ def distance(reply: Message, like: Arrays) -> float:
     return math.sqrt(sum(squares))
 
 
-def screened(
-    replies: Iterable[Message],
-    like: Arrays,
-    names: Mapping[int, str],
-    refused: Refused,
-) -> Iterator[tuple[str, Message]]:
-    """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
-    for reply in replies:
-        site = names[reply.metadata.src_node_id]
-        reason = fault(reply, like)
-        if reason is None:
-            yield site, reply
-        else:
-            refuse(site, "update", reason, refused)
-
-
 def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
     """How many times as many steps each site takes in a round as the median site does; at least 1.
 
@@ -100,47 +85,58 @@ def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]
     return {site: max(1.0, count / usual) for site, count in steps.items()}
 
 
-def not_scaled_up(
-    replies: Iterable[tuple[str, Message]],
-    like: Arrays,
-    factor: float,
-    norms: list[float],
-    refused: Refused,
-    *,
-    ways: Mapping[str, float],
-) -> Iterator[tuple[str, Message]]:
-    """Pass on the updates that are at most ``factor`` times as long as the median; name the others, as ``screened``.
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What becomes of a site's reply: ``fault`` says in a few words why it is refused; None where it is taken."""
+
+    site: str
+    reply: Message
+    fault: str | None = None
+
+
+class Screening:
+    """A round's judge: an update is taken if it is sound, and at most ``factor`` times as long as the median.
 
     The median is over those so far, so that the server holds three updates at most; it needs three, and of these most
     must be honest. A private update is mostly noise, which is about as long at every site.
 
     Args:
-        replies: sound ones, each with its site's name.
         like: the global model.
         factor: 0 for no limit.
-        norms: the last round's median, if there was a round; this round's are added.
-        refused: by site, the reason.
+        before: the last round's median; 0 where there was none.
         ways: by site, ``longer_way``: its norm is taken for so many times less.
     """
-    held: list[tuple[str, Message, float]] = []
-    for site, reply in replies:
-        held.append((site, reply, distance(reply, like) / ways.get(site, 1.0)))
-        if len(norms) + len(held) >= MEDIAN_OF:
-            yield from _short(held, factor, norms, refused)
-            held = []
-    yield from _short(held, factor, norms, refused)
 
+    def __init__(self, like: Arrays, factor: float, before: float, ways: Mapping[str, float]) -> None:
+        self._like, self._factor, self._ways = like, factor, ways
+        self._norms = [before] if before else []
+        self._held: list[tuple[str, Message, float]] = []
 
-def _short(
-    held: Sequence[tuple[str, Message, float]], factor: float, norms: list[float], refused: Refused
-) -> Iterator[tuple[str, Message]]:
-    known = [*norms, *(norm for _, _, norm in held)]
-    median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
-    limit = factor * median or math.inf
-    for site, reply, norm in held:
-        if norm <= limit:
-            norms.append(norm)
-            yield site, reply
-        else:
-            why = f"its update has the norm {norm:.3g}, more than {factor:g} times the others' {median:.3g}"
-            refuse(site, "update", why, refused)
+    @property
+    def norm(self) -> float:
+        """The median norm of the updates that were taken, and of the last round's median; 0 where there is none."""
+        return statistics.median(self._norms) if self._norms else 0.0
+
+    def judge(self, site: str, reply: Message) -> list[Verdict]:
+        """The verdicts that a site's reply allows: on itself, on such as waited for it, or none yet."""
+        if reason := fault(reply, self._like):
+            return [Verdict(site=site, reply=reply, fault=reason)]
+        self._held.append((site, reply, distance(reply, self._like) / self._ways.get(site, 1.0)))
+        return self.rest() if len(self._norms) + len(self._held) >= MEDIAN_OF else []
+
+    def rest(self) -> list[Verdict]:
+        """The verdicts on those that still wait."""
+        held, self._held = self._held, []
+        known = [*self._norms, *(norm for _, _, norm in held)]
+        median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
+        limit = self._factor * median or math.inf
+        self._norms += [norm for _, _, norm in held if norm <= limit]
+        long = f"more than {self._factor:g} times the others' {median:.3g}"
+        return [
+            Verdict(
+                site=site,
+                reply=reply,
+                fault=None if norm <= limit else f"its update has the norm {norm:.3g}, {long}",
+            )
+            for site, reply, norm in held
+        ]

@@ -26,7 +26,7 @@ from common.processes.warm_up import warm_up
 from common.protocol import ARRAYS, CONFIG, EXAMPLES, METRICS, TRAIN
 from server.messages.exchange import exchange
 from server.rounds import strategy
-from server.rounds.screening import screened
+from server.rounds.screening import fault
 from server.rounds.site_scores import record
 from simulations.engine.flower_simulation import submit, superlink
 from simulations.engine.fold import run_in_process
@@ -106,9 +106,11 @@ def scale_once(nodes: int) -> dict[str, float]:
     with InProcessGrid(_echo, [{}] * nodes, {}, workers=os.cpu_count() or 1) as grid:
         content = RecordDict({ARRAYS: record(arrays), CONFIG: ConfigRecord({"server-round": 1})})
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
-        names = {node: str(node) for node in grid.get_node_ids()}
-        sound = screened(exchange(grid, messages, 600.0), arrays, names, {})
-        mean = strategy.aggregate(plan, config, 1, (reply for _, reply in sound), arrays)
+        updates = strategy.gathered(config)
+        for reply in exchange(grid, messages, 600.0):
+            if fault(reply, arrays) is None:
+                updates.add(reply)
+        mean = strategy.aggregate(plan, config, 1, updates, arrays)
     seconds = time.perf_counter() - began
     if mean is None or not np.allclose(mean["weights"], 1.0):
         raise RuntimeError("the mean of the nodes' arrays is wrong")

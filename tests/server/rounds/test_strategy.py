@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvgM, FedMedian
 from common.config.settings import FederationConfig
 from common.learning.centring import CENTRE
 from server.rounds import strategy
+from server.rounds.gathering import Gathered
 from server.rounds.loop import _Chosen
 from server.rounds.site_scores import record
 from tests.server.replies import Arrays, reply
@@ -23,6 +24,13 @@ def update(value: float) -> Arrays:
     return {name: array + np.float32(value) for name, array in START.items()}
 
 
+def gathered(config: FederationConfig, replies: Iterable[Message]) -> Gathered:
+    updates = strategy.gathered(config)
+    for message in replies:
+        updates.add(message)
+    return updates
+
+
 def aggregate(name: str, values: Sequence[tuple[float, float]], rounds: int = 1, **more: Any) -> Arrays:
     config = FederationConfig(strategy=name, **more)
     plan = strategy.make(config)
@@ -30,8 +38,8 @@ def aggregate(name: str, values: Sequence[tuple[float, float]], rounds: int = 1,
     for number in range(1, rounds + 1):
         assert arrays is not None
         plan.configure_train(number, record(arrays), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
-        replies = [reply(update(value), examples) for value, examples in values]
-        arrays = strategy.aggregate(plan, config, number, replies, START)
+        updates = gathered(config, [reply(update(value), examples) for value, examples in values])
+        arrays = strategy.aggregate(plan, config, number, updates, START)
     assert arrays is not None
     return arrays
 
@@ -47,7 +55,7 @@ def test_the_sum_is_in_float64() -> None:
     """In float32 the small updates would vanish beside the large one: 1e8 + 1 = 1e8."""
     values = [(1e8, 1.0), *[(1.0, 1.0)] * 100, (-1e8, 1.0)]
     replies = [reply({"w": np.full(1, value, np.float32)}, n) for value, n in values]
-    [mean] = strategy.mean_reply(replies)
+    [mean] = gathered(FederationConfig(), replies).replies()
     assert mean.content.array_records["arrays"]["w"].numpy()[0] == np.float32(100 / 102)
 
 
@@ -86,14 +94,14 @@ def test_krum_takes_one_of_those_that_agree() -> None:
 
 def test_no_reply_gives_no_model() -> None:
     config = FederationConfig()
-    assert strategy.aggregate(strategy.make(config), config, 1, [], START) is None
+    assert strategy.aggregate(strategy.make(config), config, 1, strategy.gathered(config), START) is None
 
 
 def test_what_a_strategy_remembers_goes_to_and_fro() -> None:
     for name in ("fedavgm", "fedadam", "fedyogi"):
         plan = strategy.make(FederationConfig(strategy=name))
         plan.configure_train(1, record(START), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
-        plan.aggregate_train(1, list(strategy.mean_reply([reply(update(1.0))])))
+        plan.aggregate_train(1, gathered(FederationConfig(), [reply(update(1.0))]).replies())
         kept = strategy.state(plan)
         assert kept
         other = strategy.make(FederationConfig(strategy=name))
@@ -113,7 +121,7 @@ def test_the_mean_holds_one_reply_at_a_time() -> None:
     peaks = []
     for count in (5, 50):
         tracemalloc.start()
-        list(strategy.mean_reply(many(count)))
+        gathered(FederationConfig(), many(count)).replies()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
@@ -127,7 +135,8 @@ def test_a_centre_is_the_sites_mean_whatever_the_server_remembers(name: str) -> 
     for number in (1, 2, 3):
         plan.configure_train(number, record(arrays), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
         own = [{CENTRE: np.full(2, place, np.float32), "w": arrays["w"] + np.float32(1)} for place in (1.0, 3.0)]
-        found = strategy.aggregate(plan, config, number, [reply(own[0], 1), reply(own[1], 3)], start)
+        updates = gathered(config, [reply(own[0], 1), reply(own[1], 3)])
+        found = strategy.aggregate(plan, config, number, updates, start)
         assert found is not None
         arrays = found
         np.testing.assert_allclose(arrays[CENTRE], 2.5)
