@@ -21,15 +21,18 @@ from common.errors import FederationError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.learning.model import EmotionModel
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS, STATE
 from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.storage import atomic
+from common.strategies.catalogue import CATALOGUE
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
 from server.records.ledger_reports import account, site_figures
 from server.records.log_heads import FILE, Heads
+from server.records.pins import Pins
+from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, held_out_score
 from server.rounds.loop import Rounds
 from server.run import checkpoint, run_log
@@ -84,10 +87,14 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         from server.records.central_dp import SiteUnit  # opacus: a second to import
 
         private = SiteUnit(config, state.run, len(nodes), place(context.run_config, LEDGER))
+    keeps = CATALOGUE[config.federation.strategy].keeps
+    pins = Pins(folder / STATE, config.federation, [node.site for node in nodes]) if keeps and not deployed else None
     rounds = Rounds(
-        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit
+        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit, pins=pins
     )
     state = rounds.refit(rounds.run(state), initial)
+    if keeps:
+        say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
     chosen = state.best or state.arrays
     public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
     path = folder / "model.safetensors"
@@ -141,7 +148,7 @@ def _state(
     check_held_out(plan, nodes)
     scaling = _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
     state = State(arrays=initial, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
-    if config.privacy.on:
+    if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:
         state.run = secrets.token_hex(8)
         checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
     return state

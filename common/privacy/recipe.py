@@ -7,6 +7,7 @@ from typing import Any
 
 from common.config.settings import HOLDS_ALL, Config
 from common.errors import UsageError
+from common.strategies.catalogue import CATALOGUE
 
 # How these were chosen: LOG.md, "The private recipe".
 RECIPES: dict[str, dict[str, Any]] = {
@@ -101,5 +102,10 @@ def refuse_leaks(config: Config) -> None:
         raise UsageError("--canary-kind recordings would put speakers into several units; use --privacy-unit utterance")
     if unit == "site" and privacy.canaries:
         raise UsageError("--canaries are put in at the sites; with --privacy-unit site the server adds the noise")
+    if CATALOGUE[config.federation.strategy].keeps:
+        raise UsageError(
+            f"--strategy {config.federation.strategy} keeps at each site, and sends, what is made of its recordings "
+            "without noise: a private run has none of that; use fedavg"
+        )
     if unit == "site" and config.federation.strategy in HOLDS_ALL:
         raise UsageError(f"--strategy {config.federation.strategy} needs every update as it is; use fedavg")

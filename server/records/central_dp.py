@@ -117,3 +117,7 @@ class PrivateMean:
         own = dict(zip(self._names, np.split(mean, sizes), strict=True))
         merged = {n: own[n].reshape(v.shape).astype(v.dtype) if n in own else v for n, v in like.items()}
         return [carrying(merged, self._first)]
+
+    def beside(self) -> dict[str, Arrays]:
+        """Nothing: a private run has no strategy with records beside the model."""
+        return {}

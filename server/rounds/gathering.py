@@ -7,6 +7,7 @@ The median, the trimmed mean and Krum need every update at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +43,9 @@ class Gathered(Protocol):
     def replies(self) -> list[Message]:
         """What the strategy gets; nothing where no update came."""
 
+    def beside(self) -> dict[str, Arrays]:
+        """By name, the mean of each record of arrays that came beside the model."""
+
 
 class Every:
     """Each update as it came."""
@@ -57,13 +61,21 @@ class Every:
         """All of them."""
         return self._replies
 
+    def beside(self) -> dict[str, Arrays]:
+        """Nothing: no strategy that needs every update has records beside the model."""
+        return {}
+
 
 class Mean:
-    """The mean, each site weighted by its examples."""
+    """The mean, each site weighted by its examples.
 
-    def __init__(self) -> None:
-        self._sums: Arrays = {}
-        self._dtypes: dict[str, Any] = {}
+    Args:
+        records: the names of the records of arrays: the model's, and those beside it.
+    """
+
+    def __init__(self, records: Sequence[str] = (ARRAYS,)) -> None:
+        self._sums: dict[str, Arrays] = {name: {} for name in records}
+        self._dtypes: dict[str, dict[str, Any]] = {name: {} for name in records}
         self._weight = 0.0
         self._first: Message | None = None
 
@@ -72,25 +84,32 @@ class Mean:
         self._first = self._first or reply
         examples = float(str(reply.content.metric_records[METRICS][EXAMPLES]))
         self._weight += examples
-        record = reply.content.array_records[ARRAYS]
-        for name, array in record.items():
-            self._add(name, array.numpy(), examples)
-        record.clear()  # records hold cycles: their memory would wait for the collector
-
-    def _add(self, name: str, values: np.ndarray[Any, Any], examples: float) -> None:
-        self._dtypes.setdefault(name, values.dtype)
-        term = values.astype(np.float64) * examples
-        if name in self._sums:
-            self._sums[name] += term
-        else:
-            self._sums[name] = term
+        for name, sums in self._sums.items():
+            record = reply.content.array_records[name]
+            for key, array in record.items():
+                values = array.numpy()
+                self._dtypes[name].setdefault(key, values.dtype)
+                _add(sums, key, values.astype(np.float64) * examples)
+            record.clear()  # records hold cycles: their memory would wait for the collector
 
     def replies(self) -> list[Message]:
-        """One reply that carries the mean of all."""
-        if self._first is None:
-            return []
-        mean = {name: (self._sums[name] / self._weight).astype(self._dtypes[name]) for name in sorted(self._sums)}
-        return [carrying(mean, self._first)]
+        """One reply that carries the mean of all updates."""
+        return [] if self._first is None else [carrying(self._mean(ARRAYS), self._first)]
+
+    def beside(self) -> dict[str, Arrays]:
+        """The means of the other records."""
+        return {name: self._mean(name) for name in self._sums if name != ARRAYS}
+
+    def _mean(self, record: str) -> Arrays:
+        sums, dtypes = self._sums[record], self._dtypes[record]
+        return {name: (sums[name] / self._weight).astype(dtypes[name]) for name in sorted(sums)}
+
+
+def _add(sums: Arrays, name: str, term: np.ndarray[Any, Any]) -> None:
+    if name in sums:
+        sums[name] += term
+    else:
+        sums[name] = term
 
 
 def carrying(mean: Arrays, reply: Message) -> Message:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 
 from common import protocol
@@ -24,11 +24,13 @@ from server.messages.exchange import exchange
 from server.messages.rejections import Refused, refuse
 from server.records.audit_log import ServerAudit, noted
 from server.records.ledger_reports import about, head_fault, hear
-from server.rounds import model_selection, strategy
+from server.records.pins import Pins
+from server.rounds import model_selection
 from server.rounds.gathering import Gathered, Round
 from server.rounds.screening import Screening, Verdict, longer_way
 from server.rounds.site_scores import ask, record
-from server.rounds.updates import take, untold
+from server.rounds.strategy import Averaging
+from server.rounds.updates import take, untold, weight
 from server.run import checkpoint
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
@@ -51,6 +53,7 @@ class Rounds:
         on_round: called with the history's new entry.
         private: the server's mechanism, where the unit of privacy is the site.
         audit: the server's log, in a deployment.
+        pins: what the checkpoint says of the sites' own states, in a simulation whose strategy has such.
     """
 
     grid: Grid
@@ -60,15 +63,18 @@ class Rounds:
     on_round: Callable[[dict[str, Any]], None]
     private: SiteUnit | None = None
     audit: ServerAudit | None = None
+    pins: Pins | None = None
 
     def run(self, state: State) -> State:
         """Run the rounds that are left, from a fresh state or a checkpoint.
 
         Raises:
-            FederationError: fewer sound updates than ``min_sites``; the last good checkpoint stays.
+            FederationError: fewer sound updates than ``min_sites``; the last good checkpoint stays. Or a site of a
+                simulation no longer has the state that it had.
         """
-        plan = strategy.make(self.config.federation)
-        strategy.restore(plan, state.strategy)
+        if self.pins is not None:
+            self.pins.check(state)
+        plan = Averaging(self.config.federation, state.strategy)
         for number in range(state.round + 1, self.config.federation.rounds + 1):
             began, before = time.perf_counter(), state.arrays
             sites = self._train(plan, state, number)
@@ -102,8 +108,7 @@ class Rounds:
             return state
         if state.round == last:
             state.arrays, state.strategy, state.norm = initial, {}, 0.0
-        plan = strategy.make(self.config.federation)
-        strategy.restore(plan, state.strategy)
+        plan = Averaging(self.config.federation, state.strategy)
         for number in range(state.round + 1, last + state.best_round + 1):
             began, before = time.perf_counter(), state.arrays
             sites = self._train(plan, state, number) or {}
@@ -114,26 +119,23 @@ class Rounds:
         state.best = state.arrays
         return state
 
-    def _turn(self, number: int) -> int:
-        """Which round of its pass it is: FedAdam's correction of its moments starts anew with them."""
-        rounds = self.config.federation.rounds
-        return number - rounds if number > rounds else number
-
-    def _keep(self, plan: Any, state: State, entry: dict[str, Any], before: Arrays) -> None:
+    def _keep(self, plan: Averaging, state: State, entry: dict[str, Any], before: Arrays) -> None:
         """End a round: its checkpoint, its line in the log and its event."""
         state.round = entry["round"]
-        state.strategy = strategy.state(plan)
+        state.strategy = plan.state()
+        if self.pins is not None:
+            self.pins.pin(state)
         checkpoint.save(state, self.folder / "checkpoint.safetensors")
         if self.audit is not None:
             spent = self.private.spent() if self.private else None
             self.audit.round(state.round, before, state, entry["sites"], spent)
         self.on_round(entry)
 
-    def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]] | None:
+    def _train(self, plan: Averaging, state: State, number: int) -> dict[str, dict[str, Any]] | None:
         """Train a round, and put its model into the state; None where every budget is spent."""
         try:
             if self.private is None:
-                done = self._collect(plan, state, number, strategy.gathered(self.config.federation))
+                done = self._collect(plan, state, number, plan.gathered())
             else:
                 done = self.private.release(number, state, functools.partial(self._collect, plan, state, number))
         except BudgetSpent as error:
@@ -147,7 +149,7 @@ class Rounds:
         state.arrays, state.norm = done.arrays, done.norm
         return done.sites or {node.site: untold(node) for node in self.nodes}
 
-    def _collect(self, plan: Any, state: State, number: int, updates: Gathered) -> Round:
+    def _collect(self, plan: Averaging, state: State, number: int, updates: Gathered) -> Round:
         """Have a round's sites train, and gather the updates that are taken, each as it comes.
 
         Raises:
@@ -156,7 +158,7 @@ class Rounds:
         federation = self.config.federation
         chosen = [node for node in self._present(number) if node.site not in state.stopped]
         limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
-        screening = Screening(state.arrays, limit, state.norm, self._ways)
+        screening = Screening(state.arrays, limit, state.norm, self._ways, plan.declared.up)
         sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
         for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening):
@@ -165,7 +167,7 @@ class Rounds:
             else:
                 sites[verdict.site] = self._taken(verdict, number, state)
                 updates.add(verdict.reply)
-        arrays = strategy.aggregate(plan, federation, self._turn(number), updates, state.arrays)
+        arrays = plan.aggregate(federation.turn(number)[1], updates, state.arrays, self._share(number, sites))
         if self.audit is not None:
             self.audit.refused(number, protocol.TRAIN, refused)
         left = [node.site for node in chosen if node.site not in state.stopped]
@@ -237,20 +239,20 @@ class Rounds:
         drawn = numpy_generator(self.config.seed, number, "sites").permutation(len(self.nodes))
         return [self.nodes[i] for i in sorted(drawn[: min(count, len(self.nodes))])]
 
-    def _send(self, plan: Any, state: State, number: int, chosen: Sequence[Node]) -> Iterator[Message]:
+    def _send(self, plan: Averaging, state: State, number: int, chosen: Sequence[Node]) -> Iterator[Message]:
         """Send each node its message, in the order of the sites' names; their replies, likewise."""
-        ids = _Chosen([node.id for node in chosen])
-        messages = plan.configure_train(number, record(state.arrays), ConfigRecord(), ids)
-        own = {message.metadata.dst_node_id: message for message in messages}
+        messages = plan.messages(number, state.arrays, [node.id for node in chosen])
         scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
-        for node in chosen:  # Flower gives all messages one content: each gets its own
-            content = RecordDict(dict(own[node.id].content.items()))
-            content[protocol.SCALING] = scaling
-            settings = content.config_records[protocol.CONFIG]
-            content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
-            own[node.id].content = content
-        ordered = [own[node.id] for node in chosen]
-        return exchange(self.grid, ordered, self.config.federation.round_timeout)
+        for node, message in zip(chosen, messages, strict=True):
+            message.content[protocol.SCALING] = scaling
+            settings = message.content.config_records[protocol.CONFIG]
+            message.content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
+        return exchange(self.grid, messages, self.config.federation.round_timeout)
+
+    def _share(self, number: int, sites: Collection[str]) -> float:
+        """Of all sites' weight, that of some."""
+        weights = {node.site: weight(node, self.config, number) for node in self.nodes}
+        return sum(weights[site] for site in sites) / sum(weights.values())
 
     def _validate(self, state: State, number: int, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
@@ -268,13 +270,3 @@ class Rounds:
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(told.examples for told in counts.values())
         return {**scores, "loss": sum(told.loss for told in counts.values()) / examples}
-
-
-class _Chosen:
-    """What Flower's strategies see of the grid: the nodes that take part in this round."""
-
-    def __init__(self, ids: Sequence[int]) -> None:
-        self.ids = ids
-
-    def get_node_ids(self) -> Sequence[int]:
-        return self.ids

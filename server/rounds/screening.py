@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,13 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
 
 
-def fault(reply: Message, like: Arrays) -> str | None:
+def fault(reply: Message, like: Arrays, beside: Sequence[str] = ()) -> str | None:
     """Why a training reply is refused, in a few words; None where it is sound.
 
     Args:
         reply: from a site.
         like: the global model, whose keys, shapes and types the update must have.
+        beside: the names of further records of arrays, each of the same keys and shapes in float32.
     """
     if reply.has_error():
         return failure(reply)
@@ -39,6 +40,16 @@ def fault(reply: Message, like: Arrays) -> str | None:
     examples = metrics.get(EXAMPLES)
     if not isinstance(examples, (int, float)) or not 0 < examples < math.inf:
         return f"{examples} training recordings"
+    others = {name: np.broadcast_to(np.float32(0), values.shape) for name, values in like.items()} if beside else {}
+    for name in beside:
+        record = reply.content.array_records.get(name)
+        if reason := "it is missing" if record is None else _odd(record, others):
+            return f"{name}: {reason}"
+    return _odd(arrays, like)
+
+
+def _odd(arrays: Mapping[str, Array], like: Arrays) -> str | None:
+    """What is wrong with a record of arrays that are to be as others are; None where nothing is."""
     if set(arrays) != set(like):
         odd = sorted(set(arrays) ^ set(like))
         return f"wrong keys ({', '.join(odd[:3])})"
@@ -105,10 +116,13 @@ class Screening:
         factor: 0 for no limit.
         before: the last round's median; 0 where there was none.
         ways: by site, ``longer_way``: its norm is taken for so many times less.
+        beside: further records of arrays that an update has.
     """
 
-    def __init__(self, like: Arrays, factor: float, before: float, ways: Mapping[str, float]) -> None:
-        self._like, self._factor, self._ways = like, factor, ways
+    def __init__(
+        self, like: Arrays, factor: float, before: float, ways: Mapping[str, float], beside: Sequence[str] = ()
+    ) -> None:
+        self._like, self._factor, self._ways, self._beside = like, factor, ways, beside
         self._norms = [before] if before else []
         self._held: list[tuple[str, Message, float]] = []
 
@@ -119,7 +133,7 @@ class Screening:
 
     def judge(self, site: str, reply: Message) -> list[Verdict]:
         """The verdicts that a site's reply allows: on itself, on such as waited for it, or none yet."""
-        if reason := fault(reply, self._like):
+        if reason := fault(reply, self._like, self._beside):
             return [Verdict(site=site, reply=reply, fault=reason)]
         self._held.append((site, reply, distance(reply, self._like) / self._ways.get(site, 1.0)))
         return self.rest() if len(self._norms) + len(self._held) >= MEDIAN_OF else []

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 from common import protocol
 from common.config.settings import Config
+from common.strategies.catalogue import CATALOGUE
 from server.records.ledger_reports import spent_so_far
 from server.sites.handshake import Node
 
@@ -26,7 +27,7 @@ def untold(node: Node) -> dict[str, Any]:
     return {"loss": None, "uar": None, "seconds": None, "bytes": None, "examples": node.examples}
 
 
-def take(reply: Message, node: Node, config: Config, number: int, names: Iterable[str]) -> dict[str, Any]:
+def take(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
     """Note what a site told with an update, and leave in the reply what the average needs, and no more.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
@@ -42,8 +43,9 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Iterabl
     Returns:
         The site's entry in the round, as ``result.json`` has it.
     """
-    arrays, told = reply.content.array_records[protocol.ARRAYS], reply.content.metric_records[protocol.METRICS]
-    examples = node.examples + (node.validation if number > config.federation.rounds else 0)
+    records, told = reply.content.array_records, reply.content.metric_records[protocol.METRICS]
+    kept = (protocol.ARRAYS, *CATALOGUE[config.federation.strategy].up)
+    examples = weight(node, config, number)
     if told[protocol.EXAMPLES] != examples:
         log.warning(
             "%s: trained on %s by its own word, and said %d when it was met: it counts as %d",
@@ -54,12 +56,17 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Iterabl
         "loss": _finite(told.get(protocol.LOSS)),
         "uar": None,
         "seconds": _finite(told.get(protocol.SECONDS)),
-        "bytes": sum(len(array.data) for array in arrays.values()),
+        "bytes": sum(len(array.data) for name in kept for array in records[name].values()),
         **(spent_so_far(reply) if config.privacy.at_sites else {}),
     }
-    update, weight = ArrayRecord({name: arrays[name] for name in names}), MetricRecord({protocol.EXAMPLES: examples})
-    reply.content = RecordDict({protocol.ARRAYS: update, protocol.METRICS: weight})
+    own = {name: ArrayRecord({key: records[name][key] for key in names}) for name in kept}
+    reply.content = RecordDict({**own, protocol.METRICS: MetricRecord({protocol.EXAMPLES: examples})})
     return entry
+
+
+def weight(node: Node, config: Config, number: int) -> int:
+    """What a site weighs in a round: the recordings that it trains on, by what it said when it was met."""
+    return node.examples + (node.validation if number > config.federation.rounds else 0)
 
 
 def _finite(value: object) -> float | None:

@@ -18,11 +18,13 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from common import protocol
+from common.config.settings import Config
 from common.data.normalise import Scaling
 from common.errors import FederationError
 from common.learning.centring import CENTRE
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
+from common.strategies.catalogue import CATALOGUE
 from server.rounds.site_scores import record
 from simulations.audits.attacks.attribute_inference import FIRST_LAYER
 from simulations.audits.audited_run import AuditedRun
@@ -67,7 +69,12 @@ def updates_of(
     """
     sites = tuple(SiteSplit(name=speaker, train=(speaker,)) for speaker in speakers)
     plan = Plan(fold=run.plan.fold, classes=run.plan.classes, test=(), sites=sites, skipped=run.plan.skipped)
-    config = run.config.with_values({"privacy.canaries": 0, "privacy.budget": "inf"})
+    own: dict[str, Any] = {"privacy.canaries": 0, "privacy.budget": "inf"}
+    if CATALOGUE[run.config.federation.strategy].keeps:
+        own["federation.strategy"] = (
+            "fedavg"  # sites that never were before have kept nothing, and send the model alone
+        )
+    config = run.config.with_values(own)
     found: list[Update] = []
     with tempfile.TemporaryDirectory(prefix="fedser-audit-") as name:
         folder = Path(name)
@@ -75,24 +82,23 @@ def updates_of(
         settings = run_settings(config, folder, folder / "events.jsonl", run.cache, folder / "ledger")
         nodes: list[dict[str, Any]] = [{protocol.PARTITION: i} for i in range(len(sites))]
         with InProcessGrid(_client_app, nodes, settings, workers=workers) as grid:
-            for reply in grid.send_and_receive(_messages(run, weights, scaling, len(sites), count)):
+            for reply in grid.send_and_receive(_messages(config, weights, scaling, len(sites), count)):
                 found.append(_update(reply, speakers[reply.metadata.src_node_id - 1], weights))
                 on_reply(len(found))
     return found
 
 
 def _messages(
-    run: AuditedRun, weights: Mapping[str, Tensor], scaling: Scaling, sites: int, count: int
+    config: Config, weights: Mapping[str, Tensor], scaling: Scaling, sites: int, count: int
 ) -> Iterator[Message]:
     """As ``server.rounds.loop`` sends them: of every site one a round; a model of contours finds its centre in these."""
-    federation = run.config.federation
+    federation = config.federation
     arrays = record({name: tensor.numpy() for name, tensor in weights.items()})
     statistics: ArrayRecord = record({"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
     for number in range(1, count + 1):
         asked: dict[str, Any] = {protocol.ROUND: number}
-        if federation.strategy == "fedprox":
-            asked[protocol.PROXIMAL_MU] = federation.proximal_mu
-        if run.config.privacy.at_sites:
+        asked |= CATALOGUE[federation.strategy].settings(federation)
+        if config.privacy.at_sites:
             asked |= {protocol.RUN: "audit", protocol.LEDGER_ENTRIES: 0, protocol.LEDGER_HASH: ""}
         for node in range(1, sites + 1):
             content = RecordDict({protocol.ARRAYS: arrays, protocol.SCALING: statistics})

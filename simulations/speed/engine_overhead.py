@@ -25,9 +25,9 @@ from common.features.cache import FeatureCache
 from common.processes.warm_up import warm_up
 from common.protocol import ARRAYS, CONFIG, EXAMPLES, METRICS, TRAIN
 from server.messages.exchange import exchange
-from server.rounds import strategy
 from server.rounds.screening import fault
 from server.rounds.site_scores import record
+from server.rounds.strategy import Averaging
 from simulations.engine.flower_simulation import submit, superlink
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans
@@ -100,17 +100,16 @@ def _scale_apart(nodes: int) -> dict[str, float]:
 def scale_once(nodes: int) -> dict[str, float]:
     """One round with fedser's own exchange, screening and mean, in this process."""
     arrays = {"weights": np.zeros(SCALE_PARAMETERS, dtype=np.float32)}
-    config = FederationConfig()
-    plan = strategy.make(config)
+    plan = Averaging(FederationConfig())
     began = time.perf_counter()
     with InProcessGrid(_echo, [{}] * nodes, {}, workers=os.cpu_count() or 1) as grid:
         content = RecordDict({ARRAYS: record(arrays), CONFIG: ConfigRecord({"server-round": 1})})
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
-        updates = strategy.gathered(config)
+        updates = plan.gathered()
         for reply in exchange(grid, messages, 600.0):
             if fault(reply, arrays) is None:
                 updates.add(reply)
-        mean = strategy.aggregate(plan, config, 1, updates, arrays)
+        mean = plan.aggregate(1, updates, arrays)
     seconds = time.perf_counter() - began
     if mean is None or not np.allclose(mean["weights"], 1.0):
         raise RuntimeError("the mean of the nodes' arrays is wrong")

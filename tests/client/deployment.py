@@ -44,6 +44,7 @@ def node(folder: Path, site: str, **more: Any) -> dict[str, Any]:
         protocol.NODE_ROOT: str(folder / site / "manifest.csv"),
         protocol.NODE_CORPUS: "manifest",
         protocol.NODE_LEDGER: str(folder / site / "ledger"),
+        protocol.NODE_STATE: str(folder / site / "strategy"),
         protocol.NODE_CACHE: str(folder / site / "cache"),
         protocol.NODE_REPORT_EPSILON: True,
         **more,
