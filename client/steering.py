@@ -40,12 +40,9 @@ class Steered:
         self._site, self._turn = site, turn
         declared = CATALOGUE[site.config.federation.strategy]
         sent = {name: tensors(message, name) for name in declared.down}
-        kept = {}
-        if declared.keeps:
-            self._store = store(site, str(message.content.config_records[protocol.CONFIG].get(protocol.RUN, "")))
-            kept = {name: torch.from_numpy(values) for name, values in self._store.before(*turn).items()}
-            self._warn_if_lost(not kept)
-        self.keeps = declared.keeps
+        run = str(message.content.config_records[protocol.CONFIG].get(protocol.RUN, ""))
+        self._store = store(site, run) if declared.keeps else None
+        kept = self._recall()
         start = tensors(message, protocol.ARRAYS)
         self.steps: Steps | None = declared.begin(Local(start=start, sent=sent, kept=kept, rate=rate))
 
@@ -54,18 +51,22 @@ class Steered:
         if self.steps is None:
             return {}
         ended = self.steps.end(model)
-        if self.keeps:
+        if self._store is not None:
             self._store.keep(*self._turn, {name: tensor.numpy() for name, tensor in ended.kept.items()})
         return {name: _record(arrays) for name, arrays in ended.told.items()}
 
-    def _warn_if_lost(self, nothing: bool) -> None:
-        number = self._turn[1]
-        if nothing and number > 1 and self._site.config.federation.fraction == 1:
+    def _recall(self) -> dict[str, Tensor]:
+        """What the site kept; it says so where that should be something and is nothing."""
+        if self._store is None:
+            return {}
+        kept, number = self._store.before(*self._turn), self._turn[1]
+        if not kept and number > 1 and self._site.config.federation.fraction == 1:
             log.warning(
                 "site %s: round %d of a pass: nothing is kept of an earlier one, it was missed or the disk is new; the "
                 "site's part in the strategy begins anew",
                 *(self._site.name, number),
             )
+        return {name: torch.from_numpy(values) for name, values in kept.items()}
 
 
 def store(site: Site, run: str) -> StateStore:
