@@ -18,13 +18,15 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import BudgetSpent, FederationError
 from common.learning import metrics
+from common.messages import schema
+from common.messages.schema import Scope
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
-from server.messages.rejections import Refused, refuse
+from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
-from server.records.ledger_reports import about, head_fault, hear
+from server.records.ledger_reports import about, hear, says_stopped
 from server.rounds import model_selection, strategy
-from server.rounds.screening import longer_way, not_scaled_up, screened
+from server.rounds.screening import fault, longer_way, not_scaled_up, screened
 from server.rounds.site_scores import ask, record
 from server.rounds.strategy import Merge
 from server.rounds.updates import take, untold
@@ -155,9 +157,9 @@ class Rounds:
             number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
         )
         refused: Refused = {}
-        replies = self._heard(self._send(messages, state, chosen), state, refused)
+        replies = self._heard(self._send(messages, state, chosen), state)
         norms = [state.norm] if state.norm else []
-        sound = screened(replies, state.arrays, self._names, refused)
+        sound = screened(replies, self._scope(state), self._names, refused)
         limit = 0.0 if self.private else self.config.federation.screen_norm  # a hidden site's part is its own affair
         short = not_scaled_up(sound, state.arrays, limit, norms, refused, ways=self._ways)
         noted = self._noted(short, number, state, sites)
@@ -177,13 +179,19 @@ class Rounds:
             )
         return state.arrays if arrays is None else arrays
 
-    def _heard(self, replies: Iterable[Message], state: State, refused: Refused) -> Iterator[Message]:
-        """The replies, less the words of those whose budget is spent, and of those whose records are no records."""
+    def _scope(self, state: State) -> Scope:
+        """What is known of the run before a site's update is read."""
+        _, extra = schema.extra_records(self.config)
+        return Scope.of(self.config, model=schema.forms_of(state.arrays), extra=extra)
+
+    def _heard(self, replies: Iterable[Message], state: State) -> Iterator[Message]:
+        """The replies, less the words of those whose budget is spent."""
+        scope = self._scope(state)
         for reply in replies:
             site = self._names[reply.metadata.src_node_id]
-            if fault := head_fault(reply):
-                refuse(site, "update", fault, refused)
-            elif hear(state, site, reply):
+            hear(state, site, reply)
+            if says_stopped(reply) and fault(reply, scope) is None:
+                state.stopped.append(site)
                 log.warning("%s: out of budget; the others go on", site)
             else:
                 yield reply

@@ -13,53 +13,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, Message
+from flwr.app import Message
 
-from common.protocol import ARRAYS, EXAMPLES, METRICS
+from common.messages import schema
+from common.messages.schema import Scope
+from common.protocol import ARRAYS, TRAIN
 from server.messages.rejections import Refused, failure, refuse
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
 
 
-def fault(reply: Message, like: Arrays) -> str | None:
+def fault(reply: Message, scope: Scope) -> str | None:
     """Why a training reply is refused, in a few words; None where it is sound.
 
     Args:
         reply: from a site.
-        like: the global model, whose keys, shapes and types the update must have.
+        scope: what the server knows of the run, the global model's arrays among it.
     """
     if reply.has_error():
         return failure(reply)
-    arrays = reply.content.array_records.get(ARRAYS)
-    metrics = reply.content.metric_records.get(METRICS)
-    if arrays is None or metrics is None:
-        return "no update in the reply"
-    examples = metrics.get(EXAMPLES)
-    if not isinstance(examples, (int, float)) or not 0 < examples < math.inf:
-        return f"{examples} training recordings"
-    if set(arrays) != set(like):
-        odd = sorted(set(arrays) ^ set(like))
-        return f"wrong keys ({', '.join(odd[:3])})"
-    for name, array in arrays.items():
-        values = values_of(array)
-        if values is None:
-            return f"{name} holds bytes that are no array"
-        if values.shape != like[name].shape or values.dtype != like[name].dtype:
-            expected = f"{like[name].dtype}{list(like[name].shape)}"
-            return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
-        if not np.isfinite(values).all():
-            return f"{name} holds numbers that are not finite"
-    return None
-
-
-def values_of(array: Array) -> np.ndarray[Any, Any] | None:
-    """What an array of a reply holds; None where its bytes are no array. Reading it runs nothing, whoever wrote it."""
-    try:
-        values = array.numpy()
-    except Exception:  # whatever bytes that were made by hand make of NumPy's reader
-        return None
-    return values if isinstance(values, np.ndarray) else None  # an archive of arrays is another thing
+    found = schema.from_site(TRAIN, scope, reply.content).fault(reply.content)
+    return found and f"its {found}"
 
 
 def distance(reply: Message, like: Arrays) -> float:
@@ -71,14 +46,14 @@ def distance(reply: Message, like: Arrays) -> float:
 
 def screened(
     replies: Iterable[Message],
-    like: Arrays,
+    scope: Scope,
     names: Mapping[int, str],
     refused: Refused,
 ) -> Iterator[tuple[str, Message]]:
     """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
     for reply in replies:
         site = names[reply.metadata.src_node_id]
-        reason = fault(reply, like)
+        reason = fault(reply, scope)
         if reason is None:
             yield site, reply
         else:

@@ -7,7 +7,6 @@ mean larger, by what it writes beside its weights.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +26,7 @@ def untold(node: Node) -> dict[str, Any]:
 
 
 def take(reply: Message, node: Node, config: Config, number: int, names: Iterable[str]) -> dict[str, Any]:
-    """Note what a site told with an update, and leave in the reply what the average needs, and no more.
+    """Note what a site told with an update, and leave in the reply what the average needs: its arrays, and its weight.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
     and in any run a later count could make one site the whole mean.
@@ -42,7 +41,7 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Iterabl
     Returns:
         The site's entry in the round, as ``result.json`` has it.
     """
-    arrays, told = reply.content.array_records[protocol.ARRAYS], reply.content.metric_records[protocol.METRICS]
+    told = reply.content.metric_records[protocol.METRICS]
     examples = node.examples + (node.validation if number > config.federation.rounds else 0)
     if told[protocol.EXAMPLES] != examples:
         log.warning(
@@ -51,17 +50,13 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Iterabl
         )
     entry = {
         "examples": examples,
-        "loss": _finite(told.get(protocol.LOSS)),
+        "loss": told.get(protocol.LOSS),
         "uar": None,
-        "seconds": _finite(told.get(protocol.SECONDS)),
-        "bytes": sum(len(array.data) for array in arrays.values()),
+        "seconds": told.get(protocol.SECONDS),
+        "bytes": sum(len(array.data) for record in reply.content.array_records.values() for array in record.values()),
         **(spent_so_far(reply) if config.privacy.at_sites else {}),
     }
-    update, weight = ArrayRecord({name: arrays[name] for name in names}), MetricRecord({protocol.EXAMPLES: examples})
-    reply.content = RecordDict({protocol.ARRAYS: update, protocol.METRICS: weight})
+    weight, order = MetricRecord({protocol.EXAMPLES: examples}), list(names)
+    updates = {record: ArrayRecord({n: own[n] for n in order}) for record, own in reply.content.array_records.items()}
+    reply.content = RecordDict({**updates, protocol.METRICS: weight})
     return entry
-
-
-def _finite(value: object) -> float | None:
-    """A number that a site told for those who watch; None where it is none."""
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -22,8 +22,10 @@ from common.config.settings import Config, FederationConfig
 from common.data.extraction import extract_all
 from common.data.resident import keep, listing
 from common.features.cache import FeatureCache
+from common.messages import schema
+from common.messages.schema import Scope
 from common.processes.warm_up import warm_up
-from common.protocol import ARRAYS, CONFIG, EXAMPLES, METRICS, TRAIN
+from common.protocol import ARRAYS, CONFIG, EXAMPLES, LOSS, METRICS, SECONDS, TRAIN
 from server.messages.exchange import exchange
 from server.rounds import strategy
 from server.rounds.screening import screened
@@ -107,7 +109,7 @@ def scale_once(nodes: int) -> dict[str, float]:
         content = RecordDict({ARRAYS: record(arrays), CONFIG: ConfigRecord({"server-round": 1})})
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
         names = {node: str(node) for node in grid.get_node_ids()}
-        sound = screened(exchange(grid, messages, 600.0), arrays, names, {})
+        sound = screened(exchange(grid, messages, 600.0), Scope(model=schema.forms_of(arrays)), names, {})
         mean = strategy.aggregate(plan, config, 1, (reply for _, reply in sound), arrays)
     seconds = time.perf_counter() - began
     if mean is None or not np.allclose(mean["weights"], 1.0):
@@ -122,7 +124,7 @@ def _echo() -> ClientApp:
     def train(message: Message, context: Context) -> Message:  # noqa: ARG001
         values = message.content.array_records[ARRAYS]["weights"].numpy() + np.float32(1)
         arrays: ArrayRecord = record({"weights": values})
-        metrics = MetricRecord({EXAMPLES: 1})
+        metrics = MetricRecord({EXAMPLES: 1, LOSS: 1.0, SECONDS: 1.0})
         return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
 
     return app

@@ -37,7 +37,7 @@ def nothing(message: Message) -> Message:
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, answers: Mapping[tuple[str, str], Answer]) -> None:
     """Have the sites answer so to some types of messages, and to all others as they should."""
-    from client.app import app
+    app = deployment.client()
 
     def load() -> Any:
         def answer(message: Message, context: Context) -> Message:

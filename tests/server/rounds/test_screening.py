@@ -8,35 +8,38 @@ import numpy as np
 import pytest
 from flwr.app import Array, Error, Message
 
+from common.messages import schema
+from common.messages.schema import Scope
 from server.rounds.screening import distance, fault, longer_way, not_scaled_up, screened
 from tests.server.replies import Arrays, asked, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
+SCOPE = Scope(model=schema.forms_of(LIKE))
 
 
 def test_a_sound_update_passes() -> None:
-    assert fault(reply(LIKE), LIKE) is None
+    assert fault(reply(LIKE), SCOPE) is None
 
 
 @pytest.mark.parametrize(
     ("arrays", "examples", "reason"),
     [
-        ({**LIKE, "b": np.array([0, np.nan], np.float32)}, 1, "b holds numbers that are not finite"),
-        ({**LIKE, "b": np.array([0, np.inf], np.float32)}, 1, "b holds numbers that are not finite"),
-        ({**LIKE, "w": np.zeros((3, 2), np.float32)}, 1, r"w is float32\[3, 2\], expected float32\[2, 3\]"),
-        ({**LIKE, "w": np.zeros((2, 3), np.float64)}, 1, r"w is float64\[2, 3\], expected float32\[2, 3\]"),
-        ({"w": LIKE["w"]}, 1, r"wrong keys \(b\)"),
-        ({**LIKE, "x": LIKE["b"]}, 1, r"wrong keys \(x\)"),
-        (LIKE, 0, "0 training recordings"),
-        (LIKE, -3, "-3 training recordings"),
-        (LIKE, float("nan"), "nan training recordings"),
-        (LIKE, float("inf"), "inf training recordings"),
+        ({**LIKE, "b": np.array([0, np.nan], np.float32)}, 1, "its arrays: b holds numbers that are not finite"),
+        ({**LIKE, "b": np.array([0, np.inf], np.float32)}, 1, "its arrays: b holds numbers that are not finite"),
+        ({**LIKE, "w": np.zeros((3, 2), np.float32)}, 1, r"its arrays: w is float32\[3, 2\], expected float32\[2, 3\]"),
+        ({**LIKE, "w": np.zeros((2, 3), np.float64)}, 1, r"its arrays: w is float64\[2, 3\], expected float32\[2, 3\]"),
+        ({"w": LIKE["w"]}, 1, "its arrays: b is missing"),
+        ({**LIKE, "x": LIKE["b"]}, 1, "its arrays: 'x' is not expected"),
+        (LIKE, 0, "its metrics: num-examples is 0, expected a whole number from 1 to 10000000"),
+        (LIKE, -3, "its metrics: num-examples is -3, expected a whole number .*"),
+        (LIKE, float("nan"), "its metrics: num-examples is nan, expected a whole number .*"),
+        (LIKE, float("inf"), "its metrics: num-examples is inf, expected a whole number .*"),
     ],
 )
 def test_a_bad_update_is_refused_with_a_reason(arrays: Arrays, examples: float, reason: str) -> None:
     import re
 
-    found = fault(reply(arrays, examples), LIKE)
+    found = fault(reply(arrays, examples), SCOPE)
     assert found is not None
     assert re.fullmatch(reason, found)
 
@@ -54,13 +57,13 @@ def npz() -> bytes:
 def test_bytes_that_are_no_array_are_refused(stype: str, data: bytes) -> None:
     bad = reply(LIKE)
     bad.content.array_records["arrays"]["w"] = Array(dtype="float32", shape=(2, 3), stype=stype, data=data)
-    assert fault(bad, LIKE) == "w holds bytes that are no array"
+    assert str(fault(bad, SCOPE)).startswith("its arrays: w cannot be read: an array ")
 
 
 def test_what_a_site_says_of_its_error_is_one_short_line() -> None:
     refused: dict[str, str] = {}
     wordy = Message(Error(2, "no\n2026-11-21 WARNING \x1b[2J" + "x" * 10_000), reply_to=asked(1))
-    assert list(screened([wordy], LIKE, {1: "a"}, refused)) == []
+    assert list(screened([wordy], SCOPE, {1: "a"}, refused)) == []
     assert refused["a"].startswith("no 2026-11-21 WARNING [2Jxxx")
     assert len(refused["a"]) == 200
 
@@ -70,11 +73,11 @@ def test_the_others_go_on_and_the_bad_are_named(caplog: pytest.LogCaptureFixture
     refused: dict[str, str] = {}
     bad = {**LIKE, "b": np.full(2, np.nan, np.float32)}
     with caplog.at_level(logging.WARNING):
-        passed = list(screened([reply(LIKE, node=1), reply(bad, node=2), failure(3)], LIKE, names, refused))
+        passed = list(screened([reply(LIKE, node=1), reply(bad, node=2), failure(3)], SCOPE, names, refused))
     assert [site for site, _ in passed] == ["charite"]
-    assert refused == {"st-mary": "b holds numbers that are not finite", "lausanne": "the site failed"}
+    assert refused == {"st-mary": "its arrays: b holds numbers that are not finite", "lausanne": "the site failed"}
     assert [r.getMessage() for r in caplog.records] == [
-        "st-mary: update refused: b holds numbers that are not finite",
+        "st-mary: update refused: its arrays: b holds numbers that are not finite",
         "lausanne: update refused: the site failed",
     ]
 
