@@ -1,4 +1,4 @@
-"""What a message may hold, as plain data, and the check of what came against it.
+"""Kinds of values that a message may hold, as plain data, each with the check of a value that came.
 
 A check makes each value anew, of a plain type, and so passes on nothing that was not declared; or it says in a line
 what is wrong, to be put behind "the reply's" or "its". It is the same at both ends, each of which runs its own copy.
@@ -10,8 +10,8 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,8 @@ from common.messages.npy import Values, values_of
 
 SHA256 = r"[0-9a-f]{64}"
 MOST = 10**9  # of a number that has no narrower bound
+RECORDINGS = 10_000_000  # the most that a site can hold: they are its weight in the mean, so more is no count
 WIDEST = 100_000  # numbers of an array whose length is not known beforehand: one for each feature of a frame
-
-Told = dict[str, dict[str, Any]]  # the checked values of a message, by record and key
 
 
 class Misfit(FedserError):  # noqa: N818 - it is of a message, not of this program
@@ -217,83 +216,3 @@ def read_fields(name: str, values: Mapping[str, Any], fields: Fields) -> dict[st
         except Misfit as misfit:
             raise Misfit(f"{name} {key} {misfit}") from None
     return told
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A record of a message.
-
-    Attributes:
-        kind: Flower's name of its type: ``ArrayRecord``, ``ConfigRecord`` or ``MetricRecord``.
-        fields: the keys that it has.
-        perhaps: groups of keys that it may have; each comes whole or not at all.
-        needed: whether the record must be there.
-    """
-
-    kind: str
-    fields: Fields = field(default_factory=dict)
-    perhaps: tuple[Fields, ...] = ()
-    needed: bool = True
-
-    @property
-    def keys(self) -> set[str]:
-        """All that it may have."""
-        return {key for group in (self.fields, *self.perhaps) for key in group}
-
-    def read(self, name: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a record, checked.
-
-        Raises:
-            Misfit: it is of another kind, lacks a key, has another, or one's value is not as declared.
-        """
-        if type(record).__name__ != self.kind:
-            raise Misfit(f"record {name} is a {type(record).__name__}, expected a {self.kind}")
-        return self.values(name, record)
-
-    def values(self, name: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """As ``read``, of the bare keys and values.
-
-        Raises:
-            Misfit: as ``read``.
-        """
-        there = [group for group in self.perhaps if group.keys() & record.keys()]
-        needed = {key: own for group in (self.fields, *there) for key, own in group.items()}
-        return read_fields(f"{name}:", record, needed)
-
-
-Rule = Callable[[Told], str | None]  # what is wrong between values that are each as declared
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """A message: its records by name, and what must hold between them."""
-
-    records: Mapping[str, Record]
-    rules: tuple[Rule, ...] = ()
-
-    def read(self, content: Mapping[str, Mapping[str, Any]]) -> Told:
-        """All values of a message, checked and made anew.
-
-        Args:
-            content: of the message, its arrays not packed.
-
-        Raises:
-            Misfit: it is not of this form; the first thing that is wrong, in a line.
-        """
-        if extra := sorted(content.keys() - self.records.keys()):
-            raise Misfit(f"record {short(extra[0])} is not expected")
-        if missing := sorted(name for name, own in self.records.items() if own.needed and name not in content):
-            raise Misfit(f"record {missing[0]} is missing")
-        told = {name: own.read(name, content[name]) for name, own in self.records.items() if name in content}
-        for rule in self.rules:
-            if fault := rule(told):
-                raise Misfit(fault)
-        return told
-
-    def fault(self, content: Mapping[str, Mapping[str, Any]]) -> str | None:
-        """What is wrong with a message, in a line; None where nothing is."""
-        try:
-            self.read(content)
-        except Misfit as misfit:
-            return str(misfit)
-        return None

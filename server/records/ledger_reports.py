@@ -21,7 +21,7 @@ from common.config.settings import Config
 from common.errors import FederationError
 from common.messages import schema
 from common.messages.fields import Misfit, read_fields
-from common.messages.schema import Scope
+from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
 from server.run.checkpoint import State

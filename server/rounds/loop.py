@@ -18,8 +18,7 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import BudgetSpent, FederationError
 from common.learning import metrics
-from common.messages import schema
-from common.messages.schema import Scope
+from common.messages.scope import Scope, extra_records, forms_of
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused
@@ -181,8 +180,8 @@ class Rounds:
 
     def _scope(self, state: State) -> Scope:
         """What is known of the run before a site's update is read."""
-        _, extra = schema.extra_records(self.config)
-        return Scope.of(self.config, model=schema.forms_of(state.arrays), extra=extra)
+        _, extra = extra_records(self.config)
+        return Scope.of(self.config, model=forms_of(state.arrays), extra=extra)
 
     def _heard(self, replies: Iterable[Message], state: State) -> Iterator[Message]:
         """The replies, less the words of those whose budget is spent."""

@@ -16,7 +16,7 @@ import numpy as np
 from flwr.app import Message
 
 from common.messages import schema
-from common.messages.schema import Scope
+from common.messages.scope import Scope
 from common.protocol import ARRAYS, TRAIN
 from server.messages.rejections import Refused, failure, refuse
 
@@ -33,7 +33,7 @@ def fault(reply: Message, scope: Scope) -> str | None:
     """
     if reply.has_error():
         return failure(reply)
-    found = schema.from_site(TRAIN, scope, reply.content).fault(reply.content)
+    found = schema.reply_of_site(TRAIN, scope, reply.content).fault(reply.content)
     return found and f"its {found}"
 
 

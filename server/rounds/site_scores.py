@@ -14,7 +14,7 @@ from common.config.settings import Config
 from common.learning import metrics
 from common.messages import schema
 from common.messages.fields import Misfit
-from common.messages.schema import Scope
+from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
 from server.run.checkpoint import Arrays, State

@@ -11,7 +11,7 @@ from common import protocol
 from common.errors import FederationError
 from common.messages import schema
 from common.messages.fields import Misfit
-from common.messages.schema import Scope
+from common.messages.scope import Scope
 from server.sites.compatibility import Terms
 
 

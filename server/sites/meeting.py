@@ -16,7 +16,7 @@ from common.data.normalise import Sums
 from common.errors import FederationError
 from common.messages import schema
 from common.messages.fields import Misfit
-from common.messages.schema import Scope
+from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse, short
 from server.sites import handshake

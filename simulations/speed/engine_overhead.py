@@ -22,8 +22,7 @@ from common.config.settings import Config, FederationConfig
 from common.data.extraction import extract_all
 from common.data.resident import keep, listing
 from common.features.cache import FeatureCache
-from common.messages import schema
-from common.messages.schema import Scope
+from common.messages.scope import Scope, forms_of
 from common.processes.warm_up import warm_up
 from common.protocol import ARRAYS, CONFIG, EXAMPLES, LOSS, METRICS, SECONDS, TRAIN
 from server.messages.exchange import exchange
@@ -109,7 +108,7 @@ def scale_once(nodes: int) -> dict[str, float]:
         content = RecordDict({ARRAYS: record(arrays), CONFIG: ConfigRecord({"server-round": 1})})
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
         names = {node: str(node) for node in grid.get_node_ids()}
-        sound = screened(exchange(grid, messages, 600.0), Scope(model=schema.forms_of(arrays)), names, {})
+        sound = screened(exchange(grid, messages, 600.0), Scope(model=forms_of(arrays)), names, {})
         mean = strategy.aggregate(plan, config, 1, (reply for _, reply in sound), arrays)
     seconds = time.perf_counter() - began
     if mean is None or not np.allclose(mean["weights"], 1.0):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flwr.app import Context, Message, RecordDict
 
+from client.node.policy import inbound
+from client.node.policy.document import run_config
 from common import protocol
 from common.config.settings import Config, flatten
+from common.flower.packing import unpack
+from common.messages.schema import TYPES
 from common.splits.plan import Plan
 from server.run.paths import HOME
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
@@ -49,11 +53,15 @@ def node(folder: Path, site: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def client() -> Callable[[Message, Context], Message]:
-    """The app, behind the least that a site's gate does: what is told to the gate alone stays."""
+def client() -> Any:
+    """The app, behind the least that a site's node does: it looks at what is asked, and what the gate is told stays."""
     from client.app import app
 
     def answer(message: Message, context: Context) -> Message:
+        kind, content = message.metadata.message_type, unpack(message.content)
+        settings = content.config_records[protocol.CONFIG]
+        assert not list(inbound.reasons(kind, settings, allowed=TYPES, max_rounds=200, mu=(0.0, 10.0)))
+        assert inbound.fault(kind, content, run_config(context.run_config)) is None
         reply = app(message, context)
         if reply.has_content():
             reply.content.pop(protocol.HELD, None)

@@ -35,7 +35,7 @@ from common.config.settings import Config, flatten
 from common.curation.selection import list_corpus
 from common.errors import FedserError
 from common.messages import schema
-from common.messages.schema import Scope
+from common.messages.scope import Scope, extra_records, forms_of
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
 
@@ -149,8 +149,8 @@ class _Dry:
         """What a server sends with a message of a type."""
         site, federation = self.site(), self._config.federation
         model = {name: tensor.cpu().numpy() for name, tensor in site.model.state_dict().items()}
-        extra, _ = schema.extra_records(self._config)
-        form = schema.request(kind, Scope(model=schema.forms_of(model), extra=extra))
+        extra, _ = extra_records(self._config)
+        form = schema.request(kind, Scope(model=forms_of(model), extra=extra))
         arrays = {name: {key: np.zeros(array.shape, np.float32) for key, array in model.items()} for name in extra}
         arrays[protocol.SCALING] = {name: np.full(site.features, n, np.float32) for name, n in _UNSCALED.items()}
         arrays[protocol.ARRAYS] = model

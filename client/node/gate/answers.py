@@ -14,8 +14,9 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import FedserError
 from common.messages import schema
-from common.messages.fields import Misfit, Told
-from common.messages.schema import Scope
+from common.messages.fields import Misfit
+from common.messages.forms import Told
+from common.messages.scope import Scope, extra_records, forms_of
 from common.utterance import EMOTIONS, emotion_name
 
 _LAST = "classifier.bias"  # of the model: a number for each class
@@ -52,14 +53,14 @@ class Reply:
         """
         if self.config.privacy.on and self.kind in schema.NOT_IN_PRIVATE:
             raise Refused(f"the run is private, {schema.NOT_IN_PRIVATE[self.kind]} may not leave")
-        form = schema.reply(self.kind, self._scope(), self.content)
+        form = schema.reply_of_app(self.kind, self._scope(), self.content)
         try:
-            told = schema.from_app(form).read(self.content)
+            told = form.read(self.content)
         except Misfit as misfit:
             raise Refused(f"the reply's {misfit}") from None
-        self._check_enough(told[protocol.HELD])
+        self._check_enough(told.pop(protocol.HELD))
         self._keep_what_was_spent(told)
-        return {name: _MAKERS[form.records[name].kind](told[name]) for name in form.records if name in told}
+        return {name: _MAKERS[form.records[name].kind](told[name]) for name in told}
 
     def _check_enough(self, held: Mapping[str, int]) -> None:
         """Refuse to speak for too few, whatever was asked."""
@@ -76,14 +77,14 @@ class Reply:
         if self.kind == protocol.TRAIN and not arrays:
             raise Refused("the server sent no model to train")
         classes = {emotion_name(name) for name in self.config.data.classes} or EMOTIONS
-        _, extra = schema.extra_records(self.config)
+        _, extra = extra_records(self.config)
         scoring = self.kind in (protocol.EVALUATE, protocol.EVALUATE_TEST)
         return Scope.of(
             self.config,
             site=self.site,
             classes=tuple(classes),
             class_count=_class_count(arrays) if scoring else 2,
-            model=schema.forms_of(arrays),
+            model=forms_of(arrays),
             extra=extra,
         )
 

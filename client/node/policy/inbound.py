@@ -14,7 +14,8 @@ from common import protocol
 from common.config.settings import Config
 from common.messages import schema
 from common.messages.fields import Misfit, short
-from common.messages.schema import TYPES, Scope
+from common.messages.schema import TYPES
+from common.messages.scope import Scope, extra_records, forms_of
 
 
 def reasons(
@@ -51,7 +52,7 @@ def fault(kind: str, content: RecordDict, config: Config) -> str | None:
         content: its records, the arrays not packed.
         config: of the run.
     """
-    extra, _ = schema.extra_records(config)
-    scope = Scope(model=schema.forms_of(content.array_records.get(protocol.ARRAYS, {})), extra=extra)
+    extra, _ = extra_records(config)
+    scope = Scope(model=forms_of(content.array_records.get(protocol.ARRAYS, {})), extra=extra)
     found = schema.request(kind, scope).fault(content)
     return found and f"the message's {found}"

@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 from common import protocol
 from common.config.settings import Config
 from common.errors import FederationError
-from common.messages.schema import Scope
+from common.messages.scope import Scope
 from server.records.ledger_reports import hear, says_stopped, site_figures, spent_so_far
 from server.rounds.screening import fault
 from server.run.checkpoint import State

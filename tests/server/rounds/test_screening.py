@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from flwr.app import Array, Error, Message
 
-from common.messages import schema
-from common.messages.schema import Scope
+from common.messages.scope import Scope, forms_of
 from server.rounds.screening import distance, fault, longer_way, not_scaled_up, screened
 from tests.server.replies import Arrays, asked, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
-SCOPE = Scope(model=schema.forms_of(LIKE))
+SCOPE = Scope(model=forms_of(LIKE))
 
 
 def test_a_sound_update_passes() -> None:
