@@ -63,7 +63,9 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     keys = registered() if deployed else {}
     strict = config.data.strict and deployed
     audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
-    meeting = Meeting(classes=plan.classes, expected=plan.expected, registered=keys, strict=strict)
+    meeting = Meeting(
+        classes=plan.classes, expected=plan.expected, registered=keys, private=config.privacy.on, strict=strict
+    )
     with noted(audit, 0, protocol.HELLO) as refused:
         nodes = meet(grid, meeting, refused)
     if audit:

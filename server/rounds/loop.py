@@ -19,11 +19,12 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import BudgetSpent, FederationError
 from common.learning import metrics
+from common.messages.scope import Scope, forms_of
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, refuse
 from server.records.audit_log import ServerAudit, noted
-from server.records.ledger_reports import about, head_fault, hear
+from server.records.ledger_reports import about, hear
 from server.records.pins import Pins
 from server.rounds import model_selection
 from server.rounds.gathering import Gathered, Round
@@ -158,7 +159,8 @@ class Rounds:
         federation = self.config.federation
         chosen = [node for node in self._present(number) if node.site not in state.stopped]
         limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
-        screening = Screening(state.arrays, limit, state.norm, self._ways, plan.declared.up)
+        scope = Scope.of(self.config, model=forms_of(state.arrays), extra=plan.declared.up)
+        screening = Screening(scope, state.arrays, limit, state.norm, self._ways)
         sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
         for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening):
@@ -179,9 +181,9 @@ class Rounds:
         names = {node.id: node.site for node in self.nodes}
         for reply in replies:
             site = names[reply.metadata.src_node_id]
-            if fault := head_fault(reply):
-                yield Verdict(site=site, reply=reply, fault=fault)
-            elif hear(state, site, reply):
+            hear(state, site, reply)
+            if screening.is_stop(reply):
+                state.stopped.append(site)
                 log.warning("%s: out of budget; the others go on", site)
             else:
                 yield from screening.judge(site, reply)

@@ -9,69 +9,34 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, Message
+from flwr.app import Message
 
-from common.protocol import ARRAYS, EXAMPLES, METRICS
+from common.messages import schema
+from common.messages.scope import Scope
+from common.protocol import ARRAYS, TRAIN
 from server.messages.rejections import failure
+from server.records.ledger_reports import says_stopped
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
 
 
-def fault(reply: Message, like: Arrays, beside: Sequence[str] = ()) -> str | None:
+def fault(reply: Message, scope: Scope) -> str | None:
     """Why a training reply is refused, in a few words; None where it is sound.
 
     Args:
         reply: from a site.
-        like: the global model, whose keys, shapes and types the update must have.
-        beside: the names of further records of arrays, each of the same keys and shapes in float32.
+        scope: what the server knows of the run, the global model's arrays among it.
     """
     if reply.has_error():
         return failure(reply)
-    arrays = reply.content.array_records.get(ARRAYS)
-    metrics = reply.content.metric_records.get(METRICS)
-    if arrays is None or metrics is None:
-        return "no update in the reply"
-    examples = metrics.get(EXAMPLES)
-    if not isinstance(examples, (int, float)) or not 0 < examples < math.inf:
-        return f"{examples} training recordings"
-    others = {name: np.broadcast_to(np.float32(0), values.shape) for name, values in like.items()} if beside else {}
-    for name in beside:
-        record = reply.content.array_records.get(name)
-        if reason := "it is missing" if record is None else _odd(record, others):
-            return f"{name}: {reason}"
-    return _odd(arrays, like)
-
-
-def _odd(arrays: Mapping[str, Array], like: Arrays) -> str | None:
-    """What is wrong with a record of arrays that are to be as others are; None where nothing is."""
-    if set(arrays) != set(like):
-        odd = sorted(set(arrays) ^ set(like))
-        return f"wrong keys ({', '.join(odd[:3])})"
-    for name, array in arrays.items():
-        values = values_of(array)
-        if values is None:
-            return f"{name} holds bytes that are no array"
-        if values.shape != like[name].shape or values.dtype != like[name].dtype:
-            expected = f"{like[name].dtype}{list(like[name].shape)}"
-            return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
-        if not np.isfinite(values).all():
-            return f"{name} holds numbers that are not finite"
-    return None
-
-
-def values_of(array: Array) -> np.ndarray[Any, Any] | None:
-    """What an array of a reply holds; None where its bytes are no array. Reading it runs nothing, whoever wrote it."""
-    try:
-        values = array.numpy()
-    except Exception:  # whatever bytes that were made by hand make of NumPy's reader
-        return None
-    return values if isinstance(values, np.ndarray) else None  # an archive of arrays is another thing
+    found = schema.reply_of_site(TRAIN, scope, reply.content).fault(reply.content)
+    return found and f"its {found}"
 
 
 def distance(reply: Message, like: Arrays) -> float:
@@ -112,17 +77,15 @@ class Screening:
     must be honest. A private update is mostly noise, which is about as long at every site.
 
     Args:
+        scope: what the server knows of the run.
         like: the global model.
         factor: 0 for no limit.
         before: the last round's median; 0 where there was none.
         ways: by site, ``longer_way``: its norm is taken for so many times less.
-        beside: further records of arrays that an update has.
     """
 
-    def __init__(
-        self, like: Arrays, factor: float, before: float, ways: Mapping[str, float], beside: Sequence[str] = ()
-    ) -> None:
-        self._like, self._factor, self._ways, self._beside = like, factor, ways, beside
+    def __init__(self, scope: Scope, like: Arrays, factor: float, before: float, ways: Mapping[str, float]) -> None:
+        self._scope, self._like, self._factor, self._ways = scope, like, factor, ways
         self._norms = [before] if before else []
         self._held: list[tuple[str, Message, float]] = []
 
@@ -131,9 +94,13 @@ class Screening:
         """The median norm of the updates that were taken, and of the last round's median; 0 where there is none."""
         return statistics.median(self._norms) if self._norms else 0.0
 
+    def is_stop(self, reply: Message) -> bool:
+        """Whether a sound reply says, in place of an update, that the site's budget is spent."""
+        return says_stopped(reply) and fault(reply, self._scope) is None
+
     def judge(self, site: str, reply: Message) -> list[Verdict]:
         """The verdicts that a site's reply allows: on itself, on such as waited for it, or none yet."""
-        if reason := fault(reply, self._like, self._beside):
+        if reason := fault(reply, self._scope):
             return [Verdict(site=site, reply=reply, fault=reason)]
         self._held.append((site, reply, distance(reply, self._like) / self._ways.get(site, 1.0)))
         return self.rest() if len(self._norms) + len(self._held) >= MEDIAN_OF else []

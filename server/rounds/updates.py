@@ -7,7 +7,6 @@ mean larger, by what it writes beside its weights.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Collection
 from typing import Any
 
@@ -15,7 +14,6 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 from common import protocol
 from common.config.settings import Config
-from common.strategies.catalogue import CATALOGUE
 from server.records.ledger_reports import spent_so_far
 from server.sites.handshake import Node
 
@@ -28,7 +26,7 @@ def untold(node: Node) -> dict[str, Any]:
 
 
 def take(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
-    """Note what a site told with an update, and leave in the reply what the average needs, and no more.
+    """Note what a site told with an update, and leave in the reply what the average needs: its arrays, and its weight.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
     and in any run a later count could make one site the whole mean.
@@ -43,8 +41,7 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Collect
     Returns:
         The site's entry in the round, as ``result.json`` has it.
     """
-    records, told = reply.content.array_records, reply.content.metric_records[protocol.METRICS]
-    kept = (protocol.ARRAYS, *CATALOGUE[config.federation.strategy].up)
+    told = reply.content.metric_records[protocol.METRICS]
     examples = weight(node, config, number)
     if told[protocol.EXAMPLES] != examples:
         log.warning(
@@ -53,22 +50,17 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Collect
         )
     entry = {
         "examples": examples,
-        "loss": _finite(told.get(protocol.LOSS)),
+        "loss": told.get(protocol.LOSS),
         "uar": None,
-        "seconds": _finite(told.get(protocol.SECONDS)),
-        "bytes": sum(len(array.data) for name in kept for array in records[name].values()),
+        "seconds": told.get(protocol.SECONDS),
+        "bytes": sum(len(array.data) for record in reply.content.array_records.values() for array in record.values()),
         **(spent_so_far(reply) if config.privacy.at_sites else {}),
     }
-    own = {name: ArrayRecord({key: records[name][key] for key in names}) for name in kept}
-    reply.content = RecordDict({**own, protocol.METRICS: MetricRecord({protocol.EXAMPLES: examples})})
+    updates = {record: ArrayRecord({n: own[n] for n in names}) for record, own in reply.content.array_records.items()}
+    reply.content = RecordDict({**updates, protocol.METRICS: MetricRecord({protocol.EXAMPLES: examples})})
     return entry
 
 
 def weight(node: Node, config: Config, number: int) -> int:
     """What a site weighs in a round: the recordings that it trains on, by what it said when it was met."""
     return node.examples + (node.validation if number > config.federation.rounds else 0)
-
-
-def _finite(value: object) -> float | None:
-    """A number that a site told for those who watch; None where it is none."""
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else None

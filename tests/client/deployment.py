@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import Context, RecordDict
-from flwr.clientapp import ClientApp
+from flwr.app import Context, Message, RecordDict
 
+from client.node.gate import outbound
+from client.node.policy import inbound
+from client.node.policy.document import Policy, run_config
 from common import protocol
 from common.config.settings import Config, flatten
+from common.flower.packing import pack, unpack
+from common.messages.schema import TYPES
 from common.splits.plan import Plan
+from common.storage.hash_chain import Head
 from server.run.paths import HOME
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 from tests.simulations import tiny
@@ -51,10 +56,38 @@ def node(folder: Path, site: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def client() -> ClientApp:
+def client() -> Any:
+    """The app, behind the least that a site's node does: it looks at what is asked, and what the gate is told stays."""
     from client.app import app
 
-    return app
+    def answer(message: Message, context: Context) -> Message:
+        kind, content = message.metadata.message_type, unpack(message.content)
+        settings = content.config_records[protocol.CONFIG]
+        assert not list(inbound.reasons(kind, settings, allowed=TYPES, max_rounds=200, mu=(0.0, 10.0)))
+        assert inbound.fault(kind, content, run_config(context.run_config)) is None
+        reply = app(message, context)
+        if reply.has_content():
+            reply.content.pop(protocol.HELD, None)
+        return reply
+
+    return answer
+
+
+def gated() -> Any:
+    """The app behind the site's real outbound gate, a process's memory of the site gone after each message."""
+    from client import deployed
+    from client.app import app
+
+    def answer(message: Message, context: Context) -> Message:
+        deployed._open.clear()
+        config = run_config(context.run_config)
+        assert inbound.fault(message.metadata.message_type, unpack(message.content), config) is None
+        reply, head = app(message, context), Head(entries=1, hash="ab" * 32)
+        site = str(context.node_config[protocol.NODE_SITE])
+        left = outbound.passed(reply, message, site=site, policy=Policy(), config=config, head=head)
+        return Message(pack(left), reply_to=message)
+
+    return answer
 
 
 def run_deployed(
@@ -65,6 +98,7 @@ def run_deployed(
     nodes: Sequence[dict[str, Any]] | None = None,
     names: Sequence[str] = SITES,
     quorum: int = 4,
+    client: Callable[[], Any] = client,
 ) -> dict[str, Any]:
     """Run the two apps as the deployment does; ``fold.json``."""
     from server.app import app

@@ -1,43 +1,13 @@
-"""Arrays of a message, read without trust: nothing is allocated, and no value passes, but what was expected."""
+"""The fingerprint of a model that came in a message, for the site's audit log."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from io import BytesIO
-from typing import Any
 
-import numpy as np
 from flwr.app import Array
-from numpy.lib import format as npy
 
-from common.errors import FedserError
+from common.messages.npy import values_of
 from common.storage.fingerprint import fingerprint
-
-Values = np.ndarray[Any, np.dtype[Any]]
-
-_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_KINDS = "fiub"  # floats, whole numbers, truth values: never objects or texts
-
-
-def values_of(array: Array) -> Values:
-    """What an array holds, of the shape and type that it says, in C order.
-
-    Raises:
-        FedserError: its bytes are not just that: another format, another shape or type, or a byte too many.
-    """
-    content = BytesIO(array.data)
-    try:
-        shape, fortran, dtype = _READERS[npy.read_magic(content)](content)
-    except Exception:  # whatever a header that was made by hand makes of its reader
-        raise FedserError(f"an array of {len(array.data)} bytes is not in NumPy's format") from None
-    left = len(array.data) - content.tell()
-    if dtype.kind not in _KINDS or min(shape, default=0) < 0 or left != math.prod(shape) * dtype.itemsize:
-        raise FedserError(f"an array says {dtype}{list(shape)} and holds {left} bytes")
-    if (str(dtype), tuple(shape)) != (array.dtype, tuple(array.shape)):
-        raise FedserError(f"an array says {array.dtype}{list(array.shape)} and holds {dtype}{list(shape)}")
-    flat = np.frombuffer(array.data, dtype, offset=content.tell())
-    return np.asarray(flat.reshape(shape, order="F" if fortran else "C"), order="C")
 
 
 def model_hash(arrays: Mapping[str, Array]) -> str:
