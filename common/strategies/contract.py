@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
     from common.config.sections import FederationConfig
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, "np.ndarray[Any, Any]"]
 Tensors = dict[str, "Tensor"]
 
 

@@ -25,8 +25,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from common.strategies.contract import Arrays, Ended, Local, Strategy
 
 if TYPE_CHECKING:
@@ -44,12 +42,12 @@ class Scaffold(Strategy):
 
     def send(self, memory: Arrays, model: Arrays) -> dict[str, Arrays]:
         """The server's control."""
-        return {CONTROL: memory or {name: np.zeros(values.shape, np.float32) for name, values in model.items()}}
+        return {CONTROL: memory or {name: values.astype("float32") * 0 for name, values in model.items()}}
 
     def remember(self, memory: Arrays, means: Mapping[str, Arrays], share: float) -> Arrays:
         """The server's control, moved by the mean change of the sites'."""
         changes = means[CONTROL].items()
-        return {name: (memory.get(name, 0.0) + share * change).astype(np.float32) for name, change in changes}
+        return {name: (memory.get(name, 0.0) + share * change).astype("float32") for name, change in changes}
 
 
 class Steering:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,6 @@ def run_deployed(
     nodes: Sequence[dict[str, Any]] | None = None,
     names: Sequence[str] = SITES,
     quorum: int = 4,
-    client: Callable[[], Any] = client,
 ) -> dict[str, Any]:
     """Run the two apps as the deployment does; ``fold.json``."""
     from server.app import app

@@ -22,7 +22,8 @@ from common.errors import FederationError, FedserError, UsageError
 from common.privacy.recipe import private_settings
 from common.storage.chained_file import Chain
 from simulations.synthesis.corpus import synthesize
-from tests.client.deployment import SITES, deal, gated, node, run_deployed
+from tests.client import deployment
+from tests.client.deployment import SITES, deal, node, run_deployed
 from tests.simulations import tiny
 from tests.simulations.job.test_simulate import job, run
 
@@ -45,7 +46,8 @@ def test_a_deployment_trains_the_model_that_a_simulation_trains(
 ) -> None:
     own: dict[str, Any] = {"federation__strategy": strategy}
     whole = run(job(manifest, tmp_path / "sim", data__sites="column", data__held_out="split", **own))
-    fold = run_deployed(tmp_path, settings(**own), monkeypatch, client=gated)
+    monkeypatch.setattr(deployment, "client", deployment.gated)
+    fold = run_deployed(tmp_path, settings(**own), monkeypatch)
     simulated = safetensors.numpy.load_file(tmp_path / "sim/model.safetensors")
     deployed = safetensors.numpy.load_file(tmp_path / "home/runs/one/model.safetensors")
     assert simulated.keys() == deployed.keys()

@@ -17,6 +17,6 @@ def test_what_travels_up_is_averaged_so_its_strategy_holds_no_update() -> None:
 
 
 def test_to_list_them_nothing_heavy_is_imported() -> None:
-    code = "import sys, common.config.settings; print(sorted({'torch', 'flwr'} & set(sys.modules)))"
+    code = "import sys, common.config.settings; print(sorted({'numpy', 'torch', 'flwr'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
