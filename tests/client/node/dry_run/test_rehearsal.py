@@ -13,6 +13,7 @@ from client.node.site import kit
 from client.node.site.node_settings import HOST, Address, NodeSettings, State
 from common import protocol
 from common.errors import FedserError, UsageError
+from common.messages import scope
 from common.privacy.ledger.account import Ledger
 from tests.client.node import kits
 from tests.client.node.site.test_forget import TERMS, spent
@@ -118,6 +119,14 @@ def test_a_policy_without_a_bundle_says_so(tmp_path: Path) -> None:
         kit=about.folder, state=State(folder=tmp_path / "state"), listen=listen, data=str(tmp_path / "data")
     )
     assert rehearsal.dry_run(settings, about, SMALL).refused == "the policy allows no bundle (bundle.hashes)"
+
+
+def test_what_a_strategy_sends_beside_the_model_is_shown_to_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(scope.EXTRA, "fedavg", (("control",), ("control",)))
+    train = run(tmp_path).outcomes[2]
+    assert train.refused == "the reply's record control is missing"  # this app sends the model alone
 
 
 def test_what_the_gate_or_the_policy_keeps_is_named(tmp_path: Path) -> None:
