@@ -25,6 +25,7 @@ from client.node.flower import wire
 from client.node.flower.supernode import node_config, of_policy
 from client.node.gate import outbound
 from client.node.gate.outbound import Refused, RoundBytes
+from client.node.policy import inbound
 from client.node.policy.document import Policy
 from client.node.site.kit import Kit
 from client.node.site.node_settings import NodeSettings, State
@@ -127,7 +128,7 @@ class _Dry:
     def _outcome(self, kind: str, when: str) -> Outcome:
         asked = Message(self._content(kind), NODE, kind)
         about = asked.content.config_records[protocol.CONFIG]
-        if refused := self._policy.message_refusal(kind, about):
+        if refused := self._policy.message_refusal(kind, about) or inbound.fault(kind, asked.content, self._config):
             return Outcome(type=kind, when=when, refused=refused)
         try:
             left = self._passed(asked)
