@@ -2,7 +2,8 @@
 are far longer than others.
 
 The norm's screening stops a site whose update was scaled up, by a fault or to replace the model (Bagdasaryan et al.
-2020); it does not stop an attacker who stays below the limit.
+2020); it does not stop an attacker who stays below the limit. Of records beside the model the form is checked, and not
+the length.
 """
 
 from __future__ import annotations

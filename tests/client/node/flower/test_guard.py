@@ -75,7 +75,7 @@ def test_what_a_strategy_sends_beside_the_model_passes_in_and_out(
 
     def ask(beside: dict[str, ArrayRecord]) -> Message | None:
         settings = ConfigRecord({protocol.ROUND: 1, **LOG, protocol.SERVER_ENTRIES: 10**6 + len(site.audit.entries())})
-        records = {protocol.ARRAYS: weights(), **beside, protocol.CONFIG: settings}
+        records: Any = {protocol.ARRAYS: weights(), **beside, protocol.CONFIG: settings}
         site.server.ask(protocol.TRAIN, pack(RecordDict(records)))
         return site.take()
 
