@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import secrets
 import time
@@ -28,6 +29,7 @@ from common.splits.plan import Plan
 from common.storage import atomic
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
+from server.records.fold_record import FoldRecord, Round
 from server.records.ledger_reports import account, site_figures
 from server.records.log_heads import FILE, Heads
 from server.rounds.held_out import HeldOut, check_held_out, held_out_score
@@ -98,29 +100,31 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     if config.privacy.at_sites:
         with noted(audit, state.round, protocol.PRIVACY) as refused:
             spent = site_figures(grid, config, nodes, state, refused, whole=not deployed)
-    fold = _fold(plan, nodes, state, held) | {
-        "privacy": account(config, spent) if config.privacy.on else None,
-        "seconds": time.perf_counter() - began,
-    }
-    atomic.write(folder / "fold.json", json.dumps(fold, indent=1), durable=True)
+    fold = dataclasses.replace(
+        _fold(plan, nodes, state, held),
+        privacy=account(config, spent) if config.privacy.on else None,
+        seconds=time.perf_counter() - began,
+    )
+    atomic.write(folder / "fold.json", json.dumps(fold.as_json(), indent=1), durable=True)
 
 
-def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> dict[str, Any]:
+def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> FoldRecord:
     """What ``fold.json`` says of who took part, of the rounds and of the score."""
     deployed = not plan.sites
-    fold = {
-        "fold": plan.fold,
-        "train_speakers": {n.site: n.speakers for n in nodes} if deployed else plan.train_speakers,
-        "validation_speakers": {n.site: n.validation_speakers for n in nodes} if deployed else plan.validation_speakers,
-        "test_speakers": plan.test_speakers,
-        "privacy": None,
-        "chosen_round": state.best_round or state.round,
-        "test": held.test,
-        "rounds": state.history,
-        "refit": state.refit,
-        "by_speaker": held.by_speaker,
-    }
-    return fold | ({"test_sites": held.sites} if deployed and held.sites else {})
+    validation = {n.site: n.validation_speakers for n in nodes} if deployed else tuple(plan.validation_speakers)
+    return FoldRecord(
+        fold=plan.fold,
+        train_speakers={n.site: n.speakers for n in nodes} if deployed else tuple(plan.train_speakers),
+        validation_speakers=validation,
+        test_speakers=tuple(plan.test_speakers),
+        privacy=None,
+        chosen_round=state.best_round or state.round,
+        test=held.test,
+        rounds=tuple(map(Round.from_json, state.history)),
+        refit=tuple(map(Round.from_json, state.refit)),
+        by_speaker=held.by_speaker,
+        test_sites=held.sites if deployed and held.sites else None,
+    )
 
 
 def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from server.reporting.run_record import Figure
+
 CORPORA = {
     "casia": "CASIA",
     "cremad": "CREMA-D",
@@ -35,11 +37,11 @@ def score(value: float | None, digits: int = 3) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def interval(figure: Mapping[str, Any] | None) -> str:
+def interval(figure: Figure | None) -> str:
     """The 95 % interval of a summary figure, ``0.812 to 0.904``; a dash where there is none."""
-    if not figure or not figure["ci95"]:
+    if not figure or not figure.ci95:
         return NONE
-    low, high = figure["ci95"]
+    low, high = figure.ci95
     return f"{score(low)} to {score(high)}"
 
 

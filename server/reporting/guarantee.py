@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from server.records.fold_record import Account, Spent
 from server.reporting.formatting import NONE, natural
 from server.reporting.tables import Table
 
@@ -32,9 +30,8 @@ _LEFT_OUT = {
 }
 
 
-def promise(privacy: Mapping[str, Any]) -> dict[str, str]:
-    """The guarantee in words, by heading."""
-    unit = privacy["unit"]
+def promise(unit: str) -> dict[str, str]:
+    """The guarantee of a unit in words, by heading."""
     words = {
         "Unit": f"one {'recording' if unit == 'utterance' else unit}",
         "Neighbours": f"Two worlds that differ in {_ADJACENT[unit]}. Whoever sees all that left can hardly tell which "
@@ -53,31 +50,31 @@ def promise(privacy: Mapping[str, Any]) -> dict[str, str]:
     return words
 
 
-def spent(privacy: Mapping[str, Any]) -> Table:
+def spent(privacy: Account) -> Table:
     """What each site spent."""
     rows = [
         [
             site,
-            _number(own["epsilon"]),
-            _number(own["epsilon_rdp"]),
-            _number(own["epsilon_total"]),
-            _number(own["delta"], "g"),
-            _number(own["noise_multiplier"]),
-            _number(own["sample_rate"], ".3g"),
-            _number(own["steps"], "d"),
+            _number(own.epsilon),
+            _number(own.epsilon_rdp),
+            _number(own.epsilon_total),
+            _number(own.delta, "g"),
+            _number(own.noise_multiplier),
+            _number(own.sample_rate, ".3g"),
+            _number(own.steps, "d"),
             _budget(own),
         ]
-        for site, own in sorted(privacy["sites"].items(), key=lambda item: natural(item[0]))
+        for site, own in sorted(privacy.sites.items(), key=lambda item: natural(item[0]))
     ]
     spent_in = ["ε of the run (PRV)", "… (RDP)", "ε of all runs (RDP)"]
     head = ["Site", *spent_in, "δ", "Noise multiplier", "Sample rate", "Steps", "Budget"]
     return Table(caption="What was spent, in the fold that spent most", head=head, rows=rows)
 
 
-def _budget(own: Mapping[str, Any]) -> str:
-    if own["epsilon"] is None:  # a site that keeps what it spent to itself does so with its budget
-        return NONE + (", spent" if own["stopped"] else "")
-    return (f"{own['budget']:g}" if own["budget"] else "none") + (", spent" if own["stopped"] else "")
+def _budget(own: Spent) -> str:
+    if own.epsilon is None:  # a site that keeps what it spent to itself does so with its budget
+        return NONE + (", spent" if own.stopped else "")
+    return (f"{own.budget:g}" if own.budget else "none") + (", spent" if own.stopped else "")
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

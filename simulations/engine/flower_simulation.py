@@ -24,7 +24,8 @@ from common.features.cache import FeatureCache
 from common.processes import subreaper
 from common.splits.plan import Plan
 from common.storage import atomic
-from simulations.engine.fold import FoldJson, finished, read_result, run_settings, settle
+from server.records.fold_record import FoldRecord
+from simulations.engine.fold import finished, read_result, run_settings, settle
 
 APP = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
@@ -42,7 +43,7 @@ def run_under_flower(
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
-) -> FoldJson:
+) -> FoldRecord:
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.engine.fold.run_in_process``.
 
     Raises:

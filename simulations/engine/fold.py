@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from common.features.cache import FeatureCache
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PARTITION, PLAN
 from common.splits import plan as plans
 from common.splits.plan import Plan
+from server.records.fold_record import FoldRecord, read_fold
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
-
-FoldJson = dict[str, Any]
 
 
 def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path) -> dict[str, Any]:
@@ -44,10 +42,9 @@ def finished(folder: Path) -> bool:
     return (folder / "fold.json").exists()
 
 
-def read_result(folder: Path) -> FoldJson:
+def read_result(folder: Path) -> FoldRecord:
     """A finished fold's result."""
-    result: FoldJson = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
-    return result
+    return read_fold(folder / "fold.json")
 
 
 def run_in_process(
@@ -60,7 +57,7 @@ def run_in_process(
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
-) -> FoldJson:
+) -> FoldRecord:
     """Run one fold, or go on with it, over local worker processes.
 
     Args:
