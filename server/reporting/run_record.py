@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +196,7 @@ class Result(Record):
             raise UsageError("this result has no folder, where its model would lie; read it by load_result(DIR)")
         return load_model(self.folder)
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | PathLike[str]) -> Path:
         """Write the result as one HTML page that needs nothing but a browser, and say where."""
         from server.reporting.report import write_report
 
@@ -212,7 +213,7 @@ class Result(Record):
         return f"<Result: UAR {self.summary.uar.mean:.3f}, {len(self.folds)} folds of {self.corpus.name}>"
 
 
-def load_result(path: str | Path) -> Result:
+def load_result(path: str | PathLike[str]) -> Result:
     """Read the result of a finished run.
 
     Args:
