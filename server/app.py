@@ -18,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 from common import protocol
 from common.config.settings import Config, flatten
 from common.data.normalise import Scaling
-from common.errors import FederationError
+from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.learning.model import EmotionModel
@@ -46,7 +46,16 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``."""
+    """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``.
+
+    Raises:
+        UsageError: nobody has planned the run.
+    """
+    if not context.run_config.get(PLAN):
+        raise UsageError(
+            "flwr run alone starts no run of fedser, for nobody has said who is held out: use fedser simulate --engine "
+            "flower, or in a deployment fedser federation run, which plan the run and start it"
+        )
     plan = located_plan(plans.read(place(context.run_config, PLAN)))
     folder = place(context.run_config, OUT)
     with contextlib.nullcontext() if plan.sites else run_log.kept(folder / "run.log"):

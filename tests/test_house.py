@@ -50,6 +50,12 @@ def test_the_packages_are_those_of_this_tree(ring: str) -> None:
     assert Path(str(importlib.import_module(ring).__file__)).parent == ROOT / ring
 
 
+@pytest.mark.parametrize("ring", RINGS)
+def test_types_are_shipped(ring: str) -> None:
+    """The wheel takes whatever lies in a ring's folder."""
+    assert (ROOT / ring / "py.typed").is_file()
+
+
 def test_the_dependencies_are_pinned() -> None:
     import tomllib
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import safetensors.numpy
 
 from common.config.settings import Config, flatten
 from common.data.resident import listing
+from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.privacy.recipe import RECIPES
 from common.protocol import RUN_KEYS
-from simulations.engine.flower_simulation import APP, run_under_flower
+from simulations.engine.flower_simulation import APP, run_under_flower, submit, superlink
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans
 from tests.simulations import tiny
@@ -72,3 +74,10 @@ def test_the_bundle_holds_code_only(tmp_path: Path) -> None:
         r"(client|common|server)/([a-z_]+/)*[a-z_]+\.py|pyproject\.toml|\.info/CONTENT|LICENSE|README\.md"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []
+
+
+@pytest.mark.slow
+def test_flwr_run_of_the_app_alone_says_what_starts_a_run(tmp_path: Path) -> None:
+    with superlink(tmp_path / "flower") as (home, port), contextlib.suppress(FederationError):
+        submit(APP, home, port, {}, nodes=2, workers=1)
+    assert "use fedser simulate --engine flower" in (home / "run.log").read_text()
