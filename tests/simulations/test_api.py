@@ -100,7 +100,7 @@ def test_the_weights_are_the_command_s(manifest: Path, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text("[model]\nprojection = 8\nhidden = 6\nattention = 4\ndropout = 0.1\n")
     asked = ["simulate", "--corpus", "manifest", "--root", str(manifest), "--out", str(tmp_path / "command")]
     asked += ["--config", str(tmp_path / "small.toml"), "--held-out", "kfold:4:0", "--sites", "2", "--rounds", "2"]
-    flags = {"corpus": "manifest", "root": manifest, "held_out": "kfold:4:0", "sites": 2, "rounds": 2, "workers": 2}
+    flags: Keywords = {"corpus": "manifest", "root": manifest, "held_out": "kfold:4:0", "sites": 2, "rounds": 2}
     settings = {name: value for name, value in SMALL.items() if name.startswith("model.")}
     command(*asked)
     torch.set_num_threads(2)

@@ -36,7 +36,7 @@ def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, 
         folder = tmp_path / name
         folder.mkdir()
         told = run(config, plan, folder, folder / "events.jsonl", cache, workers=2)
-        assert [entry["round"] for entry in told["rounds"]] == [1, 2]
+        assert [entry.round for entry in told.rounds] == [1, 2]
         assert len((folder / "events.jsonl").read_text().splitlines()) == 2
         models[name] = safetensors.numpy.load_file(folder / "model.safetensors")
     assert set(models["own"]) == set(models["flower"])
