@@ -232,6 +232,8 @@ def test_another_run_in_the_same_folder_sees_the_corpus_of_now(manifest: Path, t
     second = run(**FLAGS, root=manifest, out=tmp_path / "out", overwrite=True, progress=False)
     assert (first.corpus.utterances, second.corpus.utterances) == (64, 32)
     assert second == load_result(tmp_path / "out")
+    run(**FLAGS, root=manifest, out=tmp_path / "fresh", progress=False)
+    assert same(tmp_path / "out", tmp_path / "fresh")
 
 
 def test_nothing_is_left_behind_where_it_ends_well(manifest: Path, untouched: None) -> None:
