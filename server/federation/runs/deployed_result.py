@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.splits import plan as plans
 from common.config.settings import Config
+from common.splits import plan as plans
 from common.splits.plan import Plan
-from server.reporting import result
 from server.federation.runs.run_folder import Kept, RunFolder
-from server.reporting.findings import count
+from server.reporting import result
 from server.reporting.artifacts import leave
+from server.reporting.findings import count
 from server.reporting.result import FoldResult
 
 

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from common.splits import plan as plans
 from common.config.settings import Config, flatten
 from common.errors import FederationError, UsageError
 from common.progress import Display, log_to
+from common.splits import plan as plans
 from server.federation.folder import bundle, registry
-from server.federation.runs import run_folder
-from server.federation.service import status
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.runs.follow import Follower
+from server.federation.runs import run_folder
 from server.federation.runs.deployed_result import conclude
-from server.federation.runs.run_planning import configured, placed, planned, run_config, whole_paths
+from server.federation.runs.follow import Follower
 from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
+from server.federation.runs.run_planning import configured, placed, planned, run_config, whole_paths
 from server.federation.runs.submit import Progress, Runs
+from server.federation.service import status
 from server.reporting.artifacts import tell
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own

@@ -10,9 +10,9 @@ from pathlib import Path
 from common.config.settings import Config
 from common.errors import FederationError
 from common.progress import Display, Step
-from server.run import events, run_log
 from server.federation.runs.run_folder import FAILED, FINISHED, LOST, RUNNING, STOPPED, RunFolder, State
 from server.federation.runs.submit import Progress, Runs
+from server.run import events, run_log
 
 EVERY_SECONDS = 1.0
 ASK_SECONDS = 3.0  # between two questions to the SuperLink, which notes each in its log

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.storage import atomic
 from common.config.settings import Scalar
 from common.errors import FedserError, UsageError
-from server.run import events
+from common.storage import atomic
 from server.federation.folder.coordinator_folder import Folder
+from server.run import events
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 STARTED_WITH = ("run.json", "plan.json", "label-map.toml", "public.safetensors")

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.features.cache import FeatureCache
 from common.config.settings import Config, Scalar, flatten
-from common.errors import CorpusError, UsageError
 from common.data.extraction import Skipped
-from common.data.resident import listing
-from common.splits.plan import Plan
 from common.data.preparation import prepare
+from common.data.resident import listing
+from common.errors import CorpusError, UsageError
+from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
 from common.progress import Display
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN
+from common.splits.plan import Plan
 from common.utterance import emotion_name
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import Kept, RunFolder

@@ -13,14 +13,14 @@ from common.config.settings import Scalar
 from common.errors import FederationError, UsageError
 from common.progress import Display
 from server.federation.folder import bundle, registry
-from server.federation.runs import follow, deployed_result, run_folder
-from server.federation.service import status
-from server.federation.runs import deployed_run as module
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.folder.registry import Site
+from server.federation.runs import deployed_result, follow, run_folder
+from server.federation.runs import deployed_run as module
 from server.federation.runs.deployed_run import Wish, run, wait_for_sites
 from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
 from server.federation.runs.submit import Progress
+from server.federation.service import status
 from tests.server.federation import example_folder
 from tests.server.federation.runs.test_deployed_result import finish
 

@@ -8,8 +8,8 @@ from common.config.settings import Config, flatten
 from common.errors import CorpusError, UsageError
 from common.progress import Display
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.runs.run_planning import configured, placed, planned, run_config
 from server.federation.runs.run_folder import RunFolder
+from server.federation.runs.run_planning import configured, placed, planned, run_config
 from tests.server.federation import example_folder
 from tests.simulations import tiny
 

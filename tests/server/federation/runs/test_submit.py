@@ -11,8 +11,8 @@ from common.config.settings import Config, flatten
 from common.splits.plan import Plan
 from server.federation.folder import bundle
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.runs.run_planning import run_config
 from server.federation.runs.run_folder import RunFolder
+from server.federation.runs.run_planning import run_config
 from server.federation.runs.submit import Progress, Runs
 from tests.server.federation import coordinator
 
