@@ -17,7 +17,7 @@ from tests.test_house import LAYERS, MODULES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "docker/site/README.md"]
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r'(?:\]\(|src=")([^)"\s]+)[)"]')
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 COMMAND = re.compile(r"(?:^|&& |\s)fedser ((?:\\\n|[^\n&`#])+)")
 README_WORDS = 900
