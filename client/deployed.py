@@ -10,13 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from client.site import Holding, Site, run_settings
+from client.site import Holding, Site
 from common import protocol
+from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.corpora import catalogue
+from common.curation import forgotten
 from common.curation.selection import Classes, list_corpus, merged, select
 from common.data.extraction import Recording, extract_all
-from common.errors import CorpusError, FedserError, UsageError
+from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
 from common.splits.sites import set_aside
 from common.utterance import Utterance
@@ -38,7 +40,7 @@ def open_deployed(run_config: Mapping[str, object], node_config: Mapping[str, ob
     if any(other != run for other, _ in _open):
         _open.clear()
     if (run, node) not in _open:
-        _open[run, node] = _load(_Node(node_config), run_settings(run_config))
+        _open[run, node] = _load(_Node(node_config), parse_run_config(run_config))
     return _open[run, node]
 
 
@@ -53,7 +55,8 @@ class _Node:
         self.budget = float(str(node_config.get(protocol.NODE_BUDGET) or math.inf))
         self.max_epsilon = float(str(node_config.get(protocol.NODE_MAX_EPSILON) or math.inf))
         self.report_epsilon = node_config.get(protocol.NODE_REPORT_EPSILON) is True
-        self.forgotten = _forgotten(str(node_config.get(protocol.NODE_FORGOTTEN) or ""))
+        withdrawn = str(node_config.get(protocol.NODE_FORGOTTEN) or "")
+        self.forgotten = frozenset(forgotten.read(Path(withdrawn))) if withdrawn else frozenset()
 
     def _text(self, name: str) -> str:
         if not (value := str(self._values.get(name) or "")):
@@ -74,16 +77,6 @@ class _Node:
         if config.privacy.at_sites:
             own["privacy.budget"] = str(min(config.privacy.budget, self.budget))
         return config.with_values(own)
-
-
-def _forgotten(path: str) -> frozenset[str]:
-    """The speakers whose recordings are not used any more; a list that can't be read stops the site."""
-    if not path or not Path(path).exists():
-        return frozenset()
-    try:
-        return frozenset(map(str, json.loads(Path(path).read_text(encoding="utf-8"))))
-    except (OSError, ValueError, TypeError) as error:
-        raise FedserError(f"{path} is no list of forgotten speakers ({type(error).__name__}); mend it first") from None
 
 
 def _load(node: _Node, config: Config) -> Site:

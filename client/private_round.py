@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import safetensors.torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -20,6 +19,7 @@ from torch import Tensor
 from client.planting import keep, plant
 from client.site import Site
 from common import protocol
+from common.config.units import UNITS
 from common.data.normalise import Scaling
 from common.errors import BudgetSpent
 from common.learning.centring import centring
@@ -93,9 +93,9 @@ def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
     Raises:
         LedgerError: it was edited, or is older than that.
     """
-    path = site.holding.ledger / f"{quote(site.name, safe='')}.jsonl"
     entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
-    return Ledger(path, expected=Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None)
+    told = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
+    return Ledger.of_site(site.holding.ledger, site.name, expected=told)
 
 
 def report(site: Site, message: Message) -> RecordDict:
@@ -121,9 +121,9 @@ def _warn_if_drowned(terms: Terms, site: Site) -> None:
     ratio = signal_to_noise(terms.noise_multiplier, terms.sample_rate, terms.units, parameters) * math.sqrt(steps)
     if ratio < 1:
         log.warning(
-            "site %s: the noise drowns the signal: if all %d %ss agreed in all %d steps, what they say would be %.2f "
+            "site %s: the noise drowns the signal: if all %d %s agreed in all %d steps, what they say would be %.2f "
             "times as long as the noise of %d parameters; take more of them, a smaller model, or a larger epsilon",
-            *(site.name, terms.units, terms.unit, steps, ratio, parameters),
+            *(site.name, terms.units, UNITS[terms.unit].plural, steps, ratio, parameters),
         )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
@@ -17,10 +18,12 @@ from common.data.normalise import Scaling, Sums, normalise, refuse_single_frames
 from common.data.resident import of_speakers, recordings_of
 from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory
-from common.learning.bilstm import BiLSTM
+from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
-from common.protocol import CACHE, LEDGER, PARTITION, PLAN, RUN_KEYS
+from common.privacy.recipe import refuse_leaks
+from common.protocol import CACHE, LEDGER, PARTITION, PLAN
 from common.splits import plan as plans
+from common.splits.plan import refuse_shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +61,21 @@ class Site:
     Args:
         config: of the run.
         holding: what the site holds.
+
+    Raises:
+        UsageError: the run is private, and a setting would tell of the recordings beside the noise.
+        SplitError: a speaker is in two of its parts.
+        FedserError: there is nothing to train on.
     """
 
     def __init__(self, config: Config, holding: Holding) -> None:
+        refuse_leaks(config)
         self.config, self.holding = config, holding
         self.name, self.classes = holding.name, holding.classes
         self._parts = {"train": holding.train, "validation": holding.validation, "test": holding.test}
         self._train = holding.train
+        speakers = {part: {r.utterance.speaker for r in own} for part, own in self._parts.items()}
+        refuse_shared(f"site {self.name}", speakers)
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
         self._datasets: dict[str, SpeechDataset] = {}
@@ -73,21 +84,18 @@ class Site:
     def model(self) -> EmotionModel:
         """One model for all messages: each overwrites its weights."""
         config = self.config
-        return EmotionModel(
-            self.features,
-            len(self.classes),
-            config.model,
-            lstm=_lstm(config),
-            layout=config.features,
-            made=self._linear,
-        )
+        model = build_model(self.features, len(self.classes), config, made=self._made_once)
+        if config.privacy.at_sites and config.privacy.protects.single:
+            from common.privacy.per_sample.private_lstm import with_private_lstms  # opacus: a second to import
+
+            return with_private_lstms(model)
+        return model
 
     @cached_property
     def units(self) -> int:
         """How many of the privacy unit it trains on; recordings, where nothing is private."""
-        if self.config.privacy.at_sites and self.config.privacy.unit == "speaker":
-            return len({recording.utterance.speaker for recording in self._train})
-        return len(self._train)
+        privacy, own = self.config.privacy, [recording.utterance for recording in self._train]
+        return privacy.protects.count(own) if privacy.at_sites else len(own)
 
     @property
     def features(self) -> int:
@@ -140,29 +148,21 @@ class Site:
             mode = self.config.data.normalise
             refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
             normalised = normalise(self._parts[part], mode, scaling)
-            if self._linear and self.model.statistics:
+            if self._made_once and self.model.statistics:
                 normalised = [_summarised(recording, self.model.statistics.of) for recording in normalised]
             self._datasets[part] = SpeechDataset(normalised, self.classes)
         return self._datasets[part]
 
     @property
-    def _linear(self) -> bool:
+    def _made_once(self) -> bool:
         """Whether the model sees nothing of a recording but figures that are the same in every epoch."""
         augment = self.config.augment
-        return self.config.model.hidden == 0 and not augment.time_masks and not augment.feature_masks
+        masks = augment.time_masks or augment.feature_masks
+        return self.config.model.architecture.figures_alone and not masks
 
 
 def _summarised(recording: Recording, statistics: Callable[[Tensor], Tensor]) -> Recording:
     return replace(recording, versions=tuple(map(statistics, recording.versions)))
-
-
-def _lstm(config: Config) -> Callable[..., nn.Module]:
-    """The LSTM whose gradients come one an utterance, where they are to be clipped one by one."""
-    if config.privacy.at_sites and config.privacy.unit == "utterance":
-        from common.privacy.per_sample.private_lstm import PrivateLSTM
-
-        return PrivateLSTM
-    return BiLSTM
 
 
 _open: dict[tuple[str, int], Site] = {}
@@ -184,7 +184,7 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
 
 def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> Site:
     """The plan's ``partition``-th site."""
-    config, plan = run_settings(run_config), plans.read(Path(path))
+    config, plan = parse_run_config(run_config), plans.read(Path(path))
     split = plan.sites[partition]
     cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())
     recordings = recordings_of(config, plan, {*split.train, *split.validation, *split.test}, cache)
@@ -197,8 +197,3 @@ def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> S
         ledger=Path(str(run_config[LEDGER])),
     )
     return Site(config, holding)
-
-
-def run_settings(run_config: Mapping[str, object]) -> Config:
-    """The settings of a run, less what only says where things lie."""
-    return Config().with_values({name: value for name, value in run_config.items() if name not in RUN_KEYS})

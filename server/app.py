@@ -15,20 +15,22 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from common import protocol
-from common.config.settings import Config, flatten
+from common.config.run_config import parse_run_config
+from common.config.settings import PATHS, Config, flatten
 from common.data.normalise import Scaling
 from common.errors import FederationError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
-from common.learning.model import EmotionModel
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, RUN_KEYS
+from common.learning.architectures import build_model
+from common.privacy.recipe import refuse_leaks
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN
 from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.storage import atomic
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
-from server.records.ledger_reports import account, site_figures
+from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.rounds.held_out import HeldOut, check_held_out, held_out_score
 from server.rounds.loop import Rounds
@@ -52,8 +54,9 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
-    settings = {name: value for name, value in context.run_config.items() if name not in RUN_KEYS}
-    config = located(Config().with_values(settings))
+    config = located(parse_run_config(context.run_config))
+    refuse_leaks(config)
+    refuse_unaccounted(config, context.run_config)
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
     deployed = not plan.sites
@@ -89,7 +92,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     )
     state = rounds.refit(rounds.run(state), initial)
     chosen = state.best or state.arrays
-    public = config.with_values(dict.fromkeys(("data.root", "data.label_map", "data.folds", "data.public"), ""))
+    public = config.with_values(dict.fromkeys(PATHS, ""))
     path = folder / "model.safetensors"
     saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
     with noted(audit, state.round, protocol.EVALUATE_TEST) as refused:
@@ -127,7 +130,7 @@ def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
     """The model before round 1, which the seed alone decides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config.seed, "model"))
-        model = EmotionModel(nodes[0].features, len(plan.classes), config.model, layout=config.features)
+        model = build_model(nodes[0].features, len(plan.classes), config)
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 

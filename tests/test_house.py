@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import sys
+import tomllib
 from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 RINGS = ("client", "common", "server", "simulations")
@@ -26,6 +30,7 @@ LAYERS = {
         "common.config",
         "common.storage",
         "common.processes",
+        "common.deployment",
         "common.audio",
         "common.features",
         "common.corpora",
@@ -92,6 +97,7 @@ FLOWERS_INSIDE = (  # the adapters, which alone may use the rest of it: what a r
     "server/federation/runs/submit.py",
     "server/federation/service/superlink.py",
 )
+COMPARED = {"opensmile"}  # whoever measures against it installs it
 FILES = [path for ring in RINGS for path in sorted((ROOT / ring).rglob("*.py"))]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
 
@@ -189,15 +195,24 @@ def test_the_packages_are_those_of_this_tree(ring: str) -> None:
 
 
 def test_the_dependencies_are_pinned() -> None:
-    import tomllib
-
-    from packaging.requirements import Requirement
-
-    pins = {
-        line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split()
-    }
+    pins = {canonicalize_name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project = whole["project"]
     assert all("==" in text for text in whole["build-system"]["requires"])
-    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    assert {Requirement(text).name for text in asked} <= pins
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["dev"], *extras["ray"]]
+    assert {canonicalize_name(Requirement(text).name) for text in asked} <= pins
+
+
+def test_what_is_imported_is_declared() -> None:
+    """What comes along with another package may go with it."""
+    from importlib.metadata import packages_distributions
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["ray"]]
+    declared = {canonicalize_name(Requirement(text).name) for text in asked}
+    known = packages_distributions()
+    names = {name.partition(".")[0] for name in set().union(*map(imported, FILES))}
+    names -= sys.stdlib_module_names | set(RINGS) | COMPARED
+    undeclared = {name for name in names if not declared & {canonicalize_name(each) for each in known.get(name, [])}}
+    assert undeclared == set()

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import options
+from common.config import units
 
 privacy = typer.Typer(no_args_is_help=True, suggest_commands=False, help="Plan and inspect differential privacy.")
 
@@ -23,9 +24,7 @@ Steps = Annotated[int, typer.Option("--steps", metavar="T", help="Noisy steps in
 Units = Annotated[
     int | None, typer.Option("--n", metavar="N", help="How many units there are; tells whether a signal is left.")
 ]
-Unit = Annotated[
-    str, typer.Option("--unit", metavar="UNIT", help="Whose presence is hidden: utterance, speaker or site.")
-]
+Unit = Annotated[str, typer.Option("--unit", metavar="UNIT", help=f"Whose presence is hidden: {units.listed()}.")]
 Parameters = Annotated[
     int | None, typer.Option("--parameters", metavar="P", help="Of the model; the default model's by default.")
 ]
@@ -93,7 +92,6 @@ def _check(
     parameters: int | None,
     accountant: str,
 ) -> None:
-    from common.config.settings import UNITS
     from common.errors import UsageError
     from common.privacy.terms import check_delta
     from common.validate import in_range, one_of
@@ -102,10 +100,10 @@ def _check(
     in_range("--delta", delta, 1e-300, 0.1)
     in_range("--sample-rate", sample_rate, 1e-9, 1.0)
     in_range("--steps", steps, 1, 10**9)
-    one_of("--unit", unit, UNITS)
+    one_of("--unit", unit, units.UNITS)
     one_of("--accountant", accountant, ("prv", "rdp"))
-    if unit == "site" and sample_rate != 1:
-        raise UsageError(f"--sample-rate is {sample_rate:g}, expected 1: with --unit site all sites take part")
+    if not units.UNITS[unit].at_sites and sample_rate != 1:
+        raise UsageError(f"--sample-rate is {sample_rate:g}, expected 1: with --unit {unit} all sites take part")
     if parameters is not None:
         in_range("--parameters", parameters, 1, 10**12)
     if n is not None:
@@ -117,11 +115,11 @@ def _default_parameters(unit: str) -> int:
     """Of what a private run trains by default, for four classes."""
     from common.config.settings import Config
     from common.features.extractor import dimension
-    from common.learning.model import EmotionModel
+    from common.learning.architectures import build_model
     from common.privacy.recipe import private_settings
 
     config = Config().with_values(private_settings({"privacy.epsilon": 1.0, "privacy.unit": unit}))
-    model = EmotionModel(dimension(config.features), 4, config.model, layout=config.features)
+    model = build_model(dimension(config.features), 4, config)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
@@ -152,10 +150,11 @@ def _advice(ratio: float | None, steps: int, n: int | None, unit: str) -> str | 
     """
     if ratio is None or n is None or (total := ratio * math.sqrt(steps)) >= 1:
         return None
+    several = units.UNITS[unit].plural
     return (
-        f"{n} {unit}s are too few: over all {steps} steps the signal is at most {total:.2g} of the noise, which drowns "
-        f"it. At this sample rate it takes about {math.ceil(n / total)} {unit}s. Or take a larger ε, a smaller model, "
-        "or more sites (m alike raise the ratio √m times), or protect a smaller unit and say so"
+        f"{n} {several} are too few: over all {steps} steps the signal is at most {total:.2g} of the noise, which "
+        f"drowns it. At this sample rate it takes about {math.ceil(n / total)} {several}. Or take a larger ε, a "
+        "smaller model, or more sites (m alike raise the ratio √m times), or protect a smaller unit and say so"
     )
 
 

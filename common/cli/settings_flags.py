@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import options
+from common.config import units
 from common.config.settings import Config, read_toml
 
 SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
@@ -65,7 +66,7 @@ FLAGS = (
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
     Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
-    Flag("privacy.unit", str, "--privacy-unit", "Whose presence is hidden: utterance, speaker or site.", PRIVACY),
+    Flag("privacy.unit", str, "--privacy-unit", f"Whose presence is hidden: {units.listed()}.", PRIVACY),
     Flag("privacy.epsilon", float, "--epsilon", "What a run may tell of a unit, e.g. 8; inf for no privacy.", PRIVACY),
     Flag("privacy.delta", float, "--delta", "The chance that it tells more; 1e-5 by default.", PRIVACY),
     Flag("privacy.max_grad_norm", float, "--max-grad-norm", "Each unit's contribution is clipped to it.", PRIVACY),

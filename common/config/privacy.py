@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from common.config.units import UNITS, Unit
 from common.errors import UsageError
 from common.validate import in_range, one_of
 
-UNITS = ("utterance", "speaker", "site")
 CANARY_KINDS = ("gradients", "recordings")
 
 
@@ -70,4 +70,14 @@ class PrivacyConfig:
     @property
     def at_sites(self) -> bool:
         """Whether the sites add the noise."""
-        return self.on and self.unit != "site"
+        return self.on and self.protects.at_sites
+
+    @property
+    def at_server(self) -> bool:
+        """Whether a trusted server adds it."""
+        return self.on and not self.protects.at_sites
+
+    @property
+    def protects(self) -> Unit:
+        """The unit, with what follows from it; in a run that is not private nothing does."""
+        return UNITS[self.unit]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.config.kinds import KINDS, Kind, kind_of
 from common.errors import UsageError
 from common.validate import in_range, one_of, positive
 
@@ -59,19 +60,21 @@ class FeatureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The BiLSTM-attention model's sizes; see ``common.learning.model``.
+    """The model's kind and sizes; see ``common.config.kinds`` and ``common.learning.model``.
 
     Attributes:
+        kind: ``bilstm``, or ``linear``, which sees the ``statistics`` alone.
         projection: what a frame's features are projected to.
-        hidden: units of the BiLSTM in each direction; 0 for no BiLSTM.
+        hidden: units of the BiLSTM in each direction; 0 for a linear model, whatever ``kind`` says.
         layers: of the BiLSTM.
         attention: units of the attention's hidden layer.
         dropout: of the projected frames and of what they pool to.
-        statistics: what the classifier sees of the features beside the BiLSTM: ``none``, ``means`` (each one's mean and
-            deviation over time), or ``contours`` (what they do together, whatever their level:
+        statistics: what the classifier sees of the features, beside the BiLSTM or alone: ``none``, ``means`` (each
+            one's mean and deviation over time), or ``contours`` (what they do together, whatever their level:
             ``common.learning.contours``).
     """
 
+    kind: str = "bilstm"
     projection: int = 128
     hidden: int = 128
     layers: int = 1
@@ -80,14 +83,21 @@ class ModelConfig:
     statistics: str = "none"
 
     def __post_init__(self) -> None:
+        one_of("model.kind", self.kind, tuple(KINDS))
         for name in ("projection", "attention"):
             positive(f"model.{name}", getattr(self, name))
         in_range("model.hidden", self.hidden, 0, 100_000)
         one_of("model.statistics", self.statistics, ("none", "means", "contours"))
-        if not self.hidden and self.statistics == "none":
-            raise UsageError('model.hidden is 0, which leaves nothing without model.statistics = "means" or "contours"')
+        if self.architecture.figures_alone and self.statistics == "none":
+            which = f"model.kind is {self.kind}" if self.hidden else "model.hidden is 0"
+            raise UsageError(f'{which}, which leaves nothing without model.statistics = "means" or "contours"')
         in_range("model.layers", self.layers, 1, 2)
         in_range("model.dropout", self.dropout, 0.0, 0.9)
+
+    @property
+    def architecture(self) -> Kind:
+        """The kind of model that these settings make."""
+        return kind_of(self.kind, self.hidden)
 
 
 @dataclass(frozen=True, kw_only=True)

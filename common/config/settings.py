@@ -10,13 +10,12 @@ import dataclasses
 import difflib
 import functools
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from common.config.privacy import UNITS, PrivacyConfig
+from common.config.privacy import PrivacyConfig
 from common.config.sections import (
     HOLDS_ALL,
     STRATEGIES,
@@ -27,13 +26,14 @@ from common.config.sections import (
     ModelConfig,
     TrainingConfig,
 )
+from common.config.toml_file import flat, read_table
 from common.errors import UsageError
 from common.validate import in_range
 
 __all__ = [
     "HOLDS_ALL",
+    "PATHS",
     "STRATEGIES",
-    "UNITS",
     "AugmentConfig",
     "Config",
     "DataConfig",
@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
+PATHS = ("data.root", "data.label_map", "data.folds", "data.public")  # settings that say where things lie
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,12 @@ class Config:
             (sections.setdefault(section, {}) if section else top)[key] = parsed
         parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
         return dataclasses.replace(self, **top, **parts)
+
+    def with_whole_paths(self) -> Config:
+        """A copy with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
+        known = flatten(self)
+        paths = {name: Path(str(known[name])) for name in PATHS if known[name]}
+        return self.with_values({name: str(path.expanduser().absolute()) for name, path in paths.items()})
 
 
 @functools.cache
@@ -160,13 +167,4 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing or is not TOML.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path} is not TOML: {error}") from None
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
+    return flat(read_table(path, option="--config"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
+from common.config.toml_file import read_table
 from common.errors import UsageError
 from common.utterance import emotion_name
 
@@ -18,11 +18,11 @@ def read_label_map(path: Path) -> dict[str, str]:
     Raises:
         UsageError: the file is missing, is not TOML, or is no such table.
     """
-    table = _toml(path)
+    table = read_table(path, option="--label-map")
     if isinstance(table.get("labels"), dict):
         if extra := sorted(table.keys() - {"labels"}):
             raise UsageError(f"--label-map {path}: {extra[0]!r} stands outside [labels], expected all lines in it")
-        table = table["labels"]  # type: ignore[assignment]
+        table = table["labels"]
     labels: dict[str, str] = {}
     for found, wanted in table.items():
         if not isinstance(wanted, str) or not wanted.strip():
@@ -33,12 +33,3 @@ def read_label_map(path: Path) -> dict[str, str]:
     if not labels:
         raise UsageError(f'--label-map {path} is empty, expected lines such as Wut = "anger"')
     return labels
-
-
-def _toml(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"--label-map {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--label-map {path} is not TOML: {error}") from None

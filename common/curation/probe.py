@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from common.audio import reading
 from common.audio.matrix import read_matrix
 from common.errors import AudioError, CorpusError
 from common.processes.parent_watch import end_with_parent
+from common.processes.pool import processes
 from common.utterance import Utterance
 
 _FILES_PER_WORKER = 50  # fewer are read sooner than another process is there
@@ -57,11 +56,9 @@ def read_all(utterances: Sequence[Utterance], workers: int | None) -> Iterator[R
     if count < 2:
         yield from map(read, utterances)
         return
-    with ProcessPoolExecutor(count, initializer=end_with_parent) as pool:
-        try:
-            yield from pool.map(read, utterances, chunksize=8)
-        except BrokenProcessPool:
-            raise CorpusError("a process that read recordings was killed, perhaps for want of memory") from None
+    killed = CorpusError("a process that read recordings was killed, perhaps for want of memory")
+    with processes(count, killed, start=end_with_parent) as pool:
+        yield from pool.map(read, utterances, chunksize=8)
 
 
 def read(utterance: Utterance) -> Reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from common.corpora import catalogue
@@ -31,14 +31,18 @@ def problem_with(kind: str, utterance: Utterance, detail: str) -> Problem:
 
 def of_one_width(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Problem]]:
     """Those that have as many features as most, and a problem for each of the others; audio counts as one width."""
-    widths = Counter(reading.width for _, reading in pairs)
-    most = widths.most_common(1)[0][0] if widths else 0
+    most = usual_width(reading.width for _, reading in pairs)
     problems = [
         problem_with("mixed", item, f"is {_described(reading.width)}, most of the others are {_described(most)}")
         for item, reading in pairs
         if reading.width != most
     ]
     return [pair for pair in pairs if pair[1].width == most], problems
+
+
+def usual_width(widths: Iterable[int]) -> int:
+    """The number of features that most have; 0 of none."""
+    return next((width for width, _ in Counter(widths).most_common(1)), 0)
 
 
 def _described(width: int) -> str:

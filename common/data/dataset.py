@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from common.data.extraction import Recording, Versions
+from common.utterance import Utterance
 
 POOL = 8  # batches drawn together and cut by length, so that little of a batch is padding
 
@@ -47,8 +48,13 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
         number = {name: i for i, name in enumerate(classes)}
         self.versions = [recording.versions for recording in recordings]
         self.labels = torch.tensor([number[recording.utterance.emotion] for recording in recordings])
-        self.speakers = [recording.utterance.speaker for recording in recordings]
+        self.utterances = [recording.utterance for recording in recordings]
         self.classes = tuple(classes)
+
+    @property
+    def speakers(self) -> list[str]:
+        """Whose each recording is."""
+        return [utterance.speaker for utterance in self.utterances]
 
     def __len__(self) -> int:
         return len(self.versions)
@@ -71,16 +77,16 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
         """The recordings at ``index (count,)``, perhaps under other labels ``(count,)``."""
         places = index.tolist()
         own = self.labels[index] if labels is None else labels
-        return self._with([self.versions[i] for i in places], own, [self.speakers[i] for i in places])
+        return self._with([self.versions[i] for i in places], own, [self.utterances[i] for i in places])
 
     def joined(self, other: SpeechDataset) -> SpeechDataset:
         """These recordings, and another dataset's behind them."""
         labels = torch.cat([self.labels, other.labels])
-        return self._with([*self.versions, *other.versions], labels, [*self.speakers, *other.speakers])
+        return self._with([*self.versions, *other.versions], labels, [*self.utterances, *other.utterances])
 
-    def _with(self, versions: list[Versions], labels: torch.Tensor, speakers: list[str]) -> SpeechDataset:
+    def _with(self, versions: list[Versions], labels: torch.Tensor, utterances: list[Utterance]) -> SpeechDataset:
         made = SpeechDataset([], self.classes)
-        made.versions, made.labels, made.speakers = versions, labels, speakers
+        made.versions, made.labels, made.utterances = versions, labels, utterances
         return made
 
     def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:

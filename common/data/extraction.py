@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +14,11 @@ from common.audio import augment, reading
 from common.audio.matrix import read_matrix
 from common.config.settings import AugmentConfig, FeatureConfig
 from common.curation.probe import digest_of
-from common.curation.problems import same_bytes
+from common.curation.problems import same_bytes, usual_width
 from common.errors import AudioError, FedserError
 from common.features.cache import FeatureCache, entry_key
 from common.features.extractor import extract
-from common.processes.parent_watch import end_with_parent
+from common.processes.pool import processes
 from common.seeds import seed_of
 from common.utterance import Utterance
 
@@ -115,8 +112,7 @@ def _contradictory(found: Sequence[_Digested]) -> list[Skipped]:
 
 def _odd_widths(found: Sequence[_Digested]) -> list[Skipped]:
     """Feature matrices of another width than most."""
-    widths = Counter(recording.versions[0].shape[1] for recording, _ in found)
-    usual = widths.most_common(1)[0][0] if widths else 0
+    usual = usual_width(recording.versions[0].shape[1] for recording, _ in found)
     return [
         Skipped(name=r.utterance.name, kind="mixed", detail=f"{r.versions[0].shape[1]} features, most have {usual}")
         for r, _ in found
@@ -128,16 +124,9 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Found | Skipped]:
     if workers == 0 or len(jobs) < 2:
         yield from map(_one, jobs)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(_one, jobs, chunksize=4)
-        except BrokenProcessPool:
-            raise FedserError("a process that extracts features was killed, perhaps for want of memory") from None
-
-
-def _start_worker() -> None:
-    end_with_parent()
-    torch.set_num_threads(1)
+    killed = FedserError("a process that extracts features was killed, perhaps for want of memory")
+    with processes(min(workers, len(jobs)), killed) as pool:
+        yield from pool.map(_one, jobs, chunksize=4)
 
 
 def _one(job: _Job) -> _Found | Skipped:

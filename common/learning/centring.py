@@ -14,13 +14,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from common.config.kinds import CENTRE
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
 from common.learning.contours import Contours
 from common.learning.model import EmotionModel
 from common.learning.training import Trained, device
-
-CENTRE = "statistics.centre"  # its name among a model's arrays
 
 
 def centring(model: EmotionModel, turn: int, config: Config) -> bool:
@@ -38,7 +37,7 @@ def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
 
 
 def _early(turn: int, config: Config) -> bool:
-    few = config.privacy.at_sites and config.privacy.unit == "speaker"
+    few = config.privacy.at_sites and not config.privacy.protects.single
     return turn <= config.federation.rounds // 10 and not few
 
 

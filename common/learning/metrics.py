@@ -85,23 +85,55 @@ def summarise(folds: Sequence[Confusion], figure: str) -> dict[str, Any]:
     Returns:
         ``mean``, ``sd`` (ddof 1; None for one fold) and ``ci95`` (None below 5 speakers).
     """
-    score = FIGURES[figure]
-    values = [float(np.mean(score(fold.sum(axis=1)))) for fold in folds]
+    values = [float(np.mean(FIGURES[figure](fold.sum(axis=1)))) for fold in folds]
+    ends = percentile_interval(replicates(folds, figure))
     return {
         "mean": float(np.mean(values)),
         "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "ci95": _interval(folds, score),
+        "ci95": list(ends) if ends else None,
     }
 
 
-def _interval(folds: Sequence[Confusion], score: Callable[[Confusion], Floats]) -> list[float] | None:
+def replicates(folds: Sequence[Confusion], figure: str) -> Floats | None:
+    """The mean over folds of a figure in each resample of the speakers, ``(RESAMPLES,)``; None below 5 speakers.
+
+    Args:
+        folds: as ``summarise`` takes them.
+        figure: likewise.
+    """
     sizes = [fold.shape[1] for fold in folds]
     if sum(sizes) < MIN_SPEAKERS:
         return None
-    drawn = numpy_generator("bootstrap").multinomial(sum(sizes), [1 / sum(sizes)] * sum(sizes), size=RESAMPLES)
-    ends = np.cumsum(sizes)
-    times = [drawn[:, end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    # One row a resample, one column a fold, NaN where a fold drew none of its speakers.
-    figures = [score(np.einsum("rs,mscd->rmcd", t, fold)).mean(axis=1) for t, fold in zip(times, folds, strict=True)]
-    low, high = np.percentile(_known_mean(np.stack(figures, axis=1)), [2.5, 97.5])
-    return [float(low), float(high)]
+    drawn = zip(resamples(sizes), folds, strict=True)
+    # A column a fold; NaN where a fold drew none of its speakers.
+    return _known_mean(np.stack([resampled(times, fold, figure) for times, fold in drawn], axis=1))
+
+
+def resampled(times: npt.NDArray[np.int64], counts: Confusion, figure: str) -> Floats:
+    """The figure in each resample, the mean over models.
+
+    Args:
+        times: ``(RESAMPLES, speakers)``, how often each speaker is in each resample.
+        counts: ``(models, speakers, classes, classes)``.
+        figure: ``uar``, ``wa`` or ``macro_f1``.
+    """
+    mean: Floats = FIGURES[figure](np.einsum("rs,mscd->rmcd", times, counts)).mean(axis=1)
+    return mean
+
+
+def resamples(sizes: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+    """For each fold, or group, how often each of its speakers is in each resample, ``(RESAMPLES, speakers)``.
+
+    The draws depend on the numbers of speakers alone: what is of the same speakers is resampled alike.
+    """
+    total = sum(sizes)
+    drawn = numpy_generator("bootstrap").multinomial(total, [1 / total] * total, size=RESAMPLES)
+    return np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
+
+
+def percentile_interval(values: Floats | None, outside: float = 0.05) -> tuple[float, float] | None:
+    """What holds all resamples' values but the given share, half of it on either side; None of None."""
+    if values is None:
+        return None
+    low, high = np.nanpercentile(values, [50 * outside, 100 - 50 * outside])
+    return float(low), float(high)

@@ -1,44 +1,16 @@
-"""The BiLSTM-attention model: projected frames, a BiLSTM, attentive statistics pooling, a linear classifier."""
+"""What all kinds of models share: logits of what a kind reads out of the frames, and of the frames' statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from common.config.settings import FeatureConfig, ModelConfig
-from common.learning.bilstm import BiLSTM
+from common.config.kinds import Kind
+from common.config.settings import Config
 from common.learning.contours import Contours
-
-
-class AttentiveStatistics(nn.Module):
-    """The mean and the deviation over time, weighted by attention (Okabe, Koshinaka, Shinoda, Interspeech 2018).
-
-    Args:
-        features: of a frame.
-        attention: units of the attention's hidden layer.
-    """
-
-    def __init__(self, features: int, attention: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(features, attention)
-        self.score = nn.Linear(attention, 1)
-
-    def forward(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool ``(batch, frames, features)`` under ``mask (batch, frames)``, True where a frame is speech.
-
-        Returns:
-            ``(batch, 2 features)`` and the attention's weights ``(batch, frames)``, 0 in the padding.
-        """
-        scores = self.score(torch.tanh(self.hidden(frames)))[:, :, 0]
-        weights = torch.softmax(scores.float().masked_fill(~mask, -torch.inf), dim=1)
-        with torch.autocast(frames.device.type, enabled=False):  # in 16 bits the difference of squares has no digits
-            frames = frames.float()
-            mean = torch.einsum("bt,btf->bf", weights, frames)
-            square = torch.einsum("bt,btf->bf", weights, frames.square())
-        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
-        return torch.cat([mean, deviation], dim=1), weights
 
 
 class FrameStatistics(nn.Module):
@@ -76,56 +48,69 @@ class FrameStatistics(nn.Module):
 
 
 class EmotionModel(nn.Module):
-    """Features of an utterance to one logit a class.
+    """Features of an utterance to one logit a class; a kind of model says what its classifier sees of the frames.
 
-    The classifier sees what the BiLSTM's frames pool to, and statistics of the frames themselves where they are asked
-    for; with ``hidden`` 0 these alone, a linear model, which is what little data and much noise can still train.
+    The classifier sees what the kind reads out of the frames, and statistics of the frames themselves where
+    ``model.statistics`` asks for them. Layers are made in this order: statistics, the kind's own, the classifier; the
+    seed's random numbers go to them in turn, so that another order would give other weights.
 
     Args:
         features: of a frame, as ``common.features.extractor.dimension`` counts them.
         classes: how many emotions.
-        config: sizes and dropout.
-        lstm: makes the ``BiLSTM``, or a layer with its parameters.
-        layout: what the features are, for the contours.
+        config: of the run: sizes and dropout, and what the features are.
         made: whether batches hold the statistics that ``statistics.of`` made, in place of frames.
+
+    Attributes:
+        kind: what may be known of it without it, which arrays tell what among it.
+        statistics: of the frames; None where there are none.
     """
 
-    def __init__(
-        self,
-        features: int,
-        classes: int,
-        config: ModelConfig,
-        *,
-        lstm: Callable[..., nn.Module] = BiLSTM,
-        layout: FeatureConfig | None = None,
-        made: bool = False,
-    ) -> None:
+    kind: ClassVar[Kind]
+    statistics: FrameStatistics | Contours | None
+
+    def __init__(self, features: int, classes: int, config: Config, *, made: bool = False) -> None:
         super().__init__()
-        self.statistics: FrameStatistics | Contours | None = None
-        if config.statistics == "means":
-            self.statistics = FrameStatistics(features, made=made)
-        elif config.statistics == "contours":
-            if layout is None:
-                raise ValueError("a model of contours needs the features' layout")
-            self.statistics = Contours(features, layout, made=made)
-        self.sequential = config.hidden > 0
-        if self.sequential:
-            self.projection = nn.Linear(features, config.projection)
-            self.norm = nn.LayerNorm(config.projection)
-            self.lstm = lstm(config.projection, config.hidden, layers=config.layers, dropout=config.dropout)
-            self.pool = AttentiveStatistics(2 * config.hidden, config.attention)
-        self.dropout = nn.Dropout(config.dropout)
+        self.statistics = _statistics(features, config, made)
         beside = self.statistics.width if self.statistics is not None else 0
-        self.classifier = nn.Linear(4 * config.hidden + beside, classes)
+        read = self.make_reader(features, config)
+        self.dropout = nn.Dropout(config.model.dropout)
+        self.classifier = nn.Linear(read + beside, classes)
+
+    def make_reader(self, features: int, config: Config) -> int:  # noqa: ARG002 - for those that have layers
+        """Make the kind's own layers, if it has any.
+
+        Args:
+            features: of a frame.
+            config: of the run.
+
+        Returns:
+            How many numbers ``read`` makes of an utterance.
+        """
+        return 0
+
+    def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> Sequence[Tensor]:  # noqa: ARG002 - likewise
+        """What the kind's own layers make of the frames, each part ``(batch, …)``; without layers there is no part.
+
+        Args:
+            batch: ``(batch, frames, features)``, padded.
+            lengths: ``(batch,)``.
+            mask: ``(batch, frames)``, True where a frame is speech.
+        """
+        return ()
 
     def forward(self, batch: Tensor, lengths: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of a padded batch ``(batch, frames, features)`` with ``lengths (batch,)``."""
         mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-        pooled = []
-        if self.sequential:
-            frames = self.dropout(torch.relu(self.norm(self.projection(batch))))
-            pooled.append(self.pool(self.lstm(frames, lengths), mask)[0])
+        seen = [*self.read(batch, lengths, mask)]
         if self.statistics is not None:
-            pooled.append(self.statistics(batch, mask))
-        logits: Tensor = self.classifier(self.dropout(torch.cat(pooled, dim=1)))
+            seen.append(self.statistics(batch, mask))
+        logits: Tensor = self.classifier(self.dropout(torch.cat(seen, dim=1)))
         return logits
+
+
+def _statistics(features: int, config: Config, made: bool) -> FrameStatistics | Contours | None:
+    if config.model.statistics == "means":
+        return FrameStatistics(features, made=made)
+    if config.model.statistics == "contours":
+        return Contours(features, config.features, made=made)
+    return None

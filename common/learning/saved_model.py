@@ -16,6 +16,7 @@ import torch
 from common.config.settings import Config, flatten
 from common.data.normalise import Scaling
 from common.errors import UsageError
+from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.storage import atomic
 
@@ -79,7 +80,7 @@ def _assemble(about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> 
     config = Config().with_values(about["config"])
     classes = tuple(about["classes"])
     scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
-    model = EmotionModel(scaling.mean.shape[0], len(classes), config.model, layout=config.features)
+    model = build_model(scaling.mean.shape[0], len(classes), config)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     synthetic = bool(about["synthetic"])
     return SavedModel(model=model.eval(), scaling=scaling, config=config, classes=classes, synthetic=synthetic)

@@ -183,5 +183,5 @@ def evaluate(model: nn.Module, data: SpeechDataset, where: torch.device | None =
         logits = model(step.features, step.lengths).float()
         loss += float(nn.functional.cross_entropy(logits, step.labels, reduction="sum"))
         for index, truth, taken in zip(batch.index, batch.labels, logits.argmax(1).cpu(), strict=True):
-            confusion[data.speakers[index]][truth, taken] += 1
+            confusion[data.utterances[index].speaker][truth, taken] += 1
     return Evaluated(confusion=confusion, loss=loss, examples=len(data))

@@ -18,6 +18,7 @@ from opacus import GradSampleModule
 from torch import Tensor, nn
 
 from common.config.settings import AugmentConfig, PrivacyConfig, TrainingConfig
+from common.config.units import UNITS
 from common.data.dataset import SpeechDataset
 from common.learning.training import Loss, device, make_optimizer
 from common.privacy.accounting.accountants import Spend
@@ -84,7 +85,7 @@ def train_privately(
         physical=privacy.max_physical_batch,
     )
     start = [p.detach().clone() for p in optimizer.params] if proximal_mu else []
-    sampled = GradSampleModule(model, loss_reduction="sum") if spend.unit == "utterance" else model
+    sampled = GradSampleModule(model, loss_reduction="sum") if UNITS[spend.unit].single else model
     try:
         with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
             for _ in range(spend.steps):
@@ -103,12 +104,7 @@ def train_privately(
 
 def units_of(data: SpeechDataset, unit: str) -> list[list[int]]:
     """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's."""
-    if unit == "utterance":
-        return [[i] for i in range(len(data))]
-    speakers: dict[str, list[int]] = {}
-    for i, speaker in enumerate(data.speakers):
-        speakers.setdefault(speaker, []).append(i)
-    return list(speakers.values())
+    return UNITS[unit].groups(data.utterances)
 
 
 def _contributions(gradients: UnitGradients, model: nn.Module, drawn: Sequence[Sequence[int]]) -> Iterator[None]:

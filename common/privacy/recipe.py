@@ -1,12 +1,14 @@
-"""The settings of a private run: its recipe, and what would leak beside the noise and is therefore off."""
+"""The settings of a private run: its recipe, and the refusal of what would leak beside the noise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from common.config.settings import HOLDS_ALL, Config
+from common.config.settings import Config
 from common.errors import UsageError
+from common.privacy.allowances import refusals
+from common.privacy.judgements import JUDGEMENTS
 
 # How these were chosen: LOG.md, "The private recipe".
 RECIPES: dict[str, dict[str, Any]] = {
@@ -23,6 +25,7 @@ SEQUENTIAL: dict[str, Any] = {"privacy.sample_rate": 0.25}  # of a BiLSTM, whose
 # A linear model bears noise that a BiLSTM doesn't. It sees each utterance's means and deviations; where each utterance
 # is normalised by itself these say nothing, and it sees its contours.
 LINEAR: dict[str, Any] = {
+    "model.kind": "linear",
     "model.hidden": 0,
     "model.statistics": "means",
     "model.dropout": 0.0,
@@ -40,11 +43,6 @@ LINEAR: dict[str, Any] = {
     "privacy.sample_rate": 0.5,
     "privacy.average": 0.5,
 }
-ALLOWED = {
-    "utterance": ("utterance", "public"),
-    "speaker": ("utterance", "speaker", "public"),
-    "site": ("utterance", "speaker", "public"),
-}
 
 
 def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,12 +56,11 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     privacy = Config().with_values(given).privacy
     if not privacy.on:
-        if privacy.canaries or privacy.budget < float("inf"):
-            raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
+        refuse_leaks(Config().with_values(given))
         return dict(given)
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
-    if privacy.unit != "site":
-        linear = not given.get("model.hidden")
+    if privacy.at_sites:
+        linear = _asks_for_linear(given)
         recipe = (LINEAR if linear else SEQUENTIAL) | recipe
         if linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":
             recipe["model.statistics"] = "contours"
@@ -74,32 +71,26 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def _asks_for_linear(given: Mapping[str, Any]) -> bool:
+    """Unless another kind is chosen, by its name or by hidden units of its own."""
+    if "model.kind" in given and given.get("model.hidden", 1):
+        return bool(given["model.kind"] == "linear")
+    return not given.get("model.hidden")
+
+
 def refuse_leaks(config: Config) -> None:
-    """Refuse a private run that tells of the recordings beside the noise; a site asks this of every run too.
+    """Refuse a private run that tells of the recordings beside the noise; whatever starts a training asks this.
+
+    What a private run may set stands in ``common.privacy.judgements``. A run that is not private, yet has a budget or
+    canaries, is refused too: somebody takes it for private.
 
     Raises:
-        UsageError: a setting would; its flag is named.
+        UsageError: a setting would tell, or nobody has judged whether it would; its flag is named.
     """
     privacy = config.privacy
     if not privacy.on:
+        if privacy.canaries or privacy.budget < float("inf"):
+            raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
         return
-    allowed, unit = ALLOWED[privacy.unit], privacy.unit
-    if config.data.normalise not in allowed:
-        raise UsageError(
-            f"--normalise {config.data.normalise} would tell of other {unit}s' recordings in a run that is private for "
-            f"each {unit}; use {', '.join(allowed[:-1])} or {allowed[-1]}"
-        )
-    if config.data.validation != "none":
-        raise UsageError(
-            "--validation would publish scores of private recordings: a private run sets no speaker aside; leave it out"
-        )
-    if config.training.class_weights and unit != "site":
-        raise UsageError("training.class_weights tells how often classes occur: a private run has none; leave it out")
-    if unit == "site" and config.federation.fraction < 1:
-        raise UsageError("--fraction: with --privacy-unit site all sites take part in every round; leave it out")
-    if unit == "speaker" and privacy.canaries and privacy.canary_kind == "recordings":
-        raise UsageError("--canary-kind recordings would put speakers into several units; use --privacy-unit utterance")
-    if unit == "site" and privacy.canaries:
-        raise UsageError("--canaries are put in at the sites; with --privacy-unit site the server adds the noise")
-    if unit == "site" and config.federation.strategy in HOLDS_ALL:
-        raise UsageError(f"--strategy {config.federation.strategy} needs every update as it is; use fedavg")
+    for line in refusals(JUDGEMENTS, config):
+        raise UsageError(line)

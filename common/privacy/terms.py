@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from common.config.settings import Config
+from common.config.units import UNITS
 from common.errors import UsageError
 from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, epsilon_rdp
 from common.privacy.accounting.calibration import calibrate
@@ -66,7 +67,7 @@ class Terms:
         privacy = config.privacy
         check_delta(privacy.delta, units, privacy.unit)
         rate = sample_rate(config, units)
-        per_round = 1 if privacy.unit == "site" else max(1, round(config.training.local_epochs / rate))
+        per_round = max(1, round(config.training.local_epochs / rate)) if privacy.protects.at_sites else 1
         terms = cls(
             unit=privacy.unit,
             units=units,
@@ -220,7 +221,7 @@ def nothing_spent(config: Config, units: int, total: Sequence[Spend]) -> dict[st
 
 def sample_rate(config: Config, units: int) -> float:
     """Each unit's chance to be drawn in a step; all sites take part in each round."""
-    if config.privacy.unit == "site":
+    if not config.privacy.protects.at_sites:
         return 1.0
     return config.privacy.sample_rate or min(1.0, config.training.batch_size / units)
 
@@ -231,9 +232,10 @@ def check_delta(delta: float, units: int, unit: str) -> None:
     Raises:
         UsageError: δ is above 1 / (10 units).
     """
-    if delta > 1 / (10 * units):
+    most = 1 / (10 * units)
+    if delta > most:
         raise UsageError(
-            f"--delta {delta:g} is too large for {units} {unit}s: expected at most 1/(10 n) = {1 / (10 * units):.2g}, "
+            f"--delta {delta:g} is too large for {units} {UNITS[unit].plural}: expected at most 1/(10 n) = {most:.2g}, "
             "for a mechanism may publish a unit whole with that chance"
         )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import FedserError
+from common.errors import FedserError, SplitError
 from common.splits.sites import SiteSplit
 from common.storage import atomic
 
@@ -34,6 +35,10 @@ class Plan:
     synthetic: bool = False
     quorum: int = 0
 
+    def __post_init__(self) -> None:
+        own = [(f"{part} of {s.name}", getattr(s, part)) for s in self.sites for part in ("train", "validation")]
+        refuse_shared(f"fold {self.fold}", {**dict(own), "test": self.test_speakers})
+
     @property
     def expected(self) -> int:
         """How many sites must be there before round 1."""
@@ -57,6 +62,26 @@ class Plan:
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         atomic.write(path, json.dumps(dataclasses.asdict(self), indent=1))
+
+
+def refuse_shared(where: str, parts: Mapping[str, Collection[str]]) -> None:
+    """Refuse a speaker in two parts: a model would be chosen, or scored, on people whom it was trained on.
+
+    Args:
+        where: the parts are, for the message.
+        parts: the speakers of each, by its name.
+
+    Raises:
+        SplitError: somebody is in two.
+    """
+    found: dict[str, str] = {}
+    for part, speakers in parts.items():
+        for speaker in set(speakers):
+            if (other := found.setdefault(speaker, part)) != part:
+                raise SplitError(
+                    f"{where}: speaker {speaker} is in {other} and in {part}, expected in one part alone; deal whole "
+                    "speakers"
+                )
 
 
 def read(path: Path) -> Plan:

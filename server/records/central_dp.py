@@ -42,9 +42,9 @@ class SiteUnit:
 
     def __init__(self, config: Config, run: str, sites: int, folder: Path) -> None:
         self.config, self.run = config, run
-        self.ledger = Ledger(folder / f"{FEDERATION}.jsonl")
+        self.ledger = Ledger.of_site(folder, FEDERATION)
         self.terms = agreed(self.ledger, run, config, sites)
-        self._epsilon = epsilon_rdp(self.ledger.spends("site"), self.terms.delta)
+        self._epsilon = epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
 
     def release(self, number: int, compute: Callable[[Callable[..., Any]], Arrays]) -> Arrays:
         """A round's new global model; one that was stored before a crash is released again, not noised again.
@@ -70,12 +70,12 @@ class SiteUnit:
 
     def spent(self) -> tuple[float, float]:
         """The ε of all runs when this was last asked, or else at the start, and now; by RDP, which costs nothing."""
-        before, self._epsilon = self._epsilon, epsilon_rdp(self.ledger.spends("site"), self.terms.delta)
+        before, self._epsilon = self._epsilon, epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
         return before, self._epsilon
 
     def figures(self) -> dict[str, Any]:
         """What the ledger says of this run."""
-        own, total = self.ledger.spends("site", self.run), self.ledger.spends("site")
+        own, total = self.ledger.spends(self.terms.unit, self.run), self.ledger.spends(self.terms.unit)
         return {FEDERATION: self.terms.figures(own, total, stopped=self.ledger.refused(self.run))}
 
 

@@ -18,7 +18,7 @@ from flwr.serverapp import Grid
 
 from common import protocol
 from common.config.settings import Config
-from common.errors import FederationError
+from common.errors import FederationError, UsageError
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
 from server.run.checkpoint import State
@@ -89,6 +89,19 @@ def spent_so_far(reply: Message) -> dict[str, float]:
         return {name: float(value) for name, value in found.items() if value is not None and 0 <= value < math.inf}
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return {}
+
+
+def refuse_unaccounted(config: Config, run_config: Mapping[str, Any]) -> None:
+    """Refuse a private run without a place for its ledgers: what is spent would be forgotten.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if config.privacy.on and not run_config.get(protocol.LEDGER):
+        raise UsageError(
+            "the run is private and has no ledger, expected a folder that keeps what is spent; start it with fedser "
+            "simulate, or fedser federation run"
+        )
 
 
 def account(config: Config, sites: Mapping[str, Any]) -> dict[str, Any]:

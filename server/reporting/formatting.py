@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+
+from common.config.kinds import BILSTM, kind_of
 
 CORPORA = {
     "casia": "CASIA",
@@ -52,14 +55,26 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def ago(time: datetime | None, now: datetime) -> str:
+    """How long ago, ``3 min ago``; ``never`` where it never was."""
+    if time is None:
+        return "never"
+    passed = max(0, round((now - time).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{passed // length} {unit} ago"
+    return f"{passed} s ago"
+
+
 def kind_of_model(config: Mapping[str, Any]) -> str:
     """What kind of model a run's settings make."""
     settings = flat(config)
     seen = {"means": "its features' means and deviations", "contours": "what its features do together over time"}
     beside = seen.get(settings.get("model.statistics", NONE), "")
-    if settings.get("model.hidden") == "0":
-        return f"linear model that sees of each utterance {beside}"
-    return "BiLSTM with attention" + (f" that also sees {beside}" if beside else "")
+    kind = kind_of(settings.get("model.kind", BILSTM.name), int(settings.get("model.hidden", "1")))
+    if kind.figures_alone:
+        return f"{kind.title} that sees of each utterance {beside}"
+    return kind.title + (f" that also sees {beside}" if beside else "")
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:

@@ -5,50 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.config.units import UNITS
 from server.reporting.formatting import NONE, natural
 from server.reporting.tables import Table
-
-_ADJACENT = {
-    "utterance": "one recording added to or removed from one site's training recordings",
-    "speaker": "one person, with all of that person's recordings, added to or removed from one site",
-    "site": "one site, with all its people, added to or removed from the federation",
-}
-_TRUST = {
-    "utterance": "Nobody but the site is trusted: the noise is added there, and the server sees noisy updates only.",
-    "speaker": "Nobody but the site is trusted: the noise is added there, and the server sees noisy updates only.",
-    "site": "The server is trusted: it sees each site's update as it is, clips it, and adds the noise. The promise is "
-    "about the models that leave it.",
-}
-_PUBLIC = {
-    "utterance": "The number of recordings at each site, which the sample rate and the weights of the average tell.",
-    "speaker": "The number of speakers at each site, which the sample rate and the weights of the average tell.",
-    "site": "The number of sites.",
-}
-_LEFT_OUT = {
-    "utterance": "Each recording is normalised by itself, or by public figures; there are no class weights, validation "
-    "speakers or losses.",
-    "speaker": "Each speaker is normalised by themselves; there are no class weights, validation speakers or losses.",
-    "site": "There are no validation speakers and no published losses; normalisation needs nothing of another site.",
-}
 
 
 def promise(privacy: Mapping[str, Any]) -> dict[str, str]:
     """The guarantee in words, by heading."""
-    unit = privacy["unit"]
+    unit = UNITS[privacy["unit"]]
     words = {
-        "Unit": f"one {'recording' if unit == 'utterance' else unit}",
-        "Neighbours": f"Two worlds that differ in {_ADJACENT[unit]}. Whoever sees all that left can hardly tell which "
+        "Unit": f"one {unit.noun}",
+        "Neighbours": f"Two worlds that differ in {unit.neighbours}. Whoever sees all that left can hardly tell which "
         "it was: the chances of any outcome differ by a factor of at most exp(ε), but for a chance of δ.",
-        "Trust": _TRUST[unit],
-        "Public": f"{_PUBLIC[unit]} All settings.",
-        "Beside the noise": _LEFT_OUT[unit],
+        "Trust": unit.trust,
+        "Public": f"{unit.public} All settings.",
+        "Beside the noise": unit.left_out,
         "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for the run, whose noise was fixed before it; over all runs on "
         "the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is some per cent larger.",
         "Not covered": "Noise in floating point is not exactly Gaussian (Mironov 2012); each number is a sum of four, "
         "which makes that hard to use. How long a site computes is not hidden. Choosing the settings on the same data "
         "is not accounted.",
     }
-    if unit != "site":
+    if unit.at_sites:
         words["Several sites"] = "A site's ε assumes that no person is at two sites; otherwise theirs add up."
     return words
 

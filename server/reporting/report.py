@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from common.config.units import UNITS
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
 from server.reporting.findings import Result
 from server.reporting.tables import Table
@@ -60,6 +61,7 @@ def _content(result: Result) -> dict[str, Any]:
         "averaged": bool(
             result["privacy"] and formatting.flat(result["config"]).get("privacy.average", "0.0") != "0.0"
         ),
+        "protected": UNITS[result["privacy"]["unit"]].noun if result["privacy"] else "",
         "promise": guarantee.promise(result["privacy"]) if result["privacy"] else {},
         "untold": findings.untold(result["privacy"]) if result["privacy"] else [],
         "spent": guarantee.spent(result["privacy"]) if result["privacy"] else None,

@@ -19,7 +19,7 @@ from common.data.resident import recordings_of
 from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.learning import metrics
-from common.learning.model import EmotionModel
+from common.learning.architectures import build_model
 from common.learning.training import evaluate
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
@@ -124,7 +124,7 @@ def score(
         recordings_of(config, plan, speakers, cache), config.data.normalise, Scaling(mean=mean, deviation=deviation)
     )
     data = SpeechDataset(recordings, plan.classes)
-    model = EmotionModel(mean.shape[0], len(plan.classes), config.model, layout=config.features)
+    model = build_model(mean.shape[0], len(plan.classes), config)
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
     # Not on a GPU: a process that has touched one can't fork workers that use it.
     return evaluate(model, data, torch.device("cpu"))

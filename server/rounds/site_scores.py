@@ -68,7 +68,7 @@ def ask(
             refuse(node.site, "evaluation", failure(reply), refused)
             continue
         most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
-        sound = _counts(reply, state.arrays["classifier.bias"].shape[0], most)
+        sound = _counts(reply, state.arrays[config.model.architecture.output_bias].shape[0], most)
         if sound is None:
             refuse(node.site, "evaluation", f"no sound confusion counts of at most {most} recordings", refused)
         else:

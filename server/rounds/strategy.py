@@ -23,8 +23,8 @@ from flwr.serverapp.strategy import (
     Krum,
 )
 
+from common.config.kinds import CENTRE
 from common.config.settings import HOLDS_ALL, FederationConfig
-from common.learning.centring import CENTRE
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 
 Arrays = dict[str, np.ndarray[Any, Any]]

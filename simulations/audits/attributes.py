@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from common.config.units import SPEAKER
 from common.errors import UsageError
+from common.privacy.recipe import refuse_leaks
 from common.progress import Display
 from common.utterance import Utterance
 from common.validate import in_range
@@ -36,6 +38,7 @@ def audit(run: AuditedRun, *, updates: int, trained: bool, workers: int, display
         FederationError: a site failed.
     """
     refuse_site_unit(run, "attributes")
+    refuse_leaks(run.config)
     in_range("--updates", updates, 1, run.config.federation.rounds)
     gender = genders(run.utterances())
     final = run.final_model().model if trained else None
@@ -109,7 +112,7 @@ def _meaning(run: AuditedRun, result: AttributeInference, unknown: int) -> list[
         lines.append(f"With {result.speakers} speakers it is no better than a guess; another attack may still be.")
     if unknown:
         lines.append(f"{unknown} speakers whose gender is not known were left out.")
-    if run.privacy and run.config.privacy.unit == "utterance":
+    if run.privacy and not run.config.privacy.protects.covers(SPEAKER.name):
         lines.append(
             "The run protects recordings; a trait that all of a speaker's recordings share it does not promise to hide."
         )

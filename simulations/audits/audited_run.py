@@ -18,6 +18,7 @@ from common.data.resident import keep, listing, of_speakers, recordings_of
 from common.errors import UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
+from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.learning.saved_model import SavedModel
 from common.progress import Display
@@ -118,8 +119,7 @@ class AuditedRun:
         """The global model before round 1, as ``server.app`` makes it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.config.seed, "model"))
-            classes = len(self.plan.classes)
-            return EmotionModel(features, classes, self.config.model, layout=self.config.features)
+            return build_model(features, len(self.plan.classes), self.config)
 
     def final_model(self) -> SavedModel:
         """The model that the fold ended with.
@@ -176,7 +176,7 @@ def refuse_site_unit(run: AuditedRun, attack: str) -> None:
     Raises:
         UsageError: the run protects sites.
     """
-    if run.privacy and run.config.privacy.unit == "site":
+    if run.config.privacy.at_server:
         raise UsageError(
             f"audit {attack} attacks the update of one site; with --privacy-unit site only the trusted server sees it, "
             "as it is, and what leaves the server is of all sites: audit a run without privacy, whose updates are alike"

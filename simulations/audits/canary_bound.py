@@ -92,7 +92,7 @@ def read(files: list[Path]) -> Planted:
 
 def _files(run: AuditedRun) -> list[Path]:
     privacy = run.config.privacy
-    if privacy.on and privacy.unit == "site":
+    if privacy.at_server:
         raise UsageError(
             "audit canaries: with --privacy-unit site the server adds the noise, and its mechanism takes no canaries"
         )

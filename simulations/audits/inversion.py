@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -18,7 +16,7 @@ from common.learning.training import Loss
 from common.privacy.mechanism import PrivateOptimizer
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms
-from common.processes.parent_watch import end_with_parent
+from common.processes.pool import processes
 from simulations.audits.attacks.gradient_inversion import infer_label, invert
 
 
@@ -76,16 +74,13 @@ def _each(model: EmotionModel, victims: Sequence[Victim], workers: int) -> Itera
     if workers == 0:
         yield from map(_invert, repeat(model), victims)
         return
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(_invert, repeat(model), victims)
-        except BrokenProcessPool:
-            raise FedserError("a process of the audit was killed, perhaps for want of memory") from None
+    with processes(workers, FedserError("a process of the audit was killed, perhaps for want of memory")) as pool:
+        yield from pool.map(_invert, repeat(model), victims)
 
 
 def _invert(model: EmotionModel, victim: Victim) -> Found:
     update = released(model, victim)
-    label = infer_label(update["classifier.bias"])
+    label = infer_label(update[model.kind.output_bias])
     frames, features = victim.truth.shape
     found = invert(
         model,
@@ -120,8 +115,3 @@ def released(model: EmotionModel, victim: Victim) -> dict[str, Tensor]:
     update = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad(set_to_none=True)
     return update
-
-
-def _start_worker() -> None:
-    end_with_parent()
-    torch.set_num_threads(1)

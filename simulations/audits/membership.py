@@ -19,12 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from common.config.units import SPEAKER
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import normalise
 from common.data.resident import of_speakers
 from common.errors import UsageError
 from common.learning.saved_model import SavedModel
+from common.privacy.recipe import refuse_leaks
 from common.progress import Display, Step
 from common.validate import in_range
 from simulations.audits.attacks.membership_inference import (
@@ -55,6 +57,7 @@ def audit(run: AuditedRun, *, shadows: int, workers: int, display: Display) -> O
         UsageError: there are too few speakers to leave half of them out.
         FedserError: a federation cannot go on.
     """
+    refuse_leaks(run.config)
     in_range("--shadows", shadows, 2, 1000)
     if len(run.plan.train_speakers) < 2:
         raise UsageError(
@@ -165,7 +168,7 @@ def _meaning(run: AuditedRun, results: dict[str, Attacks]) -> list[str]:
             lines.append(f"Of {level}: members are told from non-members better than by chance: the model leaks.")
         else:
             lines.append(f"Of {level}: no better than chance; that these attacks fail is no proof that all do.")
-    if run.privacy and run.config.privacy.unit == "utterance":
+    if run.privacy and not run.config.privacy.protects.covers(SPEAKER.name):
         lines.append(
             "The run protects recordings; what is told of speakers, who have many, it does not promise to hide."
         )

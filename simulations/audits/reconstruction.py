@@ -16,6 +16,7 @@ from torch import Tensor
 from common.data.extraction import Recording
 from common.data.resident import of_speakers
 from common.errors import UsageError
+from common.privacy.recipe import refuse_leaks
 from common.privacy.terms import Terms
 from common.progress import Display
 from common.seeds import numpy_generator, seed_of
@@ -45,9 +46,11 @@ def audit(
         display: of progress.
 
     Raises:
-        UsageError: an option is out of range, the fold is not finished, or no two utterances are so long.
+        UsageError: as ``refuse_leaks``; or an option is out of range, the fold is not finished, or no two utterances
+            are so long.
     """
     refuse_site_unit(run, "reconstruction")
+    refuse_leaks(run.config)
     for name, value, most in (("utterances", utterances, 200), ("frames", frames, 10_000), ("steps", steps, 10**6)):
         in_range(f"--{name}", value, 1, most)
     final = run.final_model().model if trained else None
@@ -89,8 +92,8 @@ def _victim(
 
 def _terms(run: AuditedRun, site: SiteSplit, own: Sequence[Recording]) -> Terms:
     """What a site's steps are; of a run without a budget spent before."""
-    units = len(site.train) if run.config.privacy.unit == "speaker" else len(of_speakers(own, site.train))
-    return Terms.of(run.config, units, [])
+    held = [recording.utterance for recording in of_speakers(own, site.train)]
+    return Terms.of(run.config, run.config.privacy.protects.count(held), [])
 
 
 def _long_enough(recordings: Sequence[Recording], frames: int) -> list[Recording]:

@@ -18,15 +18,15 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from common import protocol
+from common.config.kinds import CENTRE, Kind
 from common.data.normalise import Scaling
 from common.errors import FederationError
-from common.learning.centring import CENTRE
+from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.rounds.site_scores import record
-from simulations.audits.attacks.attribute_inference import FIRST_LAYER
 from simulations.audits.audited_run import AuditedRun
-from simulations.engine.fold import run_settings
+from simulations.engine.fold import local_run_config
 from simulations.engine.worker_grid import InProcessGrid
 
 
@@ -63,8 +63,10 @@ def updates_of(
         For each round those of all speakers.
 
     Raises:
+        UsageError: the run is private, and a setting would tell of the recordings beside the noise.
         FederationError: a site failed.
     """
+    refuse_leaks(run.config)
     sites = tuple(SiteSplit(name=speaker, train=(speaker,)) for speaker in speakers)
     plan = Plan(fold=run.plan.fold, classes=run.plan.classes, test=(), sites=sites, skipped=run.plan.skipped)
     config = run.config.with_values({"privacy.canaries": 0, "privacy.budget": "inf"})
@@ -72,11 +74,12 @@ def updates_of(
     with tempfile.TemporaryDirectory(prefix="fedser-audit-") as name:
         folder = Path(name)
         plan.write(folder / "plan.json")
-        settings = run_settings(config, folder, folder / "events.jsonl", run.cache, folder / "ledger")
+        settings = local_run_config(config, folder, folder / "events.jsonl", run.cache, None)
         nodes: list[dict[str, Any]] = [{protocol.PARTITION: i} for i in range(len(sites))]
         with InProcessGrid(_client_app, nodes, settings, workers=workers) as grid:
             for reply in grid.send_and_receive(_messages(run, weights, scaling, len(sites), count)):
-                found.append(_update(reply, speakers[reply.metadata.src_node_id - 1], weights))
+                speaker = speakers[reply.metadata.src_node_id - 1]
+                found.append(_update(reply, speaker, weights, config.model.architecture))
                 on_reply(len(found))
     return found
 
@@ -100,12 +103,11 @@ def _messages(
             yield Message(content, node, protocol.TRAIN)
 
 
-def _update(reply: Message, speaker: str, weights: Mapping[str, Tensor]) -> Update:
+def _update(reply: Message, speaker: str, weights: Mapping[str, Tensor], kind: Kind) -> Update:
     arrays = None if reply.has_error() else reply.content.array_records.get(protocol.ARRAYS)
     if arrays is None:
         raise FederationError(f"the site of speaker {speaker} sent no update; what its app says above tells why")
-    layered = any(name.startswith(FIRST_LAYER) for name in weights)
-    first = [name for name in weights if name.startswith((FIRST_LAYER, CENTRE)) or not layered]
+    first = [name for name in weights if name.startswith((kind.first_layer, CENTRE))]
     change = {name: torch.from_numpy(arrays[name].numpy().copy()) - weights[name] for name in first}
     return Update(speaker=speaker, change=change)
 

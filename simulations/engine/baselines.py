@@ -7,21 +7,18 @@ round and the same score.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from pathlib import Path
-
-import torch
 
 from common.config.settings import Config
 from common.errors import FederationError
 from common.features.cache import FeatureCache
-from common.processes.parent_watch import end_with_parent
+from common.processes.pool import processes
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.reporting.result import FoldResult
+from simulations.engine.delta import refuse_unkept
 from simulations.engine.fold import FoldJson, run_in_process
 from simulations.engine.output import slug
 
@@ -53,7 +50,12 @@ def train_baselines(
         cache: of features.
         workers: processes.
         on_done: called with the number of baselines done and their total.
+
+    Raises:
+        UsageError: as ``simulations.engine.delta.refuse_unkept``.
+        FedserError: a federation cannot go on.
     """
+    refuse_unkept(config, baselines=True)
     alone = config.with_values({"federation.strategy": "fedavg", "federation.fraction": 1.0, "federation.min_sites": 1})
     jobs = [
         (alone, own, folder / "baselines" / slug(name), cache)
@@ -71,18 +73,11 @@ def train_baselines(
 
 
 def _over_processes(jobs: Sequence[_Job], workers: int, on_done: Callable[[int, int], None]) -> None:
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-        try:
-            for done, future in enumerate(as_completed([pool.submit(_train, job) for job in jobs]), 1):
-                future.result()
-                on_done(done, len(jobs))
-        except BaseException as error:  # Ctrl-C too: otherwise the pool would finish all that is queued
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.kill()
-            if isinstance(error, BrokenProcessPool):
-                raise FederationError("a process that trained a baseline was killed; go on with --resume") from None
-            raise
+    killed = FederationError("a process that trained a baseline was killed; go on with --resume")
+    with processes(workers, killed) as pool:
+        for done, future in enumerate(as_completed([pool.submit(_train, job) for job in jobs]), 1):
+            future.result()
+            on_done(done, len(jobs))
 
 
 def _train(job: _Job) -> FoldJson:
@@ -97,8 +92,3 @@ def _collect(config: Config, plan: Plan, folder: Path, federated: FoldJson, cach
     }
     local = {site.name: done[f"local-{site.name}"] for site in plan.sites}
     return FoldResult(federated=federated, pooled=done[POOLED], local=local)
-
-
-def _start_worker() -> None:
-    end_with_parent()
-    torch.set_num_threads(1)

@@ -1,12 +1,34 @@
-"""What a private simulation refuses before any work."""
+"""What a simulation refuses before any work: what it could not promise, however it was started."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from common.config.settings import Config
+from common.config.units import Unit
 from common.curation.selection import Selection
+from common.errors import UsageError
+from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
+from common.utterance import Utterance
+
+
+def refuse_unkept(config: Config, *, baselines: bool = False) -> None:
+    """Refuse a run that would not keep what its settings say of privacy.
+
+    Args:
+        config: of the run.
+        baselines: whether the pooled model and each site alone are trained too.
+
+    Raises:
+        UsageError: as ``common.privacy.recipe.refuse_leaks``; a public model scales nothing; or the baselines'
+            federations of one site would show the site that is to be hidden.
+    """
+    refuse_leaks(config)
+    if config.data.public and config.data.normalise != "public":
+        raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
+    if config.privacy.on and not config.privacy.at_sites and baselines:
+        raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
 
 
 def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selection, *, pooled: bool) -> None:
@@ -17,14 +39,26 @@ def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selecti
     """
     from common.privacy.terms import check_delta
 
-    unit = config.privacy.unit
-    for plan in plans if config.privacy.on else ():
+    privacy = config.privacy
+    for plan in plans if privacy.on else ():
         counts = [len(plan.sites)]
-        if unit == "speaker":
-            counts = [len(site.train) for site in plan.sites]
-        if unit == "utterance":
-            skipped = set(plan.skipped)
-            owner = {speaker: site.name for site in plan.sites for speaker in site.train}
-            of_sites = [owner[u.speaker] for u in selection.utterances if u.speaker in owner and u.name not in skipped]
-            counts = [of_sites.count(site.name) for site in plan.sites]
-        check_delta(config.privacy.delta, sum(counts) if pooled else max(counts), unit)
+        if privacy.at_sites:
+            counts = [*units_at_sites(privacy.protects, plan, selection.utterances).values()]
+        check_delta(privacy.delta, sum(counts) if pooled else max(counts), privacy.unit)
+
+
+def units_at_sites(unit: Unit, plan: Plan, utterances: Sequence[Utterance]) -> dict[str, int]:
+    """How many units each site trains on, by the site's name.
+
+    Args:
+        unit: of privacy.
+        plan: of the fold.
+        utterances: all that are selected.
+    """
+    skipped = set(plan.skipped)
+    owner = {speaker: site.name for site in plan.sites for speaker in site.train}
+    held: dict[str, list[Utterance]] = {site.name: [] for site in plan.sites}
+    for utterance in utterances:
+        if utterance.speaker in owner and utterance.name not in skipped:
+            held[owner[utterance.speaker]].append(utterance)
+    return {name: unit.count(own) for name, own in held.items()}

@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,15 +17,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from common.config.settings import Config, Scalar
+from common.deployment.environment import PROGRAMS, for_programs
+from common.deployment.loopback import LOOPBACK, free_port
 from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.processes import subreaper
 from common.splits.plan import Plan
 from common.storage import atomic
 from server.federation.folder import bundle
-from simulations.engine.fold import FoldJson, finished, read_result, run_settings, settle
+from simulations.engine.fold import FoldJson, finished, local_run_config, read_result, settle
 
-PROGRAMS = Path(sys.executable).parent
 START_SECONDS = 60.0
 CONNECTION = "fedser"
 
@@ -46,12 +45,13 @@ def run_under_flower(
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.engine.fold.run_in_process``.
 
     Raises:
+        UsageError: as ``simulations.engine.fold.settle``.
         FederationError: the run failed; Flower's log is named.
     """
-    settle(plan, folder)
+    settle(config, plan, folder)
     if finished(folder):
         return read_result(folder)
-    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
+    settings = local_run_config(config, folder, events, cache, ledger)
     with superlink((folder / "flower").absolute()) as (home, port):
         submit(
             bundle.unpack(home / "app"),
@@ -115,9 +115,9 @@ def submit(
 def superlink(home: Path) -> Iterator[tuple[Path, int]]:
     """A SuperLink of this process's own, in simulation mode: its folder and its port on loopback."""
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     command = [str(PROGRAMS / "flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-file", str(home / "superlink.log")]
+    command += ["--host", LOOPBACK, "--port", str(port), "--log-file", str(home / "superlink.log")]
     with (home / "superlink.out").open("ab") as log:
         process = subprocess.Popen(
             subreaper.command(*command), env=_environment(home), cwd=home, stdout=log, stderr=log
@@ -130,24 +130,8 @@ def superlink(home: Path) -> Iterator[tuple[Path, int]]:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def _environment(home: Path) -> dict[str, str]:
-    own = {
-        "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}",
-        "OMP_NUM_THREADS": "1",
-    }
-    return {**os.environ, **own}
+    return {**for_programs(home), "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], port: int, home: Path) -> None:

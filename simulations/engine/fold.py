@@ -10,29 +10,37 @@ from typing import Any
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
-from common.config.settings import Config, flatten
+from common.config.run_config import build_run_config
+from common.config.settings import Config, Scalar, flatten
 from common.errors import FederationError
 from common.features.cache import FeatureCache
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PARTITION, PLAN
+from common.protocol import PARTITION
 from common.splits import plan as plans
 from common.splits.plan import Plan
+from simulations.engine.delta import refuse_unkept
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 
 FoldJson = dict[str, Any]
 
 
-def run_settings(config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path) -> dict[str, Any]:
-    """What every node is told of a run: the settings, and where this machine keeps things."""
-    places = {PLAN: folder / "plan.json", OUT: folder, EVENTS: events, CACHE: cache.directory, LEDGER: ledger}
-    return {**flatten(config), **{name: str(path.absolute()) for name, path in places.items()}}
+def local_run_config(
+    config: Config, folder: Path, events: Path, cache: FeatureCache, ledger: Path | None
+) -> dict[str, Scalar]:
+    """The run config of a fold: where this machine keeps things, the ledgers in the fold's folder by default."""
+    out, events, places, ledgers = (
+        path.absolute() for path in (folder, events, cache.directory, ledger or folder / "ledger")
+    )
+    return build_run_config(flatten(config), out=out, events=events, cache=places, ledger=ledgers)
 
 
-def settle(plan: Plan, folder: Path) -> None:
+def settle(config: Config, plan: Plan, folder: Path) -> None:
     """Write a fold's plan before its first round, or find the same on resuming.
 
     Raises:
+        UsageError: as ``simulations.engine.delta.refuse_unkept``.
         FederationError: the corpus was split otherwise when the run was started: some would be in train and test.
     """
+    refuse_unkept(config)
     path = folder / "plan.json"
     if path.exists() and plans.read(path) != plan:
         raise FederationError(f"{path}: the corpus has changed since the run was started; start it anew, --overwrite")
@@ -72,13 +80,16 @@ def run_in_process(
         workers: processes; 0 for none beside this one. The result is the same.
         on_reply: called with a site's name when it has answered.
         ledger: the folder of the sites' ledgers; the fold's own by default.
+
+    Raises:
+        FedserError: as ``settle``, or the federation cannot go on.
     """
-    settle(plan, folder)
+    settle(config, plan, folder)
     if finished(folder):
         return read_result(folder)
     from server.app import app as server_app
 
-    settings = run_settings(config, folder, events, cache, ledger or folder / "ledger")
+    settings = local_run_config(config, folder, events, cache, ledger)
     grid = InProcessGrid(
         _client_app,
         [{PARTITION: i} for i in range(len(plan.sites))],

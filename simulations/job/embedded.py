@@ -19,7 +19,7 @@ from common.data.normalise import Sums
 from common.data.resident import listing
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
-from common.learning.model import EmotionModel
+from common.learning.architectures import build_model
 from common.progress import Display
 from common.seeds import seed_of
 from simulations.synthesis.corpus import synthesize
@@ -67,7 +67,7 @@ def _save(path: Path, settings: Config, display: Display) -> None:
     scaling = Sums.of(recordings).scaling()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("untrained"))
-        model = EmotionModel(len(scaling.mean), len(selection.classes), settings.model)
+        model = build_model(len(scaling.mean), len(selection.classes), settings)
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     figures = {"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from server.reporting.artifacts import leave
 from server.reporting.result import FoldResult
 from server.run import events
 from simulations.engine.baselines import train_baselines
-from simulations.engine.delta import refuse_large_delta
+from simulations.engine.delta import refuse_large_delta, refuse_unkept
 from simulations.engine.flower_simulation import run_under_flower
 from simulations.engine.fold import FoldJson, run_in_process
 from simulations.engine.output import slug
@@ -61,8 +61,10 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
         What ``result.json`` holds.
 
     Raises:
+        UsageError: as ``simulations.engine.delta.refuse_unkept``, before any work.
         FedserError: a mistake in the settings, a corpus that cannot be used, a federation that cannot go on.
     """
+    refuse_unkept(job.config, baselines=job.baselines)
     torch.set_num_threads(1)
     began = time.perf_counter()
     warm_up()

@@ -17,6 +17,7 @@ from common.privacy.recipe import private_settings
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from server.reporting.artifacts import tell
+from simulations.engine.delta import refuse_unkept
 from simulations.engine.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
 from simulations.engine.planning import plans
 from simulations.job.embedded import with_embedded
@@ -51,6 +52,7 @@ def start(wish: Start) -> dict[str, Any]:
         FedserError: the run failed.
     """
     job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    refuse_unkept(job.config, baselines=job.baselines)
     with Display() as display:
         log_to(display.console)
         job = dataclasses.replace(job, config=with_embedded(job.config, display))
@@ -71,12 +73,8 @@ def _fresh(wish: Start) -> Job:
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings(wish.flags))
-    if config.data.public and config.data.normalise != "public":
-        raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
-    if config.privacy.on and not config.privacy.at_sites and wish.baselines:
-        raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
     return Job(
-        config=absolute(config),
+        config=config.with_whole_paths(),
         out=wish.out,
         engine=wish.engine or ENGINES[0],
         workers=workers_of(wish.workers),
@@ -92,7 +90,7 @@ def _resumed(wish: Start, out: Path) -> Job:
     engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
     config = Config().with_values(kept)
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
-    if other or flatten(absolute(config.with_values(wish.flags))) != flatten(config):
+    if other or flatten(config.with_values(wish.flags).with_whole_paths()) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = workers_of(wish.workers)
@@ -100,13 +98,6 @@ def _resumed(wish: Start, out: Path) -> Job:
     return Job(
         config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
     )
-
-
-def absolute(config: Config) -> Config:
-    """The settings with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
-    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "folds", "public")}
-    whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
-    return config.with_values(whole)
 
 
 def workers_of(asked: int | None) -> int:

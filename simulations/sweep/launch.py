@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config, flatten
+from common.config.settings import PATHS, Config, flatten
 from common.errors import UsageError
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
@@ -22,7 +22,6 @@ from simulations.sweep.statistics.effects import results, summary
 from simulations.sweep.statistics.series import read
 from simulations.sweep.trials import protocols
 from simulations.sweep.trials.conditions import parse
-from simulations.sweep.trials.results import PLACES
 from simulations.sweep.trials.runner import Job, benchmark
 from simulations.sweep.trials.trial import Sweep
 
@@ -167,8 +166,8 @@ def workers_of(text: str | None) -> int:
 
 def _with_places(given: Mapping[str, Any], display: Display) -> dict[str, Any]:
     """The settings with whole paths, and the made-up corpus, or its scaling, in place where that is asked for."""
-    places = ("data.corpus", "data.normalise", *PLACES)
+    places = ("data.corpus", "data.normalise", *PATHS)
     named = {name: value for name, value in given.items() if name in places or name.startswith("features.")}
-    config = with_embedded(simulation.absolute(Config().with_values(named)), display)
+    config = with_embedded(Config().with_values(named).with_whole_paths(), display)
     found = flatten(config)
-    return {**given, **{name: found[name] for name in PLACES if found[name]}}
+    return {**given, **{name: found[name] for name in PATHS if found[name]}}

@@ -71,6 +71,12 @@ def test_the_server_says_nothing_of_where_a_sites_data_lie(manifest: Path, tmp_p
     assert site.holding.ledger == tmp_path / "s1/ledger"
 
 
+def test_a_site_trains_in_no_private_run_that_would_tell_more(manifest: Path, tmp_path: Path) -> None:
+    """Its own process refuses such a run by its policy; the app refuses it too."""
+    with pytest.raises(UsageError, match=r"^--normalise speaker would tell of other utterances' recordings"):
+        open_deployed(flatten(settings(privacy__epsilon=8.0)), node(tmp_path, "s1"))
+
+
 def test_a_patient_who_withdraws_is_in_no_later_run(
     manifest: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,7 +105,7 @@ def test_every_reply_tells_the_sites_own_gate_how_much_there_is(manifest: Path, 
 def test_a_list_of_forgotten_that_cannot_be_read_stops_the_site(manifest: Path, tmp_path: Path) -> None:
     forgotten = tmp_path / "forgotten.json"
     forgotten.write_text("[")
-    with pytest.raises(FedserError, match="is no list of forgotten speakers"):
+    with pytest.raises(FedserError, match=r"cannot be read .* mend it first, for it says who withdrew"):
         open_deployed(flatten(settings()), node(tmp_path, "s2", **{protocol.NODE_FORGOTTEN: str(forgotten)}))
 
 

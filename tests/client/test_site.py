@@ -11,6 +11,7 @@ from client.site import Holding, Site
 from common.config.settings import Config
 from common.data.extraction import Recording
 from common.errors import FedserError
+from common.learning.bilstm import BiLSTM
 from common.utterance import Utterance
 
 
@@ -53,6 +54,14 @@ def test_a_linear_models_statistics_are_made_once() -> None:
     assert [version.shape for version in plain.versions[0]] == [(5, 3), (6, 3)]
     assert all(version.shape == (1, 6) for versions in linear.versions for version in versions)
     assert linear.labels.tolist() == plain.labels.tolist()
+
+
+def test_only_a_site_that_hides_recordings_has_gradients_by_recording() -> None:
+    private = {"privacy__epsilon": 8.0, "data__validation": "none", "training__class_weights": False}
+    units = ("utterance", "speaker", "site")
+    layers = {unit: type(site(privacy__unit=unit, **private).model.get_submodule("lstm")).__name__ for unit in units}
+    assert layers == {"utterance": "PrivateLSTM", "speaker": "BiLSTM", "site": "BiLSTM"}
+    assert isinstance(site().model.get_submodule("lstm"), BiLSTM)
 
 
 @pytest.mark.parametrize("masks", ["augment__time_masks", "augment__feature_masks"])

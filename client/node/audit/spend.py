@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from client.node.audit.site_log import AuditLog
-from client.node.policy.document import run_config
+from common.config.run_config import parse_run_config
 from common.storage.hash_chain import Head
 
 LEDGER = "ledger"  # in a line of the audit log: the ledger's lines, and the last one's hash
@@ -30,7 +29,7 @@ class Spent:
     """
 
     def __init__(self, ledger: Path, site: str, audit: AuditLog) -> None:
-        self._path = ledger / f"{quote(site, safe='')}.jsonl"
+        self._folder, self._site = ledger, site
         self._audit = audit
         self._head: Head | None = None  # of the ledger, at the last reply
         self._before: float | None = None
@@ -49,7 +48,7 @@ class Spent:
         Raises:
             LedgerError: as ``note``.
         """
-        if not run_config(settings).privacy.at_sites:
+        if not parse_run_config(settings).privacy.at_sites:
             return {}
         after = self._epsilon(settings)
         head = self._head
@@ -57,7 +56,7 @@ class Spent:
         return {"epsilon_before": self._before, "epsilon_after": after, LEDGER: ledger}
 
     def _epsilon(self, settings: Mapping[str, Any]) -> float | None:
-        privacy = run_config(settings).privacy
+        privacy = parse_run_config(settings).privacy
         if not privacy.at_sites:
             return None
         import math
@@ -65,7 +64,7 @@ class Spent:
         from common.privacy.accounting.accountants import epsilon_rdp
         from common.privacy.ledger.account import Ledger
 
-        ledger = Ledger(self._path, expected=self._head or self._noted())
+        ledger = Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())
         epsilon, self._head = epsilon_rdp(ledger.spends(privacy.unit), privacy.delta), ledger.head()
         return epsilon if epsilon < math.inf else None
 

@@ -72,13 +72,14 @@ def dry_run(
     """
     from client.node.dry_run import dry_report, rehearsal
     from client.node.site import kit as kits
-    from client.node.site.node_settings import HOST, Address, NodeSettings, State
+    from client.node.site.node_settings import Address, NodeSettings, State
+    from common.deployment.loopback import LOOPBACK
 
     about = kits.read(kit)
     node = NodeSettings(
         kit=kit,
         state=State(folder=state or kit / "state"),
-        listen=Address(host=HOST, port=0),
+        listen=Address(host=LOOPBACK, port=0),
         data=str(data.expanduser().absolute()),
         corpus=settings.pop("data.corpus", ""),
         label_map=settings.pop("data.label_map", ""),

@@ -8,16 +8,9 @@ from typing import Annotated
 
 import typer
 
-from client.node.site.node_settings import (
-    ENVIRONMENT,
-    HOST,
-    PORT,
-    SUPERVISED,
-    Address,
-    NodeSettings,
-    State,
-    TrainerSettings,
-)
+from client.node.site.node_settings import PORT, SUPERVISED, Address, NodeSettings, State, TrainerSettings
+from common.deployment.environment import for_flower
+from common.deployment.loopback import LOOPBACK
 
 Kit = Annotated[
     Path, typer.Option("--kit", help="The folder that the coordinator gave, unpacked; with the site's key.")
@@ -49,7 +42,7 @@ def node(
     corpus: Corpus = "",
     label_map: LabelMap = "",
     state: KeptIn = None,
-    listen: Listen = f"{HOST}:{PORT}",
+    listen: Listen = f"{LOOPBACK}:{PORT}",
 ) -> None:
     """Run the node: it speaks with the coordinator, keeps the policy, and sees no recording.
 
@@ -63,7 +56,7 @@ def node(
 
 
 def trainer(
-    node: Annotated[str, typer.Option("--node", help="Where the node listens.")] = f"{HOST}:{PORT}",
+    node: Annotated[str, typer.Option("--node", help="Where the node listens.")] = f"{LOOPBACK}:{PORT}",
     state: Annotated[Path, typer.Option("--state", help="What the site keeps.")] = Path("state"),
 ) -> None:
     """Run the trainer: it works on the recordings, and speaks with the node alone."""
@@ -84,7 +77,7 @@ def _settings(
 
 
 def _begin(state: State) -> None:
-    os.environ.update(ENVIRONMENT, FLWR_HOME=str(state.flwr))
+    os.environ.update(for_flower(state.flwr))
     if SUPERVISED in os.environ:
         from common.processes.parent_watch import end_with_parent
 

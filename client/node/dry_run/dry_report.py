@@ -10,6 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from common.config.units import UNITS
+
 ONCE, EACH_ROUND = "once", "each round"
 _HEX = 64  # digits of a digest, of which the first are shown
 
@@ -96,7 +98,7 @@ def _summary(report: Report) -> Iterator[str]:
     elif told["stopped"]:
         yield "the site's privacy budget refuses the first round already"
     else:
-        yield f"ε for each of {told['units']} {told['unit']}s, at δ = {told['delta']:g}:"
+        yield f"ε for each of {told['units']} {UNITS[told['unit']].plural}, at δ = {told['delta']:g}:"
         yield f"  a round {_number(told['epsilon_round'])}, all {report.rounds} rounds {_number(told['epsilon_run'])}"
         yield f"  runs before {_number(told['epsilon_before'])}, with this one {_number(told['epsilon_after'])}"
         yield f"  budget {told['budget'] or 'none: nothing bounds what all runs together tell (privacy.budget)'}"

@@ -21,7 +21,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.node.site import keys
+from common.deployment.site_kit import AUTHORITY, PRIVATE_KEY
 from common.errors import FederationError, UsageError
 from common.storage import atomic
 
@@ -52,7 +52,7 @@ class Coordinator:
         Raises:
             UsageError: there is none, or it is none.
         """
-        path = self.kit / "ca.crt"
+        path = self.kit / AUTHORITY
         content = _read(path, "it is part of the kit")
         try:
             x509.load_pem_x509_certificate(content)
@@ -66,7 +66,7 @@ class Coordinator:
         Raises:
             UsageError: there is none, or it is of another kind.
         """
-        path = self.kit / keys.PRIVATE
+        path = self.kit / PRIVATE_KEY
         hint = f"make it with: fedser site keygen --kit {self.kit}"
         try:
             key = load_ssh_private_key(_read(path, hint), None)

@@ -34,7 +34,8 @@ from client.node.flower.intake import Asked, Callbacks, Intake, about, model
 from client.node.flower.wire import Parcel
 from client.node.gate import outbound
 from client.node.gate.outbound import Refused, RoundBytes
-from client.node.policy.document import Policy, run_config
+from client.node.policy.document import Policy
+from common.config.run_config import parse_run_config
 from common.errors import FederationError, FedserError
 from common.flower import packing
 
@@ -159,7 +160,7 @@ class Guard:
         except Exception as reason:
             self._refuse(asked.message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
             return
-        private = run_config(asked.run.settings).privacy.on  # then not even the time that it took is told
+        private = parse_run_config(asked.run.settings).privacy.on  # then not even the time that it took is told
         self._push(parcel, 0.0 if private else seconds)
         told = about(asked.message)
         number = f" round {told['round']}" if told["round"] else ""

@@ -27,8 +27,9 @@ from client.node.flower.node_state import NodeStates
 from client.node.flower.retry import Patience
 from client.node.policy.document import Policy
 from client.node.site import kit, log_lines
-from client.node.site.node_settings import HOST, PORT, Address, NodeSettings, secret
+from client.node.site.node_settings import PORT, Address, NodeSettings, secret
 from common import protocol
+from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
 
 log = logging.getLogger("fedser.node")
@@ -48,7 +49,7 @@ def run(settings: NodeSettings) -> None:
     node = Node(settings, about)
     node.audit.add("start")
     try:
-        _serve_trainer(node.states, settings.listen or Address(host=HOST, port=PORT))
+        _serve_trainer(node.states, settings.listen or Address(host=LOOPBACK, port=PORT))
         log.info("waiting for the coordinator %s", about.superlink)
         node.coordinator.wait()
         with replaced(node.guard):

@@ -19,7 +19,6 @@ from common.errors import FedserError
 from common.utterance import EMOTIONS, emotion_name
 
 _WIDEST = 100_000  # features of a frame
-_LAST = "classifier.bias"  # of the model: a number for each class
 _MOST_CLASSES = 1000
 
 Record = ArrayRecord | ConfigRecord | MetricRecord
@@ -50,8 +49,8 @@ class Reply:
     @property
     def class_count(self) -> int:
         """How many classes the model that the server sent tells apart."""
-        model = self.asked.get(protocol.ARRAYS)
-        shape = model[_LAST].shape if isinstance(model, ArrayRecord) and _LAST in model else ()
+        model, last = self.asked.get(protocol.ARRAYS), self.config.model.architecture.output_bias
+        shape = model[last].shape if isinstance(model, ArrayRecord) and last in model else ()
         if len(shape) != 1 or not 2 <= shape[0] <= _MOST_CLASSES:
             raise Refused("the server sent no model to score")
         return int(shape[0])

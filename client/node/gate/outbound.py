@@ -16,9 +16,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from client.node.gate.answers import ANSWERS, Reply
 from client.node.gate.arrays import values_of
 from client.node.gate.validators import Refused
-from client.node.policy.document import Policy, run_config
+from client.node.policy.document import Policy
 from client.node.policy.inbound import short
 from common import protocol
+from common.config.run_config import parse_run_config
 from common.errors import FedserError
 from common.flower import packing
 from common.storage.hash_chain import Entry, Head
@@ -53,7 +54,7 @@ def passed(
         content, asked_content = (packing.unpack(message.content, values_of) for message in (reply, asked))
     except FedserError as error:
         raise Refused(str(error)) from None
-    told = Reply(content=content, asked=asked_content, site=site, policy=policy, config=run_config(settings))
+    told = Reply(content=content, asked=asked_content, site=site, policy=policy, config=parse_run_config(settings))
     told.check_enough()
     records = ANSWERS[kind](told)
     if extra := content.keys() - records.keys() - {protocol.HELD}:

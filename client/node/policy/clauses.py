@@ -11,7 +11,8 @@ from datetime import datetime
 from client.node.policy import inbound
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound, Hours, check_bound, outside
 from common import protocol
-from common.config.settings import UNITS, Config, PrivacyConfig
+from common.config.settings import Config, PrivacyConfig
+from common.config.units import UNITS
 from common.errors import UsageError
 from common.validate import in_range, one_of
 

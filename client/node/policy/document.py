@@ -6,7 +6,6 @@ line for the site's own log; the server is told only that the policy refused.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +15,8 @@ from typing import Any, Self, get_type_hints
 from client.node.policy import inbound
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound
 from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy, PrivacyPolicy, RunPolicy
-from common import protocol
-from common.config.settings import Config
+from common.config.run_config import parse_run_config
+from common.config.toml_file import read_table
 from common.errors import UsageError
 from common.privacy.recipe import refuse_leaks
 from common.validate import one_of
@@ -40,16 +39,12 @@ class Policy:
         Raises:
             UsageError: the file is missing, is not TOML, or has an unknown key (the nearest is named) or a wrong value.
         """
+        table = read_table(path, expected="expected the site's policy")
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
             sections = get_type_hints(cls)
             for name in table:
                 one_of("the section", name, sections)
             return cls(**{name: _section(sections[name], name, content) for name, content in table.items()})
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; expected the site's policy") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not TOML: {error}") from None
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
 
@@ -66,7 +61,7 @@ class Policy:
         if bundle_hash not in self.bundle.hashes:
             yield f"the bundle is {bundle_hash}, none of the {len(self.bundle.hashes)} that are allowed (bundle.hashes)"
         try:
-            config = run_config(settings)
+            config = parse_run_config(settings)
         except UsageError as error:
             yield f"the run's settings are none that this site knows: {error}"
             return
@@ -75,7 +70,8 @@ class Policy:
         try:
             refuse_leaks(config)
         except UsageError as error:
-            yield f"the run is private and would tell more than the noise hides: {error}"
+            private = "is private and would tell more than the noise hides"
+            yield f"the run {private if config.privacy.on else 'is not private'}: {error}"
 
     def message_refusal(self, message_type: str, config: Mapping[str, Any], now: datetime | None = None) -> str | None:
         """Why a message of a run that was allowed is refused, in one line; None where it is not.
@@ -94,15 +90,6 @@ class Policy:
         yield from inbound.reasons(
             kind, config, allowed=self.outbound.types, max_rounds=self.run.max_rounds, mu=(float(low), float(high))
         )
-
-
-def run_config(settings: Mapping[str, Any]) -> Config:
-    """The settings of a run as they are checked, from a flat run config.
-
-    Raises:
-        UsageError: one is unknown, or of a wrong type or range.
-    """
-    return Config().with_values({name: value for name, value in settings.items() if name not in protocol.RUN_KEYS})
 
 
 def _section(kind: type[Any], name: str, content: Any) -> Any:

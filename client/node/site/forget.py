@@ -8,13 +8,13 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from client.node.audit import site_log
 from client.node.audit.site_log import AuditLog
 from client.node.site.kit import Kit
 from client.node.site.node_settings import State
 from common.config.settings import DataConfig
+from common.curation import forgotten
 from common.curation.selection import list_corpus
 from common.errors import FedserError, UsageError
 from common.privacy.ledger.account import Ledger
@@ -62,13 +62,13 @@ def forget(speaker: str, *, kit: Kit, state: State) -> Forgotten:
     """
     if not speaker:
         raise UsageError("--speaker is empty, expected the id that the corpus, or the manifest, has for the speaker")
-    known = _list(state.forgotten)
+    known = forgotten.read(state.forgotten)
     listed = sorted({*known, speaker})
     text = json.dumps(listed, ensure_ascii=False)
     atomic.write(state.forgotten, text, durable=True)
     features = _empty(state.cache)
     word = {"listed": len(listed), "list": hashlib.sha256(text.encode()).hexdigest(), "does": DOES, "not": DOES_NOT}
-    Ledger(state.ledger / f"{quote(kit.name, safe='')}.jsonl").forget(word)
+    Ledger.of_site(state.ledger, kit.name).forget(word)
     AuditLog(state.audit).add(site_log.FORGET, **word)
     return Forgotten(before=speaker in known, listed=len(listed), features=features)
 
@@ -86,18 +86,6 @@ def recordings_of(speaker: str, data: DataConfig) -> int:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"--speaker {speaker} is none of the {len(set(found))} speakers at {data.root}{hint}")
     return found.count(speaker)
-
-
-def _list(path: Path) -> list[str]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise FedserError(f"{path} cannot be read ({error}); mend it first, for it says who withdrew") from None
-    if not isinstance(known, list) or not all(isinstance(item, str) for item in known):
-        raise UsageError(f"{path} is no list of speakers; mend it first, for it says who withdrew")
-    return known
 
 
 def _empty(folder: Path) -> bool:

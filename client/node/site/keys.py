@@ -10,12 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
+from common.deployment.site_kit import PRIVATE_KEY, PUBLIC_KEY, make_key
 from common.errors import FedserError
-
-PRIVATE, PUBLIC = "key", "key.pub"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +29,17 @@ def generate(folder: Path) -> KeyPair:
     Raises:
         FedserError: one of them is there already, or cannot be written; an older key stays as it is.
     """
-    private, public = folder / PRIVATE, folder / PUBLIC
+    private, public = folder / PRIVATE_KEY, folder / PUBLIC_KEY
     for path in (private, public):
         if path.exists():
             raise FedserError(
                 f"{path} is there already and is not overwritten: the coordinator knows the site by it; "
                 "move both files away to make another, and have its key.pub added anew"
             )
-    key = ec.generate_private_key(ec.SECP384R1())
-    formats = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
-    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    _create(private, key.private_bytes(*formats), 0o600)
-    _create(public, line + b"\n", 0o644)
-    return KeyPair(private=private, public=public, line=line.decode())
+    key = make_key()
+    _create(private, key.private, 0o600)
+    _create(public, f"{key.public}\n".encode(), 0o644)
+    return KeyPair(private=private, public=public, line=key.public)
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:

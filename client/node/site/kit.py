@@ -5,16 +5,16 @@ in the folder of recordings.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.config.toml_file import read_table
+from common.deployment.site_kit import POLICY, SETTINGS, SITE_NAME
 from common.errors import UsageError
 from common.validate import one_of
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
@@ -41,7 +41,7 @@ class Kit:
     @property
     def policy(self) -> Path:
         """The site's policy."""
-        return self.folder / "policy.toml"
+        return self.folder / POLICY
 
     def recordings(self, data: str) -> str:
         """The corpus's root, in the folder of recordings."""
@@ -58,15 +58,10 @@ def read(folder: Path) -> Kit:
     Raises:
         UsageError: there is no ``site.toml``, or it is not of the expected form.
     """
-    path = folder / "site.toml"
+    path = folder / SETTINGS
+    table = read_table(path, expected="--kit names the folder that the site's kit was unpacked to")
     try:
-        return _kit(folder, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(
-            f"{path}: {error.strerror}; --kit names the folder that the site's kit was unpacked to"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
+        return _kit(folder, table)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
 
@@ -82,7 +77,7 @@ def _kit(folder: Path, table: Mapping[str, Any]) -> Kit:
     for key, value in texts.items():
         if not isinstance(value, str):
             raise UsageError(f"{key} is {value!r}, expected a text")
-    for key, pattern, example in (("name", _NAME, "st-mary"), ("superlink", _ADDRESS, "fl.example.org:8443")):
+    for key, pattern, example in (("name", SITE_NAME, "st-mary"), ("superlink", _ADDRESS, "fl.example.org:8443")):
         if not pattern.fullmatch(texts.get(key, "")):
             raise UsageError(f"{key} is {texts.get(key)!r}, expected e.g. {example}")
     return Kit(folder=folder, **texts)

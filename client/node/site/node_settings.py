@@ -6,16 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.deployment.loopback import LOOPBACK
 from common.errors import UsageError
 
-HOST, PORT = "127.0.0.1", 9094
+PORT = 9094
 # Variables of the environment
-ENVIRONMENT = {  # to be set before flwr, numpy and torch are imported
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "OMP_NUM_THREADS": "1",
-}
 SECRET = "FEDSER_TRAINER_SECRET"  # noqa: S105 - in hex; where there is one, only who knows it gets work from the node
 SUPERVISED = "FEDSER_SUPERVISED"  # set where a process is to end with the one that started it
 
@@ -89,7 +84,7 @@ class Address:
         """
         host, _, port = text.partition(":")
         if not host or (port and not (port.isdecimal() and 0 < int(port) < 2**16)):
-            raise UsageError(f"the address is {text!r}, expected HOST:PORT, e.g. {HOST}:{PORT}")
+            raise UsageError(f"the address is {text!r}, expected HOST:PORT, e.g. {LOOPBACK}:{PORT}")
         return cls(host=host, port=int(port or PORT))
 
     def __str__(self) -> str:

@@ -23,7 +23,8 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import quote
 
 from common.errors import FedserError, LedgerError, UsageError
 from common.privacy.accounting.accountants import Spend
@@ -56,6 +57,15 @@ class Ledger:
         self._replies = Replies(path.with_name(path.name + ".replies"))
         self._writer: Writer | None = None  # while a round is in hand
         self._account()
+
+    @classmethod
+    def of_site(cls, folder: Path, site: str, *, expected: Head | None = None) -> Self:
+        """The ledger of a site in a folder that may hold those of several, whatever the site is called.
+
+        Raises:
+            LedgerError: as for the constructor.
+        """
+        return cls(folder / f"{quote(site, safe='')}.jsonl", expected=expected)
 
     def head(self) -> Head:
         """How far the ledger is, to be reported."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from opacus.grad_sample import register_grad_sampler
@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from common.learning.bilstm import reversal
+from common.learning.bilstm import BiLSTM, reversal
 from common.privacy.per_sample import recurrence
 from common.privacy.per_sample.recurrence import Kept, Weights
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Direction(nn.Module):
@@ -206,6 +208,21 @@ class _Layer(torch.autograd.Function):
             for delta, weight in zip(deltas[1:], ih[1:], strict=True):
                 by_input += _taken(delta @ weight, ctx.order)
         return by_input, None, None, None, None, None, *deltas
+
+
+def with_private_lstms(model: Model) -> Model:
+    """Put a layer with gradients by sample in the place of each ``BiLSTM`` of a model, and return the model.
+
+    What the model computes, its weights, and the names in its ``state_dict`` stay.
+    """
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, BiLSTM):
+                sizes = layer.input_size, layer.hidden_size
+                own = PrivateLSTM(*sizes, layers=layer.num_layers, dropout=layer.dropout)
+                own.load_state_dict(layer.state_dict())
+                setattr(parent, name, own)
+    return model
 
 
 def _padding(lengths: Tensor, frames: int) -> Tensor | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from common.deployment.loopback import LOOPBACK
 from server.federation.cli.folder_option import Dir
 
 
@@ -36,10 +37,10 @@ def server(
         signal.signal(number, lambda *_: stop.set())
     from server.federation.folder import coordinator_folder
     from server.federation.monitor import admin
-    from server.federation.service import superlink, supervisor
+    from server.federation.service import supervisor
 
     found = coordinator_folder.find(directory)
-    if listen != superlink.LOOPBACK:  # a container: its ports are fixed, compose.yaml publishes them as the folder says
+    if listen != LOOPBACK:  # a container: its ports are fixed, compose.yaml publishes them as the folder says
         found = coordinator_folder.Folder(root=found.root, host=found.host)
     supervisor.serve(
         found,

@@ -6,10 +6,11 @@ import dataclasses
 import ipaddress
 import json
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.config.toml_file import read_table
+from common.deployment.site_kit import SITE_NAME
 from common.errors import FederationError, UsageError
 from common.storage import atomic
 from common.validate import in_range, one_of
@@ -17,7 +18,6 @@ from common.validate import in_range, one_of
 SETTINGS = "federation.toml"
 DEFAULT = Path("federation")
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
-_SITE = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +151,7 @@ def read(root: Path) -> Folder:
         UsageError: they are broken.
     """
     path = root / SETTINGS
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FederationError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path} is broken: {error}") from None
+    settings = read_table(path, unreadable=FederationError)
     fields = {field.name: str if field.name == "host" else int for field in dataclasses.fields(Folder)[1:]}
     for name, value in settings.items():
         one_of(f"a setting of {path}", name, fields)
@@ -188,5 +183,5 @@ def check_site(name: str) -> None:
     Raises:
         UsageError: it's too short or too long, or has other characters.
     """
-    if not _SITE.fullmatch(name):
+    if not SITE_NAME.fullmatch(name):
         raise UsageError(f"a site is called {name!r}, expected 2 to 63 lowercase letters, digits and '-' between them")

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import json
 import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
 
+from common.deployment import site_kit
+from common.deployment.site_kit import AUTHORITY, POLICY, PRIVATE_KEY, PUBLIC_KEY, SETTINGS
 from common.errors import FederationError
 from common.storage import atomic
-from server.federation.folder import ca, registry
+from server.federation.folder import ca
 from server.federation.folder.bundle import ROOT
 from server.federation.folder.coordinator_folder import Folder
 
 TEMPLATES = ROOT / "docker" / "site"
-KEY, PUBLIC_KEY, AUTHORITY = "key", "key.pub", "ca.crt"
 
 
 def path(folder: Folder, site: str) -> Path:
@@ -47,13 +46,9 @@ def write(folder: Folder, site: str, bundle: str, key: Mapping[str, bytes] | Non
 
 
 def trial_key(site: str) -> tuple[dict[str, bytes], str]:
-    """A site's key as ``ssh-keygen -t ecdsa -b 384`` makes it: its two files, and the public key as registered."""
-    key = ec.generate_private_key(ec.SECP384R1())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
-    public = registry.openssh(key.public_key())
-    return {KEY: private, PUBLIC_KEY: f"{public} {site}\n".encode()}, public
+    """A site's key, which it should make itself: its two files, and the public key as registered."""
+    key = site_kit.make_key()
+    return {PRIVATE_KEY: key.private, PUBLIC_KEY: f"{key.public} {site}\n".encode()}, key.public
 
 
 def replace_authority(folder: Folder) -> list[str]:
@@ -82,8 +77,12 @@ def _files(folder: Folder, site: str, bundle: str) -> dict[str, bytes]:
         "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
         "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",
     }
-    files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", "policy.toml")}
-    return {**files, AUTHORITY: folder.trusted.read_bytes(), "site.toml": _settings(folder, site).encode()}
+    files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", POLICY)}
+    return {
+        **files,
+        AUTHORITY: folder.trusted.read_bytes(),
+        SETTINGS: site_kit.settings_of(site, folder.address).encode(),
+    }
 
 
 def _filled(template: Path, texts: Mapping[str, str]) -> bytes:
@@ -98,28 +97,12 @@ def _filled(template: Path, texts: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def _settings(folder: Folder, site: str) -> str:
-    return f"""\
-# Who this site is, and where the coordinator is.
-name = {json.dumps(site)}
-superlink = {json.dumps(folder.address)}
-
-[data]
-# What lies in the folder of recordings: manifest (a manifest.csv there lists them), emodb, ravdess, iemocap, …
-corpus = "manifest"
-# A folder below it; "" for itself.
-root = ""
-# A file there that says which of your labels is which emotion; "" if they are fedser's own.
-label_map = ""
-"""
-
-
 def _save(kit: Path, files: Mapping[str, bytes]) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, time.localtime()[:6])
             entry.create_system = 3  # Unix, so that the modes count
-            entry.external_attr = (0o100600 if name == KEY else 0o100644) << 16
+            entry.external_attr = (0o100600 if name == PRIVATE_KEY else 0o100644) << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    atomic.write(kit, buffer.getvalue(), private=KEY in files)
+    atomic.write(kit, buffer.getvalue(), private=PRIVATE_KEY in files)

@@ -21,6 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from common.deployment.site_kit import openssh
 from common.errors import FederationError, UsageError
 from common.storage import atomic
 from server.federation.folder.coordinator_folder import check_site
@@ -181,11 +182,6 @@ def read_public_key(path: Path) -> str:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise UsageError(f"{path} is not an ECDSA key, which Flower asks for; fedser site keygen makes one")
     return openssh(key)
-
-
-def openssh(key: ec.EllipticCurvePublicKey) -> str:
-    """A public key in OpenSSH's format, without a comment."""
-    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
 
 def fingerprint(key: str) -> str:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.errors import FederationError, FedserError
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.monitor import page, prometheus
 from server.federation.monitor.snapshot import View, as_json, look
 
-log = logging.getLogger("fedser.admin")
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-SECURITY = {
+HEADERS = {
     "Content-Security-Policy": page.POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -26,11 +31,12 @@ SECURITY = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
+    "Server": "fedser",
 }
-HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; charset=utf-8"
+ALLOWED = "GET, HEAD"
 PAGES: dict[str, tuple[str, Callable[[View], str]]] = {
-    "/": (HTML, page.render),
-    "/status.json": (JSON, lambda view: json.dumps(as_json(view), indent=1) + "\n"),
+    "/": ("text/html; charset=utf-8", page.render),
+    "/status.json": ("application/json", lambda view: json.dumps(as_json(view), indent=1) + "\n"),
     "/metrics": (prometheus.CONTENT_TYPE, prometheus.exposition),
 }
 
@@ -50,78 +56,87 @@ def serve(folder: Folder, host: str, port: int) -> Iterator[int]:
     Raises:
         FederationError: the port is taken.
     """
-    handler = partial(_Handler, folder=folder, hosts={*LOOPBACK, folder.host.lower()})
     try:
-        server = ThreadingHTTPServer((host, port), handler)
+        listener = socket.create_server((host, port))
     except OSError as error:
         raise FederationError(
             f"the admin page can't listen on {host}:{port} ({error.strerror}); end what does, or set another "
             "admin_port in federation.toml"
         ) from None
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="admin", daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listener:
+        server = uvicorn.Server(_configuration(folder))
+        thread = threading.Thread(target=server.run, args=([listener],), name="admin", daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for three paths, asked for under a name that is this server's own.
+def application(folder: Folder) -> Starlette:
+    """The pages, for GET and HEAD under a name that is this server's own."""
+    app = Starlette(
+        routes=[Route(path, _page(folder, kind, make)) for path, (kind, make) in PAGES.items()],
+        middleware=[Middleware(OwnNames, names={*LOOPBACK, folder.host.lower()})],
+        exception_handlers={404: _unknown, 405: _not_allowed, FedserError: _failed},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class OwnNames:
+    """Refuses a request under another name than the server's own.
 
     A page of a stranger that is open in the coordinator's browser could let its name point to this server; its
-    requests would carry that name (DNS rebinding).
+    requests would carry that name (DNS rebinding). Starlette's ``TrustedHostMiddleware`` knows neither ``[::1]``, which
+    it cuts at the first colon, nor that ``LOCALHOST`` is ``localhost``.
+
+    Args:
+        app: what is asked.
+        names: in lower case, addresses of IPv6 in brackets.
     """
 
-    timeout = 10  # seconds: a connection that says nothing holds a thread
-    server_version, sys_version = "fedser", ""
+    def __init__(self, app: ASGIApp, names: set[str]) -> None:
+        self._app, self._names = app, names
 
-    def __init__(self, *arguments: object, folder: Folder, hosts: set[str]) -> None:
-        self._folder, self._hosts = folder, hosts
-        super().__init__(*arguments)  # type: ignore[arg-type]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        host = Headers(scope=scope).get("host", "").lower()
+        name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+        refusal = PlainTextResponse("this page is not served under that name\n", status_code=403)
+        await (self._app if name in self._names else refusal)(scope, receive, send)
 
-    def do_GET(self) -> None:
-        if self._named() not in self._hosts:
-            self._answer(HTTPStatus.FORBIDDEN, TEXT, "this page is not served under that name\n")
-            return
-        path = self.path.partition("?")[0]
-        if path not in PAGES:
-            self._answer(HTTPStatus.NOT_FOUND, TEXT, f"there are {', '.join(PAGES)}\n")
-            return
-        kind, made = PAGES[path]
-        try:
-            text = made(look(self._folder))
-        except FedserError as error:
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, TEXT, f"{error}\n")
-            return
-        self._answer(HTTPStatus.OK, kind, text)
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
+def _configuration(folder: Folder) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(folder),
+        headers=list(HEADERS.items()),  # with every answer, also to what is no request
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        log_level="error",
+        timeout_graceful_shutdown=1,
+    )
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Answer what is no request, or none of these two; the base class would do so without our headers."""
-        unknown = code == HTTPStatus.NOT_IMPLEMENTED
-        self._answer(HTTPStatus.METHOD_NOT_ALLOWED if unknown else HTTPStatus(code), TEXT, "only GET and HEAD\n")
 
-    def _named(self) -> str:
-        """The name in the Host header, without the port."""
-        host = self.headers.get("Host", "").lower()
-        return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+def _page(folder: Folder, kind: str, make: Callable[[View], str]) -> Callable[[Request], Response]:
+    def answer(_: Request) -> Response:
+        return Response(make(look(folder)), headers={"Content-Type": kind})
 
-    def _answer(self, code: HTTPStatus, kind: str, text: str) -> None:
-        content = text.encode()
-        self.send_response(code)
-        headers = {"Content-Type": kind, "Content-Length": str(len(content)), **SECURITY}
-        if code is HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = "GET, HEAD"
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            with contextlib.suppress(ConnectionError):  # the reader has gone
-                self.wfile.write(content)
+    return answer
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- the base class's name
-        log.debug(format, *arguments)
+
+def _unknown(_: Request, __: Exception) -> Response:
+    return PlainTextResponse(f"there are {', '.join(PAGES)}\n", status_code=404)
+
+
+def _not_allowed(_: Request, __: Exception) -> Response:
+    return PlainTextResponse(f"only {ALLOWED}\n", status_code=405, headers={"Allow": ALLOWED})
+
+
+def _failed(_: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"{error}\n", status_code=500)

@@ -70,9 +70,9 @@ def _content(view: View) -> dict[str, Any]:
         "trouble": _trouble(run),
         "chart": chart(run) if run and run.best_uar is not None else None,
         "private": run is not None and run.unit is not None,
-        "counted": "Speakers" if run is not None and run.unit == "speaker" else "Recordings",
+        "counted": status_text.counted(run).capitalize(),
         "seen": {site.name: _seen(site, view) for site in view.sites},
-        "heard": status_text.ago(run.heard, view.time) if run and run.heard else None,
+        "heard": formatting.ago(run.heard, view.time) if run and run.heard else None,
         "left": status_text.seconds(run.remaining.total_seconds()) if view.up and run and run.remaining else None,
     }
 
@@ -99,7 +99,7 @@ def _trouble(run: RunView | None) -> str | None:
 
 
 def _seen(site: SiteView, view: View) -> str:
-    return "now" if site.online else status_text.ago(site.last_seen, view.time)
+    return "now" if site.online else formatting.ago(site.last_seen, view.time)
 
 
 def chart(run: RunView) -> Chart:

@@ -1,88 +1,93 @@
-"""The federation for Prometheus: its text format, version 0.0.4."""
+"""The federation for Prometheus: what is known of it now, read anew for each answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from server.federation.monitor.snapshot import SiteView, View
 from server.federation.runs.run_folder import RUNNING
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Labels = tuple[tuple[str, str], ...]
-Samples = list[tuple[Labels, float | None]]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric: samples without a value are left out, and a metric without samples too."""
-
-    name: str
-    kind: str
-    help: str
-    samples: Samples
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_GAUGES = {
+    "fedser_site_online": ("Whether the site is online.", "online"),
+    "fedser_site_last_seen_timestamp_seconds": ("When it last was.", "last_seen"),
+    "fedser_site_round": ("The last round that it took part in.", "answered"),
+    "fedser_site_examples": ("What it trained on in that round.", "examples"),
+    "fedser_site_seconds": ("What its training took in that round.", "seconds"),
+    "fedser_site_validation_uar": ("UAR on its validation speakers.", "uar"),
+    "fedser_site_epsilon": ("What it says that the run has spent.", "epsilon"),
+    "fedser_site_epsilon_all_runs": ("What it says that all runs have spent.", "epsilon_total"),
+    "fedser_site_epsilon_budget": ("What it says that all runs may spend.", "budget"),
+}
 
 
 def exposition(view: View) -> str:
-    """All that is known of the federation now, as Prometheus reads it."""
-    lines: list[str] = []
-    for metric in (*_federation(view), *_run(view), *_sites(view)):
-        told = [(labels, value) for labels, value in metric.samples if value is not None]
-        if told:
-            lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}"]
-            lines += [f"{metric.name}{_labels(labels)} {value:.10g}" for labels, value in told]
-    return "\n".join([*lines, ""])
+    """All that is known of the federation now, as Prometheus reads it; what is not known is left out."""
+    registry = CollectorRegistry()
+    registry.register(_Known(view))
+    return generate_latest(registry).decode()
 
 
-def _federation(view: View) -> Iterator[Metric]:
-    yield Metric("fedser_superlink_up", "gauge", "Whether the SuperLink answers.", [((), float(view.up))])
-    yield Metric("fedser_sites_online", "gauge", "Sites that are online.", [((), view.online)])
-    yield Metric("fedser_sites", "gauge", "Sites that are not revoked.", [((), view.expected)])
+class _Known(Collector):
+    """The metrics of which something is known."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def collect(self) -> Iterator[Metric]:
+        return (metric for metric in _metrics(self._view) if metric.samples)
+
+
+def _metrics(view: View) -> Iterator[Metric]:
+    yield _gauge("fedser_superlink_up", "Whether the SuperLink answers.", view.up)
+    yield _gauge("fedser_sites_online", "Sites that are online.", view.online)
+    yield _gauge("fedser_sites", "Sites that are not revoked.", view.expected)
+    yield from _run(view)
+    for name, (about, figure) in _GAUGES.items():
+        yield _filled(GaugeMetricFamily(name, about, labels=["site"]), _figures(view, figure))
+    sent = CounterMetricFamily("fedser_site_bytes_total", "What it has sent in the newest run.", labels=["site"])
+    yield _filled(sent, _figures(view, "bytes_total"))
 
 
 def _run(view: View) -> Iterator[Metric]:
     run = view.run
     if run is None:
         return
-    own: Labels = (("run", run.name),)
     heard = run.heard.timestamp() if run.heard else None
-    yield Metric("fedser_run_active", "gauge", "Whether the newest run goes on.", [(own, run.state == RUNNING)])
-    yield Metric("fedser_round", "gauge", "The last complete round.", [(own, run.round)])
-    yield Metric("fedser_rounds", "gauge", "Rounds in all.", [(own, run.rounds)])
-    yield Metric("fedser_round_seconds", "gauge", "What the last round took.", [(own, run.round_seconds)])
-    yield Metric("fedser_round_timestamp_seconds", "gauge", "When the last round was complete.", [(own, heard)])
-    yield Metric("fedser_validation_uar", "gauge", "UAR on the validation speakers.", [(own, run.last_uar)])
-    yield Metric("fedser_test_uar", "gauge", "UAR on the held-out speakers, at the end.", [(own, run.test_uar)])
+    yield _gauge("fedser_run_active", "Whether the newest run goes on.", run.state == RUNNING, run.name)
+    yield _gauge("fedser_round", "The last complete round.", run.round, run.name)
+    yield _gauge("fedser_rounds", "Rounds in all.", run.rounds, run.name)
+    yield _gauge("fedser_round_seconds", "What the last round took.", run.round_seconds, run.name)
+    yield _gauge("fedser_round_timestamp_seconds", "When the last round was complete.", heard, run.name)
+    yield _gauge("fedser_validation_uar", "UAR on the validation speakers.", run.last_uar, run.name)
+    yield _gauge("fedser_test_uar", "UAR on the held-out speakers, at the end.", run.test_uar, run.name)
 
 
-def _sites(view: View) -> Iterator[Metric]:
-    def of_sites(name: str, kind: str, about: str, figure: str) -> Metric:
-        return Metric(name, kind, about, [((("site", site.name),), _figure(site, figure)) for site in view.sites])
+def _gauge(name: str, about: str, value: float | None, run: str | None = None) -> Metric:
+    metric = GaugeMetricFamily(name, about, labels=[] if run is None else ["run"])
+    if value is not None:
+        metric.add_metric([] if run is None else [run], value)
+    return metric
 
-    yield of_sites("fedser_site_online", "gauge", "Whether the site is online.", "online")
-    yield of_sites("fedser_site_last_seen_timestamp_seconds", "gauge", "When it last was.", "last_seen")
-    yield of_sites("fedser_site_round", "gauge", "The last round that it took part in.", "answered")
-    yield of_sites("fedser_site_examples", "gauge", "What it trained on in that round.", "examples")
-    yield of_sites("fedser_site_seconds", "gauge", "What its training took in that round.", "seconds")
-    yield of_sites("fedser_site_validation_uar", "gauge", "UAR on its validation speakers.", "uar")
-    yield of_sites("fedser_site_bytes_total", "counter", "What it has sent in the newest run.", "bytes_total")
-    yield of_sites("fedser_site_epsilon", "gauge", "What it says that the run has spent.", "epsilon")
-    yield of_sites("fedser_site_epsilon_all_runs", "gauge", "What it says that all runs have spent.", "epsilon_total")
-    yield of_sites("fedser_site_epsilon_budget", "gauge", "What it says that all runs may spend.", "budget")
+
+def _filled(metric: CounterMetricFamily | GaugeMetricFamily, figures: Mapping[str, float | None]) -> Metric:
+    for site, value in figures.items():
+        if value is not None:
+            metric.add_metric([site], value)
+    return metric
+
+
+def _figures(view: View, name: str) -> dict[str, float | None]:
+    return {site.name: _figure(site, name) for site in view.sites}
 
 
 def _figure(site: SiteView, name: str) -> float | None:
     if name == "last_seen":
         return site.last_seen.timestamp() if site.last_seen else None
-    value = getattr(site, name)
-    return None if value is None else float(value)
-
-
-def _labels(labels: Labels) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    value: float | None = getattr(site, name)
+    return value

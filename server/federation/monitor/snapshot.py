@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from common.config.settings import Config
+from common.config.units import UNITS
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
 from server.federation.runs.run_folder import RUNNING, RunFolder
@@ -222,7 +223,7 @@ def _spent(run: RunFolder) -> Mapping[str, Any]:
     account = fold.get("privacy")
     if not account:
         return {}
-    if account["unit"] == "site":
+    if not UNITS[account["unit"]].at_sites:
         return dict.fromkeys(fold["train_speakers"], next(iter(account["sites"].values())))
     spent: Mapping[str, Any] = account["sites"]
     return spent

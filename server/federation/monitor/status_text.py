@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from common.config.units import UNITS, UTTERANCE
 from server.federation.monitor.snapshot import WAITING, RunView, SiteView
 from server.federation.runs.run_folder import LOST, RUNNING
 from server.reporting.formatting import NONE, duration, score
-
-
-def ago(time: datetime | None, now: datetime) -> str:
-    """How long ago, ``3 min ago``; ``never`` where it never was."""
-    if time is None:
-        return "never"
-    passed = max(0, round((now - time).total_seconds()))
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if passed >= length:
-            return f"{passed // length} {unit} ago"
-    return f"{passed} s ago"
 
 
 def seconds(value: float | None) -> str:
@@ -40,6 +28,12 @@ def size(count: int | None) -> str:
 def amount(count: int | None) -> str:
     """A number of recordings or speakers; a dash where it isn't known."""
     return NONE if count is None else f"{count}"
+
+
+def counted(run: RunView | None) -> str:
+    """What the sites say they trained on so many of: the units that they hide, or else recordings."""
+    unit = UNITS[run.unit] if run is not None and run.unit else UTTERANCE
+    return unit.nouns if unit.at_sites else UTTERANCE.nouns
 
 
 def spent(site: SiteView) -> str:

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.monitor.snapshot import RunView, SiteView, View, look
-from server.federation.monitor.status_text import ago, amount, run_state, seconds, site_state, size, spent
+from server.federation.monitor.status_text import amount, counted, run_state, seconds, site_state, size, spent
 from server.federation.runs.run_folder import FAILED, FINISHED, LOST
-from server.reporting.formatting import NONE, score
+from server.reporting.formatting import NONE, ago, score
 
 EVERY_SECONDS = 2.0
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -75,8 +75,7 @@ def _sites(view: View) -> Table:
     for name in ("site", "", "last seen"):
         table.add_column(name)
     private = view.run is not None and view.run.unit is not None
-    what = "speakers" if view.run is not None and view.run.unit == "speaker" else "recordings"
-    figures = ("round", what, "seconds", "sent", "in all", "ε" if private else "UAR")
+    figures = ("round", counted(view.run), "seconds", "sent", "in all", "ε" if private else "UAR")
     for name in figures:
         table.add_column(name, justify="right")
     for site in view.sites:

@@ -51,7 +51,7 @@ def _about(config: Config, kept: Kept, plan: Plan, fold: Mapping[str, Any]) -> d
     parts = (fold[f"{part}_speakers"] for part in ("train", "validation", "test"))
     tested = sum(map(sum, fold["test"]["confusion"]))
     trained = _examples(fold)
-    counted = config.privacy.at_sites and config.privacy.unit == "speaker"
+    counted = config.privacy.at_sites and not config.privacy.protects.single
     return {
         "name": config.data.corpus,
         "synthetic": plan.synthetic,

@@ -13,6 +13,7 @@ from typing import Any
 
 from common.config.settings import Config, flatten
 from common.errors import FederationError, UsageError
+from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from server.federation.folder import bundle, registry
@@ -21,7 +22,7 @@ from server.federation.runs import run_folder
 from server.federation.runs.deployed_result import conclude
 from server.federation.runs.follow import Follower
 from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
-from server.federation.runs.run_planning import configured, placed, planned, run_config, whole_paths
+from server.federation.runs.run_planning import configured, placed, planned, run_config
 from server.federation.runs.submit import Progress, Runs
 from server.federation.service import status
 from server.reporting.artifacts import tell
@@ -97,7 +98,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
 def _resumed(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:
     place = RunFolder(folder=folder, name=wish.resume or "")
     kept = place.kept()
-    given = whole_paths(Config().with_values({**kept.settings, **wish.settings}))
+    given = Config().with_values({**kept.settings, **wish.settings}).with_whole_paths()
     if wish.name or flatten(given) != kept.settings:
         raise UsageError(f"--resume {place.name} goes on with the settings that the run was started with; give none")
     _refuse_another(folder, runs, place.name)
@@ -132,11 +133,13 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
     """Bring a run to its end at the SuperLink.
 
     Raises:
+        UsageError: it is private, and a setting would tell of the recordings beside the noise.
         FederationError: it failed.
         ConnectionError: the SuperLink does not answer.
     """
     kept, known = place.kept(), place.state() or State(state=LOST)
     config = Config().with_values(kept.settings)
+    refuse_leaks(config)
     try:
         wait_for_sites(folder, kept.quorum, wait, display)
     except (FederationError, KeyboardInterrupt) as error:

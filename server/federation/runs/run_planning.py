@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.config.run_config import build_run_config
 from common.config.settings import Config, Scalar, flatten
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
@@ -22,7 +23,6 @@ from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
 from common.progress import Display
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN
 from common.splits.plan import Plan
 from common.utterance import emotion_name
 from server.federation.folder.coordinator_folder import Folder
@@ -46,14 +46,7 @@ def configured(given: Mapping[str, Any]) -> Config:
             "without --root there are no recordings here that tell the classes: name them, e.g. --classes anger "
             "happiness neutral sadness, the same at all sites"
         )
-    return whole_paths(config)
-
-
-def whole_paths(config: Config) -> Config:
-    """The settings with whole paths."""
-    paths = {name: getattr(config.data, name) for name in ("root", "label_map", "public")}
-    whole = {f"data.{name}": str(Path(path).expanduser().absolute()) for name, path in paths.items() if path}
-    return config.with_values(whole)
+    return config.with_whole_paths()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +159,6 @@ def _relative(path: Path, folder: Folder) -> str:
 
 def run_config(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
     """All that the ServerApp is told: the settings, and where things lie in the coordinator's folder."""
-    own = f"runs/{run.name}"
-    places = {PLAN: f"{own}/plan.json", OUT: own, EVENTS: f"{own}/events.jsonl"}
-    return {**settings, **places, CACHE: STATE_CACHE, LEDGER: STATE_LEDGER}
+    own = Path("runs") / run.name
+    places = {"out": own, "events": own / "events.jsonl", "cache": Path(STATE_CACHE), "ledger": Path(STATE_LEDGER)}
+    return build_run_config(settings, **places)

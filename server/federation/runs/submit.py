@@ -11,12 +11,12 @@ import httpx
 from flwr.common.constant import Status, SubStatus
 from flwr.common.serde import fab_to_proto, user_config_to_proto
 from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest, StopRunRequest
-from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
 
 from common.config.settings import Scalar
 from common.errors import FederationError
 from server.federation.folder.coordinator_folder import Folder
+from server.federation.service import superlink
 
 UNKNOWN = httpx.codes.NOT_FOUND
 FAILED = "ServerApp failed with exception: "  # how Flower begins what an app's exception says
@@ -47,9 +47,7 @@ class Runs:
     """
 
     def __init__(self, folder: Folder) -> None:
-        self._client = ControlHttpClient.from_server_address(
-            folder.superlink, insecure=False, root_certificates=folder.trusted.read_bytes(), interceptors=[]
-        )
+        self._client = superlink.connect(folder)
 
     def close(self) -> None:
         """Close the connection."""

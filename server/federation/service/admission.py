@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from common.errors import FederationError, FedserError
+from common.processes.supervised import Say
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.service import status
-from server.federation.service.children import Say
 
 
 class Door(Protocol):

@@ -12,6 +12,7 @@ from rich.table import Table
 from common.storage import atomic
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
+from server.reporting.formatting import ago
 
 STALE = timedelta(seconds=20)
 
@@ -105,14 +106,6 @@ def table(status: Status, now: datetime) -> Table:
     shown = Table("site", "key", "online", "last seen", "node", box=None, header_style="bold", pad_edge=False)
     for name, site in status["sites"].items():
         key = "revoked" if site["revoked"] else "registered" if site["registered"] else "none yet"
-        seen = _ago(now - datetime.fromisoformat(site["last_seen"])) if site["last_seen"] else "never"
-        shown.add_row(name, key, "yes" if site["online"] else "no", seen, site["node_id"] or "")
+        seen = datetime.fromisoformat(site["last_seen"]) if site["last_seen"] else None
+        shown.add_row(name, key, "yes" if site["online"] else "no", ago(seen, now), site["node_id"] or "")
     return shown
-
-
-def _ago(age: timedelta) -> str:
-    seconds = max(0, round(age.total_seconds()))
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} seconds ago"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,12 +15,12 @@ from flwr.proto.node_pb2 import NodeInfo
 from flwr.supercore.constant import NodeStatus
 from flwr.supercore.control import ControlHttpClient
 
+from common.deployment.environment import PROGRAMS, for_programs
+from common.deployment.loopback import LOOPBACK
+from common.deployment.site_kit import openssh
 from common.errors import FederationError
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.folder.registry import Node, openssh
-
-PROGRAMS = Path(sys.executable).parent
-LOOPBACK = "127.0.0.1"
+from server.federation.folder.registry import Node
 
 
 def command(folder: Folder, listen: str = LOOPBACK) -> list[str]:
@@ -48,24 +46,23 @@ def command(folder: Folder, listen: str = LOOPBACK) -> list[str]:
 
 def environment(folder: Folder) -> dict[str, str]:
     """The SuperLink's environment, which its ServerApps inherit: nothing is sent home, nothing installed."""
-    own = {
-        "FEDSER_HOME": str(folder.root),
-        "FLWR_HOME": str(folder.state / "flwr"),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
-    return {"OMP_NUM_THREADS": "1", **os.environ, **own}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")  # ServerApps score, which more of them may speed up
+    own = {"FEDSER_HOME": str(folder.root), "OMP_NUM_THREADS": threads}
+    return {**for_programs(folder.state / "flwr"), **own}
+
+
+def connect(folder: Folder) -> ControlHttpClient:
+    """A client of the control interface of this machine's SuperLink."""
+    return ControlHttpClient.from_server_address(
+        folder.superlink, insecure=False, root_certificates=folder.trusted.read_bytes(), interceptors=[]
+    )
 
 
 class Control:
     """The control interface of this machine's SuperLink; every call raises ConnectionError where it doesn't answer."""
 
     def __init__(self, folder: Folder) -> None:
-        self._client = ControlHttpClient.from_server_address(
-            folder.superlink, insecure=False, root_certificates=folder.trusted.read_bytes(), interceptors=[]
-        )
+        self._client = connect(folder)
 
     def close(self) -> None:
         """Close the connection."""

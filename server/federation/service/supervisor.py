@@ -8,19 +8,22 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from common.deployment.loopback import LOOPBACK
 from common.errors import FederationError
+from common.processes import subreaper, supervised
+from common.processes.supervised import Child, Output, Pauses, Say
 from common.storage import atomic
 from server.federation.folder import ca
 from server.federation.folder.coordinator_folder import SETTINGS, Folder
 from server.federation.service import proxy, superlink
 from server.federation.service.admission import Doorkeeper
-from server.federation.service.children import Child, Say
 
 PERIOD = 2.0
 START_SECONDS = 90.0
+PAUSES = Pauses(first=0.0, longest=30.0, steady=60.0)
 # Our own questions, every two or three seconds.
 _ROUTINE = ("ControlServicer.ListNodes", "/v1/control/list-nodes", "ControlServicer.ListRuns", "/v1/control/list-runs")
 
@@ -69,9 +72,8 @@ def serve(folder: Folder, page: Page, *, listen: str, with_proxy: bool, stop: th
 
 def _start_superlink(folder: Folder, listen: str, say: Say, stack: contextlib.ExitStack) -> Child:
     (folder.state / "flwr").mkdir(parents=True, exist_ok=True)
-    child = Child("SuperLink", superlink.command(folder, listen), superlink.environment(folder), say, hidden=_ROUTINE)
-    stack.callback(child.end)
-    return child
+    command, environment = superlink.command(folder, listen), superlink.environment(folder)
+    return _start("SuperLink", command, environment, say, stack, hidden=_ROUTINE)
 
 
 def _start_proxy(folder: Folder, say: Say, stack: contextlib.ExitStack) -> Child:
@@ -79,8 +81,21 @@ def _start_proxy(folder: Folder, say: Say, stack: contextlib.ExitStack) -> Child
     place.scratch.mkdir(exist_ok=True)
     settings = place.scratch / "nginx.conf"
     atomic.write(settings, proxy.configuration(place))
-    child = Child("proxy", proxy.command(settings), os.environ, say)
-    stack.callback(child.end)
+    return _start("proxy", proxy.command(settings), os.environ, say, stack)
+
+
+def _start(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    say: Say,
+    stack: contextlib.ExitStack,
+    hidden: Sequence[str] = (),
+) -> Child:
+    """Start a program under a guard; it ends with the stack."""
+    child = Child(name, subreaper.command(*command), environment, say, pauses=PAUSES, output=Output(hidden))
+    stack.callback(supervised.end, [child])
+    child.tend()
     return child
 
 
@@ -102,7 +117,7 @@ def _answers(control: superlink.Control) -> bool:
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection((superlink.LOOPBACK, port), timeout=1).close()
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:
         return False
     return True

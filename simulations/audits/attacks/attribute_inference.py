@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from common.errors import UsageError
 from simulations.audits.attacks.intervals import Interval, clopper_pearson
 
-FIRST_LAYER = "projection."
-_PENALTY = 1e-3
+_PENALTY = 1e-3  # of a squared weight, beside the mean cross-entropy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,12 @@ class AttributeInference:
     chance: float
 
 
-def first_layer(updates: Sequence[Mapping[str, Any]], prefix: str = FIRST_LAYER) -> Tensor:
+def first_layer(updates: Sequence[Mapping[str, Any]], prefix: str) -> Tensor:
     """The updates' first layer, each at unit length: how much data a site has changes only the length.
 
     Args:
         updates: name to array, weights that came back minus weights that were sent (or a gradient), of one model.
-        prefix: of the layer's names.
+        prefix: of the layer's names, as ``common.config.kinds`` tells it.
 
     Returns:
         ``(updates, weights)``, float64.
@@ -72,8 +72,8 @@ def first_layer(updates: Sequence[Mapping[str, Any]], prefix: str = FIRST_LAYER)
 def classify(shadow: Tensor, labels: Sequence[str], target: Tensor) -> list[str]:
     """Tell the targets' class by logistic regression on the shadow updates.
 
-    There are many more weights than updates, so the regression runs over the updates' inner products (the penalised
-    optimum lies in their span) of standardised weights.
+    Each class weighs the same. There are many more weights than updates, so the regression sees the standardised
+    weights by their coordinates in the span of the shadow updates, where the penalised optimum lies.
 
     Args:
         shadow: ``(shadow updates, weights)``.
@@ -94,27 +94,11 @@ def classify(shadow: Tensor, labels: Sequence[str], target: Tensor) -> list[str]
         )
     mean, deviation = shadow.mean(0), shadow.std(0).clamp_min(1e-12)
     known, unknown = ((rows - mean) / deviation / shadow.shape[1] ** 0.5 for rows in (shadow, target))
-    truth = torch.tensor([names.index(label) for label in labels])
-    weights, bias = _fit(known @ known.T, truth, len(names))
-    return [names[i] for i in (unknown @ known.T @ weights + bias).argmax(1).tolist()]
-
-
-def _fit(kernel: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Penalised multinomial logistic regression; each class weighs the same."""
-    weights = torch.zeros(len(kernel), classes, dtype=kernel.dtype, requires_grad=True)
-    bias = torch.zeros(classes, dtype=kernel.dtype, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights, bias], max_iter=200, line_search_fn="strong_wolfe")
-    balance = 1 / torch.bincount(labels, minlength=classes).to(kernel.dtype)
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        fit = nn.functional.cross_entropy(kernel @ weights + bias, labels, balance)
-        value = fit + _PENALTY / 2 * (weights * (kernel @ weights)).sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach(), bias.detach()
+    _, _, axes = torch.linalg.svd(known, full_matrices=False)
+    strength = (2 if len(names) == 2 else 1) / (_PENALTY * len(labels))  # two classes share one penalised direction
+    fit = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000, tol=1e-6)
+    fit.fit((known @ axes.T).numpy(), list(labels))
+    return [str(name) for name in fit.predict((unknown @ axes.T).numpy())]
 
 
 def success(truth: Sequence[str], told: Sequence[str], speakers: Sequence[str]) -> AttributeInference:

@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from common.config.units import rank
 from server.reporting.figures import DASHES, MARKERS
 from simulations.sweep.page.drawing import Drawing, Palette, drawn
 
 NOWHERE = "none"  # where the axis of ε has its place for no privacy
-UNITS = {"utterance": 0, "speaker": 1, "site": 2}  # the place of a unit's colour and marker
 PLAIN = "D"  # the marker of no privacy
 
 
@@ -128,8 +128,8 @@ def _curves(axes: Axes, c: Palette, scale: Scale, curves: Sequence[Curve]) -> di
 
 
 def _curve(axes: Axes, c: Palette, scale: Scale, curve: Curve, shift: float) -> Any:
-    colour = c.series[UNITS[curve.unit]] if curve.unit else c.ink
-    marker = MARKERS[UNITS[curve.unit]] if curve.unit else PLAIN
+    colour = c.series[rank(curve.unit)] if curve.unit else c.ink
+    marker = MARKERS[rank(curve.unit)] if curve.unit else PLAIN
     points = sorted(curve.points, key=lambda point: point.epsilon)
     xs, ys = [scale.place(point.epsilon, shift) for point in points], [point.value for point in points]
     known = [(x, point) for x, point in zip(xs, points, strict=True) if point.ci95 is not None]

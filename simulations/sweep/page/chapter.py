@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common.config.units import UNITS
 from server.reporting import guarantee
 from server.reporting.formatting import CORPORA, score
 from simulations.sweep.page.effort import effort, repeat
@@ -12,7 +13,7 @@ from simulations.sweep.page.frontier import frontier
 from simulations.sweep.page.layout import Chapter, Tile
 from simulations.sweep.statistics import effects
 from simulations.sweep.statistics.effects import Result
-from simulations.sweep.statistics.sentences import PROTECTED, interval, meaning, name
+from simulations.sweep.statistics.sentences import interval, meaning, name
 from simulations.sweep.statistics.series import Benchmark
 from simulations.sweep.trials import protocols
 
@@ -45,7 +46,7 @@ def chapter(benchmark: Benchmark, prefix: str = "") -> Chapter:
         synthetic=corpus["synthetic"],
         insecure=any(row["config"]["privacy.insecure_seed"] for row in benchmark.rows if row["unit"]),
         sections=sections,
-        promises={unit: guarantee.promise({"unit": unit}) for unit in PROTECTED if _has(benchmark, unit)},
+        promises={unit: guarantee.promise({"unit": unit}) for unit in UNITS if _has(benchmark, unit)},
         command=benchmark.about["command"],
     )
 

@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.learning.metrics import FIGURES, MIN_SPEAKERS, RESAMPLES, Confusion
+from common.learning.metrics import (
+    FIGURES,
+    MIN_SPEAKERS,
+    Confusion,
+    percentile_interval,
+    replicates,
+    resampled,
+    resamples,
+)
 from common.seeds import numpy_generator
 
 Floats = npt.NDArray[np.float64]
@@ -64,7 +72,7 @@ def estimate(folds: Sequence[Confusion], figure: str = "uar") -> Estimate:
         folds: each ``(models, speakers, classes, classes)``.
         figure: ``uar``, ``wa`` or ``macro_f1``.
     """
-    return Estimate(mean=point(folds, figure), ci95=_interval(_replicates(folds, figure)))
+    return Estimate(mean=point(folds, figure), ci95=percentile_interval(replicates(folds, figure)))
 
 
 def point(folds: Sequence[Confusion], figure: str = "uar") -> float:
@@ -81,8 +89,8 @@ def difference(first: Sequence[Confusion], second: Sequence[Confusion], figure: 
         figure: as in ``estimate``.
     """
     mean = point(first, figure) - point(second, figure)
-    one, other = _replicates(first, figure), _replicates(second, figure)
-    interval = None if one is None or other is None else _interval(one - other)
+    one, other = replicates(first, figure), replicates(second, figure)
+    interval = None if one is None or other is None else percentile_interval(one - other)
     return Difference(mean=mean, ci95=interval, p=_randomised(first, second, FIGURES[figure], mean))
 
 
@@ -94,8 +102,8 @@ def change(before: Confusion, after: Confusion) -> Estimate:
         after: of the same speakers and number of models.
     """
     mean = point([before]) - point([after])
-    one, other = _replicates([before], "uar"), _replicates([after], "uar")
-    return Estimate(mean=mean, ci95=None if one is None or other is None else _interval(one - other))
+    one, other = replicates([before], "uar"), replicates([after], "uar")
+    return Estimate(mean=mean, ci95=None if one is None or other is None else percentile_interval(one - other))
 
 
 def contrast(first: tuple[Confusion, Confusion], second: tuple[Confusion, Confusion], comparisons: int = 1) -> Estimate:
@@ -113,12 +121,9 @@ def contrast(first: tuple[Confusion, Confusion], second: tuple[Confusion, Confus
     if min(sizes) < 2 or sum(sizes) < MIN_SPEAKERS:
         return Estimate(mean=mean, ci95=None)
     lost = []
-    for times, (before, after) in zip(_drawn(sizes), (first, second), strict=True):
-        one, other = (
-            FIGURES["uar"](np.einsum("rs,mscd->rmcd", times, counts)).mean(axis=1) for counts in (before, after)
-        )
-        lost.append(one - other)
-    return Estimate(mean=mean, ci95=_interval(lost[0] - lost[1], 0.05 / comparisons))
+    for times, (before, after) in zip(resamples(sizes), (first, second), strict=True):
+        lost.append(resampled(times, before, "uar") - resampled(times, after, "uar"))
+    return Estimate(mean=mean, ci95=percentile_interval(lost[0] - lost[1], 0.05 / comparisons))
 
 
 def holm(values: Mapping[Any, float]) -> dict[Any, float]:
@@ -129,33 +134,6 @@ def holm(values: Mapping[Any, float]) -> dict[Any, float]:
         largest = max(largest, min(1.0, (len(values) - rank) * values[key]))
         corrected[key] = largest
     return {key: corrected[key] for key in values}
-
-
-def _replicates(folds: Sequence[Confusion], figure: str) -> Floats | None:
-    """The figure of each resample, ``(RESAMPLES,)``; None where there are too few speakers."""
-    sizes = [fold.shape[1] for fold in folds]
-    if sum(sizes) < MIN_SPEAKERS:
-        return None
-    times = _drawn(sizes)
-    score = FIGURES[figure]
-    # A column a fold; NaN where a fold drew none of its speakers.
-    columns = [score(np.einsum("rs,mscd->rmcd", t, fold)).mean(axis=1) for t, fold in zip(times, folds, strict=True)]
-    result: Floats = np.nanmean(np.stack(columns, axis=1), axis=1)
-    return result
-
-
-def _drawn(sizes: Sequence[int]) -> list[npt.NDArray[np.int64]]:
-    """For each fold, or group, how often each of its speakers is in each resample, ``(RESAMPLES, speakers)``."""
-    total = sum(sizes)
-    drawn = numpy_generator("bootstrap").multinomial(total, [1 / total] * total, size=RESAMPLES)
-    return np.split(drawn, np.cumsum(sizes)[:-1], axis=1)
-
-
-def _interval(replicates: Floats | None, outside: float = 0.05) -> Interval | None:
-    if replicates is None:
-        return None
-    low, high = np.nanpercentile(replicates, [50 * outside, 100 - 50 * outside])
-    return float(low), float(high)
 
 
 def _randomised(

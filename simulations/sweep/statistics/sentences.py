@@ -11,8 +11,6 @@ from simulations.sweep.statistics.effects import Comparison, Group, Result
 from simulations.sweep.statistics.paired import Estimate, contrast
 from simulations.sweep.statistics.series import Benchmark, Series
 
-PROTECTED = {"utterance": "each recording", "speaker": "each speaker", "site": "each site"}
-
 
 def condition(series: Series) -> str:
     """``no privacy``, or ``utterance, ε = 8``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from common.config.settings import UNITS
+from common.config.units import rank
 from common.errors import UsageError
 from common.learning.metrics import Confusion
 from server.reporting.formatting import natural
@@ -154,7 +154,7 @@ class Benchmark:
 
 
 def _rank(series: Series) -> tuple[Any, ...]:
-    unit = -1 if series.unit is None else UNITS.index(series.unit)
+    unit = -1 if series.unit is None else rank(series.unit)
     return unit, -series.epsilon, series.strategy, natural(series.sites)
 
 

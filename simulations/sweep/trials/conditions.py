@@ -26,7 +26,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.config.settings import UNITS, Config
+from common.config.settings import Config
+from common.config.units import UNITS, rank
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
 
@@ -108,7 +109,7 @@ def shared(given: Mapping[str, Any], conditions: Sequence[Condition]) -> dict[st
     private = [condition for condition in conditions if condition.unit]
     if not private:
         return dict(given)
-    strictest = min(private, key=lambda condition: UNITS.index(str(condition.unit)))
+    strictest = min(private, key=lambda condition: rank(str(condition.unit)))
     values = private_settings(_asked(given, strictest))
     return {n: v for n, v in values.items() if n not in OWN and (n not in MECHANISM or n in given)}
 
@@ -125,7 +126,7 @@ def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[
         UsageError: the user set what this condition may not have.
     """
     values = dict(common)
-    if condition.unit in (None, "site"):
+    if condition.unit is None or not UNITS[condition.unit].at_sites:
         values = {n: v for n, v in values.items() if n not in OPTIMIZER or n in given}
     if condition.unit is None:
         return values

@@ -69,7 +69,7 @@ def baselines(out: Path, trial: Trial) -> dict[str, Training]:
 
     A federation of one site can't hide that site.
     """
-    if trial.condition.unit == "site":
+    if trial.config.privacy.at_server:
         return {}
     config = trial.config.with_values(
         {"federation.strategy": "fedavg", "federation.fraction": 1.0, "federation.min_sites": 1}

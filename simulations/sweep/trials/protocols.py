@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.config.toml_file import flat, read_table
 from common.validate import one_of
 
 FOLDER = Path(__file__).parent / "presets"
@@ -43,10 +43,9 @@ def read(name: str) -> Preset:
         UsageError: there is none of that name.
     """
     one_of("--preset", name, names())
-    table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    table = read_table(FOLDER / f"{name}.toml")
     sweep, expected, notes = table.pop("sweep"), table.pop("expected"), tuple(table.pop("notes", ()))
-    settings = {f"{section}.{key}": value for section, values in table.items() for key, value in values.items()}
-    return Preset(name=name, settings=settings, sweep=sweep, expected=expected, notes=notes)
+    return Preset(name=name, settings=flat(table), sweep=sweep, expected=expected, notes=notes)
 
 
 def notes_of(name: str | None) -> tuple[str, ...]:

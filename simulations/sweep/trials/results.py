@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from common.config.settings import PATHS
 from common.errors import FedserError, UsageError
 from common.storage import atomic
 
 Row = dict[str, Any]
 FILE, ABOUT, LOCK = "results.jsonl", "benchmark.json", ".lock"
-PLACES = ("data.root", "data.label_map", "data.folds", "data.public")  # settings that say where things lie
 PATIENCE = 15.0  # seconds in which the workers of a killed program end, and let go of the lock
 
 
 def published(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings for a file that is passed on: of a place its last name alone, which doesn't tell of the machine."""
-    return {name: Path(value).name if name in PLACES and value else value for name, value in settings.items()}
+    return {name: Path(value).name if name in PATHS and value else value for name, value in settings.items()}
 
 
 def read(out: Path) -> list[Row]:

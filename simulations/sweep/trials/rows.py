@@ -11,8 +11,10 @@ import numpy as np
 import safetensors
 
 from common.config.settings import flatten
+from common.config.units import UTTERANCE
 from common.splits.plan import Plan
 from common.utterance import Utterance
+from simulations.engine.delta import units_at_sites
 from simulations.engine.fold import FoldJson
 from simulations.sweep.trials.parts import POOLED, Training, baselines, federated
 from simulations.sweep.trials.results import Row, published
@@ -115,15 +117,10 @@ def _rounds(fold: FoldJson) -> list[dict[str, Any]]:
 
 def _units(trial: Trial, utterances: Sequence[Utterance]) -> dict[str, int]:
     """How many of what is protected each site trains on; for the unit ``site`` the federation has so many sites."""
-    sites = trial.plan.sites
-    if trial.condition.unit == "site":
-        return {"federation": len(sites)}
-    if trial.condition.unit == "speaker":
-        return {site.name: len(site.train) for site in sites}
-    skipped = set(trial.plan.skipped)
-    owner = {speaker: site.name for site in sites for speaker in site.train}
-    held = [owner[u.speaker] for u in utterances if u.speaker in owner and u.name not in skipped]
-    return {site.name: held.count(site.name) for site in sites}
+    privacy = trial.config.privacy
+    if privacy.at_server:
+        return {"federation": len(trial.plan.sites)}
+    return units_at_sites(privacy.protects if privacy.on else UTTERANCE, trial.plan, utterances)
 
 
 def _parameters(model: Path) -> int:

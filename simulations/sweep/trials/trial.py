@@ -13,7 +13,7 @@ from common.data.extraction import Skipped
 from common.errors import UsageError
 from common.splits.plan import Plan
 from common.splits.sites import MIN_SPEAKERS_FOR_VALIDATION
-from simulations.engine.delta import refuse_large_delta
+from simulations.engine.delta import refuse_large_delta, refuse_unkept
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
 from simulations.sweep.trials.conditions import Condition, config_of, shared
@@ -133,7 +133,8 @@ def trials(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> li
                 _refuse_unvalidated(dealt, sites)
             for condition in sweep.conditions:
                 private = sweep.config(condition, sweep.strategies[0], sites, seed)
-                refuse_large_delta(private, dealt, selection, pooled=sweep.baselines and condition.unit != "site")
+                refuse_unkept(private)
+                refuse_large_delta(private, dealt, selection, pooled=sweep.baselines and not private.privacy.at_server)
             found += [trial for plan in dealt for trial in _of_fold(sweep, sites, seed, plan)]
     return found
 

@@ -70,7 +70,7 @@ class Attack:
     @property
     def canaried(self) -> Training | None:
         """The federation with canaries; None where the condition takes none."""
-        if self.trial.condition.unit in (None, "site"):
+        if not self.trial.config.privacy.at_sites:
             return None
         config = self.trial.config.with_values({"privacy.canaries": CANARIES})
         folder = self.folder / "canaries"
@@ -105,7 +105,7 @@ def parts_of(attack: Attack, cache: FeatureCache) -> list[Part]:
     )
     if attack.canaried:
         parts.append(Part(name=f"canaries {name}", work=partial(_canaries, attack, cache), trials=waiting))
-    if attack.trial.condition.unit != "site":
+    if not attack.trial.config.privacy.at_server:
         parts.append(Part(name=f"gender {name}", work=partial(_gender, attack, cache), trials=waiting))
     return parts
 

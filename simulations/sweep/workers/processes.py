@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import multiprocessing
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Self
 
 import torch
 
 from common.errors import FederationError
 from common.processes.parent_watch import end_with_parent
+from common.processes.pool import processes
+
+_KILLED = FederationError(
+    "a worker process was killed, perhaps for want of memory; give the same command again, perhaps with fewer "
+    "--workers: what is finished stays"
+)
 
 
 class Processes:
@@ -27,26 +31,17 @@ class Processes:
 
     def __init__(self, workers: int) -> None:
         self.slots = max(1, workers)
+        self._workers = workers
+        self._stack = contextlib.ExitStack()
         self._pool: ProcessPoolExecutor | None = None
-        if workers:
-            context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-            self._pool = ProcessPoolExecutor(workers, context, initializer=start_worker)
 
     def __enter__(self) -> Self:
+        if self._workers:
+            self._pool = self._stack.enter_context(processes(self._workers, _KILLED, start=start_worker, forked=True))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if self._pool is None:
-            return
-        if kind is not None:  # Ctrl-C too: otherwise the pool would finish what is queued
-            for process in multiprocessing.active_children():
-                process.kill()
-        self._pool.shutdown(wait=kind is None, cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise FederationError(
-                "a worker process was killed, perhaps for want of memory; give the same command again, perhaps with "
-                "fewer --workers: what is finished stays"
-            ) from None
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
     def submit(self, work: Callable[[], object]) -> Future[Any]:
         """Begin a piece of work."""

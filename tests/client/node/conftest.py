@@ -36,4 +36,4 @@ def fab(tmp_path: Path) -> Fab:
 @pytest.fixture
 def settings_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hundreds of replies of the same few runs: reading settings would take most of the time."""
-    monkeypatch.setattr("client.node.gate.outbound.run_config", lambda settings: read_once(json.dumps(settings)))
+    monkeypatch.setattr("client.node.gate.outbound.parse_run_config", lambda settings: read_once(json.dumps(settings)))

@@ -12,8 +12,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.supercore.task_identity import TaskIdentity
 
 from client.node.gate.outbound import Refused, passed
-from client.node.policy.document import Policy, run_config
+from client.node.policy.document import Policy
 from common import protocol
+from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
 from common.storage.hash_chain import Head
 
@@ -31,7 +32,7 @@ SECRET = "patient_0042"
 @functools.cache
 def read_once(settings: str) -> Config:
     """The settings of a run, from their JSON."""
-    return run_config(json.loads(settings))
+    return parse_run_config(json.loads(settings))
 
 
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +18,11 @@ from client.node.audit import site_log
 from client.node.audit.site_log import AuditLog
 from client.node.flower.fab import hash_of
 from client.node.site import keys
-from client.node.site.node_settings import ENVIRONMENT
+from common.deployment.environment import PROGRAMS, for_programs
 from common.processes import subreaper
 from server.federation.folder.certificate import issue, new_authority, new_key
 from tests.client.node.bundles import bundle
 
-PROGRAMS = Path(sys.executable).parent
 SITES = ("st-mary", "charite")
 
 CLIENT = """
@@ -76,12 +73,7 @@ class Federation:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            **ENVIRONMENT,
-            "FLWR_HOME": str(self.folder / "home"),
-            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-        }
+        return for_programs(self.folder / "home")
 
     def flwr(self, *arguments: str) -> str:
         command = [str(PROGRAMS / "flwr"), *arguments]

@@ -85,7 +85,7 @@ def test_settings_are_frozen_and_named() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().seed = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        ModelConfig(64)  # type: ignore[call-arg]
+        ModelConfig("bilstm")  # type: ignore[call-arg]
     assert hash(Config()) == hash(Config())
 
 
@@ -197,6 +197,8 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
         ("features.deltas", 3, "features.deltas is 3, expected 0 to 2"),
         ("model.layers", 3, "model.layers is 3, expected 1 to 2"),
         ("model.hidden", 0, "model.hidden is 0, which leaves nothing"),
+        ("model.kind", "linear", "model.kind is linear, which leaves nothing without model.statistics"),
+        ("model.kind", "bilsm", r"model.kind is 'bilsm', expected one of bilstm, linear.* did you mean bilstm\?"),
         ("model.dropout", "nan", "model.dropout is nan"),
         ("augment.noise", [20, 5], r"augment.noise is \[20.0, 5.0\], expected two numbers"),
         ("augment.noise", [5], r"augment.noise is \[5.0\], expected two numbers"),

@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from common.config.settings import Config, FeatureConfig, ModelConfig
+from common.config.kinds import CENTRE
+from common.config.settings import Config, ModelConfig
 from common.data.dataset import SpeechDataset
-from common.learning.centring import CENTRE, centring, figures, find_centre, moved, only_centre
+from common.learning.architectures import build_model
+from common.learning.centring import centring, figures, find_centre, moved, only_centre
 from common.learning.contours import Contours
 from common.learning.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
@@ -20,7 +22,7 @@ FEATURES = 6
 
 def model(statistics: str = "contours") -> EmotionModel:
     config = ModelConfig(hidden=0, dropout=0.0, statistics=statistics)
-    return EmotionModel(FEATURES, len(CLASSES), config, layout=FeatureConfig())
+    return build_model(FEATURES, len(CLASSES), Config(model=config))
 
 
 def data(each: int = 40) -> SpeechDataset:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.config.settings import FeatureConfig, ModelConfig
+from common.config.settings import Config, FeatureConfig, ModelConfig
 from common.features.extractor import dimension, names
+from common.learning.architectures import build_model
 from common.learning.contours import Columns, Contours
-from common.learning.model import EmotionModel
 
 LAYOUT = FeatureConfig(mfcc=9, stack=3)
 FEATURES = dimension(LAYOUT)
@@ -72,9 +72,8 @@ def test_constant_and_very_short_utterances_give_finite_figures(rows: int) -> No
 
 
 def test_figures_made_once_give_the_logits_of_the_frames() -> None:
-    config = ModelConfig(hidden=0, dropout=0.0, statistics="contours")
-    model = EmotionModel(FEATURES, 3, config, layout=LAYOUT)
-    ready = EmotionModel(FEATURES, 3, config, layout=LAYOUT, made=True)
+    config = Config(features=LAYOUT, model=ModelConfig(hidden=0, dropout=0.0, statistics="contours"))
+    model, ready = build_model(FEATURES, 3, config), build_model(FEATURES, 3, config, made=True)
     ready.load_state_dict(model.state_dict())
     assert model.statistics is not None
     utterances = [frames(rows, seed=rows) for rows in (9, 4, 30)]

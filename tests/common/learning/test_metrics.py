@@ -6,6 +6,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score, recall_score
 
 from common.learning.metrics import MIN_SPEAKERS, RESAMPLES, Confusion, macro_f1, recalls, scores, summarise, uar, wa
 from common.seeds import numpy_generator
@@ -20,6 +21,16 @@ def test_hand_computed() -> None:
     assert float(wa(COUNTS)) == pytest.approx(9 / 12)
     # F1 is 2 hits / (true + taken): 2*2/(4+3), 2*6/(6+7), 2*1/(2+2).
     assert float(macro_f1(COUNTS)) == pytest.approx((4 / 7 + 12 / 13 + 1 / 2) / 3)
+
+
+def test_they_are_scikit_learns() -> None:
+    rng = np.random.default_rng(4)
+    truth, taken = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
+    counts = confusion_matrix(truth, taken)
+    assert recalls(counts).tolist() == pytest.approx(recall_score(truth, taken, average=None))
+    assert float(uar(counts)) == pytest.approx(balanced_accuracy_score(truth, taken))
+    assert float(wa(counts)) == pytest.approx(accuracy_score(truth, taken))
+    assert float(macro_f1(counts)) == pytest.approx(f1_score(truth, taken, average="macro"))
 
 
 def test_a_class_without_utterances_is_left_out() -> None:

@@ -10,7 +10,7 @@ from common.config.settings import Config, DataConfig, FeatureConfig, ModelConfi
 from common.data.normalise import Scaling
 from common.errors import AudioError
 from common.features.extractor import dimension, extract
-from common.learning.model import EmotionModel
+from common.learning.architectures import build_model
 from common.learning.prediction import predict
 from common.learning.saved_model import SavedModel
 from tests.common.examples import tone
@@ -26,7 +26,7 @@ def saved(mode: str = "speaker") -> SavedModel:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = EmotionModel(WIDTH, len(CLASSES), config.model).eval()
+        model = build_model(WIDTH, len(CLASSES), config).eval()
     scaling = Scaling(mean=torch.full((WIDTH,), -3.0), deviation=torch.full((WIDTH,), 20.0))
     return SavedModel(model=model, scaling=scaling, config=config, classes=CLASSES)
 

@@ -11,6 +11,9 @@ import torch
 
 from common.config.settings import Config, ModelConfig
 from common.errors import FedserError, UsageError
+from common.learning.architectures import build_model
+from common.learning.bilstm_attention import AttentiveBiLSTM
+from common.learning.linear import LinearModel
 from common.learning.model import EmotionModel
 from common.learning.saved_model import load, save
 
@@ -21,7 +24,7 @@ FEATURES = 6
 
 @pytest.fixture
 def model() -> EmotionModel:
-    return EmotionModel(FEATURES, len(CLASSES), CONFIG.model).eval()
+    return build_model(FEATURES, len(CLASSES), CONFIG).eval()
 
 
 @pytest.fixture
@@ -41,6 +44,29 @@ def test_a_model_comes_back(path: Path, model: EmotionModel) -> None:
         assert (saved.config, saved.classes) == (CONFIG, CLASSES)
         assert saved.scaling.mean.tolist() == list(range(FEATURES))
         assert saved.scaling.deviation.tolist() == [2.0] * FEATURES
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"model.hidden": 0, "model.statistics": "contours"}, LinearModel),
+        ({"model.hidden": 0, "model.statistics": "means"}, LinearModel),
+        ({"model.hidden": 4, "model.projection": 5}, AttentiveBiLSTM),
+    ],
+)
+def test_a_model_of_before_there_were_kinds_predicts_as_it_did(
+    tmp_path: Path, settings: dict[str, Any], kind: type[EmotionModel]
+) -> None:
+    config = Config().with_values(settings)
+    before = build_model(FEATURES, len(CLASSES), config).eval()
+    arrays = {name: tensor.numpy() for name, tensor in before.state_dict().items()}
+    scaling = {"mean": np.zeros(FEATURES, np.float32), "deviation": np.ones(FEATURES, np.float32)}
+    save(tmp_path / "model.safetensors", arrays, scaling, config, CLASSES)
+    rewrite(tmp_path / "model.safetensors", lambda tensors, about: about["config"].pop("model.kind"))
+    saved = load(tmp_path)
+    assert type(saved.model) is kind
+    batch, lengths = torch.randn(3, 7, FEATURES), torch.tensor([7, 4, 2])
+    assert torch.equal(saved.model(batch, lengths), before(batch, lengths))
 
 
 def test_it_is_safetensors_alone(path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.config.settings import AugmentConfig, ModelConfig, TrainingConfig
+from common.config.settings import AugmentConfig, Config, ModelConfig, TrainingConfig
 from common.data.dataset import SpeechDataset
+from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.learning.training import Evaluated, Loss, class_weights, evaluate, learning_rate, train
 from tests.common.examples import random_recordings, recording
@@ -36,7 +37,7 @@ def fresh(dropout: float = 0.3) -> EmotionModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = ModelConfig(projection=6, hidden=5, attention=4, dropout=dropout)
-        return EmotionModel(FEATURES, len(CLASSES), config)
+        return build_model(FEATURES, len(CLASSES), Config(model=config))
 
 
 def weights(model: nn.Module) -> Tensor:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.config.settings import AugmentConfig, ModelConfig, PrivacyConfig, TrainingConfig
+from common.config.settings import AugmentConfig, Config, ModelConfig, PrivacyConfig, TrainingConfig
 from common.data.dataset import SpeechDataset
+from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
 from common.privacy.dp_sgd import train_privately, units_of
-from common.privacy.per_sample.private_lstm import PrivateLSTM
+from common.privacy.per_sample.private_lstm import with_private_lstms
 from common.privacy.stream import SecretStream
 from tests.common.examples import random_recordings
 
@@ -35,7 +36,7 @@ def fresh() -> EmotionModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = ModelConfig(projection=6, hidden=5, attention=4, dropout=0.0)
-        return EmotionModel(FEATURES, len(CLASSES), config, lstm=PrivateLSTM)
+        return with_private_lstms(build_model(FEATURES, len(CLASSES), Config(model=config)))
 
 
 def weights(model: nn.Module) -> Tensor:
@@ -108,7 +109,7 @@ def test_a_unit_moves_the_weights_by_the_bound_at_most(unit: str) -> None:
 def test_a_speaker_with_ten_times_the_recordings_counts_as_much() -> None:
     own = data()
     many = data()
-    many.versions, many.speakers = own.versions * 10, own.speakers * 10
+    many.versions, many.utterances = own.versions * 10, own.utterances * 10
     many.labels = own.labels.repeat(10)
     train = functools.partial(trained, unit="speaker", rate=1.0, privacy=PrivacyConfig(max_grad_norm=0.1))
     assert train(own=many).numpy() == pytest.approx(train(own=own).numpy(), abs=1e-6)

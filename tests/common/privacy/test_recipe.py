@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from common.config.settings import Config
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
 
@@ -37,6 +38,24 @@ def test_at_sites_the_model_is_linear_unless_a_wider_one_is_chosen() -> None:
     alone = private_settings({**given, "privacy.unit": "speaker", "data.normalise": "utterance"})
     assert alone["model.statistics"] == "contours"
     assert "model.hidden" not in private_settings({**given, "privacy.unit": "site"})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kind"),
+    [
+        ({}, "linear"),
+        ({"model.hidden": 0, "model.statistics": "means"}, "linear"),
+        ({"model.hidden": 32}, "bilstm"),
+        ({"model.kind": "bilstm"}, "bilstm"),
+        ({"model.kind": "bilstm", "model.hidden": 0, "model.statistics": "means"}, "linear"),
+        ({"model.kind": "linear", "model.hidden": 32, "model.statistics": "means"}, "linear"),
+    ],
+)
+def test_the_recipe_goes_with_the_kind_of_model(chosen: dict[str, Any], kind: str) -> None:
+    settings = private_settings({"privacy.epsilon": 8, **chosen})
+    assert Config().with_values(settings).model.architecture.name == kind
+    assert settings["privacy.sample_rate"] == (0.5 if kind == "linear" else 0.25)
+    assert ("training.optimizer" in settings) == (kind == "linear")
 
 
 def test_a_batch_size_that_is_given_sets_the_sample_rate() -> None:

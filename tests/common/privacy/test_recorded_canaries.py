@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from common.data.dataset import SpeechDataset
 from common.errors import UsageError
 from common.privacy.recorded_canaries import RecordedCanaries
+from tests.common.examples import utterance
 
 CLASSES = ("anger", "neutral", "sadness")
 
@@ -14,7 +15,7 @@ CLASSES = ("anger", "neutral", "sadness")
 def dataset() -> SpeechDataset:
     empty = SpeechDataset([], CLASSES)
     empty.versions = [(torch.full((2, 1), float(i)),) for i in range(6)]
-    empty.speakers = ["a", "a", "b", "b", "c", "c"]
+    empty.utterances = [utterance(speaker) for speaker in "aabbcc"]
     empty.labels = torch.tensor([0, 1, 2, 0, 1, 2])
     return empty
 

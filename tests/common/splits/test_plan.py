@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import FedserError
+from common.errors import FedserError, SplitError
 from common.splits.plan import Plan, read
 from common.splits.sites import SiteSplit
 
@@ -49,3 +49,29 @@ def test_a_plan_that_lacks_a_part_is_refused(tmp_path: Path) -> None:
             read(tmp_path / "part.json")
     with pytest.raises(FedserError, match="is no plan"):
         read(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("site", "test", "parts"),
+    [
+        (SiteSplit(name="b", train=("1",)), ("1",), "train of b and in test"),
+        (SiteSplit(name="b", train=("1",), test=("1",)), (), "train of b and in test"),
+        (SiteSplit(name="b", train=("2",), validation=("1",)), ("1",), "validation of b and in test"),
+        (SiteSplit(name="b", train=("1",), validation=("1",)), (), "train of b and in validation of b"),
+        (SiteSplit(name="b", train=("0", "1")), (), "train of a and in train of b"),
+    ],
+)
+def test_nobody_is_in_two_parts(site: SiteSplit, test: tuple[str, ...], parts: str, tmp_path: Path) -> None:
+    """However a plan came about: a run on it would be scored on people whom it was trained on."""
+    speaker = "0" if "train of a" in parts else "1"
+    sites = (SiteSplit(name="a", train=("0",)), site)
+    with pytest.raises(SplitError) as refused:
+        Plan(fold="f", classes=("x", "y"), test=test, sites=sites)
+    assert str(refused.value) == (
+        f"fold f: speaker {speaker} is in {parts}, expected in one part alone; deal whole speakers"
+    )
+    PLAN.write(tmp_path / "plan.json")
+    text = (tmp_path / "plan.json").read_text().replace('"09"', '"08"')
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(SplitError, match="fold kfold:5:0: speaker 08 is in train of clinic-b and in test"):
+        read(tmp_path / "plan.json")

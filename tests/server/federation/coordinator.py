@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from common.deployment.site_kit import openssh
 from server.federation.folder import ca, registry
 from server.federation.folder.coordinator_folder import Folder
 
@@ -44,8 +45,8 @@ def make_key(path: Path) -> str:
     )
     path.write_bytes(private)
     path.chmod(0o600)
-    path.with_name(f"{path.name}.pub").write_text(registry.openssh(key.public_key()) + "\n")
-    return registry.openssh(key.public_key())
+    path.with_name(f"{path.name}.pub").write_text(openssh(key.public_key()) + "\n")
+    return openssh(key.public_key())
 
 
 def register(folder: Folder, site: str, public_key: str) -> None:

@@ -74,6 +74,9 @@ def test_the_kind_of_model_is_said() -> None:
     both = {"model": {"hidden": 8, "statistics": "means"}}
     assert formatting.kind_of_model(both) == "BiLSTM with attention that also sees its features' means and deviations"
     assert formatting.kind_of_model({}) == "BiLSTM with attention"
+    named = {"kind": "linear", "hidden": 128, "statistics": "contours"}
+    assert formatting.kind_of_model({"model": named}) == formatting.kind_of_model(linear)
+    assert formatting.kind_of_model({"model": named | {"kind": "bilstm"}}).startswith("BiLSTM with attention")
 
 
 def test_wording() -> None:

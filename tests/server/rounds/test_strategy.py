@@ -9,8 +9,8 @@ import pytest
 from flwr.app import ConfigRecord, Message
 from flwr.serverapp.strategy import FedAdam, FedAvgM, FedMedian
 
+from common.config.kinds import CENTRE
 from common.config.settings import FederationConfig
-from common.learning.centring import CENTRE
 from server.rounds import strategy
 from server.rounds.loop import _Chosen
 from server.rounds.site_scores import record

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from common.config.settings import ModelConfig, TrainingConfig
+from common.config.settings import Config, ModelConfig, TrainingConfig
 from common.errors import UsageError
+from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.privacy.terms import Terms
 from common.progress import Display
@@ -36,7 +37,7 @@ TERMS = Terms(
 
 def model() -> EmotionModel:
     torch.manual_seed(0)
-    return EmotionModel(6, 4, ModelConfig(projection=8, hidden=6, attention=4)).eval()
+    return build_model(6, 4, Config(model=ModelConfig(projection=8, hidden=6, attention=4))).eval()
 
 
 def victim(**more: Any) -> Victim:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from common.config.settings import Config
 from common.errors import FederationError
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
@@ -22,8 +23,8 @@ def test_two_names_never_share_a_folder() -> None:
 
 def test_a_corpus_that_changed_is_not_split_anew_on_resuming(tmp_path: Path) -> None:
     plan = Plan(fold="kfold:2:0", classes=("a", "b"), test=("1",), sites=(SiteSplit(name="site-0", train=("2", "3")),))
-    settle(plan, tmp_path)
-    settle(plan, tmp_path)
+    settle(Config(), plan, tmp_path)
+    settle(Config(), plan, tmp_path)
     other = Plan(fold="kfold:2:0", classes=("a", "b"), test=("2",), sites=(SiteSplit(name="site-0", train=("1", "3")),))
     with pytest.raises(FederationError, match="the corpus has changed since the run was started"):
-        settle(other, tmp_path)
+        settle(Config(), other, tmp_path)

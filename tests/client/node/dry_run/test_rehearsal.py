@@ -10,8 +10,9 @@ from rich.console import Console
 from client.node.dry_run import rehearsal
 from client.node.dry_run.dry_report import Report, render
 from client.node.site import kit
-from client.node.site.node_settings import HOST, Address, NodeSettings, State
+from client.node.site.node_settings import Address, NodeSettings, State
 from common import protocol
+from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
 from common.privacy.ledger.account import Ledger
 from tests.client.node import kits
@@ -27,7 +28,7 @@ def run(folder: Path, policy: str = "", **more: Any) -> Report:
     data = folder / "data"
     if not data.exists():
         tiny.write(data)
-    listen = Address(host=HOST, port=0)
+    listen = Address(host=LOOPBACK, port=0)
     settings = NodeSettings(kit=about.folder, state=State(folder=folder / "state"), listen=listen, data=str(data))
     own = {name.replace("__", "."): value for name, value in more.items()}
     return rehearsal.dry_run(settings, about, {**SMALL, **own})
@@ -113,7 +114,7 @@ def test_a_policy_without_a_bundle_says_so(tmp_path: Path) -> None:
     run(tmp_path)
     (tmp_path / "kit/policy.toml").write_text("")
     about = kit.read(tmp_path / "kit")
-    listen = Address(host=HOST, port=0)
+    listen = Address(host=LOOPBACK, port=0)
     settings = NodeSettings(
         kit=about.folder, state=State(folder=tmp_path / "state"), listen=listen, data=str(tmp_path / "data")
     )

@@ -115,27 +115,6 @@ def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
     assert not any(map(alive, supervisor.all_pids()))
 
 
-def test_waits_grow_until_a_process_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    child = site_process.Child(name="node", command=[sys.executable, "-c", "raise SystemExit(1)"])
-    now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    waits = []
-    for _ in range(9):
-        child.look(os.environ)
-        assert child.process is not None
-        child.process.wait()
-        child.look(os.environ)
-        waits.append(child.due - now[0])
-        now[0] = child.due
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    child.look(os.environ)
-    assert child.process is not None
-    child.process.wait()
-    now[0] += site_process.STEADY_SECONDS + 1
-    child.look(os.environ)
-    assert child.due - now[0] == 1
-
-
 def test_only_the_two_know_the_secret_by_which_work_is_given_out() -> None:
     assert SECRET not in os.environ
     assert SUPERVISED not in os.environ

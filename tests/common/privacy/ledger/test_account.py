@@ -207,3 +207,11 @@ def test_lines_are_plain_json(tmp_path: Path) -> None:
     ledger = make(tmp_path)
     play(ledger, 1)
     assert [json.loads(line)["kind"] for line in ledger.path.read_text().splitlines()] == ["begin", "reserve", "store"]
+
+
+def test_each_site_has_a_ledger_of_its_own_whatever_it_is_called(tmp_path: Path) -> None:
+    names = ("st/mary", "st%2Fmary", "..", "a b")
+    paths = [Ledger.of_site(tmp_path, name).path for name in names]
+    assert {path.parent for path in paths} == {tmp_path}
+    assert len(set(paths)) == len(names)
+    assert paths[0].name == "st%2Fmary.jsonl"

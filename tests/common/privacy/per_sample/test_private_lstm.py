@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from common.learning.bilstm import BiLSTM
-from common.privacy.per_sample.private_lstm import PrivateLSTM
+from common.privacy.per_sample.private_lstm import PrivateLSTM, with_private_lstms
 from common.privacy.per_sample.recurrence import BLOCK
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -179,6 +179,19 @@ def test_it_takes_the_place_of_the_bilstm_inside_a_model() -> None:
         private.load_state_dict({n: t for n, t in plain.state_dict().items() if n != "lstm.weight_hh_l1_reverse"})
     with pytest.raises(RuntimeError, match="Unexpected key"):
         private.load_state_dict({**plain.state_dict(), "lstm.weight_hh_l2": torch.zeros(1)})
+
+
+def test_a_models_bilstms_are_replaced_wherever_they_are() -> None:
+    inner = nn.ModuleDict({"first": BiLSTM(3, 4, layers=2, dropout=0.5), "second": nn.Linear(8, 2)})
+    model = nn.ModuleDict({"inner": inner, "last": BiLSTM(2, 1)})
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    assert with_private_lstms(model) is model
+    found = {name: layer for name, layer in model.named_modules() if isinstance(layer, PrivateLSTM)}
+    assert list(found) == ["inner.first", "last"]
+    assert (found["inner.first"].layers, found["inner.first"].dropout) == (2, 0.5)
+    assert list(model.state_dict()) == list(weights)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    assert not any(isinstance(layer, BiLSTM) for layer in model.modules())
 
 
 def test_the_same_seed_makes_the_same_dropout_as_in_the_bilstm() -> None:

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,12 @@ def port(folder: Folder) -> Iterator[int]:
         yield port
 
 
-def ask(port: int, path: str, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], str]:
+def ask(port: int, path: str, method: str = "GET", host: str | None = None) -> tuple[int, HTTPMessage, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request(method, path, headers={"Host": host or f"127.0.0.1:{port}"})
         answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read().decode()
+        return answer.status, answer.headers, answer.read().decode()
     finally:
         connection.close()
 
@@ -48,12 +49,17 @@ def test_the_three_pages(port: int) -> None:
     assert json.loads(text)["run"]["round"] == 1
     status, headers, text = ask(port, "/metrics")
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/plain")
-    assert 'fedser_round{run="run-1"} 1\n' in text
+    assert 'fedser_round{run="run-1"} 1.0\n' in text
 
 
 def test_every_answer_carries_the_security_headers(port: int) -> None:
-    for path, method in (("/", "GET"), ("/nowhere", "GET"), ("/", "POST")):
-        _, headers, _ = ask(port, path, method)
+    for path, method, host in (
+        ("/", "GET", None),
+        ("/nowhere", "GET", None),
+        ("/", "POST", None),
+        ("/", "GET", "evil.example"),
+    ):
+        _, headers, _ = ask(port, path, method, host)
         assert headers["Content-Security-Policy"] == page.POLICY
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Frame-Options"] == "DENY"
@@ -108,7 +114,7 @@ def test_a_broken_folder_is_one_line_not_a_crash(folder: Folder, port: int) -> N
 def test_a_connection_that_says_nonsense_does_no_harm(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
         raw.sendall(b"\x16\x03\x01\x00nonsense\r\n\r\n")
-        raw.recv(1000)
+        assert page.POLICY in raw.recv(10_000).decode()
     assert ask(port, "/")[0] == 200
 
 

@@ -33,16 +33,16 @@ def test_every_figure_is_a_sample_of_a_metric_with_type_and_help(tmp_path: Path)
 def test_the_figures_are_those_of_the_view(tmp_path: Path) -> None:
     lines = told(tmp_path).splitlines()
     for line in (
-        "fedser_superlink_up 1",
-        "fedser_sites_online 1",
-        "fedser_sites 3",
-        'fedser_round{run="run-1"} 2',
+        "fedser_superlink_up 1.0",
+        "fedser_sites_online 1.0",
+        "fedser_sites 3.0",
+        'fedser_round{run="run-1"} 2.0',
         'fedser_validation_uar{run="run-1"} 0.625',
         'fedser_round_seconds{run="run-1"} 12.5',
-        'fedser_site_online{site="charite"} 1',
-        'fedser_site_online{site="lausanne"} 0',
-        'fedser_site_examples{site="charite"} 73',
-        'fedser_site_bytes_total{site="charite"} 2800000',
+        'fedser_site_online{site="charite"} 1.0',
+        'fedser_site_online{site="lausanne"} 0.0',
+        'fedser_site_examples{site="charite"} 73.0',
+        'fedser_site_bytes_total{site="charite"} 2.8e+06',
         "# TYPE fedser_site_bytes_total counter",
     ):
         assert line in lines
@@ -59,7 +59,7 @@ def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
 def test_names_cannot_break_the_format(tmp_path: Path) -> None:
     view = look(example_folder.folder(tmp_path), NOW)
     odd = dataclasses.replace(view.sites[0], name='a"b\\c\nd')
-    assert 'fedser_site_online{site="a\\"b\\\\c\\nd"} 1' in exposition(dataclasses.replace(view, sites=(odd,)))
+    assert 'fedser_site_online{site="a\\"b\\\\c\\nd"} 1.0' in exposition(dataclasses.replace(view, sites=(odd,)))
 
 
 def test_the_budget_stands_beside_the_epsilon_of_all_runs(tmp_path: Path) -> None:
@@ -68,4 +68,4 @@ def test_the_budget_stands_beside_the_epsilon_of_all_runs(tmp_path: Path) -> Non
     lines = exposition(look(run.folder, NOW)).splitlines()
     assert 'fedser_site_epsilon{site="charite"} 3.2' in lines
     assert 'fedser_site_epsilon_all_runs{site="charite"} 5.1' in lines
-    assert 'fedser_site_epsilon_budget{site="charite"} 8' in lines
+    assert 'fedser_site_epsilon_budget{site="charite"} 8.0' in lines

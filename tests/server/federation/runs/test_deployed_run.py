@@ -126,6 +126,21 @@ def test_a_failure_is_what_the_server_said_and_how_to_go_on(folder: Folder, supe
     )
 
 
+def test_a_private_run_that_would_tell_more_does_not_go_on(folder: Folder, superlink: SuperLink) -> None:
+    """One of a release that did not refuse it; nobody waits for sites first."""
+    superlink.ends = [badly]
+    with pytest.raises(FederationError):
+        run(folder, wish())
+    path = folder.runs / "run-1/run.json"
+    kept = json.loads(path.read_text())
+    kept["settings"] |= {"privacy.epsilon": 8.0}
+    path.write_text(json.dumps(kept))
+    superlink.before[101] = [Progress(ended=True, why="round 2")]
+    with pytest.raises(UsageError, match=r"^--normalise speaker would tell of other utterances' recordings"):
+        run(folder, again())
+    assert len(superlink.started) == 1
+
+
 def test_a_failure_before_round_1_offers_nothing_to_go_on_with(folder: Folder, superlink: SuperLink) -> None:
     superlink.ends = [lambda _: Progress(ended=True, why="the sites' features differ")]
     with pytest.raises(FederationError, match=r"^the sites' features differ$"):

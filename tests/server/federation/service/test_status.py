@@ -80,6 +80,6 @@ def test_the_table_for_people() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(status.table(status.snapshot(SITES, NODES, {}, up=True, now=NOW), NOW))
     lines = console.export_text().splitlines()
-    assert lines[1].split() == ["alpha", "registered", "yes", "12", "seconds", "ago", "7"]
+    assert lines[1].split() == ["alpha", "registered", "yes", "12", "s", "ago", "7"]
     assert lines[2].split() == ["beta", "revoked", "no", "never"]
     assert lines[3].split() == ["gamma", "none", "yet", "no", "never"]

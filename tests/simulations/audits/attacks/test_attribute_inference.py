@@ -25,8 +25,8 @@ def update(gender: str, strength: float, generator: torch.Generator) -> dict[str
 def attacked(strength: float, seed: int = 1) -> tuple[list[str], list[str]]:
     generator = torch.Generator().manual_seed(seed)
     genders = ["female", "male"] * 40
-    known = first_layer([update(g, strength, generator) for g in genders])
-    unknown = first_layer([update(g, strength, generator) for g in genders])
+    known = first_layer([update(g, strength, generator) for g in genders], "projection.")
+    unknown = first_layer([update(g, strength, generator) for g in genders], "projection.")
     return genders, classify(known, genders, unknown)
 
 
@@ -45,7 +45,9 @@ def test_noise_gives_chance() -> None:
 
 
 def test_the_first_layer_is_taken_at_unit_length() -> None:
-    rows = first_layer([{"projection.weight": torch.tensor([[3.0]]), "projection.bias": torch.tensor([4.0]), "x": 1}])
+    rows = first_layer(
+        [{"projection.weight": torch.tensor([[3.0]]), "projection.bias": torch.tensor([4.0]), "x": 1}], "projection."
+    )
     assert rows.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)]]
 
 
@@ -80,11 +82,11 @@ def test_all_right_is_not_certain() -> None:
 
 def test_what_cannot_be_attacked_is_refused() -> None:
     with pytest.raises(UsageError, match="no update"):
-        first_layer([])
+        first_layer([], "")
     with pytest.raises(UsageError, match="no update has a layer other"):
         first_layer([{"projection.weight": torch.ones(1)}], prefix="other.")
     with pytest.raises(UsageError, match="not finite"):
-        first_layer([{"projection.weight": torch.tensor([math.nan])}])
+        first_layer([{"projection.weight": torch.tensor([math.nan])}], "projection.")
     with pytest.raises(UsageError, match="1 classes"):
         classify(torch.ones(2, 3), ["a", "a"], torch.ones(1, 3))
     with pytest.raises(UsageError, match="two or more"):

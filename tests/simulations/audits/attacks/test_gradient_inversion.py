@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.config.settings import ModelConfig
+from common.config.settings import Config, ModelConfig
 from common.errors import UsageError
-from common.learning.model import EmotionModel
+from common.learning.architectures import build_model
 from simulations.audits.attacks.gradient_inversion import correlation, infer_label, invert, random_guesses, success
 
 FRAMES, FEATURES, LABEL = 5, 10, 2
@@ -19,8 +19,8 @@ FRAMES, FEATURES, LABEL = 5, 10, 2
 def victim() -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
     """A small model of the real kind, an utterance, and its gradient."""
     torch.manual_seed(0)
-    config = ModelConfig(projection=16, hidden=12, attention=8)
-    model = EmotionModel(FEATURES, 4, config).eval()
+    config = Config(model=ModelConfig(projection=16, hidden=12, attention=8))
+    model = build_model(FEATURES, 4, config).eval()
     truth = torch.randn(FRAMES, FEATURES).cumsum(0)
     truth = (truth - truth.mean(0)) / truth.std(0)
     loss = nn.functional.cross_entropy(model(truth[None], torch.tensor([FRAMES])), torch.tensor([LABEL]))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from common.errors import UsageError
 from common.learning.metrics import Floats
@@ -28,6 +29,13 @@ def test_the_auc_counts_pairs_and_halves_ties() -> None:
     assert told.tpr_at_1_percent is None
     assert told.tpr_at_01_percent_ci95 is None
     json.dumps(dataclasses.asdict(told), allow_nan=False)
+
+
+def test_the_auc_is_scikit_learns() -> None:
+    rng = np.random.default_rng(5)
+    inside, outside = rng.integers(0, 20, 70), rng.integers(0, 15, 90)  # many ties
+    truth = [1] * len(inside) + [0] * len(outside)
+    assert roc(inside, outside).auc == pytest.approx(roc_auc_score(truth, [*inside, *outside]))
 
 
 def test_the_interval_is_delongs() -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import FedserError, UsageError
+from server.reporting.formatting import kind_of_model
 from simulations.sweep.trials import results
+
+PUBLISHED = Path(__file__).parents[4] / "results"
 
 
 def test_lines_come_back_and_a_cut_one_is_cut_off(tmp_path: Path) -> None:
@@ -100,3 +103,12 @@ def _enter(out: Path) -> None:
             raise SystemExit(0)
     except FedserError as error:
         raise SystemExit(3 if "another fedser benchmark is at work" in str(error) else 4) from None
+
+
+@pytest.mark.parametrize("corpus", ["emodb", "ravdess"])
+def test_published_rows_of_before_there_were_kinds_say_what_their_models_are(corpus: str) -> None:
+    rows = results.read(PUBLISHED / corpus)
+    assert not any("model.kind" in row["config"] for row in rows)
+    found = {row["config"]["model.hidden"]: kind_of_model(row["config"]).partition(" ")[0] for row in rows}
+    assert found[0] == "linear"
+    assert {kind for hidden, kind in found.items() if hidden} <= {"BiLSTM"}

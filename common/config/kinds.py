@@ -1,0 +1,51 @@
+"""The kinds of models: what each is called, and which of its arrays tells what.
+
+A site's gate, the server and the report know a model by its arrays or its settings alone, so nothing here needs torch.
+A kind's layers are in a file of its own, which says by ``EmotionModel.kind`` which of these it is; the class that a
+run's settings make is found by ``common.learning.architectures``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CENTRE = "statistics.centre"  # where a model of any kind sees contours, the array with their centre
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What may be known of a kind of model without the model.
+
+    Attributes:
+        name: as ``model.kind`` takes it.
+        title: in a report.
+        output_bias: the array with one number a class.
+        first_layer: what the names of the arrays begin with that the frames, or the figures made of them, meet first.
+        figures_alone: it sees nothing of an utterance but the figures that ``model.statistics`` names, which are the
+            same in every epoch.
+    """
+
+    name: str
+    title: str
+    output_bias: str
+    first_layer: str
+    figures_alone: bool = False
+
+
+BILSTM = Kind(name="bilstm", title="BiLSTM with attention", output_bias="classifier.bias", first_layer="projection.")
+LINEAR = Kind(
+    name="linear",
+    title="linear model",
+    output_bias="classifier.bias",
+    first_layer="classifier.",
+    figures_alone=True,
+)
+KINDS = {kind.name: kind for kind in (BILSTM, LINEAR)}
+
+
+def kind_of(name: str, hidden: int) -> Kind:
+    """The kind that ``model.kind`` and ``model.hidden`` make: whatever the name, 0 hidden units are a linear model.
+
+    Before kinds had names that 0 was what told them apart, and models and results of then still say it so.
+    """
+    return KINDS[name] if hidden else LINEAR

@@ -1,0 +1,135 @@
+"""The units of privacy: whose presence a private run hides, and all that follows from that choice.
+
+Neighbouring worlds differ in one unit, added or removed; an ε is of that difference. So a unit decides what is counted
+and drawn at a site, whose contribution is clipped, who adds the noise, and what the report promises.
+
+What a private run sets by default, and what it may set, are ``common.privacy.recipe``'s affair, which knows a unit by
+its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from common.utterance import Utterance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Whose presence is hidden.
+
+    Attributes:
+        name: as ``privacy.unit`` takes it, and ledgers and results keep it.
+        plural: of the name.
+        noun: what a report calls it.
+        nouns: the same of several.
+        at_sites: the sites add the noise, and nobody else is trusted; otherwise a trusted server does.
+        owner: which of a site's recordings are one unit's: those of which this says the same; None where each recording
+            is a unit by itself.
+        hides: the other units that it hides too, each with the steps, from neighbour to neighbour, between two worlds
+            that differ in one of them. A recording more or less of a speaker who stays is two: the speaker is taken
+            out, and put in again with the other recordings. So what is (ε, δ) for each speaker is (2 ε, (1 + exp ε) δ)
+            for each recording, whatever the mechanism. Nothing is accounted by it.
+        neighbours: what two worlds differ in, in words.
+        trust: who is trusted with what, in words.
+        public: which numbers are public, in words.
+        left_out: what a run leaves out, beside the noise, so that nothing tells of another unit, in words.
+    """
+
+    name: str
+    plural: str
+    noun: str
+    nouns: str
+    at_sites: bool
+    owner: Callable[[Utterance], str] | None
+    hides: Mapping[str, int] = field(default_factory=dict, hash=False)
+    neighbours: str
+    trust: str
+    public: str
+    left_out: str
+
+    @property
+    def single(self) -> bool:
+        """Whether each recording is a unit, so that one pass over a batch gives the gradients of many."""
+        return self.owner is None
+
+    def covers(self, name: str) -> bool:
+        """Whether it hides a unit of this name, be it as one of its own kind or as a part of one."""
+        return name == self.name or name in self.hides
+
+    def groups(self, utterances: Sequence[Utterance]) -> list[list[int]]:
+        """The recordings of each unit at one site, by their places among ``utterances``, in the order of the first."""
+        found: dict[int | str, list[int]] = {}
+        for place, utterance in enumerate(utterances):
+            found.setdefault(place if self.owner is None else self.owner(utterance), []).append(place)
+        return list(found.values())
+
+    def count(self, utterances: Sequence[Utterance]) -> int:
+        """How many units these recordings of one site are."""
+        return len(self.groups(utterances))
+
+
+def _speaker(utterance: Utterance) -> str:
+    return utterance.speaker
+
+
+def _site(utterance: Utterance) -> str:  # noqa: ARG001 - all recordings of a site are one unit's
+    return ""
+
+
+_NOISE_AT_SITES = "Nobody but the site is trusted: the noise is added there, and the server sees noisy updates only."
+_COUNTED = "The number of {} at each site, which the sample rate and the weights of the average tell."
+
+UTTERANCE = Unit(
+    name="utterance",
+    plural="utterances",
+    noun="recording",
+    nouns="recordings",
+    at_sites=True,
+    owner=None,
+    neighbours="one recording added to or removed from one site's training recordings",
+    trust=_NOISE_AT_SITES,
+    public=_COUNTED.format("recordings"),
+    left_out="Each recording is normalised by itself, or by public figures; there are no class weights, validation "
+    "speakers or losses.",
+)
+SPEAKER = Unit(
+    name="speaker",
+    plural="speakers",
+    noun="speaker",
+    nouns="speakers",
+    at_sites=True,
+    owner=_speaker,
+    hides={"utterance": 2},
+    neighbours="one person, with all of that person's recordings, added to or removed from one site",
+    trust=_NOISE_AT_SITES,
+    public=_COUNTED.format("speakers"),
+    left_out="Each speaker is normalised by themselves; there are no class weights, validation speakers or losses.",
+)
+SITE = Unit(
+    name="site",
+    plural="sites",
+    noun="site",
+    nouns="sites",
+    at_sites=False,
+    owner=_site,
+    hides={"utterance": 2, "speaker": 2},
+    neighbours="one site, with all its people, added to or removed from the federation",
+    trust="The server is trusted: it sees each site's update as it is, clips it, and adds the noise. The promise is "
+    "about the models that leave it.",
+    public="The number of sites.",
+    left_out="There are no validation speakers and no published losses; normalisation needs nothing of another site.",
+)
+UNITS = {unit.name: unit for unit in (UTTERANCE, SPEAKER, SITE)}  # the smallest first
+
+
+def rank(name: str) -> int:
+    """A unit's place among all, the smallest's first: the smaller it is, the less may tell of others of its kind."""
+    return list(UNITS).index(name)
+
+
+def listed() -> str:
+    """The names of all, ``utterance, speaker or site``."""
+    *most, last = UNITS
+    return f"{', '.join(most)} or {last}"

@@ -1,0 +1,22 @@
+"""From a run's settings to its model: the one place that knows which class each kind of model is."""
+
+from __future__ import annotations
+
+from common.config.settings import Config
+from common.learning.bilstm_attention import AttentiveBiLSTM
+from common.learning.linear import LinearModel
+from common.learning.model import EmotionModel
+
+_MODELS: dict[str, type[EmotionModel]] = {model.kind.name: model for model in (AttentiveBiLSTM, LinearModel)}
+
+
+def build_model(features: int, classes: int, config: Config, *, made: bool = False) -> EmotionModel:
+    """The model of a run, its weights drawn from torch's global generator.
+
+    Args:
+        features: of a frame, as ``common.features.extractor.dimension`` counts them.
+        classes: how many emotions.
+        config: of the run.
+        made: whether batches will hold the statistics that ``statistics.of`` made, in place of frames.
+    """
+    return _MODELS[config.model.architecture.name](features, classes, config, made=made)

@@ -1,0 +1,60 @@
+"""The BiLSTM-attention model: projected frames, a BiLSTM, attentive statistics pooling, a linear classifier."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from common.config import kinds
+from common.config.settings import Config
+from common.learning.bilstm import BiLSTM
+from common.learning.model import EmotionModel
+
+
+class AttentiveStatistics(nn.Module):
+    """The mean and the deviation over time, weighted by attention (Okabe, Koshinaka, Shinoda, Interspeech 2018).
+
+    Args:
+        features: of a frame.
+        attention: units of the attention's hidden layer.
+    """
+
+    def __init__(self, features: int, attention: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, attention)
+        self.score = nn.Linear(attention, 1)
+
+    def forward(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool ``(batch, frames, features)`` under ``mask (batch, frames)``, True where a frame is speech.
+
+        Returns:
+            ``(batch, 2 features)`` and the attention's weights ``(batch, frames)``, 0 in the padding.
+        """
+        scores = self.score(torch.tanh(self.hidden(frames)))[:, :, 0]
+        weights = torch.softmax(scores.float().masked_fill(~mask, -torch.inf), dim=1)
+        with torch.autocast(frames.device.type, enabled=False):  # in 16 bits the difference of squares has no digits
+            frames = frames.float()
+            mean = torch.einsum("bt,btf->bf", weights, frames)
+            square = torch.einsum("bt,btf->bf", weights, frames.square())
+        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
+        return torch.cat([mean, deviation], dim=1), weights
+
+
+class AttentiveBiLSTM(EmotionModel):
+    """The classifier sees what the BiLSTM's frames pool to, and statistics of the frames where they are asked for."""
+
+    kind = kinds.BILSTM
+
+    def make_reader(self, features: int, config: Config) -> int:
+        """Make projection, BiLSTM and pooling, of the sizes that the settings name."""
+        model = config.model
+        self.projection = nn.Linear(features, model.projection)
+        self.norm = nn.LayerNorm(model.projection)
+        self.lstm = BiLSTM(model.projection, model.hidden, layers=model.layers, dropout=model.dropout)
+        self.pool = AttentiveStatistics(2 * model.hidden, model.attention)
+        return 4 * model.hidden
+
+    def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """What the frames pool to, ``(batch, 4 hidden)``."""
+        frames = self.dropout(torch.relu(self.norm(self.projection(batch))))
+        return (self.pool(self.lstm(frames, lengths), mask)[0],)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from common.errors import FedserError
+from common.processes.pool import processes
+
+KILLED = FedserError("a worker was killed")
+
+
+def end(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def threads(_: int) -> int:
+    return torch.get_num_threads()
+
+
+def test_each_worker_computes_in_one_thread() -> None:
+    with processes(2, KILLED, forked=True) as pool:
+        assert list(pool.map(threads, range(4))) == [1] * 4
+
+
+def test_a_worker_that_was_killed_is_told_in_the_callers_words() -> None:
+    with pytest.raises(FedserError, match=r"^a worker was killed$"), processes(1, KILLED, forked=True) as pool:
+        list(pool.map(end, range(2)))
+
+
+def test_a_block_that_is_broken_off_waits_for_nothing() -> None:
+    def broken_off() -> None:
+        with processes(1, KILLED, forked=True) as pool:
+            pool.submit(time.sleep, 60)
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert time.monotonic() - began < 30
