@@ -12,6 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from client.site import Site, open_site
+from client.steering import Steered, store, tensors
 from common import protocol
 from common.data.normalise import Scaling
 from common.errors import FedserError
@@ -63,8 +64,10 @@ app = ClientApp(mods=[guarded, unpacked, counted])
 
 @app.query("hello")
 def hello(message: Message, context: Context) -> Message:
-    """Say what this site is and how much it holds."""
+    """Say what this site is and how much it holds; where a run is named, it is over, and its state is forgotten."""
     site = open_site(context.run_config, context.node_config)
+    if run := message.content.config_records[protocol.CONFIG].get(protocol.RUN):
+        store(site, str(run)).forget()
     train_examples, validation_examples, test_examples = site.counts()
     speakers, validation_speakers = site.speakers()
     about = ConfigRecord(
@@ -104,30 +107,36 @@ def train_round(message: Message, context: Context) -> Message:
     if site.config.privacy.at_sites:
         from client.private_round import train_round as train_privately  # opacus: a second to import
 
-        return Message(train_privately(site, _arrays(message), _scaling(message), message), reply_to=message)
+        return Message(
+            train_privately(site, tensors(message, protocol.ARRAYS), _scaling(message), message), reply_to=message
+        )
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
     part, turn = site.turn(round_number)
+    rate = learning_rate(config.training, turn, config.federation.rounds)
+    steered = Steered(site, message, (part, turn), rate)
     model, data = _model(message, site), site.dataset(part, _scaling(message))
     if centring(model, turn, config):
-        return _trained(message, site, find_centre(model, data))
+        return _trained(message, site, find_centre(model, data), steered)
     trained = train(
         model,
         data,
         config.training,
         config.augment,
-        rate=learning_rate(config.training, turn, config.federation.rounds),
+        rate=rate,
         seed=seed_of(config.seed, round_number, site.name),
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
+        after_step=steered.steps.after_step if steered.steps else None,
     )
-    return _trained(message, site, trained)
+    return _trained(message, site, trained, steered)
 
 
-def _trained(message: Message, site: Site, trained: Trained) -> Message:
+def _trained(message: Message, site: Site, trained: Trained, steered: Steered) -> Message:
     weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in site.model.state_dict().items()})
     told = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
     metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **told})
-    return Message(RecordDict({protocol.ARRAYS: weights, protocol.METRICS: metrics}), reply_to=message)
+    beside = steered.end(site.model)
+    return Message(RecordDict({protocol.ARRAYS: weights, **beside, protocol.METRICS: metrics}), reply_to=message)
 
 
 @app.evaluate()
@@ -173,13 +182,8 @@ def _refuse_if_private(site: Site, what: str) -> None:
 
 
 def _model(message: Message, site: Site) -> EmotionModel:
-    site.model.load_state_dict(_arrays(message))
+    site.model.load_state_dict(tensors(message, protocol.ARRAYS))
     return site.model
-
-
-def _arrays(message: Message) -> dict[str, torch.Tensor]:
-    arrays = message.content.array_records[protocol.ARRAYS]
-    return {name: torch.from_numpy(array.numpy().copy()) for name, array in arrays.items()}
 
 
 def _scaling(message: Message) -> Scaling | None:

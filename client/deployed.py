@@ -51,6 +51,7 @@ class _Node:
         self._values = node_config
         self.name = self._text(protocol.NODE_SITE)
         self.ledger = Path(self._text(protocol.NODE_LEDGER))
+        self.state = Path(self._text(protocol.NODE_STATE))
         self.cache = FeatureCache(Path(self._text(protocol.NODE_CACHE)))
         self.budget = float(str(node_config.get(protocol.NODE_BUDGET) or math.inf))
         self.max_epsilon = float(str(node_config.get(protocol.NODE_MAX_EPSILON) or math.inf))
@@ -100,6 +101,7 @@ def _load(node: _Node, config: Config) -> Site:
         validation=[r for r in usable if r.utterance.speaker in aside],
         test=[r for r in usable if r.utterance.speaker in test],
         ledger=node.ledger,
+        state=node.state,
         labels=_digest(classes, config.data.label_map),
         max_epsilon=node.max_epsilon,
         report_epsilon=node.report_epsilon,

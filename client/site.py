@@ -21,7 +21,7 @@ from common.features.cache import FeatureCache, default_directory
 from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.privacy.recipe import refuse_leaks
-from common.protocol import CACHE, LEDGER, PARTITION, PLAN
+from common.protocol import CACHE, LEDGER, OUT, PARTITION, PLAN, STATE
 from common.splits import plan as plans
 from common.splits.plan import refuse_shared
 
@@ -37,6 +37,7 @@ class Holding:
         validation: recordings that only choose the round.
         test: held-out recordings.
         ledger: the folder of its ledger.
+        state: the folder of what it keeps for a strategy from round to round.
         labels: a digest of how its labels become classes.
         max_epsilon: that a run may come to here.
         report_epsilon: whether the server is told what the site spent.
@@ -49,6 +50,7 @@ class Holding:
     validation: list[Recording]
     test: list[Recording]
     ledger: Path
+    state: Path
     labels: str = ""
     max_epsilon: float = math.inf
     report_epsilon: bool = True
@@ -137,8 +139,7 @@ class Site:
             raise FedserError(
                 f"site {self.name}: asked for round {number} of {config.most_rounds}; nothing was trained"
             )
-        rounds = config.federation.rounds
-        return ("all", number - rounds) if number > rounds else ("train", number)
+        return config.federation.turn(number)
 
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
         """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two."""
@@ -195,5 +196,6 @@ def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> S
         validation=of_speakers(recordings, split.validation),
         test=of_speakers(recordings, split.test),
         ledger=Path(str(run_config[LEDGER])),
+        state=Path(str(run_config[OUT])) / STATE,
     )
     return Site(config, holding)

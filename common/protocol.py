@@ -3,6 +3,7 @@
 A site answers six messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
 features, for the scaling. ``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked
 once at the end, of held-out speakers that it holds (``evaluate.test``). ``query.privacy``: what its ledger says.
+A ``query.hello`` that names a run is its farewell: the run is over, the site forgets what it kept for its strategy.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ RUN_KEYS = (PLAN, OUT, CACHE, EVENTS, LEDGER)
 
 # Node config in a simulation: which of the plan's sites the node is
 PARTITION = "partition-id"
+STATE = "strategy"  # in OUT: the folder of what the sites of a simulation keep for a strategy
 
 # Node config in a deployment, from the site alone: what the run config says of places counts for nothing there
 NODE_SITE = "site"  # its name
@@ -72,6 +74,7 @@ NODE_ROOT = "root"  # of its recordings, or its manifest
 NODE_CORPUS = "corpus"
 NODE_LABEL_MAP = "label-map"
 NODE_LEDGER = "ledger"  # the folder
+NODE_STATE = "strategy"  # the folder of what it keeps for a strategy from round to round
 NODE_CACHE = "cache"
 NODE_FORGOTTEN = "forgotten"  # a JSON file: the ids of speakers whose recordings are not used any more
 NODE_BUDGET = "budget"  # what all runs may tell of a unit, in sum; 0 for no limit of the site's own

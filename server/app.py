@@ -23,15 +23,18 @@ from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.learning.architectures import build_model
 from common.privacy.recipe import refuse_leaks
-from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN
+from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, STATE
 from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.storage import atomic
+from common.strategies.named import CATALOGUE
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
 from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
+from server.records.pins import Pins
+from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, held_out_score
 from server.rounds.loop import Rounds
 from server.run import checkpoint, run_log
@@ -63,7 +66,9 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     keys = registered() if deployed else {}
     strict = config.data.strict and deployed
     audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
-    meeting = Meeting(classes=plan.classes, expected=plan.expected, registered=keys, strict=strict)
+    meeting = Meeting(
+        classes=plan.classes, expected=plan.expected, registered=keys, private=config.privacy.on, strict=strict
+    )
     with noted(audit, 0, protocol.HELLO) as refused:
         nodes = meet(grid, meeting, refused)
     if audit:
@@ -84,13 +89,17 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
 
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
-        from server.records.central_dp import SiteUnit  # opacus: a second to import
+        from server.rounds.central_dp import SiteUnit  # opacus: a second to import
 
         private = SiteUnit(config, state.run, len(nodes), place(context.run_config, LEDGER))
+    keeps = CATALOGUE[config.federation.strategy].keeps
+    pins = Pins(folder / STATE, config.federation, [node.site for node in nodes]) if keeps and not deployed else None
     rounds = Rounds(
-        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit
+        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit, pins=pins
     )
     state = rounds.refit(rounds.run(state), initial)
+    if keeps:
+        say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
     chosen = state.best or state.arrays
     public = config.with_values(dict.fromkeys(PATHS, ""))
     path = folder / "model.safetensors"
@@ -144,7 +153,7 @@ def _state(
     check_held_out(plan, nodes)
     scaling = _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
     state = State(arrays=initial, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
-    if config.privacy.on:
+    if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:
         state.run = secrets.token_hex(8)
         checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
     return state

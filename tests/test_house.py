@@ -27,10 +27,12 @@ MAY_IMPORT = {
 LAYERS = {
     "common": (
         "common",
+        "common.strategies",
         "common.config",
         "common.storage",
         "common.processes",
         "common.deployment",
+        "common.messages",
         "common.audio",
         "common.features",
         "common.corpora",

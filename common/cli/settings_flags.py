@@ -13,7 +13,7 @@ import typer
 
 from common.cli import options
 from common.config import units
-from common.config.settings import Config, read_toml
+from common.config.settings import STRATEGIES, Config, read_toml
 
 SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
 
@@ -55,8 +55,7 @@ FLAGS = (
     Flag("data.normalise", str, "--normalise", "speaker, utterance, global or public.", SPLIT),
     Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
          "DIR"),
-    Flag("federation.strategy", str, "--strategy", "fedavg, fedprox, fedavgm, fedadam, fedyogi, fedmedian, "
-         "fedtrimmedavg or krum.", TRAINING),
+    Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
          "speakers too; the default.", TRAINING),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from common.config.kinds import KINDS, Kind, kind_of
 from common.errors import UsageError
+from common.strategies.named import CATALOGUE
 from common.validate import in_range, one_of, positive
 
 
@@ -178,8 +179,8 @@ class TrainingConfig:
             in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
 
 
-STRATEGIES = ("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum")
-HOLDS_ALL = ("fedmedian", "fedtrimmedavg", "krum")  # these need every update at once
+STRATEGIES = tuple(CATALOGUE)
+HOLDS_ALL = tuple(name for name, strategy in CATALOGUE.items() if strategy.holds_all)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +188,7 @@ class FederationConfig:
     """How the sites train together; see ``server.rounds.strategy`` and ``server.rounds.loop``.
 
     Attributes:
-        strategy: one of Flower's strategies.
+        strategy: one of ``common.strategies.named``.
         rounds: how often the model goes to the sites and back.
         refit: once validation speakers have chosen the round, train again from the start with their recordings too.
         fraction: the share of the sites that train in a round.
@@ -225,6 +226,14 @@ class FederationConfig:
         for name in ("proximal_mu", "server_learning_rate", "malicious"):
             in_range(f"federation.{name}", getattr(self, name), 0.0, 1e6)
         in_range("federation.server_momentum", self.server_momentum, 0.0, 0.999)
+
+    def turn(self, number: int) -> tuple[str, int]:
+        """What a round trains on, and which it is of its pass: those beyond the run's are its refit's.
+
+        Returns:
+            ``train`` in the pass that chooses the round, ``all`` in the refit; and the number, from 1 in each.
+        """
+        return ("all", number - self.rounds) if number > self.rounds else ("train", number)
 
 
 @dataclass(frozen=True, kw_only=True)

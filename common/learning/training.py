@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,7 @@ def train(
     rate: float,
     seed: int,
     proximal_mu: float = 0.0,
+    after_step: Callable[[nn.Module], None] | None = None,
 ) -> Trained:
     """Train a model in place for ``config.local_epochs`` epochs.
 
@@ -104,6 +106,7 @@ def train(
         rate: the learning rate.
         seed: of the batches, the masks and the dropout; the same seed gives the same weights.
         proximal_mu: FedProx's weight of half the squared distance to the weights at the start (Li et al. 2020).
+        after_step: called after each step of the optimizer; it may change the weights.
     """
     began = time.perf_counter()
     where = device()
@@ -127,6 +130,8 @@ def train(
                     pairs = zip(model.parameters(), start, strict=True)
                     loss = loss + proximal_mu / 2 * torch.stack([(p - s).square().sum() for p, s in pairs]).sum()
                 _step(model, optimizer, loss, config.clip_norm)
+                if after_step is not None:
+                    after_step(model)
     examples = len(data)
     mean_loss = total / (examples * config.local_epochs)
     return Trained(examples=examples, loss=mean_loss, seconds=time.perf_counter() - began)

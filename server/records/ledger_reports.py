@@ -1,15 +1,15 @@
 """What the server of a private run tells the sites of their ledgers, and what they tell it.
 
 With the unit ``utterance`` or ``speaker`` the sites add the noise, and the server is trusted with nothing: all that
-reaches it is noisy already. With the unit ``site`` see ``server.records.central_dp``.
+reaches it is noisy already. With the unit ``site`` see ``server.rounds.central_dp``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +19,9 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.config.settings import Config
 from common.errors import FederationError, UsageError
+from common.messages import schema
+from common.messages.fields import Misfit, read_fields
+from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
 from server.run.checkpoint import State
@@ -26,10 +29,6 @@ from server.sites.handshake import Node
 
 log = logging.getLogger("fedser.server")
 LIVE = ("epsilon", "epsilon_total", "budget")  # of the figures, those that are shown while a run goes on
-_NUMBERS = ("epsilon", "epsilon_total", "epsilon_rdp", "delta", "noise_multiplier", "steps", "sample_rate", "budget")
-_MOST = 1e9  # of a figure that is finite
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_HEADS = ((protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH), (protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH))
 
 
 def about(state: State, site: str) -> ConfigRecord:
@@ -46,34 +45,26 @@ def _head(head: tuple[int, str], entries: str, digest: str) -> dict[str, Any]:
     return {entries: head[0], digest: head[1]}
 
 
-def head_fault(reply: Message) -> str | None:
-    """Why what a reply says of the site's ledger or audit log is no head of a chain; None where it is, or says none."""
-    told = _told(reply)
-    for entries, digest in _HEADS:
-        if digest not in told and entries not in told:
-            continue
-        count, text = told.get(entries), told.get(digest)
-        if type(count) is not int or count < 0 or not isinstance(text, str) or not _DIGEST.fullmatch(text):
-            return f"{entries} and {digest} are no head of a chain"
-    return None
+def hear(state: State, site: str, reply: Message) -> None:
+    """Note how far a site's ledger and its audit log are, where it says so as it should.
 
-
-def hear(state: State, site: str, reply: Message) -> bool:
-    """Note how far a site's ledger and its audit log are; whether it has stopped, out of budget.
+    Also of an update that is refused: the site has spent on it.
 
     Args:
         state: of the run; it is changed.
         site: whose reply it is.
-        reply: one that has no ``head_fault``.
+        reply: as it came.
     """
     told = _told(reply)
-    for (entries, digest), heads in zip(_HEADS, (state.heads, state.audits), strict=True):
-        if digest in told:
-            heads[site] = (int(told[entries]), str(told[digest]))
-    if told.get(protocol.STOPPED):
-        state.stopped.append(site)
-        return True
-    return False
+    for head, heads in ((schema.LEDGER_HEAD, state.heads), (schema.AUDIT_HEAD, state.audits)):
+        with contextlib.suppress(Misfit):
+            entries, digest = read_fields("its", {key: told[key] for key in head if key in told}, head).values()
+            heads[site] = (entries, digest)
+
+
+def says_stopped(reply: Message) -> bool:
+    """Whether a sound reply says that the site is out of budget."""
+    return protocol.STOPPED in _told(reply)
 
 
 def _told(reply: Message) -> Mapping[str, Any]:
@@ -82,13 +73,10 @@ def _told(reply: Message) -> Mapping[str, Any]:
 
 
 def spent_so_far(reply: Message) -> dict[str, float]:
-    """``LIVE``, as a private site told it with its update; nothing where it keeps that to itself."""
-    try:
-        figures = json.loads(_told(reply).get(protocol.FIGURES, "{}"))
-        found = {name: figures.get(name) for name in LIVE}
-        return {name: float(value) for name, value in found.items() if value is not None and 0 <= value < math.inf}
-    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
-        return {}
+    """``LIVE``, as a private site told it with its sound update; nothing where it keeps that to itself."""
+    figures = json.loads(str(_told(reply).get(protocol.FIGURES, "{}")))
+    found = {name: figures.get(name) for name in LIVE}
+    return {name: float(value) for name, value in found.items() if value is not None and value < math.inf}
 
 
 def refuse_unaccounted(config: Config, run_config: Mapping[str, Any]) -> None:
@@ -137,34 +125,20 @@ def site_figures(
     names = {node.id: node.site for node in nodes}
     told: dict[str, Any] = {}
     for reply in exchange(grid, messages, config.federation.round_timeout):
-        site, figures = names[reply.metadata.src_node_id], _figures(reply)
-        if figures is None:
-            why = failure(reply) if reply.has_error() else "no figures of a ledger"
-            refuse(site, "account of its privacy", why, refused)
-        else:
-            told[site] = figures
+        site = names[reply.metadata.src_node_id]
+        if reply.has_error():
+            refuse(site, "account of its privacy", failure(reply), refused)
+            continue
+        try:
+            said = schema.read_reply(protocol.PRIVACY, Scope.of(config), reply.content)
+            told[site] = said[protocol.CONFIG][protocol.FIGURES]
+        except Misfit as misfit:
+            refuse(site, "account of its privacy", f"its {misfit}", refused)
     lost = sorted(set(names.values()) - set(told))
     if lost and whole:
         raise FederationError(f"no account of the privacy spent from {', '.join(lost)}; go on with --resume")
     if lost:
         log.warning("what was spent is not known of %s: no account of it came at the end", ", ".join(lost))
-    unknown = dict.fromkeys(_NUMBERS) | {"delta": config.privacy.delta}
+    unknown = dict.fromkeys(schema.FIGURES) | {"delta": config.privacy.delta}
     told |= {site: {**unknown, "stopped": site in state.stopped} for site in lost}
     return dict(sorted(told.items()))
-
-
-def _figures(reply: Message) -> dict[str, Any] | None:
-    """What a site's ledger says (``common.privacy.terms.Terms.figures``); None where the reply is not that."""
-    try:
-        figures = json.loads(_told(reply)[protocol.FIGURES])
-        found = {name: figures[name] for name in (*_NUMBERS, "stopped")}
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    sound = all(found[name] is None or _is_figure(found[name]) for name in _NUMBERS)
-    whole = found["steps"] is None or type(found["steps"]) is int
-    return found if sound and whole and type(found["stopped"]) is bool else None
-
-
-def _is_figure(value: object) -> bool:
-    """Whether it is a number from 0; an ε without noise is infinite."""
-    return type(value) in (int, float) and (0 <= value <= _MOST or value == math.inf)  # type: ignore[operator]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from server.reporting.formatting import CORPORA, STRATEGIES, flat, kind_of_model, natural
+from common.strategies.named import CATALOGUE
+from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
 
 Result = Mapping[str, Any]
 Curve = list[float | None]
@@ -198,13 +199,13 @@ def models(result: Result) -> list[Model]:
 def overview(result: Result) -> dict[str, Any]:
     """What a reader asks first, by the names that the templates use."""
     corpus = result["corpus"]
-    strategy = flat(result["config"]).get("federation.strategy", "")
+    strategy = CATALOGUE.get(flat(result["config"]).get("federation.strategy", ""))
     return {
         "corpus": CORPORA.get(corpus["name"], corpus["name"]),
         "counts": {name: UNTOLD if corpus[name] is None else count(corpus[name]) for name in COUNTS},
         "sites": site_count(result),
         "model": kind_of_model(result["config"]),
-        "strategy": STRATEGIES.get(strategy, "federated averaging"),
+        "strategy": strategy.title if strategy else "federated averaging",
         "rounds": max(len(fold["rounds"]) for fold in result["folds"]),
         "chance": chance(result),
         "transductive": is_transductive(result),

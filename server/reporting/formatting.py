@@ -20,16 +20,6 @@ CORPORA = {
     "synthetic": "synthetic speech",
     "tess": "TESS",
 }
-STRATEGIES = {
-    "fedadam": "FedAdam",
-    "fedavg": "FedAvg",
-    "fedavgm": "FedAvgM",
-    "fedmedian": "the coordinate-wise median",
-    "fedprox": "FedProx",
-    "fedtrimmedavg": "the trimmed mean",
-    "fedyogi": "FedYogi",
-    "krum": "Krum",
-}
 NONE = "–"  # noqa: RUF001 -- an en dash is meant
 
 

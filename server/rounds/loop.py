@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
@@ -11,29 +12,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 
 from common import protocol
 from common.config.settings import Config
 from common.errors import BudgetSpent, FederationError
 from common.learning import metrics
+from common.messages.scope import Scope, forms_of
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, refuse
 from server.records.audit_log import ServerAudit, noted
-from server.records.ledger_reports import about, head_fault, hear
-from server.rounds import model_selection, strategy
-from server.rounds.screening import longer_way, not_scaled_up, screened
+from server.records.ledger_reports import about, hear
+from server.records.pins import Pins
+from server.rounds import model_selection
+from server.rounds.gathering import Gathered, Round
+from server.rounds.screening import Screening, Verdict, longer_way
 from server.rounds.site_scores import ask, record
-from server.rounds.strategy import Merge
-from server.rounds.updates import take, untold
+from server.rounds.strategy import Averaging
+from server.rounds.updates import take, untold, weight
 from server.run import checkpoint
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
 
 if TYPE_CHECKING:
-    from server.records.central_dp import SiteUnit
+    from server.rounds.central_dp import SiteUnit
 
 log = logging.getLogger("fedser.server")
 
@@ -50,6 +54,7 @@ class Rounds:
         on_round: called with the history's new entry.
         private: the server's mechanism, where the unit of privacy is the site.
         audit: the server's log, in a deployment.
+        pins: what the checkpoint says of the sites' own states, in a simulation whose strategy has such.
     """
 
     grid: Grid
@@ -59,15 +64,18 @@ class Rounds:
     on_round: Callable[[dict[str, Any]], None]
     private: SiteUnit | None = None
     audit: ServerAudit | None = None
+    pins: Pins | None = None
 
     def run(self, state: State) -> State:
         """Run the rounds that are left, from a fresh state or a checkpoint.
 
         Raises:
-            FederationError: fewer sound updates than ``min_sites``; the last good checkpoint stays.
+            FederationError: fewer sound updates than ``min_sites``; the last good checkpoint stays. Or a site of a
+                simulation no longer has the state that it had.
         """
-        plan = strategy.make(self.config.federation)
-        strategy.restore(plan, state.strategy)
+        if self.pins is not None:
+            self.pins.check(state)
+        plan = Averaging(self.config.federation, state.strategy)
         for number in range(state.round + 1, self.config.federation.rounds + 1):
             began, before = time.perf_counter(), state.arrays
             sites = self._train(plan, state, number)
@@ -101,8 +109,7 @@ class Rounds:
             return state
         if state.round == last:
             state.arrays, state.strategy, state.norm = initial, {}, 0.0
-        plan = strategy.make(self.config.federation)
-        strategy.restore(plan, state.strategy)
+        plan = Averaging(self.config.federation, state.strategy)
         for number in range(state.round + 1, last + state.best_round + 1):
             began, before = time.perf_counter(), state.arrays
             sites = self._train(plan, state, number) or {}
@@ -113,29 +120,25 @@ class Rounds:
         state.best = state.arrays
         return state
 
-    def _turn(self, number: int) -> int:
-        """Which round of its pass it is: FedAdam's correction of its moments starts anew with them."""
-        rounds = self.config.federation.rounds
-        return number - rounds if number > rounds else number
-
-    def _keep(self, plan: Any, state: State, entry: dict[str, Any], before: Arrays) -> None:
+    def _keep(self, plan: Averaging, state: State, entry: dict[str, Any], before: Arrays) -> None:
         """End a round: its checkpoint, its line in the log and its event."""
         state.round = entry["round"]
-        state.strategy = strategy.state(plan)
+        state.strategy = plan.state()
+        if self.pins is not None:
+            self.pins.pin(state)
         checkpoint.save(state, self.folder / "checkpoint.safetensors")
         if self.audit is not None:
             spent = self.private.spent() if self.private else None
             self.audit.round(state.round, before, state, entry["sites"], spent)
         self.on_round(entry)
 
-    def _train(self, plan: Any, state: State, number: int) -> dict[str, dict[str, Any]] | None:
+    def _train(self, plan: Averaging, state: State, number: int) -> dict[str, dict[str, Any]] | None:
         """Train a round, and put its model into the state; None where every budget is spent."""
-        sites: dict[str, dict[str, Any]] = {}
         try:
             if self.private is None:
-                arrays = self._collect(plan, state, number, sites)
+                done = self._collect(plan, state, number, plan.gathered())
             else:
-                arrays = self.private.release(number, lambda merge: self._collect(plan, state, number, sites, merge))
+                done = self.private.release(number, state, functools.partial(self._collect, plan, state, number))
         except BudgetSpent as error:
             log.warning("round %d: %s", number, error)
             state.stopped = [node.site for node in self.nodes]
@@ -144,57 +147,70 @@ class Rounds:
                 raise FederationError("no round could be trained: every site's privacy budget is spent")
             log.warning("every budget is spent: the run ends with the model of round %d", state.round)
             return None
-        state.arrays = arrays
-        return sites or {node.site: untold(node) for node in self.nodes}
+        state.arrays, state.norm = done.arrays, done.norm
+        return done.sites or {node.site: untold(node) for node in self.nodes}
 
-    def _collect(
-        self, plan: Any, state: State, number: int, sites: dict[str, dict[str, Any]], merge: Merge | None = None
-    ) -> Arrays:
+    def _collect(self, plan: Averaging, state: State, number: int, updates: Gathered) -> Round:
+        """Have a round's sites train, and gather the updates that are taken, each as it comes.
+
+        Raises:
+            FederationError: fewer sound updates than ``min_sites``.
+        """
+        federation = self.config.federation
         chosen = [node for node in self._present(number) if node.site not in state.stopped]
-        messages = plan.configure_train(
-            number, record(state.arrays), ConfigRecord(), _Chosen([node.id for node in chosen])
-        )
+        limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
+        scope = Scope.of(self.config, model=forms_of(state.arrays), extra=plan.declared.up)
+        screening = Screening(scope, state.arrays, limit, state.norm, self._ways)
+        sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
-        replies = self._heard(self._send(messages, state, chosen), state, refused)
-        norms = [state.norm] if state.norm else []
-        sound = screened(replies, state.arrays, self._names, refused)
-        limit = 0.0 if self.private else self.config.federation.screen_norm  # a hidden site's part is its own affair
-        short = not_scaled_up(sound, state.arrays, limit, norms, refused, ways=self._ways)
-        noted = self._noted(short, number, state, sites)
-        arrays = strategy.aggregate(plan, self.config.federation, self._turn(number), noted, state.arrays, merge)
-        state.norm = float(np.median(norms)) if norms else 0.0
+        for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening):
+            if verdict.fault is not None:
+                refuse(verdict.site, "update", verdict.fault, refused)
+            else:
+                sites[verdict.site] = self._taken(verdict, number, state)
+                updates.add(verdict.reply)
+        arrays = plan.aggregate(federation.turn(number)[1], updates, state.arrays, self._share(number, sites))
         if self.audit is not None:
             self.audit.refused(number, protocol.TRAIN, refused)
-        left = [node for node in chosen if node.site not in state.stopped]
-        silent = sorted({node.site for node in left} - set(sites) - set(refused))
-        if silent:
+        left = [node.site for node in chosen if node.site not in state.stopped]
+        self._check_enough(number, left, sites, refused)
+        return Round(arrays=state.arrays if arrays is None else arrays, norm=screening.norm, sites=sites)
+
+    def _verdicts(self, replies: Iterable[Message], state: State, screening: Screening) -> Iterator[Verdict]:
+        """What becomes of each reply, in their order; of a site whose budget is spent there is none to judge."""
+        names = {node.id: node.site for node in self.nodes}
+        for reply in replies:
+            site = names[reply.metadata.src_node_id]
+            hear(state, site, reply)
+            if screening.is_stop(reply):
+                state.stopped.append(site)
+                log.warning("%s: out of budget; the others go on", site)
+            else:
+                yield from screening.judge(site, reply)
+        yield from screening.rest()
+
+    def _taken(self, verdict: Verdict, number: int, state: State) -> dict[str, Any]:
+        """A site's entry in the round; its reply is left with what the average needs."""
+        if self.audit is not None:
+            self.audit.heard(verdict.site, verdict.reply)
+        node = next(node for node in self.nodes if node.site == verdict.site)
+        return take(verdict.reply, node, self.config, number, state.arrays)
+
+    def _check_enough(self, number: int, left: Sequence[str], sites: Collection[str], refused: Refused) -> None:
+        """Name those that were silent, and end the run where too few of those with a budget sent a sound update."""
+        if silent := sorted(set(left) - set(sites) - set(refused)):
             log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
-        if left and (arrays is None or len(sites) < self.config.federation.min_sites):
+        least = self.config.federation.min_sites
+        if left and len(sites) < least:
             lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
             raise FederationError(
                 f"round {number}: {len(sites)} of {len(left)} sites sent a sound update, expected at least "
-                f"{self.config.federation.min_sites} ({lost}); the last good checkpoint is in {self.folder}"
+                f"{least} ({lost}); the last good checkpoint is in {self.folder}"
             )
-        return state.arrays if arrays is None else arrays
-
-    def _heard(self, replies: Iterable[Message], state: State, refused: Refused) -> Iterator[Message]:
-        """The replies, less the words of those whose budget is spent, and of those whose records are no records."""
-        for reply in replies:
-            site = self._names[reply.metadata.src_node_id]
-            if fault := head_fault(reply):
-                refuse(site, "update", fault, refused)
-            elif hear(state, site, reply):
-                log.warning("%s: out of budget; the others go on", site)
-            else:
-                yield reply
 
     @property
     def _ways(self) -> dict[str, float]:
         return longer_way({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
-
-    @property
-    def _names(self) -> dict[int, str]:
-        return {node.id: node.site for node in self.nodes}
 
     def _present(self, number: int) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
@@ -225,29 +241,20 @@ class Rounds:
         drawn = numpy_generator(self.config.seed, number, "sites").permutation(len(self.nodes))
         return [self.nodes[i] for i in sorted(drawn[: min(count, len(self.nodes))])]
 
-    def _send(self, messages: Collection[Message], state: State, chosen: Sequence[Node]) -> Any:
-        """Send each node its message, in the order of the sites' names, with the scaling beside the weights."""
-        own = {message.metadata.dst_node_id: message for message in messages}
+    def _send(self, plan: Averaging, state: State, number: int, chosen: Sequence[Node]) -> Iterator[Message]:
+        """Send each node its message, in the order of the sites' names; their replies, likewise."""
+        messages = plan.messages(number, state.arrays, [node.id for node in chosen])
         scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
-        for node in chosen:  # Flower gives all messages one content: each gets its own
-            content = RecordDict(dict(own[node.id].content.items()))
-            content[protocol.SCALING] = scaling
-            settings = content.config_records[protocol.CONFIG]
-            content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
-            own[node.id].content = content
-        ordered = [own[node.id] for node in chosen]
-        return exchange(self.grid, ordered, self.config.federation.round_timeout)
+        for node, message in zip(chosen, messages, strict=True):
+            message.content[protocol.SCALING] = scaling
+            settings = message.content.config_records[protocol.CONFIG]
+            message.content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
+        return exchange(self.grid, messages, self.config.federation.round_timeout)
 
-    def _noted(
-        self, replies: Iterable[tuple[str, Message]], number: int, state: State, sites: dict[str, dict[str, Any]]
-    ) -> Iterator[Message]:
-        """The replies as they are averaged; what each told is noted."""
-        nodes = {node.site: node for node in self.nodes}
-        for site, reply in replies:
-            if self.audit is not None:
-                self.audit.heard(site, reply)
-            sites[site] = take(reply, nodes[site], self.config, number, state.arrays)
-            yield reply
+    def _share(self, number: int, sites: Collection[str]) -> float:
+        """Of all sites' weight, that of some."""
+        weights = {node.site: weight(node, self.config, number) for node in self.nodes}
+        return sum(weights[site] for site in sites) / sum(weights.values())
 
     def _validate(self, state: State, number: int, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
@@ -265,13 +272,3 @@ class Rounds:
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(told.examples for told in counts.values())
         return {**scores, "loss": sum(told.loss for told in counts.values()) / examples}
-
-
-class _Chosen:
-    """What Flower's strategies see of the grid: the nodes that take part in this round."""
-
-    def __init__(self, ids: Sequence[int]) -> None:
-        self.ids = ids
-
-    def get_node_ids(self) -> Sequence[int]:
-        return self.ids

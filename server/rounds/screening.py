@@ -2,56 +2,42 @@
 are far longer than others.
 
 The norm's screening stops a site whose update was scaled up, by a fault or to replace the model (Bagdasaryan et al.
-2020); it does not stop an attacker who stays below the limit.
+2020); it does not stop an attacker who stays below the limit. Of records beside the model the form is checked, and not
+the length.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flwr.app import Message
 
-from common.protocol import ARRAYS, EXAMPLES, METRICS
-from server.messages.rejections import Refused, failure, refuse
-from server.messages.values import values_of
+from common.messages import schema
+from common.messages.scope import Scope
+from common.protocol import ARRAYS, TRAIN
+from server.messages.rejections import failure
+from server.records.ledger_reports import says_stopped
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 MEDIAN_OF = 3  # updates, at least
 
 
-def fault(reply: Message, like: Arrays) -> str | None:
+def fault(reply: Message, scope: Scope) -> str | None:
     """Why a training reply is refused, in a few words; None where it is sound.
 
     Args:
         reply: from a site.
-        like: the global model, whose keys, shapes and types the update must have.
+        scope: what the server knows of the run, the global model's arrays among it.
     """
     if reply.has_error():
         return failure(reply)
-    arrays = reply.content.array_records.get(ARRAYS)
-    metrics = reply.content.metric_records.get(METRICS)
-    if arrays is None or metrics is None:
-        return "no update in the reply"
-    examples = metrics.get(EXAMPLES)
-    if not isinstance(examples, (int, float)) or not 0 < examples < math.inf:
-        return f"{examples} training recordings"
-    if set(arrays) != set(like):
-        odd = sorted(set(arrays) ^ set(like))
-        return f"wrong keys ({', '.join(odd[:3])})"
-    for name, array in arrays.items():
-        values = values_of(array)
-        if values is None:
-            return f"{name} holds bytes that are no array"
-        if values.shape != like[name].shape or values.dtype != like[name].dtype:
-            expected = f"{like[name].dtype}{list(like[name].shape)}"
-            return f"{name} is {values.dtype}{list(values.shape)}, expected {expected}"
-        if not np.isfinite(values).all():
-            return f"{name} holds numbers that are not finite"
-    return None
+    found = schema.reply_of_site(TRAIN, scope, reply.content).fault(reply.content)
+    return found and f"its {found}"
 
 
 def distance(reply: Message, like: Arrays) -> float:
@@ -59,22 +45,6 @@ def distance(reply: Message, like: Arrays) -> float:
     arrays = reply.content.array_records[ARRAYS]
     squares = [float(np.square(array.numpy().astype(np.float64) - like[name]).sum()) for name, array in arrays.items()]
     return math.sqrt(sum(squares))
-
-
-def screened(
-    replies: Iterable[Message],
-    like: Arrays,
-    names: Mapping[int, str],
-    refused: Refused,
-) -> Iterator[tuple[str, Message]]:
-    """Pass the sound replies on, each with its site's name; name the others in the log and in ``refused``, by site."""
-    for reply in replies:
-        site = names[reply.metadata.src_node_id]
-        reason = fault(reply, like)
-        if reason is None:
-            yield site, reply
-        else:
-            refuse(site, "update", reason, refused)
 
 
 def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
@@ -92,47 +62,63 @@ def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]
     return {site: max(1.0, count / usual) for site, count in steps.items()}
 
 
-def not_scaled_up(
-    replies: Iterable[tuple[str, Message]],
-    like: Arrays,
-    factor: float,
-    norms: list[float],
-    refused: Refused,
-    *,
-    ways: Mapping[str, float],
-) -> Iterator[tuple[str, Message]]:
-    """Pass on the updates that are at most ``factor`` times as long as the median; name the others, as ``screened``.
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What becomes of a site's reply: ``fault`` says in a few words why it is refused; None where it is taken."""
+
+    site: str
+    reply: Message
+    fault: str | None = None
+
+
+class Screening:
+    """A round's judge: an update is taken if it is sound, and at most ``factor`` times as long as the median.
 
     The median is over those so far, so that the server holds three updates at most; it needs three, and of these most
     must be honest. A private update is mostly noise, which is about as long at every site.
 
     Args:
-        replies: sound ones, each with its site's name.
+        scope: what the server knows of the run.
         like: the global model.
         factor: 0 for no limit.
-        norms: the last round's median, if there was a round; this round's are added.
-        refused: by site, the reason.
+        before: the last round's median; 0 where there was none.
         ways: by site, ``longer_way``: its norm is taken for so many times less.
     """
-    held: list[tuple[str, Message, float]] = []
-    for site, reply in replies:
-        held.append((site, reply, distance(reply, like) / ways.get(site, 1.0)))
-        if len(norms) + len(held) >= MEDIAN_OF:
-            yield from _short(held, factor, norms, refused)
-            held = []
-    yield from _short(held, factor, norms, refused)
 
+    def __init__(self, scope: Scope, like: Arrays, factor: float, before: float, ways: Mapping[str, float]) -> None:
+        self._scope, self._like, self._factor, self._ways = scope, like, factor, ways
+        self._norms = [before] if before else []
+        self._held: list[tuple[str, Message, float]] = []
 
-def _short(
-    held: Sequence[tuple[str, Message, float]], factor: float, norms: list[float], refused: Refused
-) -> Iterator[tuple[str, Message]]:
-    known = [*norms, *(norm for _, _, norm in held)]
-    median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
-    limit = factor * median or math.inf
-    for site, reply, norm in held:
-        if norm <= limit:
-            norms.append(norm)
-            yield site, reply
-        else:
-            why = f"its update has the norm {norm:.3g}, more than {factor:g} times the others' {median:.3g}"
-            refuse(site, "update", why, refused)
+    @property
+    def norm(self) -> float:
+        """The median norm of the updates that were taken, and of the last round's median; 0 where there is none."""
+        return statistics.median(self._norms) if self._norms else 0.0
+
+    def is_stop(self, reply: Message) -> bool:
+        """Whether a sound reply says, in place of an update, that the site's budget is spent."""
+        return says_stopped(reply) and fault(reply, self._scope) is None
+
+    def judge(self, site: str, reply: Message) -> list[Verdict]:
+        """The verdicts that a site's reply allows: on itself, on such as waited for it, or none yet."""
+        if reason := fault(reply, self._scope):
+            return [Verdict(site=site, reply=reply, fault=reason)]
+        self._held.append((site, reply, distance(reply, self._like) / self._ways.get(site, 1.0)))
+        return self.rest() if len(self._norms) + len(self._held) >= MEDIAN_OF else []
+
+    def rest(self) -> list[Verdict]:
+        """The verdicts on those that still wait."""
+        held, self._held = self._held, []
+        known = [*self._norms, *(norm for _, _, norm in held)]
+        median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
+        limit = self._factor * median or math.inf
+        self._norms += [norm for _, _, norm in held if norm <= limit]
+        long = f"more than {self._factor:g} times the others' {median:.3g}"
+        return [
+            Verdict(
+                site=site,
+                reply=reply,
+                fault=None if norm <= limit else f"its update has the norm {norm:.3g}, {long}",
+            )
+            for site, reply, norm in held
+        ]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -14,6 +12,9 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.config.settings import Config
 from common.learning import metrics
+from common.messages import schema
+from common.messages.fields import Misfit
+from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
 from server.run.checkpoint import Arrays, State
@@ -68,25 +69,23 @@ def ask(
             refuse(node.site, "evaluation", failure(reply), refused)
             continue
         most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
-        sound = _counts(reply, state.arrays[config.model.architecture.output_bias].shape[0], most)
-        if sound is None:
-            refuse(node.site, "evaluation", f"no sound confusion counts of at most {most} recordings", refused)
-        else:
-            counts[node.site] = sound
+        scope = Scope(class_count=state.arrays[config.model.architecture.output_bias].shape[0], most=most)
+        try:
+            counts[node.site] = _counts(reply, message_type, scope)
+        except Misfit as misfit:
+            refuse(node.site, "evaluation", f"its {misfit}", refused)
     return counts
 
 
-def _counts(reply: Message, classes: int, most: int) -> Counts | None:
-    """The counts of an evaluation's reply; None where they are no counts, or of more than the site said that it has."""
-    try:
-        told: Any = reply.content.metric_records[protocol.METRICS]
-        confusion = np.array(told[protocol.CONFUSION], dtype=np.int64).reshape(-1, classes, classes)
-        loss, examples = float(told[protocol.LOSS]), int(told[protocol.EXAMPLES])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    within = confusion.size > 0 and confusion.min() >= 0 and confusion.max() <= examples <= most  # no sum overflows
-    sound = examples > 0 and within and confusion.sum() == examples and math.isfinite(loss)
-    return Counts(confusion=confusion, loss=loss, examples=examples) if sound else None
+def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:
+    """The counts of an evaluation's reply.
+
+    Raises:
+        Misfit: they are no counts, or of more than the site said that it has.
+    """
+    told = schema.read_reply(message_type, scope, reply.content)[protocol.METRICS]
+    confusion = np.array(told[protocol.CONFUSION], dtype=np.int64).reshape(-1, scope.class_count, scope.class_count)
+    return Counts(confusion=confusion, loss=told[protocol.LOSS], examples=told[protocol.EXAMPLES])
 
 
 def record(arrays: Arrays) -> ArrayRecord:

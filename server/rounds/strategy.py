@@ -1,45 +1,109 @@
-"""Flower's strategies, fed with what fedser has already screened and, for those that average, already summed.
+"""A run's strategy at the server: Flower's, fed with what fedser has already screened and, mostly, already summed.
 
-A strategy that averages gets one reply a round: the sites' weighted mean, summed in float64 in the order of the sites'
-names while the replies come in. So the result doesn't depend on who answers first, and the server's memory doesn't
-grow with the number of sites. The median, the trimmed mean and Krum need every update at once.
+What a strategy sends beside the model, and what the server then remembers, ``common.strategies`` declares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp.strategy import (
     FedAdam,
     FedAvg,
     FedAvgM,
     FedMedian,
-    FedProx,
     FedTrimmedAvg,
     FedYogi,
     Krum,
 )
 
 from common.config.kinds import CENTRE
-from common.config.settings import HOLDS_ALL, FederationConfig
-from common.protocol import ARRAYS, EXAMPLES, METRICS
+from common.config.settings import FederationConfig
+from common.protocol import ARRAYS
+from common.strategies.named import CATALOGUE
+from server.rounds.gathering import Arrays, Every, Gathered, Mean
+from server.rounds.site_scores import record
 
-Arrays = dict[str, np.ndarray[Any, Any]]
-Merge = Callable[[Iterable[Message], Arrays], Iterator[Message]]
-_STATE = ("m_t", "v_t", "momentum_vector")
+_FLOWERS = ("m_t", "v_t", "momentum_vector")  # what Flower's strategies remember
+_OWN = "memory"
 
 
-def make(config: FederationConfig) -> FedAvg:
-    """Flower's strategy of that name; which sites take part is decided by ``server.rounds.loop``."""
+class Averaging:
+    """Makes the new global models of a run.
+
+    Args:
+        config: names the strategy; which sites take part is decided by ``server.rounds.loop``.
+        remembered: what ``state`` said after the last round.
+    """
+
+    def __init__(self, config: FederationConfig, remembered: Arrays | None = None) -> None:
+        self.declared = CATALOGUE[config.strategy]
+        self._config, self._flower = config, _flower(config)
+        self._memory = _part(remembered or {}, _OWN)
+        for name in _FLOWERS:
+            if own := _part(remembered or {}, name):
+                as_list = name == "momentum_vector"
+                setattr(self._flower, name, [own[str(i)] for i in range(len(own))] if as_list else own)
+
+    def messages(self, number: int, model: Arrays, ids: Sequence[int]) -> list[Message]:
+        """A round's messages to nodes, each with records of its own, in the order of ``ids``.
+
+        Args:
+            number: of the round.
+            model: the global one.
+            ids: Flower's numbers of the nodes.
+        """
+        settings = self.declared.settings(self._config)
+        made = self._flower.configure_train(number, record(model), ConfigRecord(settings), _Chosen(ids))  # type: ignore[arg-type]
+        own = {message.metadata.dst_node_id: message for message in made}
+        beside = {name: record(arrays) for name, arrays in self.declared.send(self._memory, model).items()}
+        for message in own.values():  # Flower gives all messages one content
+            message.content = RecordDict({**dict(message.content.items()), **beside})
+        return [own[number] for number in ids]
+
+    def gathered(self) -> Gathered:
+        """What a round's updates are gathered in."""
+        return Every() if self.declared.holds_all else Mean((ARRAYS, *self.declared.up))
+
+    def aggregate(self, turn: int, updates: Gathered, like: Arrays, share: float = 1.0) -> Arrays | None:
+        """The new global model of a round; None where no update came.
+
+        Args:
+            turn: the round's number in its pass, from 1.
+            updates: screened, gathered in the order of the sites' names.
+            like: the global model; the new one gets its types, which some strategies widen.
+            share: of all sites' weight, that of those whose update was taken.
+        """
+        replies = updates.replies()
+        centre = None if self.declared.holds_all or not replies else _centre(replies[0])
+        arrays, _ = self._flower.aggregate_train(turn, replies)
+        if arrays is None:
+            return None
+        if self.declared.up:
+            self._memory = self.declared.remember(self._memory, updates.beside(), share)
+        found = {name: array.numpy().astype(like[name].dtype) for name, array in arrays.items()}
+        return found if centre is None else {**found, CENTRE: centre}
+
+    def state(self) -> Arrays:
+        """What is remembered from round to round, for a checkpoint."""
+        arrays = {f"{_OWN}/{key}": item for key, item in self._memory.items()}
+        for name in _FLOWERS:
+            value = getattr(self._flower, name, None)
+            if value is not None:
+                items = value.items() if isinstance(value, Mapping) else enumerate(value)
+                arrays |= {f"{name}/{key}": item for key, item in items}
+        return arrays
+
+
+def _flower(config: FederationConfig) -> FedAvg:
+    """Flower's strategy of that name; FedAvg where it has none."""
     common: dict[str, Any] = {"min_train_nodes": 1, "min_evaluate_nodes": 1, "min_available_nodes": 1}
     rate = config.server_learning_rate
     eta: dict[str, Any] = {"eta": rate} if rate else {}
     makers: dict[str, Any] = {
-        "fedavg": lambda: FedAvg(**common),
-        "fedprox": lambda: FedProx(**common, proximal_mu=config.proximal_mu),
         "fedavgm": lambda: FedAvgM(**common, server_learning_rate=rate or 1.0, server_momentum=config.server_momentum),
         "fedadam": lambda: FedAdam(**common, **eta),
         "fedyogi": lambda: FedYogi(**common, **eta),
@@ -47,38 +111,12 @@ def make(config: FederationConfig) -> FedAvg:
         "fedtrimmedavg": lambda: FedTrimmedAvg(**common, beta=config.trim),
         "krum": lambda: Krum(**common, num_malicious_nodes=config.malicious),
     }
-    strategy: FedAvg = makers[config.strategy]()
+    strategy: FedAvg = makers.get(config.strategy, lambda: FedAvg(**common))()
     return strategy
 
 
-def aggregate(
-    strategy: FedAvg,
-    config: FederationConfig,
-    round_number: int,
-    replies: Iterable[Message],
-    like: Arrays,
-    merge: Merge | None = None,
-) -> Arrays | None:
-    """The new global model of a round; None where no reply came.
-
-    Args:
-        strategy: from ``make``.
-        config: names it.
-        round_number: from 1.
-        replies: screened, in the order of the sites' names.
-        like: the global model; the new one gets its types, which some strategies widen.
-        merge: makes one reply of all; by default the weighted mean, the noisy one where a site is what is hidden.
-    """
-    if merge is not None:
-        merged = list(merge(replies, like))
-    else:
-        merged = list(replies) if config.strategy in HOLDS_ALL else list(mean_reply(replies))
-    centre = None if config.strategy in HOLDS_ALL or not merged else _centre(merged[0])
-    arrays, _ = strategy.aggregate_train(round_number, merged)
-    if arrays is None:
-        return None
-    found = {name: array.numpy().astype(like[name].dtype) for name, array in arrays.items()}
-    return found if centre is None else {**found, CENTRE: centre}
+def _part(arrays: Arrays, name: str) -> Arrays:
+    return {key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")}
 
 
 def _centre(mean: Message) -> np.ndarray[Any, Any] | None:
@@ -87,46 +125,11 @@ def _centre(mean: Message) -> np.ndarray[Any, Any] | None:
     return None if array is None else array.numpy().copy()
 
 
-def mean_reply(replies: Iterable[Message]) -> Iterator[Message]:
-    """One reply that carries the mean of all, weighted by their examples; none where there are none."""
-    sums: Arrays = {}
-    dtypes: dict[str, Any] = {}
-    weight, first = 0.0, None
-    for reply in replies:
-        first = first or reply
-        examples = float(str(reply.content.metric_records[METRICS][EXAMPLES]))
-        weight += examples
-        for name, array in reply.content.array_records[ARRAYS].items():
-            values = array.numpy()
-            dtypes.setdefault(name, values.dtype)
-            term = values.astype(np.float64) * examples
-            if name in sums:
-                sums[name] += term
-            else:
-                sums[name] = term
-        reply.content.array_records[ARRAYS].clear()  # records hold cycles: their memory would wait for the collector
-    if first is not None:
-        mean = {name: Array((sums[name] / weight).astype(dtypes[name])) for name in sorted(sums)}
-        metrics = MetricRecord({EXAMPLES: 1.0})
-        first.content = RecordDict({ARRAYS: ArrayRecord(mean), METRICS: metrics})
-        yield first
+class _Chosen:
+    """What Flower's strategies see of the grid: the nodes that take part in this round."""
 
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids = ids
 
-def state(strategy: FedAvg) -> Arrays:
-    """What a strategy remembers from round to round, for a checkpoint."""
-    arrays: Arrays = {}
-    for name in _STATE:
-        value = getattr(strategy, name, None)
-        if value is not None:
-            items = value.items() if isinstance(value, Mapping) else enumerate(value)
-            arrays |= {f"{name}/{key}": item for key, item in items}
-    return arrays
-
-
-def restore(strategy: FedAvg, arrays: Arrays) -> None:
-    """Put back what ``state`` took."""
-    for name in _STATE:
-        own = {key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")}
-        if own:
-            as_list = name == "momentum_vector"
-            setattr(strategy, name, [own[str(i)] for i in range(len(own))] if as_list else own)
+    def get_node_ids(self) -> Sequence[int]:
+        return self.ids

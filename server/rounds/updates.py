@@ -7,8 +7,7 @@ mean larger, by what it writes beside its weights.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
@@ -26,8 +25,8 @@ def untold(node: Node) -> dict[str, Any]:
     return {"loss": None, "uar": None, "seconds": None, "bytes": None, "examples": node.examples}
 
 
-def take(reply: Message, node: Node, config: Config, number: int, names: Iterable[str]) -> dict[str, Any]:
-    """Note what a site told with an update, and leave in the reply what the average needs, and no more.
+def take(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
+    """Note what a site told with an update, and leave in the reply what the average needs: its arrays, and its weight.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
     and in any run a later count could make one site the whole mean.
@@ -42,8 +41,8 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Iterabl
     Returns:
         The site's entry in the round, as ``result.json`` has it.
     """
-    arrays, told = reply.content.array_records[protocol.ARRAYS], reply.content.metric_records[protocol.METRICS]
-    examples = node.examples + (node.validation if number > config.federation.rounds else 0)
+    told = reply.content.metric_records[protocol.METRICS]
+    examples = weight(node, config, number)
     if told[protocol.EXAMPLES] != examples:
         log.warning(
             "%s: trained on %s by its own word, and said %d when it was met: it counts as %d",
@@ -51,17 +50,17 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Iterabl
         )
     entry = {
         "examples": examples,
-        "loss": _finite(told.get(protocol.LOSS)),
+        "loss": told.get(protocol.LOSS),
         "uar": None,
-        "seconds": _finite(told.get(protocol.SECONDS)),
-        "bytes": sum(len(array.data) for array in arrays.values()),
+        "seconds": told.get(protocol.SECONDS),
+        "bytes": sum(len(array.data) for record in reply.content.array_records.values() for array in record.values()),
         **(spent_so_far(reply) if config.privacy.at_sites else {}),
     }
-    update, weight = ArrayRecord({name: arrays[name] for name in names}), MetricRecord({protocol.EXAMPLES: examples})
-    reply.content = RecordDict({protocol.ARRAYS: update, protocol.METRICS: weight})
+    updates = {record: ArrayRecord({n: own[n] for n in names}) for record, own in reply.content.array_records.items()}
+    reply.content = RecordDict({**updates, protocol.METRICS: MetricRecord({protocol.EXAMPLES: examples})})
     return entry
 
 
-def _finite(value: object) -> float | None:
-    """A number that a site told for those who watch; None where it is none."""
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+def weight(node: Node, config: Config, number: int) -> int:
+    """What a site weighs in a round: the recordings that it trains on, by what it said when it was met."""
+    return node.examples + (node.validation if number > config.federation.rounds else 0)

@@ -33,11 +33,12 @@ class State:
         best_round: when it was made; 0 where none was chosen.
         history: an entry a round, as ``result.json`` lists them.
         refit: an entry a round of the training that follows with the validation speakers, likewise.
-        run: a private run's name in the ledgers.
+        run: the run's name, in the ledgers of a private one, and in what sites keep for a strategy; empty otherwise.
         heads: by site, how far its ledger was when it last answered: entries, and the last one's hash.
         audits: likewise, of its audit log.
         norm: the median L2 norm of the last round's sound updates; 0 before round 1.
         stopped: sites whose budget is spent.
+        kept: of a simulation, by site, the fingerprint of what it keeps for the strategy; empty where it keeps nothing.
     """
 
     round: int = 0
@@ -53,10 +54,11 @@ class State:
     audits: dict[str, tuple[int, str]] = field(default_factory=dict)
     norm: float = 0.0
     stopped: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
 
 
 _GROUPS = ("arrays", "scaling", "strategy", "best")
-_ABOUT = ("round", "best_round", "history", "refit", "run", "heads", "audits", "norm", "stopped")
+_ABOUT = ("round", "best_round", "history", "refit", "run", "heads", "audits", "norm", "stopped", "kept")
 
 
 def save(state: State, path: Path) -> None:

@@ -6,9 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -16,9 +14,11 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.data.normalise import Sums
 from common.errors import FederationError
+from common.messages import schema
+from common.messages.fields import Misfit
+from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse, short
-from server.messages.values import values_of
 from server.sites import handshake
 from server.sites.compatibility import Terms, agree
 from server.sites.handshake import Node
@@ -37,6 +37,7 @@ class Meeting:
         expected: how many sites must be there.
         registered: by Flower's number of a node the name under which its key was registered; empty in a simulation,
             where there are no keys.
+        private: whether the run is: then no site tells which classes it lacks.
         strict: whether any difference between sites ends the run.
         timeout: seconds to wait for sites to come, and again for their answers.
     """
@@ -44,6 +45,7 @@ class Meeting:
     classes: Sequence[str]
     expected: int
     registered: Mapping[int, str]
+    private: bool = False
     strict: bool = False
     timeout: float = HELLO_TIMEOUT
 
@@ -106,7 +108,7 @@ def _answer(reply: Message, meeting: Meeting, refused: Refused) -> tuple[Node, T
     site = meeting.registered.get(number, "a site")
     try:
         if not reply.has_error():
-            return handshake.read(reply)
+            return handshake.read(reply, Scope(private=meeting.private))
         why = failure(reply)
     except FederationError as error:
         why = str(error)
@@ -159,12 +161,13 @@ def pooled_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refu
     sums: dict[str, Sums] = {}
     for reply in exchange(grid, [Message(empty, node.id, protocol.STATISTICS) for node in nodes], timeout):
         node = asked[reply.metadata.src_node_id]
-        found = None if reply.has_error() else _sums(reply, node.features)
-        if found is None:
-            why = failure(reply) if reply.has_error() else f"no sums of {node.features} features"
-            refuse(node.site, "sums of features", why, refused)
-        else:
-            sums[node.site] = found
+        if reply.has_error():
+            refuse(node.site, "sums of features", failure(reply), refused)
+            continue
+        try:
+            sums[node.site] = _sums(reply, node.features)
+        except Misfit as misfit:
+            refuse(node.site, "sums of features", f"its {misfit}", refused)
     if len(sums) < least:
         raise FederationError(
             f"{len(sums)} of {len(nodes)} sites sent the sums of their features, expected at least {least}"
@@ -179,14 +182,12 @@ def pooled_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refu
     )
 
 
-def _sums(reply: Message, features: int) -> Sums | None:
-    """The sums that a site sent; None where they are none of so many features."""
-    arrays: Any = reply.content.array_records.get(protocol.ARRAYS) or {}
-    metrics: Any = reply.content.metric_records.get(protocol.METRICS) or {}
-    frames = metrics.get(protocol.FRAMES)
-    total, square = (values_of(arrays[name]) if name in arrays else None for name in ("total", "square"))
-    if type(frames) is not int or frames < 1 or total is None or square is None:
-        return None
-    if any(v.shape != (features,) or v.dtype != np.float64 or not np.isfinite(v).all() for v in (total, square)):
-        return None
-    return Sums(frames=frames, total=torch.from_numpy(total.copy()), square=torch.from_numpy(square.copy()))
+def _sums(reply: Message, features: int) -> Sums:
+    """The sums that a site sent.
+
+    Raises:
+        Misfit: they are none of so many features.
+    """
+    told = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
+    total, square = (torch.from_numpy(told[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
+    return Sums(frames=told[protocol.METRICS][protocol.FRAMES], total=total, square=square)

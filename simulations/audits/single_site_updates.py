@@ -19,11 +19,13 @@ from torch import Tensor
 
 from common import protocol
 from common.config.kinds import CENTRE, Kind
+from common.config.settings import Config
 from common.data.normalise import Scaling
 from common.errors import FederationError
 from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
+from common.strategies.named import CATALOGUE
 from server.rounds.site_scores import record
 from simulations.audits.audited_run import AuditedRun
 from simulations.engine.fold import local_run_config
@@ -69,7 +71,10 @@ def updates_of(
     refuse_leaks(run.config)
     sites = tuple(SiteSplit(name=speaker, train=(speaker,)) for speaker in speakers)
     plan = Plan(fold=run.plan.fold, classes=run.plan.classes, test=(), sites=sites, skipped=run.plan.skipped)
-    config = run.config.with_values({"privacy.canaries": 0, "privacy.budget": "inf"})
+    own: dict[str, Any] = {"privacy.canaries": 0, "privacy.budget": "inf"}
+    if CATALOGUE[run.config.federation.strategy].keeps:
+        own["federation.strategy"] = "fedavg"  # sites that never were before have kept nothing: the model is all
+    config = run.config.with_values(own)
     found: list[Update] = []
     with tempfile.TemporaryDirectory(prefix="fedser-audit-") as name:
         folder = Path(name)
@@ -77,7 +82,7 @@ def updates_of(
         settings = local_run_config(config, folder, folder / "events.jsonl", run.cache, None)
         nodes: list[dict[str, Any]] = [{protocol.PARTITION: i} for i in range(len(sites))]
         with InProcessGrid(_client_app, nodes, settings, workers=workers) as grid:
-            for reply in grid.send_and_receive(_messages(run, weights, scaling, len(sites), count)):
+            for reply in grid.send_and_receive(_messages(config, weights, scaling, len(sites), count)):
                 speaker = speakers[reply.metadata.src_node_id - 1]
                 found.append(_update(reply, speaker, weights, config.model.architecture))
                 on_reply(len(found))
@@ -85,17 +90,16 @@ def updates_of(
 
 
 def _messages(
-    run: AuditedRun, weights: Mapping[str, Tensor], scaling: Scaling, sites: int, count: int
+    config: Config, weights: Mapping[str, Tensor], scaling: Scaling, sites: int, count: int
 ) -> Iterator[Message]:
     """As ``server.rounds.loop`` sends them: of every site one a round; a model of contours finds its centre there."""
-    federation = run.config.federation
+    federation = config.federation
     arrays = record({name: tensor.numpy() for name, tensor in weights.items()})
     statistics: ArrayRecord = record({"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
     for number in range(1, count + 1):
         asked: dict[str, Any] = {protocol.ROUND: number}
-        if federation.strategy == "fedprox":
-            asked[protocol.PROXIMAL_MU] = federation.proximal_mu
-        if run.config.privacy.at_sites:
+        asked |= CATALOGUE[federation.strategy].settings(federation)
+        if config.privacy.at_sites:
             asked |= {protocol.RUN: "audit", protocol.LEDGER_ENTRIES: 0, protocol.LEDGER_HASH: ""}
         for node in range(1, sites + 1):
             content = RecordDict({protocol.ARRAYS: arrays, protocol.SCALING: statistics})

@@ -22,12 +22,13 @@ from common.config.settings import Config, FederationConfig
 from common.data.extraction import extract_all
 from common.data.resident import keep, listing
 from common.features.cache import FeatureCache
+from common.messages.scope import Scope, forms_of
 from common.processes.warm_up import warm_up
-from common.protocol import ARRAYS, CONFIG, EXAMPLES, METRICS, TRAIN
+from common.protocol import ARRAYS, CONFIG, EXAMPLES, LOSS, METRICS, SECONDS, TRAIN
 from server.messages.exchange import exchange
-from server.rounds import strategy
-from server.rounds.screening import screened
+from server.rounds.screening import fault
 from server.rounds.site_scores import record
+from server.rounds.strategy import Averaging
 from simulations.engine.flower_simulation import submit, superlink
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans
@@ -100,15 +101,16 @@ def _scale_apart(nodes: int) -> dict[str, float]:
 def scale_once(nodes: int) -> dict[str, float]:
     """One round with fedser's own exchange, screening and mean, in this process."""
     arrays = {"weights": np.zeros(SCALE_PARAMETERS, dtype=np.float32)}
-    config = FederationConfig()
-    plan = strategy.make(config)
+    plan = Averaging(FederationConfig())
     began = time.perf_counter()
     with InProcessGrid(_echo, [{}] * nodes, {}, workers=os.cpu_count() or 1) as grid:
         content = RecordDict({ARRAYS: record(arrays), CONFIG: ConfigRecord({"server-round": 1})})
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
-        names = {node: str(node) for node in grid.get_node_ids()}
-        sound = screened(exchange(grid, messages, 600.0), arrays, names, {})
-        mean = strategy.aggregate(plan, config, 1, (reply for _, reply in sound), arrays)
+        updates, scope = plan.gathered(), Scope(model=forms_of(arrays))
+        for reply in exchange(grid, messages, 600.0):
+            if fault(reply, scope) is None:
+                updates.add(reply)
+        mean = plan.aggregate(1, updates, arrays)
     seconds = time.perf_counter() - began
     if mean is None or not np.allclose(mean["weights"], 1.0):
         raise RuntimeError("the mean of the nodes' arrays is wrong")
@@ -122,7 +124,7 @@ def _echo() -> ClientApp:
     def train(message: Message, context: Context) -> Message:  # noqa: ARG001
         values = message.content.array_records[ARRAYS]["weights"].numpy() + np.float32(1)
         arrays: ArrayRecord = record({"weights": values})
-        metrics = MetricRecord({EXAMPLES: 1})
+        metrics = MetricRecord({EXAMPLES: 1, LOSS: 1.0, SECONDS: 1.0})
         return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
 
     return app

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import Context, RecordDict
-from flwr.clientapp import ClientApp
+from flwr.app import Context, Message, RecordDict
 
+from client.node.gate import outbound
+from client.node.policy import inbound
+from client.node.policy.document import Policy
 from common import protocol
+from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
+from common.flower.packing import pack, unpack
+from common.messages.schema import TYPES
 from common.splits.plan import Plan
+from common.storage.hash_chain import Head
 from server.run.paths import HOME
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 from tests.simulations import tiny
@@ -44,16 +50,45 @@ def node(folder: Path, site: str, **more: Any) -> dict[str, Any]:
         protocol.NODE_ROOT: str(folder / site / "manifest.csv"),
         protocol.NODE_CORPUS: "manifest",
         protocol.NODE_LEDGER: str(folder / site / "ledger"),
+        protocol.NODE_STATE: str(folder / site / "strategy"),
         protocol.NODE_CACHE: str(folder / site / "cache"),
         protocol.NODE_REPORT_EPSILON: True,
         **more,
     }
 
 
-def client() -> ClientApp:
+def client() -> Any:
+    """The app, behind the least that a site's node does: it looks at what is asked, and what the gate is told stays."""
     from client.app import app
 
-    return app
+    def answer(message: Message, context: Context) -> Message:
+        kind, content = message.metadata.message_type, unpack(message.content)
+        settings = content.config_records[protocol.CONFIG]
+        assert not list(inbound.reasons(kind, settings, allowed=TYPES, max_rounds=200, mu=(0.0, 10.0)))
+        assert inbound.fault(kind, content, parse_run_config(context.run_config)) is None
+        reply = app(message, context)
+        if reply.has_content():
+            reply.content.pop(protocol.HELD, None)
+        return reply
+
+    return answer
+
+
+def gated() -> Any:
+    """The app behind the site's real outbound gate, a process's memory of the site gone after each message."""
+    from client import deployed
+    from client.app import app
+
+    def answer(message: Message, context: Context) -> Message:
+        deployed._open.clear()
+        config = parse_run_config(context.run_config)
+        assert inbound.fault(message.metadata.message_type, unpack(message.content), config) is None
+        reply, head = app(message, context), Head(entries=1, hash="ab" * 32)
+        site = str(context.node_config[protocol.NODE_SITE])
+        left = outbound.passed(reply, message, site=site, policy=Policy(), config=config, head=head)
+        return Message(pack(left), reply_to=message)
+
+    return answer
 
 
 def run_deployed(

@@ -22,6 +22,7 @@ from common.errors import FederationError, FedserError, UsageError
 from common.privacy.recipe import private_settings
 from common.storage.chained_file import Chain
 from simulations.synthesis.corpus import synthesize
+from tests.client import deployment
 from tests.client.deployment import SITES, deal, node, run_deployed
 from tests.simulations import tiny
 from tests.simulations.job.test_simulate import job, run
@@ -39,11 +40,14 @@ def settings(**more: Any) -> Config:
     return Config().with_values({**tiny.SMALL, "data.held_out": "", "data.classes": list(tiny.CLASSES), **own})
 
 
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold"])
 def test_a_deployment_trains_the_model_that_a_simulation_trains(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
-    whole = run(job(manifest, tmp_path / "sim", data__sites="column", data__held_out="split"))
-    fold = run_deployed(tmp_path, settings(), monkeypatch)
+    own: dict[str, Any] = {"federation__strategy": strategy}
+    whole = run(job(manifest, tmp_path / "sim", data__sites="column", data__held_out="split", **own))
+    monkeypatch.setattr(deployment, "client", deployment.gated)
+    fold = run_deployed(tmp_path, settings(**own), monkeypatch)
     simulated = safetensors.numpy.load_file(tmp_path / "sim/model.safetensors")
     deployed = safetensors.numpy.load_file(tmp_path / "home/runs/one/model.safetensors")
     assert simulated.keys() == deployed.keys()
@@ -51,6 +55,26 @@ def test_a_deployment_trains_the_model_that_a_simulation_trains(
         np.testing.assert_allclose(deployed[name], array, rtol=0, atol=1e-7)
     assert fold["test"]["uar"] == whole["folds"][0]["test"]["uar"]
     assert fold["test"]["confusion"] == whole["folds"][0]["test"]["confusion"]
+
+
+def test_a_deployed_site_keeps_its_state_beside_the_ledger_until_the_farewell(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = settings(federation__strategy="scaffold")
+    seen: list[tuple[str, ...]] = []
+
+    def look(*rest: Any) -> None:
+        seen.extend(path.relative_to(tmp_path).parts[:3] for path in tmp_path.glob("s?/strategy/**/*.safetensors"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("server.app.say_farewell", look)
+    with pytest.raises(KeyboardInterrupt):
+        run_deployed(tmp_path, own, monkeypatch)
+    assert set(seen) == {(site, "strategy", f"site-{site}") for site in SITES}
+    monkeypatch.undo()
+    fold = run_deployed(tmp_path, own, monkeypatch)  # gone on with: the site's states are where they were
+    assert fold["refit"]
+    assert not list(tmp_path.glob("s?/strategy"))
 
 
 def test_it_counts_speakers_and_names_none(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,13 @@ def site(**more: object) -> Site:
     config = Config().with_values({"data.normalise": "utterance", **{k.replace("__", "."): v for k, v in more.items()}})
     own = [recording(index, 5 + index) for index in range(6)]
     holding = Holding(
-        name="a", classes=("anger", "sadness"), train=own[:4], validation=own[4:], test=[], ledger=Path("ledger")
+        name="a",
+        classes=("anger", "sadness"),
+        train=own[:4],
+        validation=own[4:],
+        test=[],
+        ledger=Path("ledger"),
+        state=Path("state"),
     )
     return Site(config, holding)
 

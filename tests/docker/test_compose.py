@@ -94,7 +94,7 @@ def test_node_and_trainer_are_two_users_of_one_group() -> None:
 
 def test_the_trainer_sees_no_kit_and_no_audit_log() -> None:
     mounted = sources(SITE["services"]["trainer"])
-    assert mounted.keys() == {"/data", "/state/ledger", "/state/cache"}
+    assert mounted.keys() == {"/data", "/state/ledger", "/state/cache", "/state/strategy"}
     assert not any(source.startswith((".", "audit")) for source in mounted.values())
 
 
@@ -111,7 +111,13 @@ def test_recordings_and_kit_cannot_be_written() -> None:
 
 def test_the_image_has_the_folders_that_volumes_take_their_owner_from() -> None:
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-    for place, owner in (("ledger", "node"), ("audit", "node"), ("cache", "trainer"), ("flwr", "trainer")):
+    for place, owner in (
+        ("ledger", "node"),
+        ("audit", "node"),
+        ("cache", "trainer"),
+        ("strategy", "trainer"),
+        ("flwr", "trainer"),
+    ):
         assert f"install -d -o {owner} -g fedser" in text
         assert f"/state/{place}" in text
 

@@ -17,11 +17,11 @@ def asked(node: int = 1) -> Message:
     return Message(RecordDict({"config": ConfigRecord()}), node, "train")
 
 
-def reply(arrays: Arrays, examples: float = 1, node: int = 1) -> Message:
+def reply(arrays: Arrays, examples: Any = 1, node: int = 1) -> Message:
     content = RecordDict(
         {
             "arrays": ArrayRecord({name: Array(value) for name, value in arrays.items()}),
-            "metrics": MetricRecord({"num-examples": examples, "loss": 1.0}),
+            "metrics": MetricRecord({"num-examples": examples, "loss": 1.0, "seconds": 1.0}),
         }
     )
     return Message(content, reply_to=asked(node))

@@ -18,6 +18,7 @@ from tests.client import deployment
 from tests.simulations import tiny
 
 Answer = Callable[[Message], Message]
+gated = deployment.client
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def nothing(message: Message) -> Message:
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, answers: Mapping[tuple[str, str], Answer]) -> None:
     """Have the sites answer so to some types of messages, and to all others as they should."""
-    from client.app import app
+    app = gated()
 
     def load() -> Any:
         def answer(message: Message, context: Context) -> Message:

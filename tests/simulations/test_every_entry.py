@@ -103,7 +103,9 @@ def serve(told: dict[str, Any]) -> None:
 def a_site(config: Config, folder: Path) -> object:
     utterance = Utterance(corpus="manifest", path=Path("1.wav"), emotion="anger", speaker="1")
     own = [Recording(utterance=utterance, versions=(torch.ones(3, 2),))]
-    return Site(config, Holding(name="a", classes=("anger",), train=own, validation=[], test=[], ledger=folder))
+    return Site(
+        config, Holding(name="a", classes=("anger",), train=own, validation=[], test=[], ledger=folder, state=folder)
+    )
 
 
 @entry
@@ -239,7 +241,7 @@ def test_what_is_outside_is_refused_by_every_entry_alike(
             with pytest.raises(UsageError) as refused:
                 function(config, folder)
             assert str(refused.value) == str(told.value), entry_name
-    reason = POLICY.refusal(BUNDLE, flatten(config))
+    reason = POLICY.refusal(BUNDLE, config)
     assert reason == f"the run is private and would tell more than the noise hides: {told.value}"
     assert not (folder / "fold").exists()
     assert not (folder / "part").exists()
@@ -286,7 +288,7 @@ def test_a_budget_without_privacy_is_refused_by_every_entry(setting: str, tmp_pa
                 UsageError, match=r"^--canaries and --budget need a private run: give --epsilon or --noise"
             ):
                 function(config, tmp_path)
-    reason = POLICY.refusal(BUNDLE, flatten(config))
+    reason = POLICY.refusal(BUNDLE, config)
     assert reason is not None
     assert reason.startswith("the run is not private: --canaries and --budget need a private run")
 
@@ -339,7 +341,13 @@ def test_a_site_whose_parts_share_a_speaker_is_refused(tmp_path: Path) -> None:
         return Recording(utterance=utterance, versions=(torch.ones(3, 2),))
 
     holding = Holding(
-        name="a", classes=("anger",), train=[own("1", "p")], validation=[], test=[own("2", "q")], ledger=tmp_path
+        name="a",
+        classes=("anger",),
+        train=[own("1", "p")],
+        validation=[],
+        test=[own("2", "q")],
+        ledger=tmp_path,
+        state=tmp_path,
     )
     Site(Config(), holding)
     with pytest.raises(SplitError, match="site a: speaker p is in train and in test, expected in one part alone"):

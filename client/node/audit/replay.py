@@ -11,10 +11,9 @@ from typing import Any
 
 from flwr.app import RecordDict
 
-from client.node.gate.arrays import model_hash, values_of
+from client.node.audit.model_hash import model_hash
 from client.node.gate.outbound import Refused
 from common import protocol
-from common.flower import packing
 from common.storage.hash_chain import Entry
 
 NAME, TESTED = "name", "tested"  # in a line of the audit log: the run's in the ledger; of the model, a digest
@@ -33,7 +32,7 @@ def settled(
         run: Flower's number.
         kind: of message.
         config: its settings, which the policy allows.
-        content: its records.
+        content: its records, the arrays not packed.
 
     Returns:
         What the message settles, for its own line.
@@ -60,6 +59,5 @@ def _before(earlier: Sequence[Entry], run: int, key: str) -> str | None:
 
 def _digest(content: RecordDict) -> str:
     """Of all arrays: the weights, and the scaling, which moves the scores as well."""
-    records = packing.unpack(content, values_of).array_records
-    lines = (f"{name} {model_hash(record)}" for name, record in sorted(records.items()))
+    lines = (f"{name} {model_hash(record)}" for name, record in sorted(content.array_records.items()))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

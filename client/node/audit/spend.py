@@ -6,12 +6,11 @@ runs or within one, no longer has that, and nothing more is answered in private 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from client.node.audit.site_log import AuditLog
-from common.config.run_config import parse_run_config
+from common.config.settings import PrivacyConfig
 from common.storage.hash_chain import Head
 
 LEDGER = "ledger"  # in a line of the audit log: the ledger's lines, and the last one's hash
@@ -34,29 +33,28 @@ class Spent:
         self._head: Head | None = None  # of the ledger, at the last reply
         self._before: float | None = None
 
-    def note(self, settings: Mapping[str, Any]) -> None:
+    def note(self, privacy: PrivacyConfig) -> None:
         """Remember where the ledger is now, if the run is private.
 
         Raises:
             LedgerError: the ledger was changed, or is older than the audit log says.
         """
-        self._before = self._epsilon(settings)
+        self._before = self._epsilon(privacy)
 
-    def since(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def since(self, privacy: PrivacyConfig) -> dict[str, Any]:
         """The ε before, as noted, and now, and how far the ledger is; nothing where the run is not private.
 
         Raises:
             LedgerError: as ``note``.
         """
-        if not parse_run_config(settings).privacy.at_sites:
+        if not privacy.at_sites:
             return {}
-        after = self._epsilon(settings)
+        after = self._epsilon(privacy)
         head = self._head
         ledger = [head.entries, head.hash] if head else None
         return {"epsilon_before": self._before, "epsilon_after": after, LEDGER: ledger}
 
-    def _epsilon(self, settings: Mapping[str, Any]) -> float | None:
-        privacy = parse_run_config(settings).privacy
+    def _epsilon(self, privacy: PrivacyConfig) -> float | None:
         if not privacy.at_sites:
             return None
         import math

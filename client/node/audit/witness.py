@@ -9,20 +9,19 @@ new number then and nothing else. What the log says after the last message to tr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from client.node.audit import replay
-from client.node.gate.validators import Refused
+from client.node.gate.outbound import Refused
 from common import protocol
 from common.errors import ChainError, FedserError
+from common.messages.fields import is_sha256
 from common.storage.chained_file import Chain
 from common.storage.hash_chain import Entry, Head, contains
 
 SERVER = "server"  # in a line of the site's log: the coordinator's first line's hash, its lines, the last one's hash
-_HASH = re.compile("[0-9a-f]{64}")
 
 
 def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -42,7 +41,7 @@ def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any
     log, entries, digest = (
         config.get(key) for key in (protocol.SERVER_LOG, protocol.SERVER_ENTRIES, protocol.SERVER_HASH)
     )
-    if not entries or not all(_HASH.fullmatch(str(text)) for text in (log, digest)):
+    if not entries or not all(map(is_sha256, (log, digest))):
         raise Refused("the message does not say how far the coordinator's audit log is")
     noted = [line for line in earlier if SERVER in line]
     name = config.get(protocol.RUN)

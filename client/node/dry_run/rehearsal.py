@@ -24,6 +24,7 @@ from client.node.flower import wire
 from client.node.flower.supernode import node_config, of_policy
 from client.node.gate import outbound
 from client.node.gate.outbound import Refused, RoundBytes
+from client.node.policy import inbound
 from client.node.policy.document import Policy
 from client.node.site.kit import Kit
 from client.node.site.node_settings import NodeSettings, State
@@ -34,10 +35,14 @@ from common.config.settings import Config, flatten
 from common.curation.selection import list_corpus
 from common.errors import FedserError
 from common.flower import internals
+from common.messages import schema
+from common.messages.scope import Scope, extra_records, forms_of
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
+from common.strategies.named import CATALOGUE
 
 RUN, NODE, NAME = 1, 1, "dry-run"
+_UNSCALED = {"mean": 0.0, "deviation": 1.0}
 _SHOWN = 20  # of a list; of a longer one its length
 
 
@@ -89,7 +94,7 @@ def _refusal(policy: Policy, config: Config) -> str | None:
     """Why the policy refuses such a run at any hour, whatever bundle it allows."""
     if not policy.bundle.hashes:
         return "the policy allows no bundle (bundle.hashes)"
-    return policy.refusal(policy.bundle.hashes[0], flatten(config))
+    return policy.refusal(policy.bundle.hashes[0], config)
 
 
 class _Dry:
@@ -123,7 +128,7 @@ class _Dry:
     def _outcome(self, kind: str, when: str) -> Outcome:
         asked = Message(self._content(kind), NODE, kind)
         about = asked.content.config_records[protocol.CONFIG]
-        if refused := self._policy.message_refusal(kind, about):
+        if refused := self._policy.message_refusal(kind, about) or inbound.fault(kind, asked.content, self._config):
             return Outcome(type=kind, when=when, refused=refused)
         try:
             left = self._passed(asked)
@@ -140,27 +145,30 @@ class _Dry:
         if reply.has_error():
             raise FedserError(f"the app fails on {asked.metadata.message_type}: {heard.text}")
         site = str(self._node[protocol.NODE_SITE])
-        return outbound.passed(reply, asked, site=site, policy=self._policy, settings=self._settings, head=self._head)
+        return outbound.passed(reply, asked, site=site, policy=self._policy, config=self._config, head=self._head)
 
     def _content(self, kind: str) -> RecordDict:
         """What a server sends with a message of a type."""
-        if kind in (protocol.HELLO, protocol.STATISTICS):
-            return RecordDict({protocol.CONFIG: ConfigRecord()})
-        about: dict[str, Any] = {protocol.RUN: NAME} if self._config.privacy.at_sites else {}
-        if kind == protocol.PRIVACY:
-            return RecordDict({protocol.CONFIG: ConfigRecord(about)})
-        if kind == protocol.TRAIN and self._config.federation.strategy == "fedprox":
-            about[protocol.PROXIMAL_MU] = self._config.federation.proximal_mu
-        site = self.site()
-        model = {name: Array(tensor.cpu().numpy()) for name, tensor in sorted(site.model.state_dict().items())}
-        scaling = {"mean": np.zeros(site.features, np.float32), "deviation": np.ones(site.features, np.float32)}
-        return RecordDict(
-            {
-                protocol.ARRAYS: ArrayRecord(model),
-                protocol.SCALING: ArrayRecord({name: Array(values) for name, values in scaling.items()}),
-                protocol.CONFIG: ConfigRecord({**about, protocol.ROUND: 1}),
-            }
-        )
+        site, federation = self.site(), self._config.federation
+        model = {name: tensor.cpu().numpy() for name, tensor in site.model.state_dict().items()}
+        extra, _ = extra_records(self._config)
+        form = schema.request(kind, Scope(model=forms_of(model), extra=extra))
+        arrays = {name: {key: np.zeros(array.shape, np.float32) for key, array in model.items()} for name in extra}
+        arrays[protocol.SCALING] = {name: np.full(site.features, n, np.float32) for name, n in _UNSCALED.items()}
+        arrays[protocol.ARRAYS] = model
+        about: dict[str, Any] = {protocol.ROUND: 1}
+        declared = CATALOGUE[federation.strategy]
+        about |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}
+        about |= declared.settings(federation)
+        if kind == protocol.HELLO:  # the first, not the farewell
+            about = {}
+        config = {key: value for key, value in about.items() if key in form.records[protocol.CONFIG].keys}
+        content: dict[str, Any] = {
+            name: ArrayRecord({key: Array(values[key]) for key in sorted(values)})
+            for name, values in arrays.items()
+            if name in form.records
+        }
+        return RecordDict({**content, protocol.CONFIG: ConfigRecord(config)})
 
     def cost(self) -> dict[str, Any] | None:
         """What the run costs each unit here, by the copy of the ledger; None where nothing is private at this site."""

@@ -19,7 +19,9 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
 from client.node.policy.document import Policy
-from common.errors import FedserError
+from common.config.run_config import parse_run_config
+from common.config.settings import Config
+from common.errors import FedserError, UsageError
 
 _PROJECT_BYTES = 2**20  # of the bundle's pyproject.toml, unpacked
 
@@ -32,12 +34,14 @@ class Known:
         run: with the hash of the site's own, and, as nothing may be shared between runs, a series of its own.
         fab: the bytes that were checked; what is handed on is this.
         settings: the run config, flat: the bundle's defaults with what the run's starter changed.
+        config: the same, read.
         policy: as it was when the run came.
     """
 
     run: Run
     fab: Fab
     settings: UserConfig
+    config: Config
     policy: Policy
 
 
@@ -63,14 +67,18 @@ def known(run: Run, fab: Fab, policy: Policy) -> Known:
     """
     digest = hash_of(fab)
     if digest not in policy.bundle.hashes:  # such a bundle is not even unpacked
-        raise NotAllowed(policy.refusal(digest, {}) or f"the bundle {digest} is not allowed")
+        raise NotAllowed(policy.refusal(digest, Config()) or f"the bundle {digest} is not allowed")
     if run.primary_task_type not in ("", TaskType.SERVER_APP):
         raise NotAllowed(f"the run starts a {run.primary_task_type}, expected a {TaskType.SERVER_APP}")
     settings = _settings(run, fab)
-    if reason := policy.refusal(digest, settings):
+    try:
+        config = parse_run_config(settings)
+    except UsageError as error:
+        raise NotAllowed(f"the run's settings are none that this site knows: {error}") from None
+    if reason := policy.refusal(digest, config):
         raise NotAllowed(reason)
     own = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))
-    return Known(run=own, fab=Fab(digest, fab.content, {}), settings=settings, policy=policy)
+    return Known(run=own, fab=Fab(digest, fab.content, {}), settings=settings, config=config, policy=policy)
 
 
 def _settings(run: Run, fab: Fab) -> UserConfig:

@@ -35,7 +35,6 @@ from client.node.flower.wire import Parcel
 from client.node.gate import outbound
 from client.node.gate.outbound import Refused, RoundBytes
 from client.node.policy.document import Policy
-from common.config.run_config import parse_run_config
 from common.errors import FederationError, FedserError
 from common.flower import packing
 
@@ -115,7 +114,7 @@ class Guard:
         """Check a message and its run, and keep it; or refuse it."""
         try:
             asked = self._intake.check(message, tree)
-            self._spent.note(asked.run.settings)
+            self._spent.note(asked.run.config.privacy)
             self._asked = asked
         except NotAllowed as reason:
             self._refuse(message, reason, REFUSED, ErrorCode.INVALID_FAB)
@@ -160,7 +159,7 @@ class Guard:
         except Exception as reason:
             self._refuse(asked.message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
             return
-        private = parse_run_config(asked.run.settings).privacy.on  # then not even the time that it took is told
+        private = asked.run.config.privacy.on  # then not even the time that it took is told
         self._push(parcel, 0.0 if private else seconds)
         told = about(asked.message)
         number = f" round {told['round']}" if told["round"] else ""
@@ -173,13 +172,13 @@ class Guard:
             raise FederationError(f"the app failed (Flower's code {reply.error.code}); the trainer's log says why")
         run, told = asked.run, about(asked.message)
         content = outbound.passed(
-            reply, asked.message, site=self._site, policy=run.policy, settings=run.settings, head=self._audit.head()
+            reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )
         leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
         parcel = wire.packed(Message(leaving, reply_to=asked.message))
         self._sent.add(told["run"], told["round"], parcel.size, run.policy)
         records = {name: sorted(record) for name, record in content.items()}
-        spent = self._spent.since(run.settings)
+        spent = self._spent.since(run.config.privacy)
         self._audit.add("out", **told, bytes=parcel.size, records=records, model=model(content), **spent)
         return parcel
 

@@ -17,21 +17,22 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.run import Run
 
 from client.node.audit import replay, witness
+from client.node.audit.model_hash import model_hash
 from client.node.audit.site_log import AuditLog
 from client.node.flower import wire
 from client.node.flower.fab import Known, NotAllowed, hash_of, known
 from client.node.flower.wire import Parcel
-from client.node.gate.arrays import model_hash, values_of
 from client.node.gate.outbound import Refused
+from client.node.policy import inbound
 from client.node.policy.document import Policy
 from common import protocol
 from common.errors import FederationError
 from common.flower import packing
+from common.messages.npy import values_of
 from common.storage.hash_chain import Head
 
 log = logging.getLogger("fedser.node")
 
-_RECORDS = {protocol.ARRAYS, protocol.SCALING, protocol.CONFIG}
 ALLOWED = "allowed"
 _SHOWN = 80  # characters of a text of the server's in a log
 
@@ -153,7 +154,10 @@ class Intake:
         if reason := run.policy.message_refusal(kind, config, self._clock()):
             raise Refused(reason)
         self._check_audit_log(config)
-        number, earlier, content = message.metadata.run_id, self._audit.entries(), parcel.message.content
+        content = packing.unpack(parcel.message.content, values_of)
+        if fault := inbound.fault(kind, content, run.config):
+            raise Refused(fault)
+        number, earlier = message.metadata.run_id, self._audit.entries()
         settled = replay.settled(earlier, number, kind, config, content)
         told = witness.told(earlier, number, kind, config)
         self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)
@@ -171,21 +175,15 @@ class Intake:
 
 
 def _config(message: Message) -> dict[str, Any]:
-    """A message's settings, where it holds no record that the app has no use for."""
+    """A message's settings."""
     if message.has_error():
         raise Refused("the server sent an error instead of a message")
-    if extra := message.content.keys() - _RECORDS:
-        raise Refused(f"the message has a record {min(extra)[:_SHOWN]!r}, expected {', '.join(sorted(_RECORDS))}")
     return dict(message.content.config_records.get(protocol.CONFIG, {}))
 
 
 def model(content: RecordDict) -> str | None:
-    """The fingerprint of the weights in a message, if it holds some.
-
-    Raises:
-        FedserError: they are not what the message says that they are.
-    """
-    record = packing.unpack(content, values_of).array_records.get(protocol.ARRAYS)
+    """The fingerprint of the weights in a message whose arrays are not packed, if it holds some."""
+    record = content.array_records.get(protocol.ARRAYS)
     return None if record is None else model_hash(record)
 
 

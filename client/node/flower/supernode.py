@@ -112,6 +112,7 @@ def node_config(settings: NodeSettings, about: kit.Kit) -> dict[str, Any]:
         protocol.NODE_CORPUS: settings.corpus or about.corpus,
         protocol.NODE_LABEL_MAP: labels,
         protocol.NODE_LEDGER: str(settings.state.ledger),
+        protocol.NODE_STATE: str(settings.state.strategy),
         protocol.NODE_CACHE: str(settings.state.cache),
         protocol.NODE_FORGOTTEN: str(settings.state.forgotten),
     }

@@ -8,28 +8,25 @@ can see is what a model's weights say of the people it was trained on; that is w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
-from client.node.gate.answers import ANSWERS, Reply
-from client.node.gate.arrays import values_of
-from client.node.gate.validators import Refused
+from client.node.gate.answers import Refused, Reply
 from client.node.policy.document import Policy
-from client.node.policy.inbound import short
 from common import protocol
-from common.config.run_config import parse_run_config
+from common.config.settings import Config
 from common.errors import FedserError
 from common.flower import packing
+from common.messages.fields import short
+from common.messages.npy import values_of
 from common.storage.hash_chain import Entry, Head
 
 __all__ = ["Refused", "RoundBytes", "passed", "record_bytes"]
 
 
-def passed(
-    reply: Message, asked: Message, *, site: str, policy: Policy, settings: Mapping[str, Any], head: Head
-) -> RecordDict:
+def passed(reply: Message, asked: Message, *, site: str, policy: Policy, config: Config, head: Head) -> RecordDict:
     """What leaves of an app's reply.
 
     Args:
@@ -37,7 +34,7 @@ def passed(
         asked: the server's message, which the policy has allowed.
         site: its name.
         policy: the site's.
-        settings: the run config, flat.
+        config: of the run.
         head: of the site's audit log, which is added.
 
     Returns:
@@ -54,11 +51,8 @@ def passed(
         content, asked_content = (packing.unpack(message.content, values_of) for message in (reply, asked))
     except FedserError as error:
         raise Refused(str(error)) from None
-    told = Reply(content=content, asked=asked_content, site=site, policy=policy, config=parse_run_config(settings))
-    told.check_enough()
-    records = ANSWERS[kind](told)
-    if extra := content.keys() - records.keys() - {protocol.HELD}:
-        raise Refused(f"the reply has a record {short(min(extra))}, which may not leave")
+    told = Reply(kind=kind, content=content, asked=asked_content, site=site, policy=policy, config=config)
+    records = told.made_anew()
     about: Any = records.get(protocol.CONFIG, {})
     audit: Any = {protocol.AUDIT_ENTRIES: head.entries, protocol.AUDIT_HASH: head.hash}
     return RecordDict({**records, protocol.CONFIG: ConfigRecord({**about, **audit})})

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from client.node.policy import inbound
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound, Hours, check_bound, outside
 from common import protocol
 from common.config.settings import Config, PrivacyConfig
 from common.config.units import UNITS
 from common.errors import UsageError
+from common.messages import schema
+from common.messages.fields import is_sha256
 from common.validate import in_range, one_of
-
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,7 @@ class BundlePolicy:
 
     def __post_init__(self) -> None:
         for digest in self.hashes:
-            if not _HASH.fullmatch(digest):
+            if not is_sha256(digest):
                 raise UsageError(f"bundle.hashes holds {digest!r}, expected SHA-256 in 64 lower-case hex digits")
 
 
@@ -178,4 +176,4 @@ class OutboundPolicy:
             protocol.EVALUATE: self.allow_validation,
             protocol.EVALUATE_TEST: self.allow_test,
         }
-        return [kind for kind in inbound.TYPES if asked.get(kind, True)]
+        return [kind for kind in schema.TYPES if asked.get(kind, True)]

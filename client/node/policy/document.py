@@ -15,7 +15,7 @@ from typing import Any, Self, get_type_hints
 from client.node.policy import inbound
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound
 from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy, PrivacyPolicy, RunPolicy
-from common.config.run_config import parse_run_config
+from common.config.settings import Config
 from common.config.toml_file import read_table
 from common.errors import UsageError
 from common.privacy.recipe import refuse_leaks
@@ -48,23 +48,18 @@ class Policy:
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
 
-    def refusal(self, bundle_hash: str, settings: Mapping[str, Any]) -> str | None:
+    def refusal(self, bundle_hash: str, config: Config) -> str | None:
         """Why a run is refused, at any hour, in one line; None where it is not.
 
         Args:
             bundle_hash: SHA-256 of the bundle, computed by the site.
-            settings: the run config, flat, the paths of ``protocol.RUN_KEYS`` among it or not.
+            config: of the run.
         """
-        return next(self._reasons(bundle_hash, settings), None)
+        return next(self._reasons(bundle_hash, config), None)
 
-    def _reasons(self, bundle_hash: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    def _reasons(self, bundle_hash: str, config: Config) -> Iterator[str]:
         if bundle_hash not in self.bundle.hashes:
             yield f"the bundle is {bundle_hash}, none of the {len(self.bundle.hashes)} that are allowed (bundle.hashes)"
-        try:
-            config = parse_run_config(settings)
-        except UsageError as error:
-            yield f"the run's settings are none that this site knows: {error}"
-            return
         yield from self.run.reasons(config)
         yield from self.privacy.reasons(config.privacy)
         try:

@@ -58,6 +58,11 @@ class State:
         return self.folder / "audit" / "node-id"
 
     @property
+    def strategy(self) -> Path:
+        """What the site keeps for a run's strategy from round to round: the trainer's alone."""
+        return self.folder / "strategy"
+
+    @property
     def cache(self) -> Path:
         """The features of the recordings: the trainer's alone."""
         return self.folder / "cache"

@@ -223,5 +223,5 @@ def engine_of(job: Job) -> contextlib.AbstractContextManager[Engine]:
 def _import_before_the_fork() -> None:
     """Load what training needs, so that each worker finds it loaded: seconds of imports otherwise."""
     warm_up()
-    for name in ("server.app", "server.records.central_dp", "client.app", "client.private_round"):
+    for name in ("server.app", "server.rounds.central_dp", "client.app", "client.private_round"):
         importlib.import_module(name)

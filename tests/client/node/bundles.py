@@ -64,6 +64,11 @@ def weights(value: float = 0.0) -> ArrayRecord:
     return ArrayRecord({"layer": Array(np.full((2, 3), value, np.float32))})
 
 
+def scaling(value: float = 1.0) -> ArrayRecord:
+    """Of three features."""
+    return ArrayRecord({name: Array(np.full(3, value, np.float32)) for name in ("mean", "deviation")})
+
+
 class Server:
     """What a SuperLink would answer; keeps all that reaches it.
 

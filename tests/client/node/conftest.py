@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ from flwr.supercore.fab import Fab
 
 from client.node.flower import guard
 from tests.client.node.bundles import bundle
-from tests.client.node.gated import read_once
 
 SETTINGS = """privacy.epsilon = "inf"
 privacy.unit = "utterance"
@@ -31,9 +29,3 @@ def fab(tmp_path: Path) -> Fab:
     """A bundle whose settings allow a private run."""
     content = bundle(tmp_path / "bundle", settings=SETTINGS)
     return Fab(hashlib.sha256(content).hexdigest(), content, {})
-
-
-@pytest.fixture
-def settings_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hundreds of replies of the same few runs: reading settings would take most of the time."""
-    monkeypatch.setattr("client.node.gate.outbound.parse_run_config", lambda settings: read_once(json.dumps(settings)))

@@ -30,9 +30,13 @@ SECRET = "patient_0042"
 
 
 @functools.cache
-def read_once(settings: str) -> Config:
-    """The settings of a run, from their JSON."""
+def _read_once(settings: str) -> Config:
     return parse_run_config(json.loads(settings))
+
+
+def config_of(settings: dict[str, Any]) -> Config:
+    """A run's settings as they are checked, of the same few runs again and again."""
+    return _read_once(json.dumps(settings))
 
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -110,7 +114,7 @@ def through(
     told = told if protocol.HELD in told else counted(told)
     asked = Message(RecordDict({protocol.ARRAYS: arrays(model), protocol.CONFIG: ConfigRecord()}), 5, kind)
     reply = Message(told, reply_to=asked)
-    return passed(reply, asked, site=SITE, policy=policy or Policy(), settings=settings, head=HEAD)
+    return passed(reply, asked, site=SITE, policy=policy or Policy(), config=config_of(settings), head=HEAD)
 
 
 def plain(records: RecordDict) -> dict[str, Any]:

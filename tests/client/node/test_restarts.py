@@ -18,7 +18,7 @@ from client.node.policy.document import Policy
 from common import protocol
 from common.errors import FedserError
 from common.storage import hash_chain
-from tests.client.node.bundles import run_of, weights
+from tests.client.node.bundles import run_of, scaling, weights
 from tests.client.node.guarded import Site, assert_refused, site_of, train_message, update
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -75,7 +75,7 @@ def test_a_run_goes_on_when_the_day_is_over(tmp_path: Path, fab: Fab, monkeypatc
 def test_held_out_speakers_score_one_model_a_run(tmp_path: Path, fab: Fab) -> None:
     for model, taken in ((1.0, True), (1.0, True), (2.0, False)):
         site = site_of(tmp_path, fab)
-        records = {protocol.ARRAYS: weights(model), protocol.SCALING: weights()}
+        records = {protocol.ARRAYS: weights(model), protocol.SCALING: scaling()}
         site.server.ask(protocol.EVALUATE_TEST, RecordDict({**records, protocol.CONFIG: ConfigRecord()}))
         assert (site.take() is not None) is taken
     assert "the held-out speakers have scored a model" in str(site.lines("refused")[-1]["why"])

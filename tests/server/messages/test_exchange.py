@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message
 
 from common.flower.packing import KEY, is_packed, pack
+from common.messages.scope import Scope, forms_of
 from server.messages.exchange import exchange
 from server.rounds.screening import fault
 from tests.server.replies import asked, failure, reply
@@ -130,7 +131,7 @@ def test_a_packed_reply_that_cannot_be_read_is_left_to_the_screening() -> None:
 
     post: Any = Broken([0])
     [came] = exchange(post, [asked()], 10)
-    assert fault(came, {"w": np.zeros(10, np.float32)}) == f"wrong keys ({KEY}, w)"
+    assert fault(came, Scope(model=forms_of({"w": np.zeros(10)}))) == f"its arrays: {KEY!r} is not expected"
 
 
 def test_bytes_that_are_no_message_do_not_end_the_round(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,9 @@ from flwr.clientapp import ClientApp
 from common import protocol
 from common.config.settings import Config
 from common.errors import FederationError
-from server.records.ledger_reports import head_fault, hear, site_figures, spent_so_far
+from common.messages.scope import Scope
+from server.records.ledger_reports import hear, says_stopped, site_figures, spent_so_far
+from server.rounds.screening import fault
 from server.run.checkpoint import State
 from server.sites.handshake import Node
 from simulations.engine.worker_grid import InProcessGrid
@@ -23,6 +25,7 @@ from tests.server.example_result import SPENT
 from tests.server.replies import asked, failure
 
 DIGEST = "a" * 64
+AT_SITES = Scope(private=True, at_sites=True)
 HEAD = {protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: DIGEST}
 
 
@@ -38,37 +41,51 @@ def said(**told: Any) -> Message:
 def test_a_head_is_kept_for_the_next_round() -> None:
     own = state()
     audit = {protocol.AUDIT_ENTRIES: 7, protocol.AUDIT_HASH: "b" * 64}
-    reply = said(**HEAD, **audit)
-    assert head_fault(reply) is None
-    assert not hear(own, "s", reply)
+    hear(own, "s", said(**HEAD, **audit))
     assert (own.heads, own.audits) == ({"s": (3, DIGEST)}, {"s": (7, "b" * 64)})
-    assert hear(own, "s", said(stopped=True))
-    assert own.stopped == ["s"]
 
 
 @pytest.mark.parametrize("names", [("ledger", "ledger"), ("audit", "audit"), ("ledger", "audit")])
 def test_half_a_head_is_no_head(names: tuple[str, str]) -> None:
-    assert head_fault(said(**{f"{names[0]}_entries": 3})) is not None
-    assert head_fault(said(**{f"{names[1]}_hash": DIGEST})) is not None
+    for half in ({f"{names[0]}_entries": 3}, {f"{names[1]}_hash": DIGEST}):
+        own = state()
+        hear(own, "s", said(**half))
+        assert (own.heads, own.audits) == ({}, {})
 
 
 @pytest.mark.parametrize(("entries", "digest"), [("x", DIGEST), (-1, DIGEST), (2.0, DIGEST), (3, "a"), (3, 5)])
-def test_what_is_no_head_of_a_chain_is_named(entries: Any, digest: Any) -> None:
-    reply = said(ledger_entries=entries, ledger_hash=digest)
-    assert head_fault(reply) == "ledger-entries and ledger-hash are no head of a chain"
+def test_what_is_no_head_of_a_chain_is_named_and_not_kept(entries: Any, digest: Any) -> None:
+    own, reply = state(), said(stopped=True, ledger_entries=entries, ledger_hash=digest)
+    hear(own, "s", reply)
+    assert own.heads == {}
+    assert str(fault(reply, AT_SITES)).startswith("its config: ledger-")
+
+
+def test_only_a_sound_word_that_the_budget_is_spent_stops_a_site() -> None:
+    assert says_stopped(said(**HEAD, stopped=True))
+    assert fault(said(**HEAD, stopped=True), AT_SITES) is None
+    for told in ({"stopped": True}, {**HEAD, "stopped": False}, {**HEAD, "stopped": 1}):
+        assert fault(said(**told), AT_SITES) is not None
+    assert fault(said(**HEAD, stopped=True), Scope()) is not None  # no private run, no budget
 
 
 def test_a_reply_without_records_says_nothing() -> None:
-    assert head_fault(failure()) is None
-    assert head_fault(Message(RecordDict(), reply_to=asked())) is None
-    assert not hear(state(), "s", failure())
+    own = state()
+    for reply in (failure(), Message(RecordDict(), reply_to=asked())):
+        hear(own, "s", reply)
+        assert not says_stopped(reply)
+    assert (own.heads, own.audits) == ({}, {})
 
 
 def test_the_epsilon_of_all_runs_comes_with_the_budget() -> None:
     told = spent_so_far(said(figures=json.dumps(SPENT)))
     assert told == {"epsilon": 7.98, "epsilon_total": 16.25, "budget": 20.0}
-    assert spent_so_far(said(figures='{"epsilon": "x"}')) == {}
-    assert spent_so_far(said(figures="[" * 10**5)) == {}
+    assert spent_so_far(said(figures=json.dumps(SPENT | {"epsilon": math.inf, "budget": None}))) == {
+        "epsilon_total": 16.25
+    }
+    assert spent_so_far(said()) == {}
+    for odd in ('{"epsilon": "x"}', "[" * 10**5):
+        assert str(fault(said(**HEAD, stopped=True, figures=odd), AT_SITES)).startswith("its config: figures ")
 
 
 def nodes() -> list[Node]:
@@ -112,7 +129,8 @@ def test_an_account_that_does_not_come_is_null_and_the_run_ends_well(caplog: pyt
     assert found["a"] == SPENT
     assert found["b"] == dict.fromkeys(SPENT) | {"delta": Config().privacy.delta, "stopped": False}
     assert found["c"]["stopped"]
-    assert refused == {"b": "no figures of a ledger", "c": "no figures of a ledger"}
+    assert refused["b"] == "its config: figures is missing"
+    assert refused["c"].startswith("its config: figures is '[]', expected")
     assert "what was spent is not known of b, c" in caplog.text
 
 

@@ -17,7 +17,7 @@ from common.config.settings import Config
 from common.errors import FederationError
 from common.storage.chained_file import Chain
 from server.records.audit_log import ServerAudit
-from server.records.central_dp import SiteUnit
+from server.rounds.central_dp import SiteUnit
 from server.rounds.loop import Rounds
 from server.run.checkpoint import State
 from server.sites.handshake import Node
@@ -36,6 +36,7 @@ def _garbage(content: RecordDict) -> None:
 
 HOSTILE: dict[str, Callable[[RecordDict], None]] = {
     "nothing": lambda content: None,
+    "a million": _claim(10**6),
     "1e9": _claim(10**9),
     "1e300": _claim(1e300),
     "negative": _claim(-5),
@@ -43,15 +44,21 @@ HOSTILE: dict[str, Callable[[RecordDict], None]] = {
     "list": _claim([1, 2]),
     "garbage": _garbage,
     "half a head": lambda content: content.update({"config": ConfigRecord({"audit-hash": "a" * 64})}),
-    "a metric more": lambda content: content.metric_records["metrics"].update({"loss": [1.0, 2.0], "more": 1.0}),
+    "a list for a loss": lambda content: content.metric_records["metrics"].update({"loss": [1.0, 2.0]}),
+    "a metric more": lambda content: content.metric_records["metrics"].update({"more": 1.0}),
     "a record more": lambda content: content.update({"more": MetricRecord({"x": 1.0}), "extra": ArrayRecord([])}),
 }
 REFUSED = {
-    "negative": "-5 training recordings",
-    "nan": "nan training recordings",
-    "list": r"\[1, 2\] training recordings",
-    "garbage": "w holds bytes that are no array",
-    "half a head": "audit-entries and audit-hash are no head of a chain",
+    "1e9": f"its metrics: num-examples is {10**9}, expected a whole number from 1 to 10000000",
+    "1e300": r"its metrics: num-examples is 1e\+300, expected a whole number .*",
+    "negative": "its metrics: num-examples is -5, expected a whole number .*",
+    "nan": "its metrics: num-examples is nan, expected a whole number .*",
+    "list": r"its metrics: num-examples is \[1, 2\], expected a whole number .*",
+    "garbage": "its arrays: w cannot be read: an array of 7 bytes is not in NumPy's format",
+    "half a head": "its config: audit-entries is missing",
+    "a list for a loss": r"its metrics: loss is \[1.0, 2.0\], expected a number .*",
+    "a metric more": "its metrics: 'more' is not expected",
+    "a record more": "its record 'extra' is not expected",
 }
 
 
@@ -66,7 +73,8 @@ def app() -> ClientApp:
         step = float(str(context.node_config["step"])) if late else 1.0
         given = message.content.array_records["arrays"]
         arrays = ArrayRecord({name: Array(array.numpy() + np.float32(step)) for name, array in given.items()})
-        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
+        told = {} if context.node_config.get("private") else {"loss": 0.5, "seconds": 1.0}
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1, **told})})
         HOSTILE[str(context.node_config.get("does", "nothing"))](content)
         return Message(content, reply_to=message)
 
@@ -100,7 +108,7 @@ def rounds(
         for i, site in enumerate(SITES)
     ]
     start = State(arrays={"w": np.full(4, 2, np.float32)}, scaling={"mean": np.zeros(1), "deviation": np.ones(1)})
-    configs = [{"step": 1.0, **steps.get(site, {})} for site in SITES]
+    configs = [{"step": 1.0, "private": private, **steps.get(site, {})} for site in SITES]
     with grid_of(app, configs, {}, workers=0) as grid:
         own = SiteUnit(config, "run", len(SITES), folder) if private else None
         return Rounds(
@@ -166,9 +174,9 @@ def test_no_site_weighs_more_by_what_it_says_nor_ends_the_run(
     step = {"fedavg": 2.0, "fedmedian": 1.0, "krum": 1.0}[strategy]  # (1 + 4 + 1) / 3: all three weigh the same
     np.testing.assert_allclose(state.arrays["w"], 2 + 3 * step)
     assert [entry["sites"]["lausanne"]["examples"] for entry in state.history] == [1, 1, 1]
-    assert state.history[0]["sites"]["lausanne"]["loss"] is None
+    assert state.history[0]["sites"]["lausanne"]["loss"] == 0.5
     said = [line for line in warnings(caplog) if "by its own word, and said 1 when it was met" in line]
-    assert len(said) == (3 if does in ("1e9", "1e300") else 0)
+    assert len(said) == (3 if does == "a million" else 0)
 
 
 @pytest.mark.parametrize("does", REFUSED)
@@ -198,7 +206,7 @@ def test_a_line_of_the_audit_says_what_each_site_sent(tmp_path: Path) -> None:
     state = rounds(tmp_path, {}, audit=audit)
     first, second, _ = Chain(tmp_path / "audit.jsonl").read()
     site = first["sites"]["lausanne"]
-    assert site["records"] == {"arrays": ["w"], "metrics": ["num-examples"]}
+    assert site["records"] == {"arrays": ["w"], "metrics": ["loss", "num-examples", "seconds"]}
     assert site["examples"] == 1
     assert site["bytes"] == state.history[0]["sites"]["lausanne"]["bytes"] > 0
     assert first["model_out"] == second["model_in"] != first["model_in"]

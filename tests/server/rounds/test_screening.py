@@ -1,42 +1,43 @@
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from flwr.app import Array, Error, Message
 
-from server.rounds.screening import distance, fault, longer_way, not_scaled_up, screened
+from common.messages.scope import Scope, forms_of
+from server.messages.rejections import refuse
+from server.rounds.screening import Screening, distance, fault, longer_way
 from tests.server.replies import Arrays, asked, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
+SCOPE = Scope(model=forms_of(LIKE))
 
 
 def test_a_sound_update_passes() -> None:
-    assert fault(reply(LIKE), LIKE) is None
+    assert fault(reply(LIKE), SCOPE) is None
 
 
 @pytest.mark.parametrize(
     ("arrays", "examples", "reason"),
     [
-        ({**LIKE, "b": np.array([0, np.nan], np.float32)}, 1, "b holds numbers that are not finite"),
-        ({**LIKE, "b": np.array([0, np.inf], np.float32)}, 1, "b holds numbers that are not finite"),
-        ({**LIKE, "w": np.zeros((3, 2), np.float32)}, 1, r"w is float32\[3, 2\], expected float32\[2, 3\]"),
-        ({**LIKE, "w": np.zeros((2, 3), np.float64)}, 1, r"w is float64\[2, 3\], expected float32\[2, 3\]"),
-        ({"w": LIKE["w"]}, 1, r"wrong keys \(b\)"),
-        ({**LIKE, "x": LIKE["b"]}, 1, r"wrong keys \(x\)"),
-        (LIKE, 0, "0 training recordings"),
-        (LIKE, -3, "-3 training recordings"),
-        (LIKE, float("nan"), "nan training recordings"),
-        (LIKE, float("inf"), "inf training recordings"),
+        ({**LIKE, "b": np.array([0, np.nan], np.float32)}, 1, "its arrays: b holds numbers that are not finite"),
+        ({**LIKE, "b": np.array([0, np.inf], np.float32)}, 1, "its arrays: b holds numbers that are not finite"),
+        ({**LIKE, "w": np.zeros((3, 2), np.float32)}, 1, r"its arrays: w is float32\[3, 2\], expected float32\[2, 3\]"),
+        ({**LIKE, "w": np.zeros((2, 3), np.float64)}, 1, r"its arrays: w is float64\[2, 3\], expected float32\[2, 3\]"),
+        ({"w": LIKE["w"]}, 1, "its arrays: b is missing"),
+        ({**LIKE, "x": LIKE["b"]}, 1, "its arrays: 'x' is not expected"),
+        (LIKE, 0, "its metrics: num-examples is 0, expected a whole number from 1 to 10000000"),
+        (LIKE, -3, "its metrics: num-examples is -3, expected a whole number .*"),
+        (LIKE, float("nan"), "its metrics: num-examples is nan, expected a whole number .*"),
+        (LIKE, float("inf"), "its metrics: num-examples is inf, expected a whole number .*"),
     ],
 )
 def test_a_bad_update_is_refused_with_a_reason(arrays: Arrays, examples: float, reason: str) -> None:
     import re
 
-    found = fault(reply(arrays, examples), LIKE)
+    found = fault(reply(arrays, examples), SCOPE)
     assert found is not None
     assert re.fullmatch(reason, found)
 
@@ -54,29 +55,29 @@ def npz() -> bytes:
 def test_bytes_that_are_no_array_are_refused(stype: str, data: bytes) -> None:
     bad = reply(LIKE)
     bad.content.array_records["arrays"]["w"] = Array(dtype="float32", shape=(2, 3), stype=stype, data=data)
-    assert fault(bad, LIKE) == "w holds bytes that are no array"
+    assert str(fault(bad, SCOPE)).startswith("its arrays: w cannot be read: an array ")
 
 
 def test_what_a_site_says_of_its_error_is_one_short_line() -> None:
     refused: dict[str, str] = {}
     wordy = Message(Error(2, "no\n2026-11-21 WARNING \x1b[2J" + "x" * 10_000), reply_to=asked(1))
-    assert list(screened([wordy], LIKE, {1: "a"}, refused)) == []
+    [verdict] = Screening(SCOPE, LIKE, 10, 0.0, {}).judge("a", wordy)
+    refuse(verdict.site, "update", str(verdict.fault), refused)
     assert refused["a"].startswith("no 2026-11-21 WARNING [2Jxxx")
     assert len(refused["a"]) == 200
 
 
-def test_the_others_go_on_and_the_bad_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    names = {1: "charite", 2: "st-mary", 3: "lausanne"}
-    refused: dict[str, str] = {}
+def test_the_others_are_taken_and_the_bad_are_not() -> None:
     bad = {**LIKE, "b": np.full(2, np.nan, np.float32)}
-    with caplog.at_level(logging.WARNING):
-        passed = list(screened([reply(LIKE, node=1), reply(bad, node=2), failure(3)], LIKE, names, refused))
-    assert [site for site, _ in passed] == ["charite"]
-    assert refused == {"st-mary": "b holds numbers that are not finite", "lausanne": "the site failed"}
-    assert [r.getMessage() for r in caplog.records] == [
-        "st-mary: update refused: b holds numbers that are not finite",
-        "lausanne: update refused: the site failed",
-    ]
+    screening = Screening(SCOPE, LIKE, 10, 0.0, {})
+    came = {"charite": reply(LIKE), "st-mary": reply(bad), "lausanne": failure()}
+    verdicts = [verdict for site, message in came.items() for verdict in screening.judge(site, message)]
+    assert {verdict.site: verdict.fault for verdict in verdicts} == {
+        "st-mary": "its arrays: b holds numbers that are not finite",
+        "lausanne": "the site failed",
+    }
+    assert [(verdict.site, verdict.fault) for verdict in screening.rest()] == [("charite", None)]
+    assert screening.rest() == []
 
 
 def test_an_update_is_as_long_as_its_difference_to_the_global_model() -> None:
@@ -85,49 +86,44 @@ def test_an_update_is_as_long_as_its_difference_to_the_global_model() -> None:
     assert distance(reply(update), global_model) == pytest.approx(4.0)
 
 
-def passed(values: list[float], norms: list[float], factor: float = 10) -> tuple[list[str], dict[str, str]]:
-    """The sites whose update passes, where site i's has the norm ``values[i]``; and those that are refused."""
+def screened(values: list[float], before: float = 0.0, factor: float = 10) -> tuple[list[str], dict[str, str], float]:
+    """The sites whose update passes, where site i's has the norm ``values[i]``; those refused; the median norm."""
+    screening = Screening(SCOPE, LIKE, factor, before, {})
     updates = [{"w": np.zeros((2, 3), np.float32), "b": np.array([v, 0], np.float32)} for v in values]
-    refused: dict[str, str] = {}
-    told = ((str(i), reply(update)) for i, update in enumerate(updates))
-    return [site for site, _ in not_scaled_up(told, LIKE, factor, norms, refused, ways={})], refused
+    verdicts = [verdict for i, update in enumerate(updates) for verdict in screening.judge(str(i), reply(update))]
+    verdicts += screening.rest()
+    assert [verdict.site for verdict in verdicts] == [str(i) for i in range(len(values))]
+    refused = {verdict.site: verdict.fault for verdict in verdicts if verdict.fault is not None}
+    return [verdict.site for verdict in verdicts if verdict.fault is None], refused, screening.norm
 
 
 def test_a_scaled_update_is_refused_wherever_it_comes() -> None:
     for values in ([100.0, 1, 2, 1], [1.0, 100, 2, 1], [1.0, 2, 1, 100]):
         bad = str(values.index(100.0))
-        sites, refused = passed(values, [])
+        sites, refused, _ = screened(values)
         assert sites == [str(i) for i in range(4) if str(i) != bad]
         assert "its update has the norm 100, more than 10 times the others' " in refused[bad]
 
 
 def test_two_sites_are_compared_with_the_last_round() -> None:
-    assert passed([1.0, 100.0], [])[0] == ["0", "1"]  # who of the two is wrong can't be told
-    assert passed([1.0, 100.0], [1.2])[0] == ["0"]
+    assert screened([1.0, 100.0])[0] == ["0", "1"]  # who of the two is wrong can't be told
+    assert screened([1.0, 100.0], 1.2)[0] == ["0"]
 
 
-def test_the_norms_of_those_that_passed_are_kept() -> None:
-    norms = [2.0]
-    passed([1.0, 3.0, 999.0, 2.0], norms)
-    assert norms == [2.0, 1.0, 3.0, 2.0]
+def test_the_norms_of_those_that_passed_and_the_last_rounds_make_the_median() -> None:
+    assert screened([1.0, 3.0, 999.0, 2.5], 2.0)[2] == 2.25  # of 1, 2, 2.5 and 3
+    assert screened([])[2] == 0.0
 
 
 def test_without_a_factor_or_without_any_change_nothing_is_refused() -> None:
-    assert passed([1.0, 1.0, 1e9], [], factor=0)[1] == {}
-    assert passed([0.0, 0.0, 1.0], [])[1] == {}
+    assert screened([1.0, 1.0, 1e9], factor=0)[1] == {}
+    assert screened([0.0, 0.0, 1.0])[1] == {}
 
 
 def test_three_updates_at_most_are_held() -> None:
-    came: list[int] = []
-
-    def replies() -> Iterator[tuple[str, Message]]:
-        for i in range(6):
-            came.append(i)
-            yield str(i), reply(LIKE)
-
-    flow = not_scaled_up(replies(), LIKE, 10, [], {}, ways={})
-    seen = [(next(flow)[0], len(came)) for _ in range(6)]
-    assert seen == [("0", 3), ("1", 3), ("2", 3), ("3", 4), ("4", 5), ("5", 6)]
+    screening = Screening(SCOPE, LIKE, 10, 0.0, {})
+    seen = [[verdict.site for verdict in screening.judge(str(i), reply(LIKE))] for i in range(6)]
+    assert seen == [[], [], ["0", "1", "2"], ["3"], ["4"], ["5"]]
 
 
 def test_a_site_goes_as_far_as_its_steps_take_it() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from flwr.serverapp.strategy import FedAdam, FedAvgM, FedMedian
 
 from common.config.kinds import CENTRE
 from common.config.settings import FederationConfig
-from server.rounds import strategy
-from server.rounds.loop import _Chosen
-from server.rounds.site_scores import record
+from server.rounds import site_scores
+from server.rounds.gathering import Gathered
+from server.rounds.strategy import Averaging, _Chosen
 from tests.server.replies import Arrays, reply
 
 START: Arrays = {"b": np.zeros(3, np.float32), "a": np.ones((2, 2), np.float32)}
@@ -23,15 +23,21 @@ def update(value: float) -> Arrays:
     return {name: array + np.float32(value) for name, array in START.items()}
 
 
+def gathered(plan: Averaging, replies: Iterable[Message]) -> Gathered:
+    updates = plan.gathered()
+    for message in replies:
+        updates.add(message)
+    return updates
+
+
 def aggregate(name: str, values: Sequence[tuple[float, float]], rounds: int = 1, **more: Any) -> Arrays:
-    config = FederationConfig(strategy=name, **more)
-    plan = strategy.make(config)
+    plan = Averaging(FederationConfig(strategy=name, **more))
     arrays: Arrays | None = START
     for number in range(1, rounds + 1):
         assert arrays is not None
-        plan.configure_train(number, record(arrays), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
-        replies = [reply(update(value), examples) for value, examples in values]
-        arrays = strategy.aggregate(plan, config, number, replies, START)
+        plan.messages(number, arrays, [1])
+        updates = gathered(plan, [reply(update(value), examples) for value, examples in values])
+        arrays = plan.aggregate(number, updates, START)
     assert arrays is not None
     return arrays
 
@@ -47,7 +53,7 @@ def test_the_sum_is_in_float64() -> None:
     """In float32 the small updates would vanish beside the large one: 1e8 + 1 = 1e8."""
     values = [(1e8, 1.0), *[(1.0, 1.0)] * 100, (-1e8, 1.0)]
     replies = [reply({"w": np.full(1, value, np.float32)}, n) for value, n in values]
-    [mean] = strategy.mean_reply(replies)
+    [mean] = gathered(Averaging(FederationConfig()), replies).replies()
     assert mean.content.array_records["arrays"]["w"].numpy()[0] == np.float32(100 / 102)
 
 
@@ -66,7 +72,7 @@ def test_it_is_flowers_own_strategy(name: str, theirs: Any) -> None:
     values = [(1.0, 1), (4.0, 3), (2.0, 2)]
     ours = aggregate(name, values, rounds=3, server_learning_rate=0.5)
     plan = theirs()
-    arrays = record(START)
+    arrays = site_scores.record(START)
     for number in (1, 2, 3):
         plan.configure_train(number, arrays, ConfigRecord(), _Chosen([1]))
         arrays, _ = plan.aggregate_train(number, [reply(dict(sorted(update(v).items())), n) for v, n in values])
@@ -85,22 +91,24 @@ def test_krum_takes_one_of_those_that_agree() -> None:
 
 
 def test_no_reply_gives_no_model() -> None:
-    config = FederationConfig()
-    assert strategy.aggregate(strategy.make(config), config, 1, [], START) is None
+    plan = Averaging(FederationConfig())
+    assert plan.aggregate(1, plan.gathered(), START) is None
 
 
-def test_what_a_strategy_remembers_goes_to_and_fro() -> None:
-    for name in ("fedavgm", "fedadam", "fedyogi"):
-        plan = strategy.make(FederationConfig(strategy=name))
-        plan.configure_train(1, record(START), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
-        plan.aggregate_train(1, list(strategy.mean_reply([reply(update(1.0))])))
-        kept = strategy.state(plan)
-        assert kept
-        other = strategy.make(FederationConfig(strategy=name))
-        strategy.restore(other, kept)
-        again = strategy.state(other)
-        assert set(kept) == set(again)
-        assert all(np.array_equal(kept[key], again[key]) for key in kept)
+@pytest.mark.parametrize("name", ["fedavgm", "fedadam", "fedyogi", "scaffold"])
+def test_what_a_strategy_remembers_goes_to_and_fro(name: str) -> None:
+    config = FederationConfig(strategy=name)
+    plan = Averaging(config)
+    plan.messages(1, START, [1])
+    sent = reply(update(1.0))
+    for record in plan.declared.up:
+        sent.content[record] = site_scores.record(START)
+    assert plan.aggregate(1, gathered(plan, [sent]), START) is not None
+    kept = plan.state()
+    assert kept
+    again = Averaging(config, kept).state()
+    assert set(kept) == set(again)
+    assert all(np.array_equal(kept[key], again[key]) for key in kept)
 
 
 def test_the_mean_holds_one_reply_at_a_time() -> None:
@@ -113,7 +121,7 @@ def test_the_mean_holds_one_reply_at_a_time() -> None:
     peaks = []
     for count in (5, 50):
         tracemalloc.start()
-        list(strategy.mean_reply(many(count)))
+        gathered(Averaging(FederationConfig()), many(count)).replies()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
@@ -123,12 +131,43 @@ def test_the_mean_holds_one_reply_at_a_time() -> None:
 def test_a_centre_is_the_sites_mean_whatever_the_server_remembers(name: str) -> None:
     start: Arrays = {CENTRE: np.zeros(2, np.float32), "w": np.zeros(2, np.float32)}
     config = FederationConfig(strategy=name, server_learning_rate=0.5)
-    plan, arrays = strategy.make(config), start
+    plan, arrays = Averaging(config), start
     for number in (1, 2, 3):
-        plan.configure_train(number, record(arrays), ConfigRecord(), _Chosen([1]))  # type: ignore[arg-type]
+        plan.messages(number, arrays, [1])
         own = [{CENTRE: np.full(2, place, np.float32), "w": arrays["w"] + np.float32(1)} for place in (1.0, 3.0)]
-        found = strategy.aggregate(plan, config, number, [reply(own[0], 1), reply(own[1], 3)], start)
+        updates = gathered(plan, [reply(own[0], 1), reply(own[1], 3)])
+        found = plan.aggregate(number, updates, start)
         assert found is not None
         arrays = found
         np.testing.assert_allclose(arrays[CENTRE], 2.5)
     assert not np.allclose(arrays["w"], 3.0)
+
+
+def test_each_node_gets_its_message_with_what_goes_beside_the_model() -> None:
+    plan = Averaging(FederationConfig(strategy="scaffold"))
+    first, second = plan.messages(3, START, [7, 2])
+    assert [first.metadata.dst_node_id, second.metadata.dst_node_id] == [7, 2]
+    assert first.content is not second.content
+    for message in (first, second):
+        assert set(message.content) == {"arrays", "config", "control"}
+        assert dict(message.content.config_records["config"]) == {"server-round": 3}
+        control = {name: array.numpy() for name, array in message.content.array_records["control"].items()}
+        assert {name: values.shape for name, values in control.items()} == {"a": (2, 2), "b": (3,)}
+        assert all(values.dtype == np.float32 and not values.any() for values in control.values())
+
+
+def test_fedprox_sends_its_weight() -> None:
+    [message] = Averaging(FederationConfig(strategy="fedprox", proximal_mu=0.5)).messages(1, START, [1])
+    assert dict(message.content.config_records["config"]) == {"server-round": 1, "proximal-mu": 0.5}
+
+
+def test_the_servers_control_moves_by_the_share_that_took_part() -> None:
+    plan = Averaging(FederationConfig(strategy="scaffold"))
+    for change, examples, share in ((1.0, 1, 0.5), (3.0, 3, 1.0)):
+        replies = [reply(update(0.0), examples), reply(update(0.0), 1)]
+        for own, value in zip(replies, (change, 0.0), strict=True):
+            own.content["control"] = site_scores.record({name: np.full_like(v, value) for name, v in START.items()})
+        plan.aggregate(1, gathered(plan, replies), START, share)
+    memory = plan.state()
+    np.testing.assert_allclose(memory["memory/b"], 0.5 * 0.5 + 3.0 * 3 / 4)
+    assert memory["memory/a"].dtype == np.float32

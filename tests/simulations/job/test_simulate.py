@@ -125,7 +125,7 @@ def test_it_learns(manifest: Path, tmp_path: Path) -> None:
 LATER = [pytest.param(name, marks=pytest.mark.slow) for name in ("fedprox", "fedyogi", "fedmedian", "fedtrimmedavg")]
 
 
-@pytest.mark.parametrize("strategy", ["fedavgm", "fedadam", "krum", *LATER])
+@pytest.mark.parametrize("strategy", ["fedavgm", "fedadam", "krum", "scaffold", *LATER])
 def test_every_strategy_runs_and_resumes_bit_for_bit(
     manifest: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

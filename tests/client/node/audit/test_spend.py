@@ -7,11 +7,12 @@ import pytest
 
 from client.node.audit.site_log import AuditLog
 from client.node.audit.spend import Spent
+from common.config.settings import PrivacyConfig
 from common.errors import LedgerError
 from common.privacy.accounting.accountants import Spend, epsilon_rdp
 from common.privacy.ledger.account import Ledger
 
-PRIVATE = {"privacy.epsilon": 8.0, "privacy.unit": "utterance", "privacy.delta": 1e-5}
+PRIVATE = PrivacyConfig(epsilon=8.0, unit="utterance", delta=1e-5)
 STEPS = Spend(unit="utterance", sample_rate=0.1, noise_multiplier=1.0, steps=10)
 
 
@@ -39,9 +40,9 @@ def test_what_a_round_cost_is_told_by_the_ledger(tmp_path: Path) -> None:
 def test_a_run_that_is_not_private_costs_no_look_at_the_ledger(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("no ledger\n")
     spent = Spent(tmp_path, "a", AuditLog(tmp_path / "audit.jsonl"))
-    for settings in ({}, {"privacy.epsilon": 8.0, "privacy.unit": "site"}):
-        spent.note(settings)
-        assert spent.since(settings) == {}
+    for privacy in (PrivacyConfig(), PrivacyConfig(epsilon=8.0, unit="site")):
+        spent.note(privacy)
+        assert spent.since(privacy) == {}
     with pytest.raises(LedgerError):
         spent.note(PRIVATE)
 

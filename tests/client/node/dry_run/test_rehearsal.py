@@ -152,3 +152,11 @@ def test_an_app_that_fails_says_why_to_its_own_site(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("client.app.train", broken)
     with pytest.raises(FedserError, match=r"^the app fails on train: /data/patient_0042.wav is cut short$"):
         run(tmp_path)
+
+
+def test_what_a_strategy_sends_beside_the_model_is_shown_and_nothing_is_kept(tmp_path: Path) -> None:
+    report = run(tmp_path, federation__strategy="scaffold")
+    [train] = [outcome for outcome in report.outcomes if outcome.type == protocol.TRAIN]
+    assert train.refused is None
+    assert train.records["control"] == train.records["arrays"]  # types and shapes
+    assert not (tmp_path / "state").exists()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from client.node.flower import guard as module
 from client.node.policy.clauses import BundlePolicy, OutboundPolicy
 from client.node.policy.document import Policy
 from common import protocol
+from common.config.settings import Config
 from common.errors import FedserError
 from common.flower.packing import is_packed, pack, unpack
+from common.strategies.named import CATALOGUE
 from tests.client.node.bundles import bundle, weights
 from tests.client.node.guarded import LOG, assert_refused, held, site_of, train_message, update
 
@@ -63,6 +66,50 @@ def test_a_packed_message_is_answered_by_a_packed_one(tmp_path: Path, fab: Fab) 
         [one], [other] = plain.lines(kind), packed.lines(kind)
         assert one["model"] == other["model"]
     assert plain.lines("out")[0]["records"] == packed.lines("out")[0]["records"]
+
+
+def test_what_a_strategy_sends_beside_the_model_passes_in_and_out(
+    tmp_path: Path, fab: Fab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(tmp_path, fab)
+
+    def ask(beside: dict[str, ArrayRecord]) -> Message | None:
+        settings = ConfigRecord({protocol.ROUND: 1, **LOG, protocol.SERVER_ENTRIES: 10**6 + len(site.audit.entries())})
+        records: Any = {protocol.ARRAYS: weights(), **beside, protocol.CONFIG: settings}
+        site.server.ask(protocol.TRAIN, pack(RecordDict(records)))
+        return site.take()
+
+    assert ask({"control": weights()}) is None
+    assert "record 'control' is not expected" in str(site.lines("refused")[-1]["why"])
+    monkeypatch.setitem(CATALOGUE, "fedavg", CATALOGUE["scaffold"])
+    assert ask({}) is None
+    assert "record control is missing" in str(site.lines("refused")[-1]["why"])
+    message = ask({"control": weights(3.0)})
+    assert message is not None
+    site.answer(Message(pack(RecordDict({**update(), "control": weights(4.0)})), reply_to=message))
+    records = unpack(site.server.reply().content).array_records
+    assert records["control"]["layer"].numpy().tolist() == [[4.0] * 3] * 2
+    [out] = site.lines("out")
+    assert str(out["records"]).count("layer") == 2
+
+
+def test_the_settings_of_a_run_are_read_once(tmp_path: Path, fab: Fab, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    with_values = Config.with_values
+
+    def counted(config: Config, values: Any) -> Config:
+        read.append(values)
+        return with_values(config, values)
+
+    monkeypatch.setattr(Config, "with_values", counted)
+    site = site_of(tmp_path, fab)
+    for _ in range(2):
+        train_message(site.server)
+        message = site.take()
+        assert message is not None
+        site.answer(Message(update(), reply_to=message))
+    assert len(site.lines("out")) == 2
+    assert len(read) == 1
 
 
 def test_a_changed_bundle_is_never_unpacked_nor_handed_on(tmp_path: Path, fab: Fab) -> None:

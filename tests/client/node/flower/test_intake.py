@@ -14,7 +14,7 @@ from client.node.flower import wire
 from client.node.policy.clauses import BundlePolicy, PrivacyPolicy, RunPolicy
 from client.node.policy.document import Policy
 from common import protocol
-from tests.client.node.bundles import weights
+from tests.client.node.bundles import scaling, weights
 from tests.client.node.guarded import NODE, assert_refused, site_of, train_message
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -79,7 +79,7 @@ def test_held_out_speakers_score_one_model_a_run(tmp_path: Path, fab: Fab) -> No
     site = site_of(tmp_path, fab)
 
     def ask(model: float, deviation: float) -> None:
-        records = {protocol.ARRAYS: weights(model), protocol.SCALING: weights(deviation)}
+        records = {protocol.ARRAYS: weights(model), protocol.SCALING: scaling(deviation)}
         site.server.ask(protocol.EVALUATE_TEST, RecordDict({**records, protocol.CONFIG: ConfigRecord()}))
 
     for _ in range(2):  # the same again is a retry

@@ -23,14 +23,13 @@ from tests.client.node.gated import (
     SECRET,
     SITE,
     arrays,
+    config_of,
     content,
     counted,
     plain,
     refused,
     through,
 )
-
-pytestmark = pytest.mark.usefixtures("settings_read_once")
 
 
 @pytest.mark.parametrize(("kind", "settings"), HONEST)
@@ -49,7 +48,7 @@ def test_packed_arrays_are_judged_one_by_one(kind: str, settings: dict[str, Any]
     policy = Policy(privacy=PrivacyPolicy(report_epsilon=True))
     asked = Message(pack(RecordDict({protocol.ARRAYS: arrays(MODEL), protocol.CONFIG: ConfigRecord()})), 5, kind)
     reply = Message(pack(counted(content(kind, settings))), reply_to=asked)
-    left = passed(reply, asked, site=SITE, policy=policy, settings=settings, head=HEAD)
+    left = passed(reply, asked, site=SITE, policy=policy, config=config_of(settings), head=HEAD)
     assert plain(left) == plain(through(kind, content(kind, settings), settings, policy))
 
 
@@ -121,15 +120,15 @@ def test_how_much_there_is_must_be_told_to_the_gate_and_in_its_form() -> None:
     for held in forms:
         refused(protocol.TRAIN, RecordDict({**told, protocol.HELD: ConfigRecord(held)}))
     asked = Message(RecordDict({protocol.ARRAYS: arrays(MODEL), protocol.CONFIG: ConfigRecord()}), 5, protocol.TRAIN)
-    with pytest.raises(Refused, match="the reply has no ConfigRecord held"):
-        passed(Message(told, reply_to=asked), asked, site=SITE, policy=Policy(), settings=PLAIN, head=HEAD)
+    with pytest.raises(Refused, match="the reply's record held is missing"):
+        passed(Message(told, reply_to=asked), asked, site=SITE, policy=Policy(), config=config_of(PLAIN), head=HEAD)
 
 
 def test_an_errors_text_does_not_leave_and_is_not_in_the_reason() -> None:
     asked = Message(RecordDict({protocol.CONFIG: ConfigRecord()}), 5, protocol.TRAIN)
     reply = Message(Error(2, f"/data/{SECRET}.wav is broken"), reply_to=asked)
     with pytest.raises(Refused) as caught:
-        passed(reply, asked, site=SITE, policy=Policy(), settings=PLAIN, head=HEAD)
+        passed(reply, asked, site=SITE, policy=Policy(), config=config_of(PLAIN), head=HEAD)
     assert SECRET not in str(caught.value)
 
 
@@ -145,7 +144,7 @@ def test_a_reply_to_something_else_is_refused() -> None:
     asked, other = Message(content_asked, 5, protocol.TRAIN), Message(content_asked, 5, protocol.HELLO)
     reply = Message(content(protocol.HELLO), reply_to=other)
     with pytest.raises(Refused):
-        passed(reply, asked, site=SITE, policy=Policy(), settings=PLAIN, head=HEAD)
+        passed(reply, asked, site=SITE, policy=Policy(), config=config_of(PLAIN), head=HEAD)
 
 
 def test_bytes_are_counted_by_record() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from client.node.policy.document import Policy
 from common import protocol
+from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
 from common.errors import UsageError
 
@@ -30,6 +31,10 @@ def settings(**more: Any) -> dict[str, Any]:
     return {**flatten(Config()), **dict.fromkeys(protocol.RUN_KEYS, ""), **own}
 
 
+def refusal(own: Policy, run: dict[str, Any], bundle: str = BUNDLE) -> str | None:
+    return own.refusal(bundle, parse_run_config(run))
+
+
 def test_the_kits_policy_is_the_defaults(tmp_path: Path) -> None:
     template = (ROOT / "docker/site/policy.toml").read_text()
     assert template.count("@BUNDLE@") == 1
@@ -44,15 +49,15 @@ def test_the_kits_policy_is_the_defaults(tmp_path: Path) -> None:
 
 
 def test_a_policy_without_a_bundle_allows_nothing() -> None:
-    reason = Policy().refusal(BUNDLE, settings())
+    reason = refusal(Policy(), settings())
     assert reason == f"the bundle is {BUNDLE}, none of the 0 that are allowed (bundle.hashes)"
 
 
 def test_an_ordinary_run_is_allowed(tmp_path: Path) -> None:
     own = policy(tmp_path)
-    assert own.refusal(BUNDLE, settings()) is None
-    assert own.refusal(BUNDLE, settings(**SAFE, **{"privacy.epsilon": "8"})) is None
-    assert own.refusal("cd" * 32, settings()) is not None
+    assert refusal(own, settings()) is None
+    assert refusal(own, settings(**SAFE, **{"privacy.epsilon": "8"})) is None
+    assert refusal(own, settings(), "cd" * 32) is not None
 
 
 @pytest.mark.parametrize(
@@ -97,20 +102,20 @@ def test_hashes_and_a_section_must_be_of_their_form(tmp_path: Path) -> None:
 def test_bounds_add_to_the_defaults(tmp_path: Path) -> None:
     own = policy(tmp_path, "[run.bounds]\n'training.local_epochs' = [1, 3]\n'federation.strategy' = ['fedavg']\n")
     assert str(own.run.bounds["training.batch_size"]) == "(1, 1024)"
-    assert own.refusal(BUNDLE, settings(training__local_epochs=3)) is None
-    found = own.refusal(BUNDLE, settings(training__local_epochs=4))
+    assert refusal(own, settings(training__local_epochs=3)) is None
+    found = refusal(own, settings(training__local_epochs=4))
     assert found == "the run sets training.local_epochs to 4, the policy allows 1 to 3 (run.bounds)"
-    assert own.refusal(BUNDLE, settings(federation__strategy="krum")) is not None
-    assert own.refusal(BUNDLE, settings(training__batch_size=1025)) is not None
+    assert refusal(own, settings(federation__strategy="krum")) is not None
+    assert refusal(own, settings(training__batch_size=1025)) is not None
 
 
 def test_bounds_on_lists_and_truths(tmp_path: Path) -> None:
     text = "'data.classes' = ['anger', 'sadness']\n'features.windows' = [20, 30]\n'data.strict' = true\n"
     own = policy(tmp_path, f"[run.bounds]\n{text}")
     good = settings(data__classes="anger,sadness", data__strict=True)
-    assert own.refusal(BUNDLE, good) is None
+    assert refusal(own, good) is None
     for bad in ({"data.classes": "anger,fear"}, {"features.windows": "25,50"}, {"data.strict": False}):
-        assert own.refusal(BUNDLE, good | bad) is not None
+        assert refusal(own, good | bad) is not None
 
 
 @pytest.mark.parametrize(
@@ -118,9 +123,6 @@ def test_bounds_on_lists_and_truths(tmp_path: Path) -> None:
     [
         {"federation.rounds": 201},
         {"privacy.canaries": 5, **PRIVATE},
-        {"training.local_epochs": "as many as you like"},
-        {"federation.rounds": math.nan},
-        {"no.such": 1},
         {**SAFE, "privacy.epsilon": 10.5},
         {**SAFE, "privacy.noise_multiplier": 0.4},
         {**PRIVATE, "data.normalise": "speaker"},
@@ -131,10 +133,18 @@ def test_bounds_on_lists_and_truths(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_out_of_bounds_is_refused(tmp_path: Path, bad: dict[str, Any]) -> None:
-    assert policy(tmp_path).refusal(BUNDLE, settings() | PRIVATE) is None
-    reason = policy(tmp_path).refusal(BUNDLE, settings() | bad)
+    assert refusal(policy(tmp_path), settings() | PRIVATE) is None
+    reason = refusal(policy(tmp_path), settings() | bad)
     assert reason
     assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    "bad", [{"training.local_epochs": "as many as you like"}, {"federation.rounds": math.nan}, {"no.such": 1}]
+)
+def test_settings_that_are_none_are_not_read(bad: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        parse_run_config(settings() | bad)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +159,7 @@ def test_a_run_out_of_bounds_is_refused(tmp_path: Path, bad: dict[str, Any]) -> 
 )
 def test_the_unit_that_the_policy_asks_for(tmp_path: Path, unit: str, run: dict[str, Any], allowed: bool) -> None:
     own = policy(tmp_path, f"[privacy]\nunit = '{unit}'\n")
-    assert (own.refusal(BUNDLE, settings() | run) is None) is allowed
+    assert (refusal(own, settings() | run) is None) is allowed
 
 
 @pytest.mark.parametrize(
@@ -169,7 +179,7 @@ def test_a_private_run_is_judged_by_what_it_fixes(
     tmp_path: Path, epsilon: str, noise: str, run: dict[str, Any], allowed: bool
 ) -> None:
     own = policy(tmp_path, f"[privacy]\nmax_epsilon = {epsilon}\nmin_noise_multiplier = {noise}\n")
-    assert (own.refusal(BUNDLE, settings() | SAFE | run) is None) is allowed
+    assert (refusal(own, settings() | SAFE | run) is None) is allowed
 
 
 @pytest.mark.parametrize(
@@ -185,7 +195,7 @@ def test_the_hours_of_the_day(tmp_path: Path, hours: str, open_at: list[str], cl
     for time in [*open_at, *closed_at]:
         now = datetime.strptime(f"2026-11-03 {time}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
         assert (own.message_refusal(protocol.HELLO, {}, now) is None) == (time in open_at)
-    assert own.refusal(BUNDLE, settings()) is None  # the hour is not the run's fault
+    assert refusal(own, settings()) is None  # the hour is not the run's fault
     assert own.message_refusal(protocol.HELLO, {}) is None
 
 

@@ -9,8 +9,9 @@ from flwr.app import Array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.node.gate.arrays import model_hash, values_of
+from client.node.audit.model_hash import model_hash
 from common.errors import FedserError
+from common.messages.npy import values_of
 from common.storage.fingerprint import fingerprint
 
 

@@ -9,14 +9,14 @@ which sees the updates as they are, as may whoever can listen to it. Public: the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 import torch
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Message
 
 from common import protocol
 from common.config.settings import Config
@@ -27,7 +27,8 @@ from common.privacy.mechanism import clip_factors
 from common.privacy.stream import SecretStream
 from common.privacy.terms import FEDERATION, Terms, agreed
 from common.seeds import seed_of
-from server.run.checkpoint import Arrays
+from server.rounds.gathering import Gathered, Round, carrying
+from server.run.checkpoint import Arrays, State
 
 
 class SiteUnit:
@@ -46,27 +47,27 @@ class SiteUnit:
         self.terms = agreed(self.ledger, run, config, sites)
         self._epsilon = epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
 
-    def release(self, number: int, compute: Callable[[Callable[..., Any]], Arrays]) -> Arrays:
-        """A round's new global model; one that was stored before a crash is released again, not noised again.
+    def release(self, number: int, state: State, collect: Callable[[Gathered], Round]) -> Round:
+        """A round with a noisy mean; one that was stored before a crash is released again, not noised again.
 
         Args:
             number: of the round.
-            compute: runs the round with the given way to merge replies.
+            state: before it.
+            collect: runs the round with the given way to gather updates.
 
         Raises:
             BudgetSpent: the budget refuses another round.
         """
         with self.ledger.round(self.run, number) as entry:
             if entry.reply is not None:
-                return safetensors.numpy.load(entry.reply)
+                return Round(arrays=safetensors.numpy.load(entry.reply), norm=state.norm, sites={})
             entry.reserve(self.terms.spend(1), self.terms.filter)
             insecure = seed_of(self.config.seed, number, "insecure") if self.terms.insecure_seed else None
             stream = SecretStream(insecure)
-            arrays = compute(
-                lambda replies, like: private_mean(replies, like, self.terms, stream, moved(like, number, self.config))
-            )
-            entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
-        return arrays
+            trained = moved(state.arrays, number, self.config)
+            done = collect(PrivateMean(state.arrays, self.terms, stream, trained))
+            entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in done.arrays.items()}))
+        return done
 
     def spent(self) -> tuple[float, float]:
         """The ε of all runs when this was last asked, or else at the start, and now; by RDP, which costs nothing."""
@@ -79,35 +80,44 @@ class SiteUnit:
         return {FEDERATION: self.terms.figures(own, total, stopped=self.ledger.refused(self.run))}
 
 
-def private_mean(
-    replies: Iterable[Message], like: Arrays, terms: Terms, stream: SecretStream, trained: Collection[str]
-) -> Iterator[Message]:
-    """One reply that carries the noisy mean of the sites' clipped updates; of noise alone where none came.
+class PrivateMean:
+    """The noisy mean of the sites' clipped updates.
 
     Args:
-        replies: sound ones; each site at most once.
         like: the global model that the updates start from; arrays that are not of floats stay as they are.
         terms: number of sites, clipping norm, noise.
         stream: of secret random numbers.
         trained: the arrays that this round trains; nothing of the others is looked at, and they stay as they are.
     """
-    names = sorted(name for name in trained if np.issubdtype(like[name].dtype, np.floating))
-    start = np.concatenate([like[name].ravel().astype(np.float64) for name in names])
-    total, first = torch.zeros(len(start), dtype=torch.float64), None
-    for reply in replies:
-        first = first or reply
+
+    def __init__(self, like: Arrays, terms: Terms, stream: SecretStream, trained: Collection[str]) -> None:
+        self._like, self._terms, self._stream = like, terms, stream
+        self._names = sorted(name for name in trained if np.issubdtype(like[name].dtype, np.floating))
+        self._start = np.concatenate([like[name].ravel().astype(np.float64) for name in self._names])
+        self._total = torch.zeros(len(self._start), dtype=torch.float64)
+        self._first: Message | None = None
+
+    def add(self, reply: Message) -> None:
+        """Add a site's update, clipped; each site at most once. The reply loses its arrays."""
+        self._first = self._first or reply
         arrays = reply.content.array_records[protocol.ARRAYS]
-        new = np.concatenate([arrays[name].numpy().ravel().astype(np.float64) for name in names])
-        update = torch.from_numpy(new - start)[None]
-        total += (clip_factors([update], terms.max_grad_norm) @ update).ravel()
+        new = np.concatenate([arrays[name].numpy().ravel().astype(np.float64) for name in self._names])
+        update = torch.from_numpy(new - self._start)[None]
+        self._total += (clip_factors([update], self._terms.max_grad_norm) @ update).ravel()
         arrays.clear()
-    if first is None:
-        return
-    noise = stream.normal(len(start)) * (terms.noise_multiplier * terms.max_grad_norm)
-    mean = start + ((total + noise) / terms.units).numpy()
-    sizes = np.cumsum([like[name].size for name in names])[:-1]
-    own = dict(zip(names, np.split(mean, sizes), strict=True))
-    merged = {n: own[n].reshape(v.shape).astype(v.dtype) if n in own else v for n, v in like.items()}
-    record = ArrayRecord({name: Array(merged[name]) for name in sorted(merged)})
-    first.content = RecordDict({protocol.ARRAYS: record, protocol.METRICS: MetricRecord({protocol.EXAMPLES: 1.0})})
-    yield first
+
+    def replies(self) -> list[Message]:
+        """One reply that carries the noisy mean; none where no update came. Each call draws other noise."""
+        if self._first is None:
+            return []
+        terms, start, like = self._terms, self._start, self._like
+        noise = self._stream.normal(len(start)) * (terms.noise_multiplier * terms.max_grad_norm)
+        mean = start + ((self._total + noise) / terms.units).numpy()
+        sizes = np.cumsum([like[name].size for name in self._names])[:-1]
+        own = dict(zip(self._names, np.split(mean, sizes), strict=True))
+        merged = {n: own[n].reshape(v.shape).astype(v.dtype) if n in own else v for n, v in like.items()}
+        return [carrying(merged, self._first)]
+
+    def beside(self) -> dict[str, Arrays]:
+        """Nothing: a private run has no strategy with records beside the model."""
+        return {}

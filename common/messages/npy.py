@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
 import numpy as np
-from flwr.app import Array
 from numpy.lib import format as npy
 
 from common.errors import FedserError
-from common.storage.fingerprint import fingerprint
 
 Values = np.ndarray[Any, np.dtype[Any]]
 
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _KINDS = "fiub"  # floats, whole numbers, truth values: never objects or texts
+_STYPE = "numpy.ndarray"  # Flower's word for this format; it reads no other
 
 
-def values_of(array: Array) -> Values:
-    """What an array holds, of the shape and type that it says, in C order.
+def values_of(array: Any) -> Values:
+    """What one of Flower's arrays holds, of the shape and type that it says, in C order.
 
     Raises:
         FedserError: its bytes are not just that: another format, another shape or type, or a byte too many.
     """
     content = BytesIO(array.data)
+    if array.stype != _STYPE:
+        raise FedserError("an array is not said to be in NumPy's format")
     try:
         shape, fortran, dtype = _READERS[npy.read_magic(content)](content)
     except Exception:  # whatever a header that was made by hand makes of its reader
@@ -38,12 +38,3 @@ def values_of(array: Array) -> Values:
         raise FedserError(f"an array says {array.dtype}{list(array.shape)} and holds {dtype}{list(shape)}")
     flat = np.frombuffer(array.data, dtype, offset=content.tell())
     return np.asarray(flat.reshape(shape, order="F" if fortran else "C"), order="C")
-
-
-def model_hash(arrays: Mapping[str, Array]) -> str:
-    """The ``common.storage.fingerprint`` of a model's arrays, as the server's own log has it.
-
-    Raises:
-        FedserError: as ``values_of``.
-    """
-    return fingerprint({name: values_of(array) for name, array in arrays.items()})

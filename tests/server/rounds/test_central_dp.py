@@ -11,7 +11,9 @@ from common.config.settings import Config
 from common.errors import BudgetSpent
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms
-from server.records.central_dp import SiteUnit, private_mean
+from server.rounds.central_dp import PrivateMean, SiteUnit
+from server.rounds.gathering import Gathered, Round
+from server.run.checkpoint import State
 from tests.server.replies import Arrays, reply
 
 ZERO: Arrays = {"a": np.zeros(3, np.float32), "b": np.zeros((1, 1), np.float32), "count": np.array([7], np.int64)}
@@ -29,7 +31,10 @@ def update(a: list[float], b: float = 0.0, **more: Any) -> Any:
 
 
 def mean(*replies: Any, own: Terms | None = None, like: Arrays = ZERO, trained: Sequence[str] = ()) -> Arrays:
-    [merged] = private_mean(replies, like, own or terms(), SecretStream(), trained or like)
+    updates = PrivateMean(like, own or terms(), SecretStream(), trained or like)
+    for message in replies:
+        updates.add(message)
+    [merged] = updates.replies()
     return {name: array.numpy() for name, array in merged.content.array_records["arrays"].items()}
 
 
@@ -37,13 +42,15 @@ def test_each_site_is_clipped_as_a_whole_and_weighs_the_same() -> None:
     large = update([3.0, 0.0, 0.0], 4.0, examples=1000)
     small = update([0.0, 0.5, 0.0], examples=1)
     merged = mean(large, small, own=terms(2))
-    assert merged["a"].tolist() == pytest.approx([0.3, 0.25, 0.0])
+    assert merged["a"].tolist() == pytest.approx([0.3, 0.25, 0.0], rel=1e-6, abs=1e-9)
     assert merged["b"].tolist() == [[pytest.approx(0.4)]]
     assert merged["a"].dtype == np.float32
 
 
 def test_the_denominator_is_the_number_of_sites_at_the_start() -> None:
-    assert mean(update([0.8, 0.0, 0.0]), own=terms(4))["a"].tolist() == pytest.approx([0.2, 0.0, 0.0])
+    assert mean(update([0.8, 0.0, 0.0]), own=terms(4))["a"].tolist() == pytest.approx(
+        [0.2, 0.0, 0.0], rel=1e-6, abs=1e-9
+    )
 
 
 def test_what_a_round_does_not_train_is_neither_noised_nor_looked_at() -> None:
@@ -86,31 +93,35 @@ def test_a_round_is_released_once(tmp_path: Path) -> None:
     config = Config().with_values({"privacy.unit": "site", "privacy.epsilon": 8, "federation.rounds": 2})
     calls = []
 
-    def compute(merge: Any) -> Arrays:
+    def collect(updates: Gathered) -> Round:
         calls.append(1)
-        [merged] = merge([update([1.0, 0.0, 0.0])], ZERO)
-        return {name: array.numpy() for name, array in merged.content.array_records["arrays"].items()}
+        updates.add(update([1.0, 0.0, 0.0]))
+        [merged] = updates.replies()
+        arrays = {name: array.numpy() for name, array in merged.content.array_records["arrays"].items()}
+        return Round(arrays=arrays, norm=3.0, sites={"a": {}})
 
-    first = SiteUnit(config, "run", 4, tmp_path).release(1, compute)
-    again = SiteUnit(config, "run", 4, tmp_path).release(1, compute)  # another process, after a crash
+    before = State(arrays=ZERO, scaling={}, norm=2.0)
+    first = SiteUnit(config, "run", 4, tmp_path).release(1, before, collect)
+    again = SiteUnit(config, "run", 4, tmp_path).release(1, before, collect)  # another process, after a crash
     assert len(calls) == 1
-    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in ZERO)
+    assert (first.norm, again.norm, again.sites) == (3.0, 2.0, {})
     unit = SiteUnit(config, "run", 4, tmp_path)
-    unit.release(2, compute)
+    unit.release(2, before, collect)
     figures = unit.figures()["federation"]
     assert figures["steps"] == 2
     assert 7.9 < figures["epsilon"] <= 8.0
     with pytest.raises(BudgetSpent, match="planned steps"):
-        unit.release(3, compute)
+        unit.release(3, before, collect)
 
 
 def test_a_round_that_failed_spends_nothing(tmp_path: Path) -> None:
     config = Config().with_values({"privacy.unit": "site", "privacy.epsilon": 8, "federation.rounds": 2})
     unit = SiteUnit(config, "run", 4, tmp_path)
 
-    def fail(merge: Any) -> Arrays:
+    def fail(updates: Gathered) -> Round:
         raise RuntimeError("no site answered")
 
     with pytest.raises(RuntimeError):
-        unit.release(1, fail)
+        unit.release(1, State(arrays=ZERO, scaling={}), fail)
     assert unit.figures()["federation"]["steps"] == 0

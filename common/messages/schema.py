@@ -1,0 +1,270 @@
+"""The messages between server and sites: what each may hold. This page is the protocol's reference.
+
+A site answers six types of messages. For each there is here the form of the server's request and that of the site's
+reply: its records, their keys, and of each key the kind of value, with its range. Whatever is not named is refused,
+with the whole message: by the site's node, a request before the app sees it and a reply before it leaves, and by the
+server, before anything is made of a reply. Each of them runs its own copy of this page.
+
+The arrays of a message travel packed (``common.flower.packing``); here they are one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from common import protocol
+from common.messages.fields import (
+    RECORDINGS,
+    SHA256,
+    WIDEST,
+    Confusion,
+    Count,
+    Fields,
+    Json,
+    Maybe,
+    Names,
+    Number,
+    Numbers,
+    Text,
+    Truth,
+)
+from common.messages.forms import Content, Form, Record, Told
+from common.messages.scope import Scope
+
+# Kinds of values
+
+_HASH = Text(SHA256, "64 hex digits")
+_HASH_OR_NONE = Text(f"({SHA256})?", "64 hex digits, or nothing")
+_RUN_NAME = Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, '_', '.' and '-'")
+_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}((a|b|rc|\.dev|\.post)[0-9]{1,4})?"
+_TORCH = rf"{_VERSION}(\+(cpu|xpu|cu[0-9]{{2,3}}|rocm[0-9](\.[0-9]{{1,2}}){{0,2}}))?"
+_RELEASE = Text(rf"(fedser )?{_VERSION}(,? torch {_TORCH})?", "a version such as 0.1.0")
+_FIGURE = Maybe(Number(endless=True))
+
+# What a site's ledger says of a run, and of all runs; null is what the site keeps to itself
+FIGURES: Fields = {
+    "epsilon": _FIGURE,
+    "epsilon_total": _FIGURE,
+    "epsilon_rdp": _FIGURE,
+    "delta": _FIGURE,
+    "noise_multiplier": _FIGURE,
+    "steps": Maybe(Count()),
+    "sample_rate": _FIGURE,
+    "budget": _FIGURE,
+    "stopped": Truth(),
+}
+_FIGURES: Fields = {protocol.FIGURES: Json(FIGURES)}
+
+# How far a hash-chained file is: its lines, and the last one's hash. A site is told again what it last told, if it did.
+LEDGER_HEAD: Fields = {protocol.LEDGER_ENTRIES: Count(), protocol.LEDGER_HASH: _HASH}
+AUDIT_HEAD: Fields = {protocol.AUDIT_ENTRIES: Count(), protocol.AUDIT_HASH: _HASH}
+_LEDGER_TOLD: Fields = {**LEDGER_HEAD, protocol.LEDGER_HASH: _HASH_OR_NONE}
+_AUDIT_TOLD: Fields = {**AUDIT_HEAD, protocol.AUDIT_HASH: _HASH_OR_NONE}
+_SERVER_HEAD: Fields = {
+    protocol.SERVER_LOG: _HASH_OR_NONE,
+    protocol.SERVER_ENTRIES: Count(),
+    protocol.SERVER_HASH: _HASH_OR_NONE,
+}
+
+
+def _arrays(fields: Fields, *, needed: bool = True) -> Record:
+    return Record(kind="ArrayRecord", fields=fields, needed=needed)
+
+
+def _config(fields: Fields, *perhaps: Fields, needed: bool = True) -> Record:
+    return Record(kind="ConfigRecord", fields=fields, perhaps=perhaps, needed=needed)
+
+
+def _metrics(fields: Fields) -> Record:
+    return Record(kind="MetricRecord", fields=fields)
+
+
+# How much a site trains on: beside each reply of its app, for its own gate, which keeps it
+HELD = _config({protocol.RECORDINGS: Count(), protocol.SPEAKERS: Count()})
+
+
+# query.hello: what a site is and how much it holds, in numbers and in names that were known before
+
+
+def _hello_request(_: Scope) -> Form:
+    """One that names a run is its farewell: the site forgets what it kept of it for the strategy."""
+    return Form(records={protocol.CONFIG: _config({}, {protocol.RUN: _RUN_NAME})})
+
+
+def _hello_reply(scope: Scope) -> Form:
+    site = Text(re.escape(scope.site), repr(scope.site)) if scope.site else Text(r"(?s).{1,1000}", "a site's name")
+    held = Count(0, RECORDINGS)
+    fields: Fields = {
+        protocol.SITE: site,
+        protocol.PROTOCOL: Count(),
+        protocol.RELEASE: _RELEASE,
+        protocol.CLASSES: Names(scope.classes),
+        protocol.MISSING: Names(() if scope.private else scope.classes),
+        protocol.LABELS: _HASH_OR_NONE,
+        protocol.FEATURES: Count(1, WIDEST),
+        protocol.EXAMPLES: Count(1, RECORDINGS),
+        protocol.VALIDATION_EXAMPLES: held,
+        protocol.TEST_EXAMPLES: held,
+        protocol.SPEAKERS: held,
+        protocol.VALIDATION_SPEAKERS: held,
+    }
+    return Form(records={protocol.CONFIG: _config(fields)})
+
+
+# query.statistics: sums of the training features, once before round 1; never in a private run
+
+
+def _statistics_request(_: Scope) -> Form:
+    return Form(records={protocol.CONFIG: _config({})})
+
+
+def _statistics_reply(scope: Scope) -> Form:
+    sums = Numbers("float64", (scope.features,))
+    arrays, metrics = _arrays({"total": sums, "square": sums}), _metrics({protocol.FRAMES: Count(1)})
+    return Form(records={protocol.ARRAYS: arrays, protocol.METRICS: metrics}, rules=(_one_width(protocol.ARRAYS),))
+
+
+# train: the model; back comes the updated one, in a private run a noisy one, and how far the ledger is
+
+
+def _weights(scope: Scope) -> dict[str, Record]:
+    """The model, and what the strategy sends beside it in arrays of the same names and shapes."""
+    beside = {name: replace(own, dtype="float32") for name, own in scope.model.items()}
+    return {protocol.ARRAYS: _arrays(scope.model)} | {name: _arrays(beside) for name in scope.extra}
+
+
+def _train_request(scope: Scope) -> Form:
+    fedprox: Fields = {protocol.PROXIMAL_MU: Number(*scope.mu)}
+    run: Fields = {protocol.RUN: _RUN_NAME}
+    needed: Fields = {protocol.ROUND: Count(1, scope.max_rounds)}
+    config = _config(needed, fedprox, run, _LEDGER_TOLD, _AUDIT_TOLD, _SERVER_HEAD)
+    return Form(records=_weights(scope) | _scaling(scope) | {protocol.CONFIG: config}, rules=_MODEL_SENT)
+
+
+def _train_reply(scope: Scope) -> Form:
+    told: Fields = {} if scope.private else {protocol.LOSS: Number(), protocol.SECONDS: Number()}
+    metrics = _metrics({protocol.EXAMPLES: Count(1, RECORDINGS), **told})
+    ledger = {protocol.CONFIG: _config(LEDGER_HEAD, _FIGURES)} if scope.at_sites else {}
+    return Form(records=_weights(scope) | {protocol.METRICS: metrics} | ledger)
+
+
+def _stopped_reply(_: Scope) -> Form:
+    """In place of an update: the site's budget refuses another step."""
+    return Form(records={protocol.CONFIG: _config({**LEDGER_HEAD, protocol.STOPPED: Truth(only=True)}, _FIGURES)})
+
+
+# evaluate: the model; back come confusion counts of all validation speakers together; never in a private run
+# evaluate.test: likewise of held-out speakers, a table of counts for each, without a name
+
+
+def _scaling(scope: Scope) -> dict[str, Record]:
+    width = Numbers("float32", (scope.features,))
+    return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, needed=False)}
+
+
+def _evaluate_request(scope: Scope) -> Form:
+    config = _config({}, {protocol.ROUND: Count(0, scope.max_rounds)})
+    model = {protocol.ARRAYS: _arrays(scope.model)}
+    return Form(records=model | _scaling(scope) | {protocol.CONFIG: config}, rules=_MODEL_SENT)
+
+
+def _evaluate_reply(scope: Scope, groups: int = 1) -> Form:
+    fields: Fields = {
+        protocol.EXAMPLES: Count(1, scope.most),
+        protocol.LOSS: Number(),
+        protocol.CONFUSION: Confusion(scope.class_count, groups),
+    }
+    return Form(records={protocol.METRICS: _metrics(fields)}, rules=(_adds_up,))
+
+
+def _test_reply(scope: Scope) -> Form:
+    return _evaluate_reply(scope, groups=scope.most)
+
+
+# query.privacy: what the ledger says: what this run, and all runs, cost the site's people
+
+
+def _privacy_request(_: Scope) -> Form:
+    return Form(records={protocol.CONFIG: _config({protocol.RUN: _RUN_NAME}, _LEDGER_TOLD, _AUDIT_TOLD)})
+
+
+def _privacy_reply(_: Scope) -> Form:
+    return Form(records={protocol.CONFIG: _config(_FIGURES)})
+
+
+# What must hold between values
+
+
+def _has_a_model(told: Told) -> str | None:
+    return None if told[protocol.ARRAYS] else f"{protocol.ARRAYS}: there is no model"
+
+
+def _one_width(name: str) -> Callable[[Told], str | None]:
+    def rule(told: Told) -> str | None:
+        shapes = {np.shape(values) for values in told.get(name, {}).values()}
+        return f"{name}: its arrays are of different lengths" if len(shapes) > 1 else None
+
+    return rule
+
+
+_MODEL_SENT = (_has_a_model, _one_width(protocol.SCALING))
+
+
+def _adds_up(told: Told) -> str | None:
+    metrics: dict[str, Any] = told[protocol.METRICS]
+    counted, examples = sum(metrics[protocol.CONFUSION]), metrics[protocol.EXAMPLES]
+    return None if counted == examples else f"metrics: the counts are of {counted} recordings, not of {examples}"
+
+
+# The six types: the request's form, and the reply's
+
+_FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
+    protocol.HELLO: (_hello_request, _hello_reply),
+    protocol.STATISTICS: (_statistics_request, _statistics_reply),
+    protocol.TRAIN: (_train_request, _train_reply),
+    protocol.EVALUATE: (_evaluate_request, _evaluate_reply),
+    protocol.EVALUATE_TEST: (_evaluate_request, _test_reply),
+    protocol.PRIVACY: (_privacy_request, _privacy_reply),
+}
+TYPES = tuple(_FORMS)
+NOT_IN_PRIVATE = {protocol.STATISTICS: "sums of features", protocol.EVALUATE: "scores of validation speakers"}
+
+
+def request(kind: str, scope: Scope) -> Form:
+    """What the server sends in a message of a type."""
+    return _FORMS[kind][0](scope)
+
+
+def reply(kind: str, scope: Scope, content: Content) -> Form:
+    """What may leave a site; of a private round's two replies the one that ``content`` itself says that it is."""
+    if kind == protocol.TRAIN and scope.at_sites and protocol.STOPPED in content.get(protocol.CONFIG, ()):
+        return _stopped_reply(scope)
+    return _FORMS[kind][1](scope)
+
+
+def reply_of_app(kind: str, scope: Scope, content: Content) -> Form:
+    """A reply as the site's gate gets it."""
+    form = reply(kind, scope, content)
+    return replace(form, records={**form.records, protocol.HELD: HELD})
+
+
+def reply_of_site(kind: str, scope: Scope, content: Content) -> Form:
+    """A reply as the server gets it: in a deployment the gate has added how far the site's audit log is."""
+    form = reply(kind, scope, content)
+    config = form.records.get(protocol.CONFIG, _config({}, needed=False))
+    config = replace(config, perhaps=(*config.perhaps, AUDIT_HEAD))
+    return replace(form, records={**form.records, protocol.CONFIG: config})
+
+
+def read_reply(kind: str, scope: Scope, content: Content) -> Told:
+    """The values of a site's reply, checked, as the server takes them.
+
+    Raises:
+        Misfit: it is not of its form; the first thing that is wrong, in a line.
+    """
+    return reply_of_site(kind, scope, content).read(content)

@@ -1,0 +1,58 @@
+"""What one side knows of a run before it reads a message: the ranges that no protocol can fix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from common.config.settings import Config
+from common.messages.fields import RECORDINGS, Numbers
+from common.strategies.named import CATALOGUE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What is known of a run where a message of it is read.
+
+    Attributes:
+        private: whether the run is; then nothing is told but what the noise covers.
+        at_sites: whether the sites add the noise, and keep ledgers.
+        site: the name that a site must give; empty where any may come.
+        classes: the names of classes that may be told; None where any may come.
+        class_count: how many the model tells apart.
+        features: of a frame; None where it is not known.
+        most: recordings that can have been scored.
+        model: the form of each of the model's arrays; see ``forms_of``.
+        extra: further records of arrays, each like the model's in ``float32``, that the strategy sends beside it.
+        max_rounds: the last round that may be asked for.
+        mu: the least and the greatest weight of FedProx's term.
+    """
+
+    private: bool = False
+    at_sites: bool = False
+    site: str = ""
+    classes: tuple[str, ...] | None = None
+    class_count: int = 2
+    features: int | None = None
+    most: int = RECORDINGS
+    model: Mapping[str, Numbers] = field(default_factory=dict)
+    extra: tuple[str, ...] = ()
+    max_rounds: int = 100_000
+    mu: tuple[float, float] = (0.0, 1e6)
+
+    @classmethod
+    def of(cls, config: Config, **known: Any) -> Self:
+        """With what a run's settings say; ``known`` are the other attributes."""
+        return cls(private=config.privacy.on, at_sites=config.privacy.at_sites, **known)
+
+
+def extra_records(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the further records of a run's strategy: of those that it sends, and of those that come back."""
+    declared = CATALOGUE[config.federation.strategy]
+    return declared.down, declared.up
+
+
+def forms_of(arrays: Mapping[str, Any]) -> dict[str, Numbers]:
+    """The form of each array, of Flower's or of NumPy's, by name, in the order of the names."""
+    return {name: Numbers(str(arrays[name].dtype), tuple(arrays[name].shape)) for name in sorted(arrays)}
