@@ -21,6 +21,7 @@ LINK = re.compile(r'(?:\]\(|src=")([^)"\s]+)[)"]')
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 COMMAND = re.compile(r"(?:^|&& |\s)fedser ((?:\\\n|[^\n&`#])+)")
 README_WORDS = 900
+FOLDERS = ("client", "common", "docker", "docs", "server", "simulations", "tests")
 
 
 def prose(path: Path) -> str:
@@ -50,6 +51,27 @@ def test_links_lead_somewhere(path: Path) -> None:
         file = path.parent / name if name else path
         assert file.exists(), link
         assert not anchor or anchor in slugs(file), link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=of_document)
+def test_files_and_tests_that_are_named_are_there(path: Path) -> None:
+    """``common/seeds.py`` by its path, ``test_bundle.py`` by its name alone, and the names of tests."""
+    if path.name in ("CHANGELOG.md", "LOG.md"):  # which say what was
+        return
+    files, tests = tree()
+    told = re.findall(r"`([^`\s]+)`", path.read_text())
+    names = {name for name in told if re.fullmatch(r"\w+\.py", name)} - {"utils.py"}
+    assert [name for name in names if name not in files] == []
+    assert [name for name in told if re.match(rf"({'|'.join(FOLDERS)})/", name) and not (ROOT / name).exists()] == []
+    assert [name for name in told if re.fullmatch(r"test_\w+", name) and name not in tests] == []
+
+
+@cache
+def tree() -> tuple[set[str], set[str]]:
+    """The names of the tree's files, and of its tests."""
+    files = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")]
+    texts = (file.read_text() for file in files if file.name.startswith("test_"))
+    return {file.name for file in files}, {name for text in texts for name in re.findall(r"def (test_\w+)\(", text)}
 
 
 @cache
