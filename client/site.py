@@ -183,6 +183,11 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
     return _open[key]
 
 
+def close_sites() -> None:
+    """Let go of all sites that this process has opened: another run may have the same folder."""
+    _open.clear()
+
+
 def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> Site:
     """The plan's ``partition``-th site."""
     config, plan = parse_run_config(run_config), plans.read(Path(path))

@@ -15,10 +15,14 @@ EVERY_SECONDS = 10.0  # off a terminal, the least time between two lines of a st
 
 
 class Display:
-    """Steps of a run, one after the other, on standard error; use it in a ``with`` block."""
+    """Steps of a run, one after the other, on standard error; use it in a ``with`` block.
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    Args:
+        silent: show nothing at all.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=silent)
         self._bars = Progress(
             TextColumn("{task.description:<24}"),
             BarColumn(),
@@ -28,7 +32,7 @@ class Display:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
-            disable=not sys.stderr.isatty(),
+            disable=silent or not sys.stderr.isatty(),
         )
 
     def __enter__(self) -> Self:
@@ -66,16 +70,21 @@ class Step:
             self._display.say(f"{self._name}: {done} of {self._total} {note} ({left:.0f} s left)")
 
 
-def log_to(console: Console) -> None:
-    """Send fedser's log to a console, and Flower's nowhere but its errors.
+def log_handler(console: Console) -> logging.Handler:
+    """What shows a log on a console.
 
     Off a terminal a message is one line, however long: whoever searches a file for a recording's name finds it whole.
     """
-    handler: logging.Handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
-    if not console.is_terminal:
-        handler = logging.StreamHandler(console.file)
-        handler.setFormatter(logging.Formatter("%(levelname)-8s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    if console.is_terminal:
+        return RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    handler = logging.StreamHandler(console.file)
+    handler.setFormatter(logging.Formatter("%(levelname)-8s %(message)s"))
+    return handler
+
+
+def log_to(console: Console) -> None:
+    """Send fedser's log to a console, for the rest of the process, and Flower's nowhere but its errors."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[log_handler(console)], force=True)
     logging.getLogger("fedser").setLevel(logging.INFO)
     flower = logging.getLogger("flwr")
     flower.handlers.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import secrets
 import time
@@ -18,7 +19,7 @@ from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import PATHS, Config, flatten
 from common.data.normalise import Scaling
-from common.errors import FederationError
+from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.learning.architectures import build_model
@@ -31,6 +32,7 @@ from common.storage import atomic
 from common.strategies.named import CATALOGUE
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, noted
+from server.records.fold_record import FoldRecord, Round
 from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.records.pins import Pins
@@ -49,7 +51,16 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``."""
+    """Run one fold; it leaves ``checkpoint.safetensors``, ``model.safetensors`` and ``fold.json`` in ``out``.
+
+    Raises:
+        UsageError: nobody has planned the run.
+    """
+    if not context.run_config.get(PLAN):
+        raise UsageError(
+            "flwr run alone starts no run of fedser, for nobody has said who is held out: use fedser simulate --engine "
+            "flower, or in a deployment fedser federation run, which plan the run and start it"
+        )
     plan = located_plan(plans.read(place(context.run_config, PLAN)))
     folder = place(context.run_config, OUT)
     with contextlib.nullcontext() if plan.sites else run_log.kept(folder / "run.log"):
@@ -110,29 +121,31 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     if config.privacy.at_sites:
         with noted(audit, state.round, protocol.PRIVACY) as refused:
             spent = site_figures(grid, config, nodes, state, refused, whole=not deployed)
-    fold = _fold(plan, nodes, state, held) | {
-        "privacy": account(config, spent) if config.privacy.on else None,
-        "seconds": time.perf_counter() - began,
-    }
-    atomic.write(folder / "fold.json", json.dumps(fold, indent=1), durable=True)
+    fold = dataclasses.replace(
+        _fold(plan, nodes, state, held),
+        privacy=account(config, spent) if config.privacy.on else None,
+        seconds=time.perf_counter() - began,
+    )
+    atomic.write(folder / "fold.json", json.dumps(fold.as_json(), indent=1), durable=True)
 
 
-def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> dict[str, Any]:
+def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> FoldRecord:
     """What ``fold.json`` says of who took part, of the rounds and of the score."""
     deployed = not plan.sites
-    fold = {
-        "fold": plan.fold,
-        "train_speakers": {n.site: n.speakers for n in nodes} if deployed else plan.train_speakers,
-        "validation_speakers": {n.site: n.validation_speakers for n in nodes} if deployed else plan.validation_speakers,
-        "test_speakers": plan.test_speakers,
-        "privacy": None,
-        "chosen_round": state.best_round or state.round,
-        "test": held.test,
-        "rounds": state.history,
-        "refit": state.refit,
-        "by_speaker": held.by_speaker,
-    }
-    return fold | ({"test_sites": held.sites} if deployed and held.sites else {})
+    validation = {n.site: n.validation_speakers for n in nodes} if deployed else tuple(plan.validation_speakers)
+    return FoldRecord(
+        fold=plan.fold,
+        train_speakers={n.site: n.speakers for n in nodes} if deployed else tuple(plan.train_speakers),
+        validation_speakers=validation,
+        test_speakers=tuple(plan.test_speakers),
+        privacy=None,
+        chosen_round=state.best_round or state.round,
+        test=held.test,
+        rounds=tuple(map(Round.from_json, state.history)),
+        refit=tuple(map(Round.from_json, state.refit)),
+        by_speaker=held.by_speaker,
+        test_sites=held.sites if deployed and held.sites else None,
+    )
 
 
 def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:

@@ -73,7 +73,7 @@ def simulate(
     )
     whole = start(wish)
     if json_output:
-        typer.echo(json.dumps(whole))
+        typer.echo(json.dumps(whole.as_json()))
 
 
 def synthesize(

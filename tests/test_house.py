@@ -196,6 +196,12 @@ def test_the_packages_are_those_of_this_tree(ring: str) -> None:
     assert Path(str(importlib.import_module(ring).__file__)).parent == ROOT / ring
 
 
+@pytest.mark.parametrize("ring", RINGS)
+def test_types_are_shipped(ring: str) -> None:
+    """The wheel takes whatever lies in a ring's folder."""
+    assert (ROOT / ring / "py.typed").is_file()
+
+
 def test_the_dependencies_are_pinned() -> None:
     pins = {canonicalize_name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -211,7 +217,8 @@ def test_what_is_imported_is_declared() -> None:
     from importlib.metadata import packages_distributions
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["ray"]]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["ray"], *extras["notebook"]]
     declared = {canonicalize_name(Requirement(text).name) for text in asked}
     known = packages_distributions()
     names = {name.partition(".")[0] for name in set().union(*map(imported, FILES))}

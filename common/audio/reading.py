@@ -112,9 +112,17 @@ def load(path: Path, sampling_rate: int, start: float | None = None, end: float 
     Raises:
         AudioError: it cannot be read, or cannot be used; a clipped recording can.
     """
+    return prepared(*read(path, start, end), sampling_rate)
+
+
+def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:
+    """A signal ``(samples,)`` of a rate at the one that the features are computed at.
+
+    Raises:
+        AudioError: it cannot be used.
+    """
     import torch
 
-    signal, rate = read(path, start, end)
     for fault in faults(signal, rate):
         if fault.kind != "clipped":
             raise fault

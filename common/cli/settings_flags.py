@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,6 +95,31 @@ _CONFIG = Annotated[
 ]
 
 
+def settings_of_parameters() -> dict[str, str]:
+    """The setting of each parameter that ``takes_settings`` gives a command."""
+    return {flag.parameter().name: flag.setting for flag in FLAGS} | {n: entry[0] for n, entry in _CORPUS.items()}
+
+
+def read_settings(given: Mapping[str, Any], names: Mapping[str, str], path: Path | None) -> dict[str, Any]:
+    """The settings by flat name: those that were given, above those of a file.
+
+    Args:
+        given: by parameter; None, an empty list or, for ``strict``, False where it was not given.
+        names: the setting of each parameter.
+        path: of ``--config``; None for none.
+
+    Raises:
+        UsageError: a value is wrong, or the file.
+    """
+    found = {names[name]: value or None if name in _CORPUS else value for name, value in given.items()}
+    if "data.classes" in found:
+        found["data.classes"] = options.classes(found["data.classes"]) or None
+    flat = {name: value for name, value in found.items() if value is not None}
+    settings = {**(read_toml(path) if path else {}), **flat}
+    Config().with_values(settings)  # a mistake is told before anything is done
+    return settings
+
+
 def takes_settings(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command all these flags; it gets what was given as ``settings``, a dict by the settings' flat names.
 
@@ -109,14 +134,9 @@ def takes_settings(*without: str) -> Callable[[Callable[..., Any]], Callable[...
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def called(**given: Any) -> Any:
-            path = given.pop("config")
-            found = {flag.setting: given.pop(name) for name, flag in flags.items()}
-            found |= {setting: given.pop(name) or None for name, (setting, _, _) in corpus.items()}
-            if "data.classes" in found:
-                found["data.classes"] = options.classes(found["data.classes"]) or None
-            flat = {name: value for name, value in found.items() if value is not None}
-            settings = {**(read_toml(path) if path else {}), **flat}
-            Config().with_values(settings)  # a mistake is told before anything is done
+            names = {name: flag.setting for name, flag in flags.items()}
+            names |= {name: setting for name, (setting, _, _) in corpus.items()}
+            settings = read_settings({name: given.pop(name) for name in names}, names, given.pop("config"))
             return command(settings=settings, **given)
 
         keyword = inspect.Parameter.KEYWORD_ONLY

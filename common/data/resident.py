@@ -29,6 +29,12 @@ def keep(config: Config, recordings: Iterable[Recording]) -> None:
     _resident.update({(r.utterance, config.features, config.augment): r for r in recordings})
 
 
+def forget() -> None:
+    """Let go of what this process holds: who starts another run may have changed the corpus meanwhile."""
+    listing.cache_clear()
+    _resident.clear()
+
+
 def recordings_of(config: Config, plan: Plan, speakers: Collection[str], cache: FeatureCache) -> list[Recording]:
     """The usable recordings of some speakers, from memory, else from the cache, else from the audio.
 

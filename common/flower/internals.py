@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from flwr.app import Message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
@@ -14,6 +17,7 @@ __all__ = [
     "Run",
     "empty_run",
     "from_bytes",
+    "identity_kept",
     "let_messages_be_made",
     "set_message_id",
     "set_sender",
@@ -24,6 +28,18 @@ __all__ = [
 def let_messages_be_made(run: int) -> None:
     """Let this process make messages: Flower makes none outside a task, and asks for the task's numbers."""
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run, 0, 1
+
+
+@contextlib.contextmanager
+def identity_kept() -> Iterator[None]:
+    """Put back who Flower thinks this process is: ``let_messages_be_made`` says so of it."""
+    names = ("_run_id", "_node_id", "_task_id")
+    before = {name: getattr(TaskIdentity, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(TaskIdentity, name, value)
 
 
 def set_message_id(message: Message, number: str) -> None:

@@ -16,7 +16,6 @@ from common.learning.saved_model import SavedModel
 from common.utterance import Utterance
 
 
-@torch.no_grad()
 def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     """The probability of each class for one recording, or one ``.npy`` feature matrix.
 
@@ -28,11 +27,30 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
         AudioError: the recording cannot be used, or has other features than the model.
     """
     _refuse_unopenable(path)
-    alone = Utterance(path=path, emotion="", speaker="", corpus="")
     if path.suffix.lower() == ".npy":
-        features = torch.from_numpy(read_matrix(path))
-    else:
-        features = extract(reading.load(path, saved.config.features.sampling_rate), saved.config.features)
+        return _probabilities(saved, torch.from_numpy(read_matrix(path)))
+    return predict_signal(saved, *reading.read(path))
+
+
+def predict_signal(saved: SavedModel, signal: reading.Signal, rate: int) -> dict[str, float]:
+    """As ``predict``, for a signal in memory.
+
+    Args:
+        saved: the model.
+        signal: float32 of shape ``(samples,)``.
+        rate: its sampling rate in Hz.
+
+    Raises:
+        AudioError: it cannot be used.
+    """
+    sound = reading.prepared(signal, rate, saved.config.features.sampling_rate)
+    return _probabilities(saved, extract(sound, saved.config.features))
+
+
+@torch.no_grad()
+def _probabilities(saved: SavedModel, features: torch.Tensor) -> dict[str, float]:
+    """The classes' probabilities for features ``(frames, features)``."""
+    alone = Utterance(path=Path(), emotion="", speaker="", corpus="")
     width = len(saved.scaling.mean)
     if features.shape[1] != width:
         raise AudioError("mixed", f"{features.shape[1]} features a frame, the model was trained on {width}")

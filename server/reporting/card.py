@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from server.reporting import findings, formatting, guarantee, tables
-from server.reporting.findings import Result
+from server.reporting.run_record import Result
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -19,7 +19,7 @@ def write_card(result: Result, path: Path, *, licence: str, citation: str) -> No
     """Write the model card, in Markdown.
 
     Args:
-        result: what ``result.json`` holds; ``command`` and ``transductive`` may be absent.
+        result: of a run.
         path: the Markdown file to write.
         licence: the corpus's licence, which the model inherits.
         citation: the corpus's paper.
@@ -45,19 +45,19 @@ def plain(value: object) -> object:
 
 
 def _content(result: Result) -> dict[str, Any]:
-    corpus, summary = result["corpus"], result["summary"]
+    corpus, summary = result.corpus, result.summary
     named = [("Federated UAR", "uar"), ("Federated WA", "wa"), ("Federated macro F1", "macro_f1")]
     named += [("Pooled UAR", "pooled_uar"), ("Each site alone, UAR", "local_uar")]
-    privacy = result["privacy"]
+    privacy = result.privacy
     return findings.overview(result) | {
-        "promise": guarantee.promise(privacy) if privacy else {},
+        "promise": guarantee.promise(privacy.unit) if privacy else {},
         "claim": findings.claim(privacy) if privacy else "",
         "result": result,
-        "classes": corpus["classes"],
-        "figures": [(name, summary[key]) for name, key in named if summary[key]],
+        "classes": corpus.classes,
+        "figures": [(name, figure) for name, key in named if (figure := getattr(summary, key))],
         "recalls": tables.recalls(result),
-        "splits": [[findings.fold_name(fold), *tables.speaker_counts(fold)] for fold in result["folds"]],
+        "splits": [[findings.fold_name(fold), *tables.speaker_counts(fold)] for fold in result.folds],
         "speakers": findings.test_speakers(result),
         # A code block shows its text as it is, and ends at a fence: a command is one line without one.
-        "fenced": Markup(" ".join(result.get("command", "").replace("```", "").split())),  # noqa: S704
+        "fenced": Markup(" ".join((result.command or "").replace("```", "").split())),  # noqa: S704
     }

@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from server.reporting.findings import Curve, Curves, mean_curve
 from server.reporting.formatting import score
+from server.reporting.run_record import Figure as SummaryFigure
 from server.reporting.svg import HEAT, INK, LINE, MUTED, SERIES, SURFACE, inline
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -83,17 +84,17 @@ def _unit_axis(axes: Axes, names: Sequence[str], label: str) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def comparison(bars: Mapping[str, tuple[Mapping[str, Any], Curve]], chance: float, title: str) -> Markup:
+def comparison(bars: Mapping[str, tuple[SummaryFigure, Curve]], chance: float, title: str) -> Markup:
     """Pooled, federated and local UAR as bars with their 95 % intervals, one ring a fold, and the chance line."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for row, (name, (figures, folds)) in enumerate(bars.items()):
-            low, high = figures["ci95"] or (figures["mean"], figures["mean"])
-            _bar(axes, row, figures["mean"], score(figures["mean"]), BARS[name], folds)
-            if figures["ci95"]:
-                error = [[max(figures["mean"] - low, 0.0)], [max(high - figures["mean"], 0.0)]]
-                axes.errorbar(figures["mean"], row + 0.14, xerr=error, color=INK, capsize=3, linewidth=1.5)
+            low, high = figures.ci95 or (figures.mean, figures.mean)
+            _bar(axes, row, figures.mean, score(figures.mean), BARS[name], folds)
+            if figures.ci95:
+                error = [[max(figures.mean - low, 0.0)], [max(high - figures.mean, 0.0)]]
+                axes.errorbar(figures.mean, row + 0.14, xerr=error, color=INK, capsize=3, linewidth=1.5)
         axes.axvline(chance, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
         _unit_axis(axes, list(bars), "UAR on held-out speakers")
         axes.set_title(f"chance {score(chance)}", x=chance / 1.2, fontsize=10.5, color=MUTED, pad=4)

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from common.strategies.named import CATALOGUE
+from server.records.fold_record import Account
 from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
+from server.reporting.run_record import Figure, Result, RunFold
 
-Result = Mapping[str, Any]
 Curve = list[float | None]
 Curves = dict[str, Curve]
 COUNTS = ("utterances", "skipped", "speakers")
 UNTOLD = "an untold number of"  # recordings at sites that count speakers
 
 
-def count(value: int | list[Any] | Mapping[str, int]) -> int:
+def count(value: int | Sequence[Any] | Mapping[str, int]) -> int:
     """How many: of a list its length, of counts by site their sum, a number as it is."""
     if isinstance(value, Mapping):
         return sum(value.values())
@@ -25,26 +26,26 @@ def count(value: int | list[Any] | Mapping[str, int]) -> int:
 
 def is_counted(result: Result) -> bool:
     """Whether the sites told how many speakers they have, but not who: so it is in a deployment."""
-    return any(isinstance(fold["train_speakers"], Mapping) for fold in result["folds"])
+    return any(isinstance(fold.train_speakers, Mapping) for fold in result.folds)
 
 
-def largest_epsilon(privacy: Mapping[str, Any]) -> float | None:
+def largest_epsilon(privacy: Account) -> float | None:
     """Of the sites that tell what they spent; None where none does. Those of ``untold`` may have spent more."""
-    told = [site["epsilon"] for site in privacy["sites"].values() if site["epsilon"] is not None]
+    told = [site.epsilon for site in privacy.sites.values() if site.epsilon is not None]
     return max(told, default=None)
 
 
-def untold(privacy: Mapping[str, Any]) -> list[str]:
+def untold(privacy: Account) -> list[str]:
     """The sites of which it is not known what they spent: they keep it to themselves, or gave no account."""
-    return sorted((site for site, own in privacy["sites"].items() if own["epsilon"] is None), key=natural)
+    return sorted((site for site, own in privacy.sites.items() if own.epsilon is None), key=natural)
 
 
-def claim(privacy: Mapping[str, Any]) -> str:
+def claim(privacy: Account) -> str:
     """The run's ε in a line: the largest over the sites, and of which sites it is not known."""
     largest, unknown = largest_epsilon(privacy), untold(privacy)
     if largest is None:
         return "ε as the sites know it: they keep it to themselves, or gave no account"
-    known = sorted(set(privacy["sites"]) - set(unknown), key=natural)
+    known = sorted(set(privacy.sites) - set(unknown), key=natural)
     if not unknown:
         return f"ε = {largest:.3g}"
     return f"ε = {largest:.3g} at {joined(known)}; at {joined(unknown)} it is not known, and may be larger"
@@ -57,7 +58,7 @@ def joined(names: Sequence[str]) -> str:
 
 def unscored(result: Result) -> list[str]:
     """The sites that hold test speakers and did not score the model: their speakers are not in the figures."""
-    found = {site for fold in result["folds"] for site, told in fold.get("test_sites", {}).items() if told is None}
+    found = {site for fold in result.folds for site, told in (fold.test_sites or {}).items() if told is None}
     return sorted(found, key=natural)
 
 
@@ -76,26 +77,29 @@ def mean_curve(curves: Iterable[Curve]) -> Curve:
 
 def chance(result: Result) -> float:
     """The UAR of guessing: one over the number of classes."""
-    return 1 / len(result["corpus"]["classes"])
+    return 1 / len(result.corpus.classes)
 
 
 def is_transductive(result: Result) -> bool:
     """Whether the features were normalised with the test speakers' own (unlabelled) recordings."""
-    return bool(result.get("transductive", flat(result["config"]).get("data.normalise") == "speaker"))
+    if result.transductive is None:
+        return flat(result.config).get("data.normalise") == "speaker"
+    return result.transductive
 
 
 def test_speakers(result: Result) -> int:
     """How many speakers were tested on, each counted once over all folds."""
-    held_out = [fold["test_speakers"] for fold in result["folds"]]
-    if all(isinstance(speakers, list) for speakers in held_out):
-        return len({speaker for speakers in held_out for speaker in speakers})
+    held_out = [fold.test_speakers for fold in result.folds]
+    named = [speakers for speakers in held_out if isinstance(speakers, tuple)]
+    if len(named) == len(held_out):
+        return len({speaker for speakers in named for speaker in speakers})
     return sum(map(count, held_out))
 
 
 def interval_note(result: Result) -> str:
     """What to know about the 95 % interval: why it is missing, or what it leaves out."""
     speakers = test_speakers(result)
-    if not result["summary"]["uar"]["ci95"]:
+    if not result.summary.uar.ci95:
         few = f"There is no 95 % interval: {speakers} test speakers are too few for one (it takes at least 5)."
         return few + _unscored_note(result)
     note = f"The 95 % interval comes from resampling the {speakers} test speakers (bootstrap)."
@@ -112,42 +116,40 @@ def _unscored_note(result: Result) -> str:
     )
 
 
-def sites_of(fold: Mapping[str, Any]) -> list[str]:
+def sites_of(fold: RunFold) -> list[str]:
     """The names of the sites that took part in a fold."""
-    return sorted({site for item in fold["rounds"] for site in item["sites"]}, key=natural)
+    return sorted({site for item in fold.rounds for site in item.sites}, key=natural)
 
 
 def site_count(result: Result) -> str:
     """How many sites trained together: ``4 sites``, or ``4 to 5 sites`` where the folds differ."""
-    counts = sorted({len(sites_of(fold)) for fold in result["folds"]})
+    counts = sorted({len(sites_of(fold)) for fold in result.folds})
     number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{number} site" if number == "1" else f"{number} sites"
 
 
-def fold_name(fold: Mapping[str, Any]) -> str:
+def fold_name(fold: RunFold) -> str:
     """A fold's heading, ``Fold 0`` or, where it is named after what it holds out, ``session:5``."""
-    name = str(fold["fold"])
-    return f"Fold {name}" if name.isdigit() else name
+    return f"Fold {fold.fold}" if fold.fold.isdigit() else fold.fold
 
 
 def confusion(result: Result) -> list[list[int]]:
     """The confusion counts of all folds' test recordings together; rows are the truth, columns the prediction."""
-    size = len(result["corpus"]["classes"])
-    matrices = [fold["test"]["confusion"] for fold in result["folds"]]
+    size = len(result.corpus.classes)
+    matrices = [fold.test.confusion for fold in result.folds]
     return [[sum(matrix[row][column] for matrix in matrices) for column in range(size)] for row in range(size)]
 
 
 def recall(result: Result) -> dict[str, float | None]:
     """Each class's recall over all folds' test recordings together; None for a class without any."""
     rows = enumerate(confusion(result))
-    return {result["corpus"]["classes"][i]: row[i] / sum(row) if sum(row) else None for i, row in rows}
+    return {result.corpus.classes[i]: row[i] / sum(row) if sum(row) else None for i, row in rows}
 
 
 def validation_curves(result: Result, figure: str = "uar") -> Curves:
     """A validation figure by round, of each fold that has validation speakers."""
     curves = {
-        fold_name(fold): [item["validation"][figure] if item["validation"] else None for item in fold["rounds"]]
-        for fold in result["folds"]
+        fold_name(fold): [getattr(item.validation, figure, None) for item in fold.rounds] for fold in result.folds
     }
     return {name: curve for name, curve in curves.items() if mean(curve) is not None}
 
@@ -155,63 +157,63 @@ def validation_curves(result: Result, figure: str = "uar") -> Curves:
 def loss_curves(result: Result) -> Curves:
     """The training loss by round of each fold: the mean over its sites."""
     return {
-        fold_name(fold): [mean(site["loss"] for site in item["sites"].values()) for item in fold["rounds"]]
-        for fold in result["folds"]
+        fold_name(fold): [mean(site.loss for site in item.sites.values()) for item in fold.rounds]
+        for fold in result.folds
     }
 
 
 def site_curves(result: Result, figure: str) -> Curves:
     """``loss`` or ``uar`` by round, as each site reported it: the mean over the folds in which it takes part."""
     folds: dict[str, list[Curve]] = {}
-    for fold in result["folds"]:
+    for fold in result.folds:
         for site in sites_of(fold):
-            curve = [item["sites"].get(site, {}).get(figure) for item in fold["rounds"]]
+            curve = [getattr(item.sites.get(site), figure, None) for item in fold.rounds]
             folds.setdefault(site, []).append(curve)
     return {site: mean_curve(folds[site]) for site in sorted(folds, key=natural)}
 
 
-def pooled_uar(fold: Mapping[str, Any]) -> float | None:
+def pooled_uar(fold: RunFold) -> float | None:
     """The held-out UAR of the model trained on all sites' recordings in one place; None without baselines."""
-    baselines = fold["baselines"]
-    return baselines["pooled"]["test"]["uar"] if baselines else None
+    baselines = fold.baselines
+    return baselines.pooled.test.uar if baselines else None
 
 
-def local_uar(fold: Mapping[str, Any]) -> float | None:
+def local_uar(fold: RunFold) -> float | None:
     """The mean held-out UAR of the models that each site trains alone; None without baselines."""
-    baselines = fold["baselines"]
-    return mean(site["test"]["uar"] for site in baselines["local"].values()) if baselines else None
+    baselines = fold.baselines
+    return mean(site.test.uar for site in baselines.local.values()) if baselines else None
 
 
-Model = tuple[str, Mapping[str, Any], Callable[[Mapping[str, Any]], float | None]]
+Model = tuple[str, Figure, Callable[[RunFold], float | None]]
 
 
 def models(result: Result) -> list[Model]:
     """The models compared, each with its name, its summary figure and how to get its UAR in a fold."""
-    summary = result["summary"]
-    every: list[tuple[str, Mapping[str, Any] | None, Callable[[Mapping[str, Any]], float | None]]] = [
-        ("Pooled", summary["pooled_uar"], pooled_uar),
-        ("Federated", summary["uar"], lambda fold: fold["test"]["uar"]),
-        ("Each site alone", summary["local_uar"], local_uar),
+    summary = result.summary
+    every: list[tuple[str, Figure | None, Callable[[RunFold], float | None]]] = [
+        ("Pooled", summary.pooled_uar, pooled_uar),
+        ("Federated", summary.uar, lambda fold: fold.test.uar),
+        ("Each site alone", summary.local_uar, local_uar),
     ]
     return [(name, figure, of_fold) for name, figure, of_fold in every if figure]
 
 
 def overview(result: Result) -> dict[str, Any]:
     """What a reader asks first, by the names that the templates use."""
-    corpus = result["corpus"]
-    strategy = CATALOGUE.get(flat(result["config"]).get("federation.strategy", ""))
+    corpus = result.corpus
+    strategy = CATALOGUE.get(flat(result.config).get("federation.strategy", ""))
     return {
-        "corpus": CORPORA.get(corpus["name"], corpus["name"]),
-        "counts": {name: UNTOLD if corpus[name] is None else count(corpus[name]) for name in COUNTS},
+        "corpus": CORPORA.get(corpus.name, corpus.name),
+        "counts": {name: UNTOLD if getattr(corpus, name) is None else getattr(corpus, name) for name in COUNTS},
         "sites": site_count(result),
-        "model": kind_of_model(result["config"]),
+        "model": kind_of_model(result.config),
         "strategy": strategy.title if strategy else "federated averaging",
-        "rounds": max(len(fold["rounds"]) for fold in result["folds"]),
+        "rounds": max(len(fold.rounds) for fold in result.folds),
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
-        "refitted": any(fold.get("refit") for fold in result["folds"]),
+        "refitted": any(fold.refit for fold in result.folds),
         "counted": is_counted(result),
         "interval_note": interval_note(result),
-        "command": result.get("command", ""),
+        "command": result.command or "",
     }

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from common.config.kinds import BILSTM, kind_of
+from server.reporting.run_record import Figure
 
 CORPORA = {
     "casia": "CASIA",
@@ -28,11 +29,11 @@ def score(value: float | None, digits: int = 3) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def interval(figure: Mapping[str, Any] | None) -> str:
+def interval(figure: Figure | None) -> str:
     """The 95 % interval of a summary figure, ``0.812 to 0.904``; a dash where there is none."""
-    if not figure or not figure["ci95"]:
+    if not figure or not figure.ci95:
         return NONE
-    low, high = figure["ci95"]
+    low, high = figure.ci95
     return f"{score(low)} to {score(high)}"
 
 

@@ -2,60 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from common.config.units import UNITS
+from server.records.fold_record import Account, Spent
 from server.reporting.formatting import NONE, natural
 from server.reporting.tables import Table
 
 
-def promise(privacy: Mapping[str, Any]) -> dict[str, str]:
-    """The guarantee in words, by heading."""
-    unit = UNITS[privacy["unit"]]
+def promise(unit: str) -> dict[str, str]:
+    """The guarantee of a unit in words, by heading."""
+    own = UNITS[unit]
     words = {
-        "Unit": f"one {unit.noun}",
-        "Neighbours": f"Two worlds that differ in {unit.neighbours}. Whoever sees all that left can hardly tell which "
+        "Unit": f"one {own.noun}",
+        "Neighbours": f"Two worlds that differ in {own.neighbours}. Whoever sees all that left can hardly tell which "
         "it was: the chances of any outcome differ by a factor of at most exp(ε), but for a chance of δ.",
-        "Trust": unit.trust,
-        "Public": f"{unit.public} All settings.",
-        "Beside the noise": unit.left_out,
+        "Trust": own.trust,
+        "Public": f"{own.public} All settings.",
+        "Beside the noise": own.left_out,
         "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for the run, whose noise was fixed before it; over all runs on "
         "the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is some per cent larger.",
         "Not covered": "Noise in floating point is not exactly Gaussian (Mironov 2012); each number is a sum of four, "
         "which makes that hard to use. How long a site computes is not hidden. Choosing the settings on the same data "
         "is not accounted.",
     }
-    if unit.at_sites:
+    if own.at_sites:
         words["Several sites"] = "A site's ε assumes that no person is at two sites; otherwise theirs add up."
     return words
 
 
-def spent(privacy: Mapping[str, Any]) -> Table:
+def spent(privacy: Account) -> Table:
     """What each site spent."""
     rows = [
         [
             site,
-            _number(own["epsilon"]),
-            _number(own["epsilon_rdp"]),
-            _number(own["epsilon_total"]),
-            _number(own["delta"], "g"),
-            _number(own["noise_multiplier"]),
-            _number(own["sample_rate"], ".3g"),
-            _number(own["steps"], "d"),
+            _number(own.epsilon),
+            _number(own.epsilon_rdp),
+            _number(own.epsilon_total),
+            _number(own.delta, "g"),
+            _number(own.noise_multiplier),
+            _number(own.sample_rate, ".3g"),
+            _number(own.steps, "d"),
             _budget(own),
         ]
-        for site, own in sorted(privacy["sites"].items(), key=lambda item: natural(item[0]))
+        for site, own in sorted(privacy.sites.items(), key=lambda item: natural(item[0]))
     ]
     spent_in = ["ε of the run (PRV)", "… (RDP)", "ε of all runs (RDP)"]
     head = ["Site", *spent_in, "δ", "Noise multiplier", "Sample rate", "Steps", "Budget"]
     return Table(caption="What was spent, in the fold that spent most", head=head, rows=rows)
 
 
-def _budget(own: Mapping[str, Any]) -> str:
-    if own["epsilon"] is None:  # a site that keeps what it spent to itself does so with its budget
-        return NONE + (", spent" if own["stopped"] else "")
-    return (f"{own['budget']:g}" if own["budget"] else "none") + (", spent" if own["stopped"] else "")
+def _budget(own: Spent) -> str:
+    if own.epsilon is None:  # a site that keeps what it spent to itself does so with its budget
+        return NONE + (", spent" if own.stopped else "")
+    return (f"{own.budget:g}" if own.budget else "none") + (", spent" if own.stopped else "")
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from common.config.units import UNITS
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
-from server.reporting.findings import Result
+from server.reporting.run_record import Result
 from server.reporting.tables import Table
 
 
@@ -39,7 +39,7 @@ def write_report(result: Result, path: Path) -> None:
     """Write a result as one self-contained page; the same result gives the same bytes.
 
     Args:
-        result: what ``result.json`` holds; ``command``, ``split`` and ``transductive`` may be absent.
+        result: of a run.
         path: the HTML file to write.
     """
     environment = pages.html(
@@ -54,38 +54,34 @@ def _content(result: Result) -> dict[str, Any]:
     return findings.overview(result) | {
         "result": result,
         "scores": [_comparison(result), _recall(result), _confusion(result)],
-        "training": [] if result["privacy"] else [_rounds(result), _sites(result)],
+        "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),
         "lists": _lists(result),
-        "averaged": bool(
-            result["privacy"] and formatting.flat(result["config"]).get("privacy.average", "0.0") != "0.0"
-        ),
-        "protected": UNITS[result["privacy"]["unit"]].noun if result["privacy"] else "",
-        "promise": guarantee.promise(result["privacy"]) if result["privacy"] else {},
-        "untold": findings.untold(result["privacy"]) if result["privacy"] else [],
-        "spent": guarantee.spent(result["privacy"]) if result["privacy"] else None,
+        "averaged": bool(result.privacy and formatting.flat(result.config).get("privacy.average", "0.0") != "0.0"),
+        "protected": UNITS[result.privacy.unit].noun if result.privacy else "",
+        "promise": guarantee.promise(result.privacy.unit) if result.privacy else {},
+        "untold": findings.untold(result.privacy) if result.privacy else [],
+        "spent": guarantee.spent(result.privacy) if result.privacy else None,
     }
 
 
 def _lists(result: Result) -> dict[str, Table]:
     times = {"Features": "features_s", "Training": "training_s", "Overhead": "overhead_s", "In all": "total_s"}
-    timing = {name: formatting.duration(result["timing"][key]) for name, key in times.items()}
+    timing = {name: formatting.duration(getattr(result.timing, key)) for name, key in times.items()}
     return {
         "timing": tables.listing("Time taken", timing, ("Step", "Time")),
-        "environment": tables.listing(
-            "Machine and versions", formatting.flat(result["environment"]), ("What", "Value")
-        ),
-        "settings": tables.listing("Every setting of the run", formatting.flat(result["config"])),
+        "environment": tables.listing("Machine and versions", formatting.flat(result.environment), ("What", "Value")),
+        "settings": tables.listing("Every setting of the run", formatting.flat(result.config)),
         "problems": tables.problems(result),
     }
 
 
 def _comparison(result: Result) -> Illustration:
-    bars = {name: (figure, [get(fold) for fold in result["folds"]]) for name, figure, get in findings.models(result)}
-    title = "UAR: " + ", ".join(f"{name} {formatting.score(figure['mean'])}" for name, (figure, _) in bars.items())
+    bars = {name: (figure, [get(fold) for fold in result.folds]) for name, figure, get in findings.models(result)}
+    title = "UAR: " + ", ".join(f"{name} {formatting.score(figure.mean)}" for name, (figure, _) in bars.items())
     caption = "UAR on held-out speakers. The dashed line is guessing." + _rings(result)
-    if result["summary"]["uar"]["ci95"]:
+    if result.summary.uar.ci95:
         caption += " The whiskers are 95 % intervals."
     if findings.is_counted(result):
         caption += " Where recordings stay at separate sites there is no pooled model to compare it with."
@@ -102,12 +98,12 @@ def _comparison(result: Result) -> Illustration:
 
 
 def _rings(result: Result) -> str:
-    return " A ring is a fold." if len(result["folds"]) > 1 else ""
+    return " A ring is a fold." if len(result.folds) > 1 else ""
 
 
 def _recall(result: Result) -> Illustration:
     together = findings.recall(result)
-    folds = {name: [fold["test"]["recall"].get(name) for fold in result["folds"]] for name in together}
+    folds = {name: [fold.test.recall.get(name) for fold in result.folds] for name in together}
     title = "Recall: " + ", ".join(f"{name} {formatting.score(value, 2)}" for name, value in together.items())
     return Illustration(
         key="recall",
@@ -126,7 +122,7 @@ def _confusion(result: Result) -> Illustration:
         heading="What is taken for what",
         title=title,
         caption="The share of each row, and the number of recordings. Right answers lie on the diagonal.",
-        svg=figures.confusion(result["corpus"]["classes"], findings.confusion(result), title),
+        svg=figures.confusion(result.corpus.classes, findings.confusion(result), title),
         table=tables.confusion(result),
     )
 
@@ -144,7 +140,7 @@ def _rounds(result: Result) -> Illustration:
         key="rounds",
         heading=title,
         title=title,
-        caption=f"{caption}{', a line a fold' if len(result['folds']) > 1 else ''}.",
+        caption=f"{caption}{', a line a fold' if len(result.folds) > 1 else ''}.",
         svg=figures.curves_by_round("rounds", {label: curves}, title, line),
         table=tables.curves(title, curves),
     )
@@ -158,7 +154,7 @@ def _sites(result: Result) -> Illustration:
         panels["Validation UAR"] = uars
     title = f"{'Training loss and validation UAR' if validated else 'Training loss'} of each site by round"
     caption = "Each site's training" + (", and the global model on the site's validation speakers" if validated else "")
-    folds = ", the mean over the folds in which it took part" if len(result["folds"]) > 1 else ""
+    folds = ", the mean over the folds in which it took part" if len(result.folds) > 1 else ""
     joined = {f"{site}: {label}": curve for label, curves in panels.items() for site, curve in curves.items()}
     return Illustration(
         key="sites",

@@ -14,89 +14,118 @@ import numpy as np
 
 from common.config.settings import Config, flatten
 from common.learning.metrics import Confusion, summarise
+from server.records.fold_record import Account, FoldRecord
 from server.reporting.findings import largest_epsilon
+from server.reporting.run_record import (
+    SCHEMA,
+    Baselines,
+    CorpusRecord,
+    Figure,
+    Result,
+    RunFold,
+    Scored,
+    SkippedRecording,
+    Split,
+    Summary,
+    Timing,
+)
 
-SCHEMA = 1
-FOLD_KEYS = ("fold", "train_speakers", "validation_speakers", "test_speakers", "privacy", "chosen_round", "test")
 PACKAGES = ("fedser", "torch", "torchaudio", "flwr", "opacus", "librosa", "numpy", "safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:
-    """One fold: its own ``fold.json``, and those of the baselines, where they were trained."""
+    """One fold: its own record, and those of the baselines, where they were trained."""
 
-    federated: Mapping[str, Any]
-    pooled: Mapping[str, Any] | None = None
-    local: Mapping[str, Mapping[str, Any]] | None = None
+    federated: FoldRecord
+    pooled: FoldRecord | None = None
+    local: Mapping[str, FoldRecord] | None = None
 
 
 def build(
     config: Config,
-    corpus: Mapping[str, Any],
+    corpus: CorpusRecord,
     folds: Sequence[FoldResult],
-    split: Sequence[Mapping[str, Any]],
-    timing: Mapping[str, float],
+    timing: Timing,
     command: str,
-) -> dict[str, Any]:
-    """Put ``result.json`` together.
+    *,
+    split: Sequence[Split],
+    problems: Sequence[SkippedRecording],
+) -> Result:
+    """Put a result together.
 
     Args:
         config: of the run.
-        corpus: ``name``, ``synthetic``, ``utterances``, ``skipped``, ``speakers``, ``classes``.
+        corpus: that was trained and scored on.
         folds: in order.
-        split: who is where, a fold an entry, for the report.
-        timing: ``features_s``, ``training_s``, ``overhead_s``, ``total_s``.
+        timing: of the run.
         command: that made it.
+        split: who is where, a fold an entry, for the report.
+        problems: recordings that were skipped.
     """
-    return {
-        "schema": SCHEMA,
-        "command": command,
-        "transductive": config.data.normalise == "speaker",
-        "config": flatten(config),
-        "corpus": dict(corpus),
-        "folds": [_fold(fold) for fold in folds],
-        "summary": _summary(folds),
-        "privacy": _worst(folds),
-        "split": list(split),
-        "timing": dict(timing),
-        "environment": environment(),
-    }
+    return Result(
+        schema=SCHEMA,
+        command=command,
+        transductive=config.data.normalise == "speaker",
+        config=flatten(config),
+        corpus=corpus,
+        folds=tuple(_fold(fold) for fold in folds),
+        summary=_summary(folds),
+        privacy=_worst(folds),
+        split=tuple(split),
+        timing=timing,
+        environment=environment(),
+        problems=tuple(problems),
+    )
 
 
-def _fold(fold: FoldResult) -> dict[str, Any]:
-    entry = {key: fold.federated[key] for key in FOLD_KEYS}
-    entry["baselines"] = None
+def _fold(fold: FoldResult) -> RunFold:
+    federated, baselines = fold.federated, None
     if fold.pooled is not None and fold.local is not None:
-        entry["baselines"] = {
-            "pooled": {"test": fold.pooled["test"]},
-            "local": {site: {"test": own["test"]} for site, own in fold.local.items()},
-        }
-    entry |= {key: fold.federated[key] for key in ("rounds", "refit")}
-    if "test_sites" in fold.federated:  # of a deployment: recordings scored by site, null where a site scored none
-        entry["test_sites"] = fold.federated["test_sites"]
-    return entry
+        local = {site: Scored(test=own.test) for site, own in fold.local.items()}
+        baselines = Baselines(pooled=Scored(test=fold.pooled.test), local=local)
+    return RunFold(
+        fold=federated.fold,
+        train_speakers=federated.train_speakers,
+        validation_speakers=federated.validation_speakers,
+        test_speakers=federated.test_speakers,
+        privacy=federated.privacy,
+        chosen_round=federated.chosen_round,
+        test=federated.test,
+        baselines=baselines,
+        rounds=federated.rounds,
+        refit=federated.refit,
+        test_sites=federated.test_sites,
+    )
 
 
-def _worst(folds: Sequence[FoldResult]) -> Mapping[str, Any] | None:
+def _worst(folds: Sequence[FoldResult]) -> Account | None:
     """The privacy of the fold whose sites' largest ε is the largest; None where nothing is private."""
-    accounts = [fold.federated["privacy"] for fold in folds if fold.federated["privacy"]]
+    accounts = [fold.federated.privacy for fold in folds if fold.federated.privacy]
     return max(accounts, key=lambda account: largest_epsilon(account) or 0.0, default=None)
 
 
-def _summary(folds: Sequence[FoldResult]) -> dict[str, Any]:
+def _summary(folds: Sequence[FoldResult]) -> Summary:
     federated = [_counts([fold.federated]) for fold in folds]
-    summary: dict[str, Any] = {figure: summarise(federated, figure) for figure in ("uar", "wa", "macro_f1")}
     pooled = [_counts([fold.pooled]) for fold in folds if fold.pooled is not None]
     local = [_counts(list(fold.local.values())) for fold in folds if fold.local is not None]
     complete = len(pooled) == len(folds) == len(local)
-    summary["pooled_uar"] = summarise(pooled, "uar") if complete else None
-    summary["local_uar"] = summarise(local, "uar") if complete else None
-    return summary
+    return Summary(
+        uar=_figure(federated, "uar"),
+        wa=_figure(federated, "wa"),
+        macro_f1=_figure(federated, "macro_f1"),
+        pooled_uar=_figure(pooled, "uar") if complete else None,
+        local_uar=_figure(local, "uar") if complete else None,
+    )
 
 
-def _counts(models: Sequence[Mapping[str, Any]]) -> Confusion:
+def _figure(folds: Sequence[Confusion], figure: str) -> Figure:
+    return Figure.from_json(summarise(folds, figure))
+
+
+def _counts(models: Sequence[FoldRecord]) -> Confusion:
     """The test speakers' counts under each model, ``(models, speakers, classes, classes)``."""
-    return np.array([model["by_speaker"] for model in models], dtype=np.int64)
+    return np.array([model.by_speaker for model in models], dtype=np.int64)
 
 
 def environment() -> dict[str, Any]:

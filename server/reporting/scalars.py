@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from server.records.fold_record import Round
+from server.reporting.run_record import RunFold
 
 
-def write_scalars(folder: Path, folds: Sequence[Mapping[str, Any]]) -> None:
+def write_scalars(folder: Path, folds: Sequence[RunFold]) -> None:
     """Write validation scores and each site's loss and UAR, a run a fold, and the held-out UAR at the chosen round."""
     from torch.utils.tensorboard.writer import SummaryWriter
 
     for fold in folds:
-        writer = SummaryWriter(str(folder / fold["fold"].replace(":", "-")))
-        for entry in fold["rounds"]:
+        writer = SummaryWriter(str(folder / fold.fold.replace(":", "-")))
+        for entry in fold.rounds:
             for tag, value in _tags(entry).items():
                 if value is not None:
-                    writer.add_scalar(tag, value, entry["round"])
-        writer.add_scalar("test/uar", fold["test"]["uar"], fold["chosen_round"])
+                    writer.add_scalar(tag, value, entry.round)
+        writer.add_scalar("test/uar", fold.test.uar, fold.chosen_round)
         writer.close()
 
 
-def _tags(entry: Mapping[str, Any]) -> dict[str, float | None]:
-    tags = {f"validation/{name}": value for name, value in (entry["validation"] or {}).items()}
-    for site, told in entry["sites"].items():
-        tags |= {f"{figure}/{site}": told[figure] for figure in ("loss", "uar")}
+def _tags(entry: Round) -> dict[str, float | None]:
+    validation = entry.validation.as_json() if entry.validation else {}
+    tags = {f"validation/{name}": value for name, value in validation.items()}
+    for site, told in entry.sites.items():
+        tags |= {f"loss/{site}": told.loss, f"uar/{site}": told.uar}
     return tags

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from server.reporting import findings
-from server.reporting.findings import Curves, Result, count, fold_name, is_counted, mean
+from server.reporting.findings import Curves, count, fold_name, is_counted, mean
 from server.reporting.formatting import NONE, interval, natural, score
+from server.reporting.run_record import Result, RunFold, Split
 
 WIDEST = 12  # columns; above that a table of curves lists its curves as rows
 LONGEST = 50  # rows of rounds; a longer run shows every k-th, and its last
@@ -26,9 +26,9 @@ class Table:
 
 def comparison(result: Result) -> Table:
     """Each model's UAR: its mean, deviation and interval, and each fold's."""
-    folds = result["folds"]
+    folds = result.folds
     rows = [
-        [name, score(figure["mean"]), score(figure["sd"]), interval(figure), *(score(get(fold)) for fold in folds)]
+        [name, score(figure.mean), score(figure.sd), interval(figure), *(score(get(fold)) for fold in folds)]
         for name, figure, get in findings.models(result)
     ]
     head = ["Model", "Mean UAR", "Standard deviation", "95 % interval", *map(fold_name, folds)]
@@ -37,10 +37,10 @@ def comparison(result: Result) -> Table:
 
 def _sites_alone(result: Result) -> list[list[str]]:
     """A row for each site that trained alone; a fold in which it did not take part has a dash."""
-    by_fold = [fold["baselines"]["local"] if fold["baselines"] else {} for fold in result["folds"]]
+    by_fold = [fold.baselines.local if fold.baselines else {} for fold in result.folds]
     rows = []
     for site in sorted({site for sites in by_fold for site in sites}, key=natural):
-        values = [sites[site]["test"]["uar"] if site in sites else None for sites in by_fold]
+        values = [sites[site].test.uar if site in sites else None for sites in by_fold]
         rows.append([f"{site} alone", score(mean(values)), NONE, NONE, *map(score, values)])
     return rows
 
@@ -54,17 +54,17 @@ def recalls(result: Result) -> Table:
             str(sum(counts[index])),
             str(counts[index][index]),
             score(together[name]),
-            *(score(fold["test"]["recall"].get(name)) for fold in result["folds"]),
+            *(score(fold.test.recall.get(name)) for fold in result.folds),
         ]
-        for index, name in enumerate(result["corpus"]["classes"])
+        for index, name in enumerate(result.corpus.classes)
     ]
-    head = ["Class", "Recordings", "Recognised", "Recall", *map(fold_name, result["folds"])]
+    head = ["Class", "Recordings", "Recognised", "Recall", *map(fold_name, result.folds)]
     return Table(caption="Recall of each class", head=head, rows=rows)
 
 
 def confusion(result: Result) -> Table:
     """The confusion counts, with the share of the row."""
-    classes = result["corpus"]["classes"]
+    classes = result.corpus.classes
     rows = []
     for name, counts in zip(classes, findings.confusion(result), strict=True):
         total = sum(counts)
@@ -100,12 +100,12 @@ def folds(result: Result) -> Table:
     rows = [
         [
             fold_name(fold),
-            *(score(fold["test"][figure]) for figure in ("uar", "wa", "macro_f1", "loss")),
+            *(score(getattr(fold.test, figure)) for figure in ("uar", "wa", "macro_f1", "loss")),
             *(score(get(fold)) for _, _, get in others),
-            str(fold.get("chosen_round", NONE)),
+            str(fold.chosen_round),
             *speaker_counts(fold),
         ]
-        for fold in result["folds"]
+        for fold in result.folds
     ]
     head = ["Fold", "UAR", "WA", "Macro F1", "Loss", *(f"{name}: UAR" for name, _, _ in others)]
     head += ["Chosen round", "Training speakers", "Validation speakers", "Test speakers"]
@@ -116,15 +116,18 @@ def folds(result: Result) -> Table:
 
 
 def _foot(result: Result, label: str, key: str) -> list[str]:
-    summary = result["summary"]
-    others = [summary[figure] for figure in ("pooled_uar", "local_uar") if summary[figure]]
-    scores = [score(summary[figure][key]) for figure in ("uar", "wa", "macro_f1")]
-    return [label, *scores, "", *(score(figure[key]) for figure in others), "", "", "", ""]
+    summary = result.summary
+    others = [figure for figure in (summary.pooled_uar, summary.local_uar) if figure]
+    first, more = (
+        [score(getattr(figure, key)) for figure in figures]
+        for figures in ((summary.uar, summary.wa, summary.macro_f1), others)
+    )
+    return [label, *first, "", *more, "", "", "", ""]
 
 
-def speaker_counts(fold: Mapping[str, Any]) -> list[str]:
+def speaker_counts(fold: RunFold) -> list[str]:
     """How many speakers a fold has in training, in validation and in its test."""
-    return [str(count(fold[f"{part}_speakers"])) for part in ("train", "validation", "test")]
+    return [str(count(own)) for own in (fold.train_speakers, fold.validation_speakers, fold.test_speakers)]
 
 
 def speakers(result: Result) -> Table:
@@ -134,36 +137,40 @@ def speakers(result: Result) -> Table:
     """
     if is_counted(result):
         return _counted(result)
-    dealt = [_roles(fold) for fold in result.get("split") or result["folds"]]
+    dealt = [_roles(fold) for fold in result.split or result.folds]
     names = sorted({name for roles in dealt for name in roles}, key=natural)
     rows = [[name, *(roles.get(name, NONE) for roles in dealt)] for name in names]
-    head = ["Speaker", *map(fold_name, result["folds"])]
+    head = ["Speaker", *map(fold_name, result.folds)]
     return Table(caption="What each speaker's recordings were used for", head=head, rows=rows)
 
 
 def _counted(result: Result) -> Table:
-    fold = result["folds"][0]
-    train, validation = fold["train_speakers"], fold["validation_speakers"]
-    sites = sorted({*train, *validation}, key=natural)
-    rows = [[site, str(train.get(site, 0)), str(validation.get(site, 0))] for site in sites]
-    rows.append(["All", str(count(train)), str(count(validation))])
+    fold = result.folds[0]
+    parts = [own if isinstance(own, Mapping) else {} for own in (fold.train_speakers, fold.validation_speakers)]
+    sites = sorted({site for own in parts for site in own}, key=natural)
+    rows = [[site, *(str(own.get(site, 0)) for own in parts)] for site in sites]
+    rows.append(["All", *(str(count(own)) for own in parts)])
     head = ["Site", "Training speakers", "Validation speakers"]
     return Table(caption="How many speakers each site has", head=head, rows=rows, feet=1)
 
 
-def _roles(fold: dict[str, Any]) -> dict[str, str]:
+def _roles(fold: Split | RunFold) -> dict[str, str]:
     """Each speaker's part in a fold: of an entry of ``split``, or of a fold, which does not name the sites."""
-    if "sites" not in fold:
-        parts = {part: fold[f"{part}_speakers"] for part in ("train", "validation", "test")}
-        return {str(name): part for part, names in parts.items() if isinstance(names, list) for name in names}
-    roles = {str(name): f"train at {site}" for site, names in fold["sites"].items() for name in names}
-    roles |= {str(name): f"validation at {site}" for site, names in fold["validation"].items() for name in names}
-    return roles | {str(name): "test" for name in fold["test"]}
+    if isinstance(fold, RunFold):
+        parts = {"train": fold.train_speakers, "validation": fold.validation_speakers, "test": fold.test_speakers}
+        return {name: part for part, names in parts.items() if isinstance(names, tuple) for name in names}
+    roles = {name: f"train at {site}" for site, names in fold.sites.items() for name in _named(names)}
+    roles |= {name: f"validation at {site}" for site, names in fold.validation.items() for name in _named(names)}
+    return roles | dict.fromkeys(_named(fold.test), "test")
+
+
+def _named(speakers: tuple[str, ...] | int) -> tuple[str, ...]:
+    return speakers if isinstance(speakers, tuple) else ()
 
 
 def problems(result: Result) -> Table:
     """The recordings that were skipped, where the result names them."""
-    rows = [[str(item[key]) for key in ("path", "kind", "detail")] for item in result.get("problems") or []]
+    rows = [[getattr(item, key) for key in ("path", "kind", "detail")] for item in result.problems or ()]
     return Table(caption="Skipped recordings", head=["Recording", "Problem", "Detail"], rows=rows)
 
 

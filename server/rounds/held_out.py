@@ -23,7 +23,9 @@ from common.learning.architectures import build_model
 from common.learning.training import evaluate
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
-from server.rounds.site_scores import Counts, ask
+from server.records.fold_record import Counts, Scores
+from server.rounds.site_scores import Counts as Answer
+from server.rounds.site_scores import ask
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
 
@@ -35,13 +37,13 @@ class HeldOut:
     """The score on held-out speakers.
 
     Attributes:
-        test: the ``test`` entry of ``result.json``.
+        test: of the chosen model.
         by_speaker: the confusion counts of each test speaker.
         sites: by the sites that hold test speakers, how many recordings each scored; None where one did not.
     """
 
-    test: dict[str, Any]
-    by_speaker: list[list[list[int]]]
+    test: Scores
+    by_speaker: tuple[Counts, ...]
     sites: dict[str, int | None]
 
 
@@ -83,9 +85,9 @@ def held_out_score(
     for site in told.values():
         counts += list(site.confusion)
         loss, examples = loss + site.loss, examples + site.examples
-    test = metrics.scores(np.sum(counts, axis=0), plan.classes, loss / examples)
+    test = Scores.from_json(metrics.scores(np.sum(counts, axis=0), plan.classes, loss / examples))
     sites = {node.site: told[node.site].examples if node.site in told else None for node in holders}
-    return HeldOut(test=test, by_speaker=[confusion.tolist() for confusion in counts], sites=sites)
+    return HeldOut(test=test, by_speaker=tuple(_counts(confusion) for confusion in counts), sites=sites)
 
 
 def check_held_out(plan: Plan, nodes: Sequence[Node]) -> None:
@@ -101,7 +103,7 @@ def check_held_out(plan: Plan, nodes: Sequence[Node]) -> None:
         )
 
 
-def _check_scored(plan: Plan, holders: Sequence[Node], told: dict[str, Counts]) -> None:
+def _check_scored(plan: Plan, holders: Sequence[Node], told: dict[str, Answer]) -> None:
     """See to the sites that did not score the model."""
     silent = ", ".join(sorted({node.site for node in holders} - set(told)))
     if silent and plan.sites:  # a simulation: all of it is ours, and nobody may say no
@@ -113,6 +115,10 @@ def _check_scored(plan: Plan, holders: Sequence[Node], told: dict[str, Counts]) 
         )
     if silent:
         log.warning("held-out speakers at %s are not in the score: the model was not scored there", silent)
+
+
+def _counts(confusion: metrics.Confusion) -> Counts:
+    return tuple(tuple(row) for row in confusion.tolist())
 
 
 def score(

@@ -26,6 +26,7 @@ from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.utterance import Utterance
+from server.reporting.findings import largest_epsilon
 from server.reporting.formatting import natural
 from server.run import events
 from simulations.engine.fold import finished, read_result
@@ -68,8 +69,8 @@ class AuditedRun:
         privacy = self.config.privacy
         if not privacy.on:
             return None
-        sites = read_result(self.folder)["privacy"]["sites"].values() if finished(self.folder) else ()
-        epsilon = max((site["epsilon"] for site in sites), default=math.inf)
+        account = read_result(self.folder).privacy if finished(self.folder) else None
+        epsilon = (largest_epsilon(account) if account else None) or math.inf
         return {
             "unit": privacy.unit,
             "delta": privacy.delta,

@@ -17,9 +17,10 @@ from common.features.cache import FeatureCache
 from common.processes.pool import processes
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
+from server.records.fold_record import FoldRecord
 from server.reporting.result import FoldResult
 from simulations.engine.delta import refuse_unkept
-from simulations.engine.fold import FoldJson, run_in_process
+from simulations.engine.fold import run_in_process
 from simulations.engine.output import slug
 
 POOLED = "pooled"
@@ -36,7 +37,7 @@ def baseline_plans(plan: Plan) -> dict[str, Plan]:
 
 def train_baselines(
     config: Config,
-    folds: Sequence[tuple[Plan, Path, FoldJson]],
+    folds: Sequence[tuple[Plan, Path, FoldRecord]],
     cache: FeatureCache,
     *,
     workers: int,
@@ -80,12 +81,12 @@ def _over_processes(jobs: Sequence[_Job], workers: int, on_done: Callable[[int, 
             on_done(done, len(jobs))
 
 
-def _train(job: _Job) -> FoldJson:
+def _train(job: _Job) -> FoldRecord:
     config, plan, folder, cache = job
     return run_in_process(config, plan, folder, folder / "events.jsonl", cache, workers=0)
 
 
-def _collect(config: Config, plan: Plan, folder: Path, federated: FoldJson, cache: FeatureCache) -> FoldResult:
+def _collect(config: Config, plan: Plan, folder: Path, federated: FoldRecord, cache: FeatureCache) -> FoldResult:
     done = {
         name: _train((config, own, folder / "baselines" / slug(name), cache))
         for name, own in baseline_plans(plan).items()

@@ -25,7 +25,8 @@ from common.processes import subreaper
 from common.splits.plan import Plan
 from common.storage import atomic
 from server.federation.folder import bundle
-from simulations.engine.fold import FoldJson, finished, local_run_config, read_result, settle
+from server.records.fold_record import FoldRecord
+from simulations.engine.fold import finished, local_run_config, read_result, settle
 
 START_SECONDS = 60.0
 CONNECTION = "fedser"
@@ -41,7 +42,7 @@ def run_under_flower(
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
-) -> FoldJson:
+) -> FoldRecord:
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.engine.fold.run_in_process``.
 
     Raises:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
@@ -17,10 +15,9 @@ from common.features.cache import FeatureCache
 from common.protocol import PARTITION
 from common.splits import plan as plans
 from common.splits.plan import Plan
+from server.records.fold_record import FoldRecord, read_fold
 from simulations.engine.delta import refuse_unkept
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
-
-FoldJson = dict[str, Any]
 
 
 def local_run_config(
@@ -52,10 +49,9 @@ def finished(folder: Path) -> bool:
     return (folder / "fold.json").exists()
 
 
-def read_result(folder: Path) -> FoldJson:
+def read_result(folder: Path) -> FoldRecord:
     """A finished fold's result."""
-    result: FoldJson = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
-    return result
+    return read_fold(folder / "fold.json")
 
 
 def run_in_process(
@@ -68,7 +64,7 @@ def run_in_process(
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
-) -> FoldJson:
+) -> FoldRecord:
     """Run one fold, or go on with it, over local worker processes.
 
     Args:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,14 +18,16 @@ from common.features.cache import FeatureCache, default_directory
 from common.processes.warm_up import warm_up
 from common.progress import Display
 from common.splits.plan import Plan
+from server.records.fold_record import FoldRecord
 from server.reporting import result
 from server.reporting.artifacts import leave
 from server.reporting.result import FoldResult
+from server.reporting.run_record import CorpusRecord, Result, SkippedRecording, Split, Timing
 from server.run import events
 from simulations.engine.baselines import train_baselines
 from simulations.engine.delta import refuse_large_delta, refuse_unkept
 from simulations.engine.flower_simulation import run_under_flower
-from simulations.engine.fold import FoldJson, run_in_process
+from simulations.engine.fold import run_in_process
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
 
@@ -54,11 +55,8 @@ class Job:
     ledger: Path | None = None
 
 
-def simulate(job: Job, display: Display) -> dict[str, Any]:
+def simulate(job: Job, display: Display) -> Result:
     """Run a job, or what is left of it, and write all that it leaves.
-
-    Returns:
-        What ``result.json`` holds.
 
     Raises:
         UsageError: as ``simulations.engine.delta.refuse_unkept``, before any work.
@@ -85,14 +83,20 @@ def simulate(job: Job, display: Display) -> dict[str, Any]:
     total_s = time.perf_counter() - began
     timing = {"features_s": features_s, "training_s": training_s, "total_s": total_s}
     timing["overhead_s"] = total_s - features_s - training_s
-    split = [_split(plan) for plan, _ in folds]
-    whole = result.build(job.config, _about(selection, skipped), results, split, timing, job.command)
-    whole["problems"] = [{"path": item.name, "kind": item.kind, "detail": item.detail} for item in skipped]
+    whole = result.build(
+        job.config,
+        _about(selection, skipped),
+        results,
+        Timing.from_json(timing),
+        job.command,
+        split=[_split(plan) for plan, _ in folds],
+        problems=[SkippedRecording(path=item.name, kind=item.kind, detail=item.detail) for item in skipped],
+    )
     leave(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's
-    return whole
+    return whole.at(job.out)
 
 
-def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldJson:
+def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldRecord:
     path = job.out / "events.jsonl"
     total = job.config.federation.rounds
     step = display.step(plan.fold, total)
@@ -113,28 +117,28 @@ def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: 
     run = run_in_process if job.engine == "inprocess" else run_under_flower
     ledger = job.ledger or job.out / "ledger" / slug(plan.fold)
     federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply, ledger=ledger)
-    ended = len(federated["rounds"]) + len(federated["refit"])
-    step.update(ended, f"held-out UAR {federated['test']['uar']:.3f}", ended)
+    ended = len(federated.all_rounds)
+    step.update(ended, f"held-out UAR {federated.test.uar:.3f}", ended)
     return federated
 
 
-def _about(selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:
+def _about(selection: Selection, skipped: Sequence[Skipped]) -> CorpusRecord:
     broken = {item.name for item in skipped}
     usable = [u for u in selection.utterances if u.name not in broken]
-    return {
-        "name": selection.corpus,
-        "synthetic": selection.synthetic,
-        "utterances": len(usable),
-        "skipped": len(skipped),
-        "speakers": len({u.speaker for u in usable}),
-        "classes": list(selection.classes),
-    }
+    return CorpusRecord(
+        name=selection.corpus,
+        synthetic=selection.synthetic,
+        utterances=len(usable),
+        skipped=len(skipped),
+        speakers=len({u.speaker for u in usable}),
+        classes=tuple(selection.classes),
+    )
 
 
-def _split(plan: Plan) -> dict[str, Any]:
-    return {
-        "fold": plan.fold,
-        "sites": {site.name: list(site.train) for site in plan.sites},
-        "validation": {site.name: list(site.validation) for site in plan.sites},
-        "test": plan.test_speakers,
-    }
+def _split(plan: Plan) -> Split:
+    return Split(
+        fold=plan.fold,
+        sites={site.name: site.train for site in plan.sites},
+        validation={site.name: site.validation for site in plan.sites},
+        test=tuple(plan.test_speakers),
+    )

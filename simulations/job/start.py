@@ -17,6 +17,7 @@ from common.privacy.recipe import private_settings
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from server.reporting.artifacts import tell
+from server.reporting.run_record import Result
 from simulations.engine.delta import refuse_unkept
 from simulations.engine.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
 from simulations.engine.planning import plans
@@ -41,28 +42,44 @@ class Start:
     ledger: Path | None = None
 
 
-def start(wish: Start) -> dict[str, Any]:
+def start(wish: Start) -> Result:
     """Run, or go on with, a simulation and say what came out.
-
-    Returns:
-        What ``result.json`` holds.
 
     Raises:
         UsageError: an option is wrong.
         FedserError: the run failed.
     """
-    job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
-    refuse_unkept(job.config, baselines=job.baselines)
+    job = job_of(wish)
     with Display() as display:
         log_to(display.console)
-        job = dataclasses.replace(job, config=with_embedded(job.config, display))
-        plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
-        own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
-        settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
-        open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
-        whole = simulate(job, display)
+        whole = carry_out(job, wish, display)
     tell(whole, job.out, display)
     return whole
+
+
+def job_of(wish: Start) -> Job:
+    """The simulation to run.
+
+    Raises:
+        UsageError: an option is wrong.
+    """
+    job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    refuse_unkept(job.config, baselines=job.baselines)
+    return job
+
+
+def carry_out(job: Job, wish: Start, display: Display) -> Result:
+    """Find the embedded corpus where it is meant, open the run's folder, and run.
+
+    Raises:
+        FedserError: the run failed.
+    """
+    job = dataclasses.replace(job, config=with_embedded(job.config, display))
+    plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
+    own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
+    settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
+    open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
+    return simulate(job, display)
 
 
 def _fresh(wish: Start) -> Job:

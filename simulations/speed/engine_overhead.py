@@ -153,9 +153,9 @@ def training(rounds: int = 20) -> dict[str, float]:
         wall = time.perf_counter() - began
     owner = share_out([len(site.train) for site in plan.sites], min(workers, len(plan.sites)))
     bare = 0.0
-    for entry in fold["rounds"]:
+    for entry in fold.rounds:
         spent = [0.0] * workers
         for site, worker in zip(plan.sites, owner, strict=True):
-            spent[worker] += entry["sites"][site.name]["seconds"]
+            spent[worker] += entry.sites[site.name].seconds or 0.0
         bare += max(spent)
     return {"wall_s": wall, "bare_s": bare, "ratio": wall / bare}

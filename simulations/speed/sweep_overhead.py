@@ -74,5 +74,5 @@ def run(trials: int = 64, rounds: int = 12, utterances: int = 400, workers: int 
 
 def _trained(out: Path) -> float:
     """The seconds that all sites of all trials trained, in sum."""
-    rounds = [entry for path in out.rglob("fold.json") for entry in read_result(path.parent)["rounds"]]
-    return float(sum(site["seconds"] for entry in rounds for site in entry["sites"].values()))
+    rounds = [entry for path in out.rglob("fold.json") for entry in read_result(path.parent).rounds]
+    return float(sum(site.seconds or 0.0 for entry in rounds for site in entry.sites.values()))

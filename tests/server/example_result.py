@@ -70,7 +70,7 @@ def fold(number: int, confusion: list[list[int]], *, baselines: bool = True, val
     held_out, rest = speakers[number::3], [name for index, name in enumerate(speakers) if index % 3 != number]
     local = {site: {"test": scores(NO_SADNESS)} for site in SITES}
     return {
-        "fold": number,
+        "fold": str(number),
         "train_speakers": rest[:4] if validation else rest,
         "validation_speakers": rest[4:] if validation else [],
         "test_speakers": held_out,
@@ -147,7 +147,7 @@ def deployed_result(**changes: Any) -> dict[str, Any]:
     corpus = result()["corpus"] | {"name": "manifest", "utterances": None, "speakers": 10}
     told = {"sites": counted["train_speakers"], "validation": counted["validation_speakers"], "test": 5}
     own = {"folds": [entry], "summary": summary, "corpus": corpus, "privacy": account}
-    return result(**own, split=[{"fold": 0} | told]) | changes
+    return result(**own, split=[{"fold": "0"} | told]) | changes
 
 
 def renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
 
 from common import protocol
 from common.config.settings import Config
-from common.errors import FederationError
+from common.errors import FederationError, UsageError
 from common.privacy.recipe import private_settings
 from common.storage.chained_file import Chain
+from server.app import app as server_app
+from simulations.engine.worker_grid import InProcessGrid
 from tests.client import deployment
 from tests.simulations import tiny
 
@@ -112,3 +115,10 @@ def test_a_private_run_ends_well_where_a_site_gives_no_account(folder: Path, mon
     assert before == rounds[-2]["sites"]["s2"]["epsilon_after"] < after
     assert fold["rounds"][-1]["sites"]["s2"]["epsilon_total"] == after
     assert set(rounds[0]["sites"]["s2"]["records"]["config"]) >= {"ledger-entries", "ledger-hash"}
+
+
+def test_a_run_that_nobody_planned_says_in_one_line_what_starts_one() -> None:
+    """As ``flwr run`` of the published app does, with the defaults of its project file."""
+    with pytest.raises(UsageError, match=r"use fedser simulate --engine flower, or .* fedser federation run") as error:
+        server_app(InProcessGrid(ClientApp, [], {}, workers=0), Context(1, 0, {}, RecordDict(), {protocol.PLAN: ""}))
+    assert "\n" not in str(error.value)

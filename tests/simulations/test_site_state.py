@@ -25,6 +25,7 @@ from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
 from common.storage.state_store import StateStore
+from server.records.fold_record import FoldRecord
 from server.run import checkpoint
 from simulations.engine.fold import local_run_config, run_in_process, settle
 from simulations.engine.planning import plans
@@ -57,7 +58,7 @@ def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(manifest: Path, folder: Path, workers: int = 0, **more: Any) -> dict[str, Any]:
+def run(manifest: Path, folder: Path, workers: int = 0, **more: Any) -> FoldRecord:
     """Run one fold, or go on with it."""
     config = tiny.config(manifest, **{**SCAFFOLD, **more})
     [plan] = plans(config, listing(config.data), [])
@@ -78,7 +79,7 @@ def test_it_is_another_model_than_fedavgs_and_nothing_of_the_states_is_left(
     assert not same(whole, tmp_path / "b")
     assert told["refit"]
     assert not list(whole.rglob("strategy"))
-    sizes = [fold["rounds"][0]["sites"]["site-0"]["bytes"] for fold in (told, other)]
+    sizes = [fold["rounds"][0]["sites"]["site-0"]["bytes"] for fold in (told, other.as_json())]
     assert sizes[0] == pytest.approx(2 * sizes[1], rel=0.01)  # the control beside the model
 
 
@@ -172,7 +173,7 @@ def test_a_site_that_trains_in_some_rounds_keeps_its_last(
     monkeypatch.setattr(StateStore, "before", noting)
     monkeypatch.setattr("server.records.pins.Pins.pin", lambda *_: None)
     fold = run(manifest, tmp_path, data__validation="none", **more)
-    took = [set(entry["sites"]) for entry in fold["rounds"]]
+    took = [set(entry.sites) for entry in fold.rounds]
     assert all(len(sites) == 2 for sites in took)
     for (site, turn), started in seen.items():
         assert started == max((n for n, sites in enumerate(took, 1) if site in sites and n < turn), default=0)

@@ -71,4 +71,4 @@ def run(
     )
     whole = run(coordinator_folder.find(directory), wish)
     if json_output:
-        typer.echo(json.dumps(whole))
+        typer.echo(json.dumps(whole.as_json()))

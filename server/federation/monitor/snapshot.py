@@ -219,13 +219,12 @@ def _site(
 
 def _spent(run: RunFolder) -> Mapping[str, Any]:
     """What the sites told of their ledgers at the end, by site; with the unit site what the server's says of each."""
-    fold = run.result() if run.finished else {}
-    account = fold.get("privacy")
-    if not account:
+    fold = run.result() if run.finished else None
+    if fold is None or fold.privacy is None:
         return {}
-    if not UNITS[account["unit"]].at_sites:
-        return dict.fromkeys(fold["train_speakers"], next(iter(account["sites"].values())))
-    spent: Mapping[str, Any] = account["sites"]
+    spent = {site: own.as_json() for site, own in fold.privacy.sites.items()}
+    if not UNITS[fold.privacy.unit].at_sites and isinstance(fold.train_speakers, Mapping):
+        return dict.fromkeys(fold.train_speakers, next(iter(spent.values())))
     return spent
 
 
@@ -246,7 +245,7 @@ def _run(run: RunFolder, events: Sequence[Mapping[str, Any]]) -> RunView:
         heard=datetime.fromtimestamp(last["time"], tz=UTC) if last else None,
         classes=len(config.data.classes),
         unit=config.privacy.unit if config.privacy.on else None,
-        test_uar=run.result()["test"]["uar"] if run.finished else None,
+        test_uar=run.result().test.uar if run.finished else None,
         warnings=_warnings(run),
     )
 

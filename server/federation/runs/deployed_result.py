@@ -2,90 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
 
 from common.config.settings import Config
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from server.federation.runs.run_folder import Kept, RunFolder
+from server.records.fold_record import FoldRecord, Speakers
 from server.reporting import result
 from server.reporting.artifacts import leave
 from server.reporting.findings import count
 from server.reporting.result import FoldResult
+from server.reporting.run_record import CorpusRecord, Result, SkippedRecording, Split, Timing
 
 
-def conclude(run: RunFolder, seconds: float) -> dict[str, Any]:
+def conclude(run: RunFolder, seconds: float) -> Result:
     """Put together and write what a run leaves.
 
     Args:
         run: one whose ServerApp has ended well.
         seconds: for how long it was followed.
 
-    Returns:
-        What ``result.json`` holds.
-
     Raises:
         FedserError: the run left no result.
     """
     kept, fold = run.kept(), run.result()
     config, plan = Config().with_values(kept.settings), plans.read(run.file("plan.json"))
-    fold["test_speakers"] = _test_speakers(fold)
+    fold = dataclasses.replace(fold, test_speakers=_test_speakers(fold))
     timing = _timing(kept, fold, seconds)
     corpus = _about(config, kept, plan, fold)
-    whole = result.build(config, corpus, [FoldResult(federated=fold)], [_split(fold)], timing, kept.command)
-    whole["problems"] = kept.problems
+    problems = [SkippedRecording.from_json(item) for item in kept.problems]
+    folds, split = [FoldResult(federated=fold)], [_split(fold)]
+    whole = result.build(config, corpus, folds, timing, kept.command, split=split, problems=problems)
     leave(whole, run.path, run.file("model.safetensors"))
-    return whole
+    return whole.at(run.path)
 
 
-def _test_speakers(fold: Mapping[str, Any]) -> list[str] | int:
+def _test_speakers(fold: FoldRecord) -> Speakers:
     """The coordinator's own by name; where sites hold some, who don't say their names, the number of all."""
-    scored = len(fold["by_speaker"])
-    named: list[str] = fold["test_speakers"]
-    return named if len(named) == scored else scored
+    scored = len(fold.by_speaker)
+    return fold.test_speakers if count(fold.test_speakers) == scored else scored
 
 
-def _about(config: Config, kept: Kept, plan: Plan, fold: Mapping[str, Any]) -> dict[str, Any]:
+def _about(config: Config, kept: Kept, plan: Plan, fold: FoldRecord) -> CorpusRecord:
     """The ``corpus`` entry; None for the number of recordings where sites count speakers."""
-    parts = (fold[f"{part}_speakers"] for part in ("train", "validation", "test"))
-    tested = sum(map(sum, fold["test"]["confusion"]))
+    parts = (fold.train_speakers, fold.validation_speakers, fold.test_speakers)
+    tested = sum(map(sum, fold.test.confusion))
     trained = _examples(fold)
     counted = config.privacy.at_sites and not config.privacy.protects.single
-    return {
-        "name": config.data.corpus,
-        "synthetic": plan.synthetic,
-        "utterances": None if counted else tested + trained,
-        "skipped": len(kept.problems),
-        "speakers": sum(map(count, parts)),
-        "classes": list(plan.classes),
-    }
+    return CorpusRecord(
+        name=config.data.corpus,
+        synthetic=plan.synthetic,
+        utterances=None if counted else tested + trained,
+        skipped=len(kept.problems),
+        speakers=sum(map(count, parts)),
+        classes=plan.classes,
+    )
 
 
-def _examples(fold: Mapping[str, Any]) -> int:
+def _examples(fold: FoldRecord) -> int:
     """Recordings that the sites trained on: of each, the most that it told of in a round."""
     most: dict[str, int] = {}
-    for entry in (*fold["rounds"], *fold["refit"]):
-        for site, told in entry["sites"].items():
-            most[site] = max(most.get(site, 0), int(told["examples"] or 0))
+    for entry in fold.all_rounds:
+        for site, told in entry.sites.items():
+            most[site] = max(most.get(site, 0), told.examples or 0)
     return sum(most.values())
 
 
-def _timing(kept: Kept, fold: Mapping[str, Any], seconds: float) -> dict[str, float]:
-    training = sum(entry["seconds"] for entry in (*fold["rounds"], *fold["refit"]))
+def _timing(kept: Kept, fold: FoldRecord, seconds: float) -> Timing:
+    training = sum(entry.seconds for entry in fold.all_rounds)
     total = kept.features_s + max(seconds, training)
-    return {
-        "features_s": kept.features_s,
-        "training_s": training,
-        "overhead_s": total - kept.features_s - training,
-        "total_s": total,
-    }
+    return Timing(
+        features_s=kept.features_s,
+        training_s=training,
+        overhead_s=total - kept.features_s - training,
+        total_s=total,
+    )
 
 
-def _split(fold: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "fold": fold["fold"],
-        "sites": fold["train_speakers"],
-        "validation": fold["validation_speakers"],
-        "test": fold["test_speakers"],
-    }
+def _split(fold: FoldRecord) -> Split:
+    """The fold's own words: counts by site."""
+    told = {"sites": fold.train_speakers, "validation": fold.validation_speakers, "test": fold.test_speakers}
+    return Split.from_json({"fold": fold.fold, **told})

@@ -26,6 +26,7 @@ from server.federation.runs.run_planning import configured, placed, planned, run
 from server.federation.runs.submit import Progress, Runs
 from server.federation.service import status
 from server.reporting.artifacts import tell
+from server.reporting.run_record import Result
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own
 
@@ -51,11 +52,8 @@ class Wish:
     command: str
 
 
-def run(folder: Folder, wish: Wish) -> dict[str, Any]:
+def run(folder: Folder, wish: Wish) -> Result:
     """Run, or go on with, a federation of separate sites, and say what came out.
-
-    Returns:
-        What ``result.json`` holds.
 
     Raises:
         UsageError: an option is wrong.

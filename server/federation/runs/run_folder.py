@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from common.config.settings import Scalar
-from common.errors import FedserError, UsageError
+from common.errors import UsageError
 from common.storage import atomic
 from server.federation.folder.coordinator_folder import Folder
+from server.records.fold_record import FoldRecord, read_fold
 from server.run import events
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -145,17 +146,13 @@ class RunFolder:
             shutil.rmtree(self.path)
         return not self.path.exists()
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> FoldRecord:
         """Read ``fold.json``.
 
         Raises:
             FedserError: it is not there, or broken.
         """
-        try:
-            fold: dict[str, Any] = json.loads(self.file("fold.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FedserError(f"{self.file('fold.json')} cannot be read ({error}); the run has no result") from None
-        return fold
+        return read_fold(self.file("fold.json"))
 
 
 def names(folder: Folder) -> list[str]:

@@ -46,7 +46,7 @@ def chapter(benchmark: Benchmark, prefix: str = "") -> Chapter:
         synthetic=corpus["synthetic"],
         insecure=any(row["config"]["privacy.insecure_seed"] for row in benchmark.rows if row["unit"]),
         sections=sections,
-        promises={unit: guarantee.promise({"unit": unit}) for unit in UNITS if _has(benchmark, unit)},
+        promises={unit: guarantee.promise(unit) for unit in UNITS if _has(benchmark, unit)},
         command=benchmark.about["command"],
     )
 

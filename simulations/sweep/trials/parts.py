@@ -16,8 +16,9 @@ from common.config.settings import Config, flatten
 from common.features.cache import FeatureCache
 from common.splits.plan import Plan
 from common.storage import atomic
+from server.records.fold_record import FoldRecord
 from simulations.engine.baselines import POOLED, baseline_plans
-from simulations.engine.fold import FoldJson, finished, read_result, run_in_process
+from simulations.engine.fold import finished, read_result, run_in_process
 from simulations.engine.output import RUN_SETTINGS, slug
 from simulations.sweep.trials.trial import Trial, fold_of, folder_of
 
@@ -53,7 +54,7 @@ class Training:
         """Whether it has its result."""
         return finished(self.folder)
 
-    def result(self) -> FoldJson:
+    def result(self) -> FoldRecord:
         """What it left."""
         return read_result(self.folder)
 

@@ -14,8 +14,9 @@ from common.config.settings import flatten
 from common.config.units import UTTERANCE
 from common.splits.plan import Plan
 from common.utterance import Utterance
+from server.records.fold_record import FoldRecord
+from server.reporting.findings import largest_epsilon
 from simulations.engine.delta import units_at_sites
-from simulations.engine.fold import FoldJson
 from simulations.sweep.trials.parts import POOLED, Training, baselines, federated
 from simulations.sweep.trials.results import Row, published
 from simulations.sweep.trials.trial import Trial
@@ -49,7 +50,6 @@ def row(
     fold = training.result()
     others = {n: t.result() for n, t in baselines(out, trial).items()} if with_baselines else {}
     local = {name: other for name, other in others.items() if name != POOLED}
-    sites = fold["privacy"]["sites"] if fold["privacy"] else {}
     return {
         "trial": trial.name,
         "config": published(flatten(trial.config)),
@@ -58,11 +58,11 @@ def row(
         "strategy": trial.strategy,
         "unit": trial.condition.unit,
         "target_epsilon": trial.condition.target,
-        "epsilon": max((site["epsilon"] for site in sites.values()), default=None),
+        "epsilon": largest_epsilon(fold.privacy) if fold.privacy else None,
         "delta": trial.config.privacy.delta if trial.condition.unit else None,
-        "test": {name: _finite(fold["test"][name]) for name in FIGURES},
-        "pooled_uar": _finite(others[POOLED]["test"]["uar"]) if others else None,
-        "local_uar": float(np.mean([other["test"]["uar"] for other in local.values()])) if local else None,
+        "test": {name: _finite(getattr(fold.test, name)) for name in FIGURES},
+        "pooled_uar": _finite(others[POOLED].test.uar) if others else None,
+        "local_uar": float(np.mean([other.test.uar for other in local.values()])) if local else None,
         "audit": audit,
         "seconds": _seconds(fold),
         "commit": commit,
@@ -72,22 +72,22 @@ def row(
 
 def _details(
     training: Training,
-    fold: FoldJson,
-    pooled: FoldJson | None,
-    local: Mapping[str, FoldJson],
+    fold: FoldRecord,
+    pooled: FoldRecord | None,
+    local: Mapping[str, FoldRecord],
     trial: Trial,
     utterances: Sequence[Utterance],
 ) -> dict[str, Any]:
-    sites = fold["privacy"]["sites"] if fold["privacy"] else {}
+    sites = fold.privacy.sites if fold.privacy else {}
     model = training.folder / "model.safetensors"
     return {
         "condition": trial.condition.name,
         "sites": trial.sites,
         "speakers": tested(trial.plan, utterances),
-        "by_speaker": fold["by_speaker"],
-        "pooled": pooled["by_speaker"] if pooled else None,
-        "local": [other["by_speaker"] for other in local.values()] or None,
-        "privacy": {site: _finite(own) for site, own in sites.items()},
+        "by_speaker": fold.by_speaker,
+        "pooled": pooled.by_speaker if pooled else None,
+        "local": [other.by_speaker for other in local.values()] or None,
+        "privacy": {site: _finite(own.as_json()) for site, own in sites.items()},
         "tuning": list(trial.tried) or None,
         "units": _units(trial, utterances),
         "parameters": _parameters(model),
@@ -106,13 +106,9 @@ def tested(plan: Plan, utterances: Sequence[Utterance]) -> list[str]:
     return [speaker for group in groups for speaker in order if speaker in group]
 
 
-def _seconds(fold: FoldJson) -> float:
+def _seconds(fold: FoldRecord) -> float:
     """Of all rounds, those before a kill too."""
-    return float(sum(entry["seconds"] for entry in _rounds(fold)))
-
-
-def _rounds(fold: FoldJson) -> list[dict[str, Any]]:
-    return [*fold["rounds"], *fold["refit"]]
+    return float(sum(entry.seconds for entry in fold.all_rounds))
 
 
 def _units(trial: Trial, utterances: Sequence[Utterance]) -> dict[str, int]:
@@ -129,9 +125,9 @@ def _parameters(model: Path) -> int:
     return sum(math.prod(shape) for shape in shapes)
 
 
-def _bytes(model: Path, fold: FoldJson) -> dict[str, int]:
+def _bytes(model: Path, fold: FoldRecord) -> dict[str, int]:
     """What all sites got and sent in training: the weights, as 4-byte numbers, each round and site."""
-    exchanges = sum(len(entry["sites"]) for entry in _rounds(fold))
+    exchanges = sum(len(entry.sites) for entry in fold.all_rounds)
     size = 4 * _parameters(model) * exchanges
     return {"received": size, "sent": size}
 

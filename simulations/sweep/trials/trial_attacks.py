@@ -30,6 +30,7 @@ from common.features.cache import FeatureCache
 from common.learning import saved_model
 from common.storage import atomic
 from common.utterance import Utterance
+from server.reporting.findings import largest_epsilon
 from simulations.audits import attributes, canary_bound, membership
 from simulations.audits.attacks.one_run import epsilon_lower_bound
 from simulations.audits.audited_run import AuditedRun
@@ -169,7 +170,8 @@ def _canaries(attack: Attack, cache: FeatureCache) -> None:
     planted = canary_bound.read(sorted(training.ledger.rglob(f"*{canary_bound.SUFFIX}")))
     bound = epsilon_lower_bound(planted.scores, planted.included, training.config.privacy.delta)
     most = epsilon_lower_bound(planted.included, planted.included, training.config.privacy.delta)
-    claimed = max(site["epsilon"] for site in training.result()["privacy"]["sites"].values())
+    account = training.result().privacy
+    claimed = largest_epsilon(account) if account else None
     _write(attack, "canaries", {**dataclasses.asdict(bound), "claimed_epsilon": claimed, "largest_bound": most.epsilon})
 
 

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from server.reporting.card import plain, write_card
+from server.reporting.run_record import Result
 from tests.server.example_result import deployed_result, lean_result, privacy, result
 
 
 def written(tmp_path: Path, entry: dict[str, Any], licence: str = "CC0", citation: str = "Burkhardt 2005") -> str:
-    write_card(entry, tmp_path / "card.md", licence=licence, citation=citation)
+    write_card(Result.from_json(entry), tmp_path / "card.md", licence=licence, citation=citation)
     return (tmp_path / "card.md").read_text(encoding="utf-8")
 
 

@@ -4,23 +4,29 @@ from typing import Any
 
 import pytest
 
+from server.records.fold_record import Account
 from server.reporting import findings, formatting
+from server.reporting.run_record import Result, RunFold
 from tests.server.example_result import SPENT, lean_result, privacy, result
 
 
+def read(entry: dict[str, Any]) -> Result:
+    return Result.from_json(entry)
+
+
 def test_confusion_and_recall_sum_over_the_folds() -> None:
-    assert findings.confusion(result())[0] == [22, 8, 0, 0]
-    recall = findings.recall(result())
+    assert findings.confusion(read(result()))[0] == [22, 8, 0, 0]
+    recall = findings.recall(read(result()))
     assert recall["anger"] == pytest.approx(22 / 30)
     assert recall["sadness"] == pytest.approx(14 / 20)
-    assert findings.recall(lean_result())["sadness"] is None
+    assert findings.recall(read(lean_result()))["sadness"] is None
 
 
 def test_site_curves_are_the_mean_over_the_folds_and_leave_gaps() -> None:
     entry = result()
     del entry["folds"][0]["rounds"][1]["sites"]["site-1"]
     entry["folds"][2]["rounds"][1]["sites"]["site-1"]["loss"] = 2.0
-    curves = findings.site_curves(entry, "loss")
+    curves = findings.site_curves(read(entry), "loss")
     assert list(curves) == ["site-0", "site-1", "site-2", "site-3"]
     assert curves["site-1"][1] == pytest.approx((1.31 + 2.0) / 2)
 
@@ -30,37 +36,41 @@ def test_mean_curve_goes_on_where_a_curve_ends() -> None:
 
 
 def test_speakers_tested_in_two_folds_count_once() -> None:
-    assert findings.test_speakers(result()) == 12
+    assert findings.test_speakers(read(result())) == 12
     folds = result()["folds"]
-    assert findings.test_speakers(result(folds=[folds[0], folds[0]])) == 4
-    assert findings.test_speakers(result(folds=[fold | {"test_speakers": 4} for fold in folds])) == 12
+    assert findings.test_speakers(read(result(folds=[folds[0], folds[0]]))) == 4
+    assert findings.test_speakers(read(result(folds=[fold | {"test_speakers": 4} for fold in folds]))) == 12
 
 
 def test_interval_note_warns_below_twenty_speakers() -> None:
-    assert "too narrow" in findings.interval_note(result())
+    assert "too narrow" in findings.interval_note(read(result()))
     folds = [result()["folds"][0] | {"test_speakers": 20}]
-    assert "too narrow" not in findings.interval_note(result(folds=folds))
-    assert "another seed" in findings.interval_note(result(folds=folds))
+    assert "too narrow" not in findings.interval_note(read(result(folds=folds)))
+    assert "another seed" in findings.interval_note(read(result(folds=folds)))
 
 
 def test_transductive_is_as_stated_or_follows_from_the_normalisation() -> None:
-    assert findings.is_transductive(result())
-    assert not findings.is_transductive(result(transductive=False))
-    assert not findings.is_transductive(lean_result())
-    assert findings.is_transductive(lean_result(config={"data": {"normalise": "speaker"}}))
+    assert findings.is_transductive(read(result()))
+    assert not findings.is_transductive(read(result(transductive=False)))
+    assert not findings.is_transductive(read(lean_result()))
+    assert findings.is_transductive(read(lean_result(config={"data": {"normalise": "speaker"}})))
 
 
 def test_local_uar_is_the_mean_over_the_sites() -> None:
     fold = result()["folds"][0]
     fold["baselines"]["local"]["site-3"]["test"]["uar"] = 0.4
-    assert findings.local_uar(fold) == pytest.approx((3 * 0.8 + 0.4) / 4)
-    assert findings.local_uar(lean_result()["folds"][0]) is None
+    assert findings.local_uar(RunFold.from_json(fold)) == pytest.approx((3 * 0.8 + 0.4) / 4)
+    assert findings.local_uar(read(lean_result()).folds[0]) is None
 
 
 def test_sites_are_counted_and_sorted_by_number() -> None:
-    fold: dict[str, Any] = {"rounds": [{"sites": {"site-10": {}, "site-9": {}}}, {"sites": {"site-2": {}}}]}
-    assert findings.sites_of(fold) == ["site-2", "site-9", "site-10"]
-    assert findings.site_count({"folds": [fold, {"rounds": [{"sites": {"site-0": {}}}]}]}) == "1 to 3 sites"
+    entry = result()
+    of_site = entry["folds"][0]["rounds"][0]["sites"]["site-0"]
+    for fold, rounds in zip(entry["folds"], ([["site-10", "site-9"], ["site-2"]], [["site-0"]]), strict=False):
+        fold["rounds"] = [fold["rounds"][0] | {"sites": dict.fromkeys(sites, of_site)} for sites in rounds]
+    whole = read(entry | {"folds": entry["folds"][:2]})
+    assert findings.sites_of(whole.folds[0]) == ["site-2", "site-9", "site-10"]
+    assert findings.site_count(whole) == "1 to 3 sites"
 
 
 def test_the_kind_of_model_is_said() -> None:
@@ -90,19 +100,21 @@ def test_wording() -> None:
 
 def test_the_epsilon_of_a_run_is_claimed_for_the_sites_that_told_it_alone() -> None:
     silent = SPENT | {"epsilon": None}
-    assert findings.claim(privacy()) == "ε = 7.98"
-    some = privacy(sites={"a": SPENT | {"epsilon": 3.5}, "b": SPENT, "s-10": silent, "s-2": silent})
+    assert findings.claim(Account.from_json(privacy())) == "ε = 7.98"
+    some = Account.from_json(privacy(sites={"a": SPENT | {"epsilon": 3.5}, "b": SPENT, "s-10": silent, "s-2": silent}))
     assert findings.claim(some) == "ε = 7.98 at a and b; at s-2 and s-10 it is not known, and may be larger"
     assert findings.untold(some) == ["s-2", "s-10"]
-    assert findings.claim(privacy(sites={"a": silent})).startswith("ε as the sites know it: they keep it to themselves")
+    assert findings.claim(Account.from_json(privacy(sites={"a": silent}))).startswith(
+        "ε as the sites know it: they keep it to themselves"
+    )
 
 
 def test_sites_that_did_not_score_the_model_are_named_beside_the_figures() -> None:
     entry = result()
-    assert "not in the figures" not in findings.interval_note(entry)
+    assert "not in the figures" not in findings.interval_note(read(entry))
     entry["folds"][0]["test_sites"] = {"a": 4, "b": None, "c": None}
-    assert findings.unscored(entry) == ["b", "c"]
-    note = findings.interval_note(entry)
+    assert findings.unscored(read(entry)) == ["b", "c"]
+    note = findings.interval_note(read(entry))
     assert note.endswith("Held-out speakers at b and c are not in the figures: the model was not scored there.")
 
 

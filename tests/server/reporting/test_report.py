@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from server.reporting.report import write_report
+from server.reporting.run_record import Result
 from tests.server.example_result import FULL, deployed_result, fold, lean_result, privacy, renamed, result
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -43,7 +44,7 @@ class Outline(HTMLParser):
 
 
 def written(tmp_path: Path, entry: dict[str, Any]) -> str:
-    write_report(entry, tmp_path / "report.html")
+    write_report(Result.from_json(entry), tmp_path / "report.html")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -230,8 +231,8 @@ def test_strange_names_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_same_result_gives_the_same_bytes(whole: str, tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from server.reporting.report import write_report; "
-        "from tests.server.example_result import result; "
-        f"write_report(result(), Path({str(tmp_path / 'other.html')!r}))"
+        "from server.reporting.run_record import Result; from tests.server.example_result import result; "
+        f"write_report(Result.from_json(result()), Path({str(tmp_path / 'other.html')!r}))"
     )
     root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, env={"PYTHONPATH": ".", "PYTHONHASHSEED": "7"})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from server.reporting.report import write_report
+from server.reporting.run_record import Result
 from tests.browser import chromium, visit
 from tests.server.example_result import renamed, result
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def test_browser_shows_it_without_a_network(tmp_path: Path) -> None:
     corpus = result()["corpus"] | {"synthetic": True}
-    write_report(result(corpus=corpus), tmp_path / "report.html")
+    write_report(Result.from_json(result(corpus=corpus)), tmp_path / "report.html")
     with chromium() as browser, visit(browser, tmp_path / "report.html") as seen:
         page = seen.page
         assert "learnt together by 4 sites" in page.locator("h1").inner_text()
@@ -41,7 +42,9 @@ def test_browser_shows_it_without_a_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("width", [375, 1280])
 def test_browser_needs_no_sideways_scrolling(tmp_path: Path, width: int) -> None:
-    write_report(renamed(result(), {"site-0": "a" * 80, "sadness": "b" * 40}), tmp_path / "report.html")
+    write_report(
+        Result.from_json(renamed(result(), {"site-0": "a" * 80, "sadness": "b" * 40})), tmp_path / "report.html"
+    )
     with chromium() as browser, visit(browser, tmp_path / "report.html", width=width) as seen:
         assert seen.overflow() == 0
         seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
@@ -52,7 +55,7 @@ def test_browser_needs_no_sideways_scrolling(tmp_path: Path, width: int) -> None
 
 
 def test_browser_follows_dark_mode_figures_included(tmp_path: Path) -> None:
-    write_report(result(), tmp_path / "report.html")
+    write_report(Result.from_json(result()), tmp_path / "report.html")
     colours = "[document.body, document.querySelector('#recall svg text')].map(each => getComputedStyle(each))"
     shown = {}
     with chromium() as browser:

@@ -63,9 +63,9 @@ def scored(tmp_path: Path, *answers: dict[str, Any], simulated: bool = False) ->
 
 def test_the_sites_that_hold_test_speakers_are_asked_and_add_up(tmp_path: Path) -> None:
     found, refused = scored(tmp_path, {}, GOOD, GOOD)
-    assert found.test["confusion"] == [[6, 2], [0, 4]]
-    assert found.test["loss"] == 0.25
-    assert found.by_speaker == [[[3, 1], [0, 2]]] * 2
+    assert found.test.confusion == ((6, 2), (0, 4))
+    assert found.test.loss == 0.25
+    assert found.by_speaker == (((3, 1), (0, 2)),) * 2
     assert found.sites == {"b": 6, "c": 6}
     assert refused == {}
 
@@ -88,7 +88,7 @@ def test_a_site_that_gives_none_is_named_and_the_score_is_the_others(
 ) -> None:
     with caplog.at_level(logging.WARNING, "fedser.server"):
         found, refused = scored(tmp_path, {}, GOOD, odd)
-    assert found.test["confusion"] == [[3, 1], [0, 2]]
+    assert found.test.confusion == ((3, 1), (0, 2))
     assert found.sites == {"b": 6, "c": None}
     assert set(refused) == {"c"}
     assert refused["c"].startswith(("its metrics: ", "its record metrics is missing"))

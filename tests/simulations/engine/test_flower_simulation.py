@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 import safetensors.numpy
 
 from common.data.resident import listing
+from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.privacy.recipe import RECIPES
-from simulations.engine.flower_simulation import run_under_flower
+from server.federation.folder import bundle
+from simulations.engine.flower_simulation import run_under_flower, submit, superlink
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans
 from tests.simulations import tiny
@@ -32,7 +35,7 @@ def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, 
         folder = tmp_path / name
         folder.mkdir()
         told = run(config, plan, folder, folder / "events.jsonl", cache, workers=2)
-        assert [entry["round"] for entry in told["rounds"]] == [1, 2]
+        assert [entry.round for entry in told.rounds] == [1, 2]
         assert len((folder / "events.jsonl").read_text().splitlines()) == 2
         models[name] = safetensors.numpy.load_file(folder / "model.safetensors")
     assert set(models["own"]) == set(models["flower"])
@@ -41,3 +44,10 @@ def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, 
     time.sleep(1)
     left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout.split()
     assert left == []
+
+
+@pytest.mark.slow
+def test_flwr_run_of_the_app_alone_says_what_starts_a_run(tmp_path: Path) -> None:
+    with superlink(tmp_path / "flower") as (home, port), contextlib.suppress(FederationError):
+        submit(bundle.unpack(home / "app"), home, port, {}, nodes=2, workers=1)
+    assert "use fedser simulate --engine flower" in (home / "run.log").read_text()

@@ -21,6 +21,7 @@ from common.progress import Display
 from server.run import checkpoint
 from simulations.engine.output import open_folder
 from simulations.job.simulate import Job, simulate
+from tests.server.reporting.test_run_record import KEPT, order_of_keys
 from tests.simulations import tiny
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +42,7 @@ def job(manifest: Path, out: Path, *, workers: int = 0, baselines: bool = False,
 
 def run(own: Job) -> dict[str, Any]:
     with Display() as display:
-        return simulate(own, display)
+        return simulate(own, display).as_json()
 
 
 def weights(out: Path) -> dict[str, Any]:
@@ -58,6 +59,8 @@ def test_a_run_leaves_what_the_contract_names(manifest: Path, tmp_path: Path) ->
     whole = run(job(manifest, out, baselines=True, data__held_out="kfold:2"))
     kept = json.loads((out / "result.json").read_text())
     assert kept == json.loads(json.dumps(whole))
+    before = json.loads((KEPT / "baselines.json").read_text())
+    assert order_of_keys({**kept, "environment": 0}) == order_of_keys({**before, "environment": 0})
     assert kept["schema"] == 1
     assert kept["privacy"] is None
     assert kept["config"]["federation.rounds"] == 2

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.records.fold_record import FoldRecord, Round, SiteRound
 from simulations.speed import sweep_overhead
 from simulations.speed.sweep_overhead import run
 from simulations.sweep.trials.runner import Job
+from tests.server.reporting.test_run_record import a_fold
 
 
 @pytest.mark.slow
@@ -32,10 +35,12 @@ def test_training_is_timed_in_the_workers_and_alone(tmp_path: Path, monkeypatch:
                 folder.mkdir(parents=True)
                 (folder / "fold.json").touch()
 
-    def result(folder: Path) -> dict[str, Any]:
+    def result(folder: Path) -> FoldRecord:
         fold = int(folder.name[-1])
         seconds = (1.0 + fold) * (1 if folder.is_relative_to(jobs[0].out) else 10)
-        return {"rounds": [{"sites": {"a": {"seconds": seconds}, "b": {"seconds": seconds}}}]}
+        site = SiteRound(examples=1, loss=None, uar=None, seconds=seconds)
+        entry = Round(round=1, seconds=seconds, validation=None, sites={"a": site, "b": site})
+        return dataclasses.replace(a_fold(), rounds=(entry,))
 
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sweep_overhead, "synthesize", lambda *_, **__: tmp_path)

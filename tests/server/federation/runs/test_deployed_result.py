@@ -8,12 +8,16 @@ import pytest
 
 from common.errors import FedserError
 from common.splits.plan import Plan
-from server.federation.runs.deployed_result import conclude
+from server.federation.runs.deployed_result import conclude as concluded
 from server.federation.runs.run_folder import RunFolder
 from tests.server.example_result import CLASSES, FULL, SPENT, privacy, scores
 from tests.server.federation import example_folder
 
 BY_SPEAKER = [FULL, FULL]
+
+
+def conclude(run: RunFolder, seconds: float) -> dict[str, Any]:
+    return concluded(run, seconds).as_json()
 
 
 def finish(run: RunFolder, **changes: Any) -> RunFolder:

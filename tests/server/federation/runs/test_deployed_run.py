@@ -21,6 +21,7 @@ from server.federation.runs.deployed_run import Wish, run, wait_for_sites
 from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
 from server.federation.runs.submit import Progress
 from server.federation.service import status
+from server.reporting.run_record import Result
 from tests.server.federation import example_folder
 from tests.server.federation.runs.test_deployed_result import finish
 
@@ -78,10 +79,10 @@ def superlink(monkeypatch: pytest.MonkeyPatch) -> SuperLink:
     return fake
 
 
-def leave(whole: Mapping[str, Any], out: Path, model: Path) -> None:
+def leave(whole: Result, out: Path, model: Path) -> None:
     """The report takes a second: ``test_outcome`` has it drawn."""
     assert model == out / "model.safetensors"
-    (out / "result.json").write_text(json.dumps(whole))
+    (out / "result.json").write_text(json.dumps(whole.as_json()))
 
 
 def well(place: RunFolder) -> Progress:
@@ -110,8 +111,8 @@ def test_a_run_is_planned_submitted_followed_and_concluded(folder: Folder, super
     assert (told["out"], told["seed"], told["federation.rounds"]) == ("runs/run-1", 5, 2)
     plan = json.loads((folder.runs / "run-1/plan.json").read_text())
     assert (plan["quorum"], plan["sites"], plan["fold"]) == (3, [], "held-out")
-    assert whole["folds"][0]["fold"] == "held-out"
-    assert json.loads((folder.runs / "run-1/result.json").read_text()) == whole
+    assert whole.folds[0].fold == "held-out"
+    assert json.loads((folder.runs / "run-1/result.json").read_text()) == whole.as_json()
     superlink.ends = [well]
     run(folder, wish())
     assert run_folder.names(folder) == ["run-1", "run-2"]
@@ -154,7 +155,7 @@ def test_a_run_goes_on_in_a_new_flower_run_with_the_same_settings(folder: Folder
     superlink.before[101] = [Progress(ended=True, why="round 2")]
     whole = run(folder, again())
     assert superlink.started[0] == superlink.started[1]
-    assert whole["config"]["seed"] == 5
+    assert whole.config["seed"] == 5
     assert len(superlink.started) == 2
 
 
@@ -187,7 +188,7 @@ def test_what_a_lost_superlink_may_have_left_is_stopped_before_a_new_run(folder:
     superlink.ends = [well]
     whole = run(folder, again())
     assert superlink.stopped == [7]
-    assert whole["timing"]["total_s"] >= 40
+    assert whole.timing.total_s >= 40
 
 
 def test_a_run_whose_serverapp_died_without_a_word_is_started_anew(folder: Folder, superlink: SuperLink) -> None:

@@ -1,0 +1,190 @@
+"""``fold.json``: what the ServerApp leaves of a fold, and the parts of it that ``result.json`` has too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import FedserError
+from server.records.json_record import Record, may_lack
+
+Counts = tuple[tuple[int, ...], ...]  # (classes, classes); rows are the truth, columns the prediction
+Speakers = tuple[str, ...] | Mapping[str, int] | int  # by name; of separate sites how many each has, or how many in all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(Record):
+    """What a model reaches on held-out speakers.
+
+    Attributes:
+        uar: unweighted average recall.
+        wa: weighted accuracy.
+        macro_f1: the mean of the classes' F1.
+        recall: by class; None for a class without recordings.
+        confusion: counts; rows are the truth, columns the prediction.
+        loss: the mean cross-entropy; None where it is not known.
+    """
+
+    uar: float
+    wa: float
+    macro_f1: float
+    recall: Mapping[str, float | None]
+    confusion: Counts
+    loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation(Record):
+    """What a round's model reaches on the validation speakers: as ``Scores``, and the mean loss."""
+
+    uar: float
+    wa: float
+    macro_f1: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteRound(Record):
+    """What a site told in a round; None for what it keeps to itself.
+
+    Attributes:
+        examples: recordings, or speakers where these are hidden, that it trained on.
+        loss: of its training.
+        uar: on its own validation speakers.
+        seconds: that it took.
+        bytes: of its update.
+        epsilon: of this run so far, where a private site tells it while the run goes on.
+        epsilon_total: of all its runs so far.
+        budget: that these may come to.
+    """
+
+    examples: int | None
+    loss: float | None
+    uar: float | None
+    seconds: float | None = None
+    bytes: int | None = None
+    epsilon: float | None = may_lack()
+    epsilon_total: float | None = may_lack()
+    budget: float | None = may_lack()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round(Record):
+    """One round.
+
+    Attributes:
+        round: its number, from 1; the rounds of a training again are numbered on.
+        seconds: that it took.
+        validation: of its model; None without validation speakers.
+        sites: by name, of those that took part.
+        refit: in a training again, the round that was chosen.
+    """
+
+    round: int
+    seconds: float
+    validation: Validation | None
+    sites: Mapping[str, SiteRound]
+    refit: int | None = may_lack()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent(Record):
+    """What a ledger says of a run; None for what a site keeps to itself.
+
+    Attributes:
+        epsilon: of the run, by the PRV accountant.
+        epsilon_total: of all runs on the same people, by a Rényi filter.
+        epsilon_rdp: of the run, by RDP.
+        delta: the chance that more is told.
+        noise_multiplier: the noise's deviation over the clipping norm.
+        steps: that were noised.
+        sample_rate: a unit's chance to be drawn in a step.
+        budget: of all runs; None where there is none.
+        stopped: whether it ended the run early.
+    """
+
+    epsilon: float | None
+    epsilon_total: float | None
+    epsilon_rdp: float | None
+    delta: float | None
+    noise_multiplier: float | None
+    steps: int | None
+    sample_rate: float | None
+    budget: float | None
+    stopped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account(Record):
+    """A fold's account of its privacy.
+
+    Attributes:
+        unit: whose presence is hidden.
+        target_epsilon: that was asked for; None where the noise was.
+        max_grad_norm: each unit's contribution is clipped to it.
+        accountant: of the run's ε.
+        insecure_seed: the noise came from the seed, so that nothing is hidden.
+        sites: by name; where sites are hidden, of the federation.
+    """
+
+    unit: str
+    target_epsilon: float | None
+    max_grad_norm: float
+    accountant: str
+    insecure_seed: bool
+    sites: Mapping[str, Spent]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRecord(Record):
+    """A finished fold.
+
+    Attributes:
+        fold: its name, e.g. ``kfold:5:0``.
+        train_speakers: whose recordings trained the model.
+        validation_speakers: whose recordings chose the round.
+        test_speakers: whose recordings were scored once, at the end.
+        privacy: None where nothing was private.
+        chosen_round: whose model is kept.
+        test: of that model.
+        rounds: in order.
+        refit: of the training again with the validation speakers' recordings; empty where there was none.
+        by_speaker: the confusion counts of each test speaker.
+        test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
+        seconds: that the fold took.
+    """
+
+    fold: str
+    train_speakers: Speakers
+    validation_speakers: Speakers
+    test_speakers: Speakers
+    privacy: Account | None
+    chosen_round: int
+    test: Scores
+    rounds: tuple[Round, ...]
+    refit: tuple[Round, ...] = may_lack()
+    by_speaker: tuple[Counts, ...]
+    test_sites: Mapping[str, int | None] | None = may_lack()
+    seconds: float | None = may_lack()
+
+    @property
+    def all_rounds(self) -> tuple[Round, ...]:
+        """Those of the training, and those of the training again."""
+        return (*self.rounds, *(self.refit or ()))
+
+
+def read_fold(path: Path) -> FoldRecord:
+    """Read a ``fold.json``.
+
+    Raises:
+        FedserError: it is not there, or is none; the key is named.
+    """
+    try:
+        return FoldRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        found = error.strerror or "cannot be read"
+    except (ValueError, FedserError) as error:
+        found = str(error)
+    raise FedserError(f"{path} cannot be read ({found}); the run has no result")
