@@ -4,7 +4,7 @@ BIN := .venv/bin
 export FLWR_TELEMETRY_ENABLED = 0
 export FLWR_DISABLE_UPDATE_CHECK = 1
 
-.PHONY: install demo check format test test-slow clean
+.PHONY: install demo check format test test-slow docs clean
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ test: install
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+docs: install
+	$(BIN)/python docs/reference.py runs/docs
+	@echo runs/docs/index.html
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache
