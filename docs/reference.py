@@ -123,7 +123,7 @@ def write(folder: Path, page: Path, markdown: str, home: Path) -> None:
     body = ANCHOR.sub(lambda link: linked(link[1], link[2], home), str(made))
     refuse_leftovers(page, body)
     title, up = markdown.partition("\n")[0].removeprefix("# "), "../" * len(page.parent.parts)
-    text = render.env.from_string(SHELL).render(title=title, body=body, up=up, contents=made.toc_html)
+    text = render.env.from_string(SHELL).render(title=title, body=body, up=up, contents=getattr(made, "toc_html", ""))
     path = folder / page
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

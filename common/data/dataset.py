@@ -47,7 +47,8 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
     def __init__(self, recordings: Sequence[Recording], classes: Sequence[str]) -> None:
         number = {name: i for i, name in enumerate(classes)}
         self.versions = [recording.versions for recording in recordings]
-        self.labels = torch.tensor([number[recording.utterance.emotion] for recording in recordings])
+        labels = [number[recording.utterance.emotion] for recording in recordings]
+        self.labels = torch.tensor(labels, dtype=torch.long)  # said, for a site may have nobody to validate with
         self.utterances = [recording.utterance for recording in recordings]
         self.classes = tuple(classes)
 

@@ -81,3 +81,11 @@ def test_in_order_covers_all_once() -> None:
 def test_a_recording_of_no_class_is_a_bug() -> None:
     with pytest.raises(KeyError):
         SpeechDataset([recording(torch.ones(1, 1), "a", "boredom")], CLASSES)
+
+
+def test_a_site_without_validation_speakers_trains_again_with_all_that_it_has() -> None:
+    """The refit joins what was set aside, which is nothing there: labels stay whole numbers."""
+    own = dataset()
+    nobody = SpeechDataset([], own.classes)
+    assert own.joined(nobody).labels.equal(own.labels)
+    assert own.joined(nobody).labels.dtype == torch.int64
