@@ -76,14 +76,19 @@ def load(path: Path) -> State:
     """Read a checkpoint.
 
     Raises:
-        FederationError: the file is broken.
+        FederationError: the file is broken, or of another version.
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
             kept = json.loads(file.metadata()["state"])
+            if kept.keys() != set(_ABOUT):
+                raise FederationError(
+                    f"{path} is of another version of fedser, whose runs this one can't go on with; go on with that "
+                    "one, or start anew with --overwrite"
+                )
             known: dict[str, Any] = {name: kept[name] for name in _ABOUT}
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         kind = type(error).__name__
         raise FederationError(f"{path} is no checkpoint ({kind}); start anew with --overwrite") from None
     groups: dict[str, Any] = {

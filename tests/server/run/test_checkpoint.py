@@ -34,3 +34,12 @@ def test_a_broken_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(FederationError, match=r"c\.safetensors is no checkpoint .* start anew with --overwrite"):
         checkpoint.load(path)
+
+
+def test_a_checkpoint_of_a_version_before_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c.safetensors"
+    with monkeypatch.context() as before:
+        before.setattr(checkpoint, "_ABOUT", tuple(name for name in checkpoint._ABOUT if name != "kept"))
+        checkpoint.save(State(arrays={"w": np.zeros(1, np.float32)}, scaling={}), path)
+    with pytest.raises(FederationError, match=r"^\S+c\.safetensors is of another version of fedser.* --overwrite$"):
+        checkpoint.load(path)
