@@ -13,7 +13,7 @@ Content = Mapping[str, Mapping[str, Any]]  # a message's records as they came: F
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class RecordForm:
     """A record of a message.
 
     Attributes:
@@ -61,7 +61,7 @@ Rule = Callable[[Told], str | None]  # what is wrong between values that are eac
 class Form:
     """A message: its records by name, and what must hold between them."""
 
-    records: Mapping[str, Record]
+    records: Mapping[str, RecordForm]
     rules: tuple[Rule, ...] = ()
 
     def read(self, content: Content) -> Told:

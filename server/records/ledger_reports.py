@@ -24,7 +24,7 @@ from common.messages.fields import Misfit, read_fields
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
-from server.records.fold_record import Account, Spent
+from server.records.fold_record import LedgerFigures, PrivacyAccount
 from server.run.checkpoint import State
 from server.sites.handshake import Node
 
@@ -93,16 +93,16 @@ def refuse_unaccounted(config: Config, run_config: Mapping[str, Any]) -> None:
         )
 
 
-def account(config: Config, sites: Mapping[str, Any]) -> Account:
+def account(config: Config, sites: Mapping[str, Any]) -> PrivacyAccount:
     """The ``privacy`` entry of a fold, from what the sites' ledgers, or the server's own, say."""
     privacy = config.privacy
-    return Account(
+    return PrivacyAccount(
         unit=privacy.unit,
         target_epsilon=privacy.epsilon if privacy.epsilon < math.inf else None,
         max_grad_norm=privacy.max_grad_norm,
         accountant="prv",
         insecure_seed=privacy.insecure_seed,
-        sites={site: Spent.from_json(own) for site, own in sites.items()},
+        sites={site: LedgerFigures.from_json(own) for site, own in sites.items()},
     )
 
 

@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class GatheredRound:
     """What came of a round.
 
     Attributes:

@@ -47,7 +47,7 @@ class HeldOut:
     sites: dict[str, int | None]
 
 
-def held_out_score(
+def score_held_out(
     grid: Grid,
     config: Config,
     plan: Plan,

@@ -25,14 +25,14 @@ def untold(node: Node) -> dict[str, Any]:
     return {"loss": None, "uar": None, "seconds": None, "bytes": None, "examples": node.examples}
 
 
-def take(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
-    """Note what a site told with an update, and leave in the reply what the average needs: its arrays, and its weight.
+def strip_reply(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
+    """Strip a reply in place to what the average needs, its arrays and its weight; return the rest as an entry.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
     and in any run a later count could make one site the whole mean.
 
     Args:
-        reply: screened; it is changed.
+        reply: screened; it loses all else.
         node: whose it is.
         config: of the run.
         number: of the round.

@@ -13,7 +13,7 @@ log = logging.getLogger("fedser.server")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class SiteTraits:
     """What a site says of itself that must fit the others.
 
     Attributes:
@@ -33,7 +33,7 @@ class Terms:
     labels: str
 
 
-def agree(sites: Mapping[str, Terms], classes: Sequence[str], *, strict: bool) -> None:
+def agree(sites: Mapping[str, SiteTraits], classes: Sequence[str], *, strict: bool) -> None:
     """Compare the sites.
 
     Another protocol, other classes, another width of the features, or a class that no site has, end the run. Another
@@ -63,7 +63,7 @@ def agree(sites: Mapping[str, Terms], classes: Sequence[str], *, strict: bool) -
         raise FederationError(f"--strict: {'; '.join(differences)}")
 
 
-def _differences(sites: Mapping[str, Terms]) -> list[str]:
+def _differences(sites: Mapping[str, SiteTraits]) -> list[str]:
     told = []
     if found := _groups(sites, lambda terms: terms.release):
         told.append("the sites' releases differ: " + ", ".join(f"{' and '.join(n)} {r}" for r, n in found.items()))
@@ -76,7 +76,7 @@ def _differences(sites: Mapping[str, Terms]) -> list[str]:
     return [*told, *(["; ".join(lacking)] if lacking else [])]
 
 
-def _groups(sites: Mapping[str, Terms], key: Callable[[Terms], object]) -> dict[object, list[str]]:
+def _groups(sites: Mapping[str, SiteTraits], key: Callable[[SiteTraits], object]) -> dict[object, list[str]]:
     """The sites by what they say, the largest group first; nothing where all say the same."""
     groups: dict[object, list[str]] = {}
     for site, terms in sorted(sites.items()):

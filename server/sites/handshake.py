@@ -12,7 +12,7 @@ from common.errors import FederationError
 from common.messages import schema
 from common.messages.fields import Misfit
 from common.messages.scope import Scope
-from server.sites.compatibility import Terms
+from server.sites.compatibility import SiteTraits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Node:
     validation_speakers: int
 
 
-def read(reply: Message, scope: Scope) -> tuple[Node, Terms]:
+def read(reply: Message, scope: Scope) -> tuple[Node, SiteTraits]:
     """Read a site's answer to ``protocol.HELLO``.
 
     Raises:
@@ -66,7 +66,7 @@ def read(reply: Message, scope: Scope) -> tuple[Node, Terms]:
         speakers=told[protocol.SPEAKERS],
         validation_speakers=told[protocol.VALIDATION_SPEAKERS],
     )
-    terms = Terms(
+    terms = SiteTraits(
         protocol=told[protocol.PROTOCOL],
         release=told[protocol.RELEASE],
         classes=tuple(told[protocol.CLASSES]),

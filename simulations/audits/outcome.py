@@ -19,7 +19,7 @@ from simulations.audits.audited_run import AuditedRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class AttackFigure:
     """A line of the table.
 
     Attributes:
@@ -51,7 +51,7 @@ class Outcome:
     attack: str
     run: AuditedRun
     details: dict[str, Any]
-    figures: Sequence[Figure]
+    figures: Sequence[AttackFigure]
     meaning: Sequence[str]
     refuted: str | None = None
 

@@ -19,10 +19,10 @@ from common.storage.hash_chain import Entry
 NAME, TESTED = "name", "tested"  # in a line of the audit log: the run's in the ledger; of the model, a digest
 
 
-def settled(
+def check_replay(
     earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any], content: RecordDict
 ) -> dict[str, str]:
-    """Hold a message against what its run asked before.
+    """Refuse a message that asks again, with another value, for what its run may settle but once.
 
     Held-out speakers score one model a run: with many models of the server's making, counts and losses would tell
     what a single recording is like. The same model again is a retry, and may be.

@@ -27,8 +27,8 @@ _PROJECT_BYTES = 2**20  # of the bundle's pyproject.toml, unpacked
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """A run, once its bundle has been looked at.
+class CheckedRun:
+    """A run whose bundle the site has checked.
 
     Attributes:
         run: with the hash of the site's own, and, as nothing may be shared between runs, a series of its own.
@@ -54,8 +54,8 @@ def hash_of(fab: Fab) -> str:
     return hashlib.sha256(fab.content).hexdigest()
 
 
-def known(run: Run, fab: Fab, policy: Policy) -> Known:
-    """Look at a run and its bundle.
+def check_run(run: Run, fab: Fab, policy: Policy) -> CheckedRun:
+    """Check a run and its bundle against the policy.
 
     Args:
         run: as the server tells of it.
@@ -78,7 +78,7 @@ def known(run: Run, fab: Fab, policy: Policy) -> Known:
     if reason := policy.refusal(digest, config):
         raise NotAllowed(reason)
     own = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))
-    return Known(run=own, fab=Fab(digest, fab.content, {}), settings=settings, config=config, policy=policy)
+    return CheckedRun(run=own, fab=Fab(digest, fab.content, {}), settings=settings, config=config, policy=policy)
 
 
 def _settings(run: Run, fab: Fab) -> UserConfig:

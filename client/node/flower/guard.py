@@ -155,7 +155,7 @@ class Guard:
 
     def _answer(self, asked: Asked, reply: str, seconds: float) -> None:
         try:
-            parcel = self._passed(asked, wire.stored(self._store, reply, HANDOVER_SECONDS))
+            parcel = self._pass_out(asked, wire.wait_for_reply(self._store, reply, HANDOVER_SECONDS))
         except Exception as reason:
             self._refuse(asked.message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
             return
@@ -166,8 +166,8 @@ class Guard:
         took = time.monotonic() - asked.since
         log.info("run %s%s: %s answered in %.1f s, %d bytes", told["run"], number, told["type"], took, parcel.size)
 
-    def _passed(self, asked: Asked, reply: Message) -> Parcel:
-        """The reply as it leaves, noted in the audit log."""
+    def _pass_out(self, asked: Asked, reply: Message) -> Parcel:
+        """Make the reply as it leaves, and note it in the audit log."""
         if reply.has_error():
             raise FederationError(f"the app failed (Flower's code {reply.error.code}); the trainer's log says why")
         run, told = asked.run, about(asked.message)
@@ -175,7 +175,7 @@ class Guard:
             reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )
         leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
-        parcel = wire.packed(Message(leaving, reply_to=asked.message))
+        parcel = wire.pack_parcel(Message(leaving, reply_to=asked.message))
         self._sent.add(told["run"], told["round"], parcel.size, run.policy)
         records = {name: sorted(record) for name, record in content.items()}
         spent = self._spent.since(run.config.privacy)
@@ -191,10 +191,10 @@ class Guard:
         with self._survive("noting a refusal"):
             self._audit.add("refused", **told, why=why)
         with self._survive("answering with an error"):
-            self._push(wire.packed(Message(Error(code, text), reply_to=message)), 0.0)
+            self._push(wire.pack_parcel(Message(Error(code, text), reply_to=message)), 0.0)
 
     def _push(self, parcel: Parcel, seconds: float) -> None:
-        wire.pushed(parcel, seconds, self._server.send, self._server.push_object)
+        wire.push_parcel(parcel, seconds, self._server.send, self._server.push_object)
 
     @contextlib.contextmanager
     def _survive(self, doing: str) -> Iterator[None]:

@@ -21,7 +21,7 @@ from flwr.supernode.main import create_app
 from client.node.audit.site_log import AuditLog
 from client.node.flower.coordinator import Coordinator
 from client.node.flower.guard import Guard
-from client.node.flower.hook import check_flower, is_unauthorized, replaced, watched
+from client.node.flower.hook import check_flower, guard_connection, is_unauthorized, watch_threads
 from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
 from client.node.flower.retry import Patience
@@ -46,20 +46,20 @@ def run(settings: NodeSettings) -> None:
     os.umask(0o007)  # what the trainer, another user of the group, is to read
     signal.signal(signal.SIGTERM, _end)
     check_flower()
-    node = Node(settings, about)
+    node = NodeParts(settings, about)
     node.audit.add("start")
     try:
         _serve_trainer(node.states, settings.listen or Address(host=LOOPBACK, port=PORT))
         log.info("waiting for the coordinator %s", about.superlink)
         node.coordinator.wait()
-        with replaced(node.guard):
+        with guard_connection(node.guard):
             _run_flower(node.states, node.coordinator, node.config)
     finally:
         with contextlib.suppress(FedserError):
             node.audit.add("stop")
 
 
-class Node:
+class NodeParts:
     """What a node is made of.
 
     Args:
@@ -136,7 +136,7 @@ def _run_flower(states: NodeStates, coordinator: Coordinator, config: dict[str, 
     """
     faults: list[BaseException] = []
     key = coordinator.key()
-    with watched(faults):
+    with watch_threads(faults):
         try:
             flower.start_client_internal(
                 state_factory=states,

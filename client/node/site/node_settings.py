@@ -28,7 +28,7 @@ def secret() -> bytes | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class StateFolder:
     """What a site keeps; the node and the training process each need a part of it.
 
     Attributes:
@@ -110,7 +110,7 @@ class NodeSettings:
     """
 
     kit: Path
-    state: State
+    state: StateFolder
     data: str
     listen: Address | None = None
     corpus: str = ""
@@ -127,4 +127,4 @@ class TrainerSettings:
     """
 
     node: Address
-    state: State
+    state: StateFolder

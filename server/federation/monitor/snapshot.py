@@ -229,7 +229,7 @@ def _spent(run: RunFolder) -> Mapping[str, Any]:
 
 
 def _run(run: RunFolder, events: Sequence[Mapping[str, Any]]) -> RunView:
-    config, state = Config().with_values(run.kept().settings), run.state()
+    config, state = Config().with_values(run.read_start().settings), run.state()
     last = events[-1] if events else None
     rounds, refit = config.federation.rounds, last.get("refit", 0) if last else 0
     first = [event for event in events if event["round"] <= rounds]

@@ -7,7 +7,7 @@ import dataclasses
 from common.config.settings import Config
 from common.splits import plan as plans
 from common.splits.plan import Plan
-from server.federation.runs.run_folder import Kept, RunFolder
+from server.federation.runs.run_folder import RunFolder, RunStart
 from server.records.fold_record import FoldRecord, Speakers
 from server.reporting import result
 from server.reporting.artifacts import leave
@@ -26,7 +26,7 @@ def conclude(run: RunFolder, seconds: float) -> Result:
     Raises:
         FedserError: the run left no result.
     """
-    kept, fold = run.kept(), run.result()
+    kept, fold = run.read_start(), run.result()
     config, plan = Config().with_values(kept.settings), plans.read(run.file("plan.json"))
     fold = dataclasses.replace(fold, test_speakers=_test_speakers(fold))
     timing = _timing(kept, fold, seconds)
@@ -44,7 +44,7 @@ def _test_speakers(fold: FoldRecord) -> Speakers:
     return fold.test_speakers if count(fold.test_speakers) == scored else scored
 
 
-def _about(config: Config, kept: Kept, plan: Plan, fold: FoldRecord) -> CorpusRecord:
+def _about(config: Config, kept: RunStart, plan: Plan, fold: FoldRecord) -> CorpusRecord:
     """The ``corpus`` entry; None for the number of recordings where sites count speakers."""
     parts = (fold.train_speakers, fold.validation_speakers, fold.test_speakers)
     tested = sum(map(sum, fold.test.confusion))
@@ -69,7 +69,7 @@ def _examples(fold: FoldRecord) -> int:
     return sum(most.values())
 
 
-def _timing(kept: Kept, fold: FoldRecord, seconds: float) -> Timing:
+def _timing(kept: RunStart, fold: FoldRecord, seconds: float) -> Timing:
     training = sum(entry.seconds for entry in fold.all_rounds)
     total = kept.features_s + max(seconds, training)
     return Timing(
