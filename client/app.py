@@ -28,7 +28,7 @@ FAILED = 2  # Flower's code for a ClientApp that raised
 
 
 def hide_failures(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Answer a failure without its text, which may name a patient's recording; the site's own log has it."""
+    """Answer a failure without its text, which may name a patient's recording; write that to the site's own log."""
     try:
         return call_next(message, context)
     except FedserError as error:
@@ -39,7 +39,7 @@ def hide_failures(message: Message, context: Context, call_next: ClientAppCallab
 
 
 def unpack_arrays(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Take arrays that come packed, and answer likewise."""
+    """Unpack arrays that come packed, and pack those of the reply."""
     if not packing.is_packed(message.content):
         return call_next(message, context)
     message.content = packing.unpack(message.content)
@@ -50,7 +50,7 @@ def unpack_arrays(message: Message, context: Context, call_next: ClientAppCallab
 
 
 def add_counts(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """In a deployment, tell the site's own outbound gate with each reply how much there is to train on."""
+    """In a deployment, add to each reply how much there is to train on, for the site's own outbound gate."""
     reply = call_next(message, context)
     if reply.has_content() and protocol.PARTITION not in context.node_config:
         site = open_site(context.run_config, context.node_config)
@@ -70,7 +70,7 @@ def hello(message: Message, context: Context) -> Message:
         store(site, str(run)).forget()
     train_examples, validation_examples, test_examples = site.counts()
     speakers, validation_speakers = site.speakers()
-    about = ConfigRecord(
+    answer = ConfigRecord(
         {
             protocol.SITE: site.name,
             protocol.PROTOCOL: protocol.VERSION,
@@ -86,7 +86,7 @@ def hello(message: Message, context: Context) -> Message:
             protocol.LABELS: site.holding.labels,
         }
     )
-    return Message(RecordDict({protocol.CONFIG: about}), reply_to=message)
+    return Message(RecordDict({protocol.CONFIG: answer}), reply_to=message)
 
 
 @app.query("statistics")
@@ -133,8 +133,8 @@ def train_round(message: Message, context: Context) -> Message:
 
 def _finish_round(message: Message, site: Site, trained: Trained, strategy: StrategyRound) -> Message:
     weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in site.model.state_dict().items()})
-    told = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
-    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **told})
+    figures = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
+    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **figures})
     beside = strategy.end(site.model)
     return Message(RecordDict({protocol.ARRAYS: weights, **beside, protocol.METRICS: metrics}), reply_to=message)
 

@@ -51,7 +51,7 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
     asked = message.content.config_records[protocol.CONFIG]
     run, number = str(asked[protocol.RUN]), int(str(asked[protocol.ROUND]))
     ledger = open_ledger(site, asked)
-    told: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     try:
         with ledger.round(run, number) as entry:
             reply = entry.reply
@@ -71,15 +71,15 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                 entry.store(reply)
     except BudgetSpent as error:
         log.warning("site %s: round %d: %s", site.name, number, error)
-        told[protocol.STOPPED] = True
+        extra[protocol.STOPPED] = True
         reply = None
     if site.holding.live and site.holding.report_epsilon and (kept := ledger.terms(run)):
         spends = ledger.spends(site.config.privacy.unit, run), ledger.spends(site.config.privacy.unit)
-        figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in told, quick=True)
-        told[protocol.FIGURES] = json.dumps(figures)
+        figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in extra, quick=True)
+        extra[protocol.FIGURES] = json.dumps(figures)
     head = ledger.head()
-    about = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **told})
-    content = RecordDict({protocol.CONFIG: about})
+    record = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **extra})
+    content = RecordDict({protocol.CONFIG: record})
     if reply is not None:
         weights = safetensors.torch.load(reply)
         content[protocol.ARRAYS] = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in weights.items()})
@@ -94,8 +94,8 @@ def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
         LedgerError: it was edited, or is older than that.
     """
     entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
-    told = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
-    return Ledger.of_site(site.holding.ledger, site.name, expected=told)
+    reported = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
+    return Ledger.of_site(site.holding.ledger, site.name, expected=reported)
 
 
 def report(site: Site, message: Message) -> RecordDict:

@@ -1,4 +1,4 @@
-"""A strategy's part in a site's round: what the server sent for it, what the site kept, what goes back.
+"""A strategy's part in a site's round: it reads the server's arrays and the site's state, and keeps the new state.
 
 The state is on the disk before the reply leaves. It is never in a reply but through the records that the strategy
 declares.

@@ -52,7 +52,7 @@ class Columns:
 
 
 class Contours(nn.Module):
-    """Correlations of contours, each contour's lag-1 autocorrelation, each contour's course, and the length.
+    """Correlations of contours, each contour's lag-1 autocorrelation and course, and the length.
 
     Each utterance's figures, less a centre, are brought to length 1, so that no gradient is much larger than another.
     The centre is found in the first rounds, in which nothing else is trained, and rests then:

@@ -77,11 +77,11 @@ class Form:
             raise Misfit(f"record {short(extra[0])} is not expected")
         if missing := sorted(name for name, own in self.records.items() if own.needed and name not in content):
             raise Misfit(f"record {missing[0]} is missing")
-        told = {name: own.read(name, content[name]) for name, own in self.records.items() if name in content}
+        values = {name: own.read(name, content[name]) for name, own in self.records.items() if name in content}
         for rule in self.rules:
-            if fault := rule(told):
+            if fault := rule(values):
                 raise Misfit(fault)
-        return told
+        return values
 
     def fault(self, content: Content) -> str | None:
         """What is wrong with a message, in a line; None where nothing is."""

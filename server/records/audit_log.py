@@ -77,10 +77,10 @@ class ServerAudit:
             spent: the ε of all runs, before and after, by the server's own ledger; None where it keeps none.
         """
         models = {"model_in": fingerprint(before), "model_out": fingerprint(state.arrays)}
-        told = {name: self._site(name, site, state) for name, site in sites.items()}
+        entries = {name: self._site(name, site, state) for name, site in sites.items()}
         own = _spent(*spent) if spent else {}
         heads = {"ledgers": state.heads, "audits": state.audits}
-        self._chain.append("round", **self._about, round=number, **models, sites=told, **own, **heads)
+        self._chain.append("round", **self._about, round=number, **models, sites=entries, **own, **heads)
         self._records = {}
 
     def _site(self, name: str, entry: Mapping[str, Any], state: State) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Round(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerFigures(Record):
-    """What a ledger says of a run; None for what a site keeps to itself.
+    """A ledger's figures of a run; None for what a site keeps to itself.
 
     Attributes:
         epsilon: of the run, by the PRV accountant.

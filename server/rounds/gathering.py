@@ -21,7 +21,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class GatheredRound:
-    """What came of a round.
+    """The result of a round: the new global model, and what the sites sent.
 
     Attributes:
         arrays: the new global model; the old one where no site with a budget is left.

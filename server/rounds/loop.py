@@ -263,12 +263,12 @@ class Rounds:
             return None
         with note_refusals(self.audit, number, protocol.EVALUATE) as refused:
             counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays, refused)
-        for site, told in counts.items():
+        for site, own in counts.items():
             if site in sites:
-                sites[site]["uar"] = float(metrics.uar(told.confusion.sum(axis=0)))
+                sites[site]["uar"] = float(metrics.uar(own.confusion.sum(axis=0)))
         if not counts:
             return None
-        confusion = np.sum([told.confusion.sum(axis=0) for told in counts.values()], axis=0)
+        confusion = np.sum([own.confusion.sum(axis=0) for own in counts.values()], axis=0)
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
-        examples = sum(told.examples for told in counts.values())
-        return {**scores, "loss": sum(told.loss for told in counts.values()) / examples}
+        examples = sum(own.examples for own in counts.values())
+        return {**scores, "loss": sum(own.loss for own in counts.values()) / examples}

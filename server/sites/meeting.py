@@ -188,6 +188,6 @@ def _sums(reply: Message, features: int) -> Sums:
     Raises:
         Misfit: they are none of so many features.
     """
-    told = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
-    total, square = (torch.from_numpy(told[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
-    return Sums(frames=told[protocol.METRICS][protocol.FRAMES], total=total, square=square)
+    values = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
+    total, square = (torch.from_numpy(values[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
+    return Sums(frames=values[protocol.METRICS][protocol.FRAMES], total=total, square=square)

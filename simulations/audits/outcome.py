@@ -20,7 +20,7 @@ from simulations.audits.audited_run import AuditedRun
 
 @dataclass(frozen=True, kw_only=True)
 class AttackFigure:
-    """A line of the table.
+    """A figure that an attack reports: a line of its table.
 
     Attributes:
         name: what was measured.

@@ -75,7 +75,7 @@ def dry_run(
     from client.node.site.node_settings import Address, NodeSettings, StateFolder
     from common.deployment.loopback import LOOPBACK
 
-    about = kits.read(kit)
+    site_kit = kits.read(kit)
     node = NodeSettings(
         kit=kit,
         state=StateFolder(folder=state or kit / "state"),
@@ -84,7 +84,7 @@ def dry_run(
         corpus=settings.pop("data.corpus", ""),
         label_map=settings.pop("data.label_map", ""),
     )
-    report = rehearsal.dry_run(node, about, settings)
+    report = rehearsal.dry_run(node, site_kit, settings)
     if json_output:
         typer.echo(json.dumps(dataclasses.asdict(report)))
         return
@@ -105,15 +105,15 @@ def forget(
     from client.node.site.node_settings import StateFolder
     from common.config.settings import DataConfig
 
-    about = kits.read(kit)
+    site_kit = kits.read(kit)
     recordings = None
     if data is not None:
         place = str(data.expanduser())
-        own = DataConfig(corpus=about.corpus, root=about.recordings(place), label_map=about.labels(place))
+        own = DataConfig(corpus=site_kit.corpus, root=site_kit.recordings(place), label_map=site_kit.labels(place))
         recordings = word.recordings_of(speaker, own)
     os.umask(0o007)  # the training process, another user of the same group, writes on in the same ledger
     kept = StateFolder(folder=state or kit / "state")
-    done = word.forget(speaker, kit=about, state=kept)
+    done = word.forget(speaker, kit=site_kit, state=kept)
     typer.echo(f"speaker {speaker} {'was forgotten before' if done.before else 'is forgotten'}; {done.listed} in all")
     if recordings is None:
         typer.echo("  nobody looked whether there is such a speaker: give --data FOLDER to have it checked")

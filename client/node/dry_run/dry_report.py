@@ -18,7 +18,7 @@ _HEX = 64  # digits of a digest, of which the first are shown
 
 @dataclass(frozen=True, kw_only=True)
 class DryAnswer:
-    """The answer to one type of message.
+    """What a dry run answered to one type of message.
 
     Attributes:
         type: Flower's.

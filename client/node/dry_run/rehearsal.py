@@ -46,27 +46,27 @@ _UNSCALED = {"mean": 0.0, "deviation": 1.0}
 _SHOWN = 20  # of a list; of a longer one its length
 
 
-def dry_run(settings: NodeSettings, about: Kit, given: Mapping[str, Any]) -> Report:
+def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> Report:
     """Answer a run's messages without sending anything.
 
     Args:
         settings: of the node: where the recordings, the kit and the state are.
-        about: the kit.
+        site_kit: what the coordinator gave the site.
         given: the run's settings, by flat name; what is missing is as by default, and the classes are those that the
             site has.
 
     Raises:
         FedserError: there is no such corpus, a setting is wrong, or the app failed, with its own reason.
     """
-    policy = Policy.read(about.policy)
+    policy = Policy.read(site_kit.policy)
     with tempfile.TemporaryDirectory() as folder:
         state = StateFolder(folder=Path(folder))
         if settings.state.ledger.is_dir():
             shutil.copytree(settings.state.ledger, state.ledger)
-        node = node_config(dataclasses.replace(settings, state=state), about) | of_policy(policy)
+        node = node_config(dataclasses.replace(settings, state=state), site_kit) | of_policy(policy)
         config = _config(node, given)
         report = Report(
-            site=about.name,
+            site=site_kit.name,
             refused=_refusal(policy, config),
             bytes_allowed=policy.outbound.max_bytes_round,
             rounds=config.federation.rounds,
@@ -127,8 +127,8 @@ class _Dry:
 
     def _outcome(self, kind: str, when: str) -> DryAnswer:
         asked = Message(self._content(kind), NODE, kind)
-        about = asked.content.config_records[protocol.CONFIG]
-        if refused := self._policy.message_refusal(kind, about) or inbound.fault(kind, asked.content, self._config):
+        settings = asked.content.config_records[protocol.CONFIG]
+        if refused := self._policy.message_refusal(kind, settings) or inbound.fault(kind, asked.content, self._config):
             return DryAnswer(type=kind, when=when, refused=refused)
         try:
             left = self._answer(asked)
@@ -156,13 +156,13 @@ class _Dry:
         arrays = {name: {key: np.zeros(array.shape, np.float32) for key, array in model.items()} for name in extra}
         arrays[protocol.SCALING] = {name: np.full(site.features, n, np.float32) for name, n in _UNSCALED.items()}
         arrays[protocol.ARRAYS] = model
-        about: dict[str, Any] = {protocol.ROUND: 1}
+        settings: dict[str, Any] = {protocol.ROUND: 1}
         declared = CATALOGUE[federation.strategy]
-        about |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}
-        about |= declared.settings(federation)
+        settings |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}
+        settings |= declared.settings(federation)
         if kind == protocol.HELLO:  # the first, not the farewell
-            about = {}
-        config = {key: value for key, value in about.items() if key in form.records[protocol.CONFIG].keys}
+            settings = {}
+        config = {key: value for key, value in settings.items() if key in form.records[protocol.CONFIG].keys}
         content: dict[str, Any] = {
             name: ArrayRecord({key: Array(values[key]) for key in sorted(values)})
             for name, values in arrays.items()

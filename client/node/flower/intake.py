@@ -107,10 +107,10 @@ class Intake:
             NotAllowed: the site does not take part in it.
         """
         if run_id not in self._runs:
-            told = self._server.get_run(run_id)
-            fab = self._server.get_fab(told.fab_hash, run_id)
+            announced = self._server.get_run(run_id)
+            fab = self._server.get_fab(announced.fab_hash, run_id)
             try:
-                self._runs[run_id] = check_run(told, fab, self._policy())
+                self._runs[run_id] = check_run(announced, fab, self._policy())
             except NotAllowed as reason:
                 self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
                 self._runs[run_id] = reason

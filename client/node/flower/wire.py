@@ -77,9 +77,11 @@ def pull_parcel(message: Message, tree: ObjectTree, pull: Callable[[int, str], b
         _check(node, contents[node.object_id])
     whole = inflate(tree, contents)
     for name in _SAME:
-        told, held = getattr(message.metadata, name), getattr(whole.metadata, name)
-        if told != held:
-            raise FederationError(f"the server says that a message's {name} is {told!r}, in the message it is {held!r}")
+        announced, received = getattr(message.metadata, name), getattr(whole.metadata, name)
+        if announced != received:
+            raise FederationError(
+                f"the server says that a message's {name} is {announced!r}, in the message it is {received!r}"
+            )
     return Parcel(message=whole, tree=tree, contents=contents)
 
 

@@ -49,7 +49,7 @@ class RegisteredSite:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkedNode:
-    """A node that the SuperLink lets in.
+    """A node that the SuperLink lets in, as its control API reports it.
 
     Attributes:
         key: its public key, as in the registry.

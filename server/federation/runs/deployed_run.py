@@ -95,14 +95,14 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
 
 def _resume(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:
     place = RunFolder(folder=folder, name=wish.resume or "")
-    kept = place.read_start()
-    given = Config().with_values({**kept.settings, **wish.settings}).with_whole_paths()
-    if wish.name or flatten(given) != kept.settings:
+    start = place.read_start()
+    given = Config().with_values({**start.settings, **wish.settings}).with_whole_paths()
+    if wish.name or flatten(given) != start.settings:
         raise UsageError(f"--resume {place.name} goes on with the settings that the run was started with; give none")
     _refuse_another(folder, runs, place.name)
     if wish.sites:  # a site may be gone for good
         quorum = _quorum(folder, wish.sites)
-        place.write_start(dataclasses.replace(kept, quorum=quorum))
+        place.write_start(dataclasses.replace(start, quorum=quorum))
         path = place.file("plan.json")
         dataclasses.replace(plans.read(path), quorum=quorum).write(path)
     return place
@@ -121,9 +121,9 @@ def _quorum(folder: Folder, asked: int | None) -> int:
 def _refuse_another(folder: Folder, runs: Runs, own: str) -> None:
     """One run at a time: a site works on one message at a time, and the page shows one run."""
     for name in run_folder.names(folder):
-        known = RunFolder(folder=folder, name=name).state()
-        going = name != own and known is not None and known.state == RUNNING
-        if going and known is not None and not runs.progress(known.flower).ended:
+        state = RunFolder(folder=folder, name=name).state()
+        going = name != own and state is not None and state.state == RUNNING
+        if going and state is not None and not runs.progress(state.flower).ended:
             raise UsageError(f"{name} still goes on; follow it with --resume {name}, and stop it there by Ctrl-C")
 
 
@@ -135,22 +135,22 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
         FederationError: it failed.
         ConnectionError: the SuperLink does not answer.
     """
-    kept, known = place.read_start(), place.state() or RunState(state=LOST)
-    config = Config().with_values(kept.settings)
+    start, state = place.read_start(), place.state() or RunState(state=LOST)
+    config = Config().with_values(start.settings)
     refuse_leaks(config)
     try:
-        wait_for_sites(folder, kept.quorum, wait, display)
+        wait_for_sites(folder, start.quorum, wait, display)
     except (FederationError, KeyboardInterrupt) as error:
         if not place.discard():  # of a run that never was nothing is worth keeping
-            place.note(dataclasses.replace(known, state=STOPPED, why=str(error) or "interrupted"))
+            place.note(dataclasses.replace(state, state=STOPPED, why=str(error) or "interrupted"))
         raise
-    follower = Follower(runs=runs, run=place, config=config, display=display, seconds=known.seconds)
+    follower = Follower(runs=runs, run=place, config=config, display=display, seconds=state.seconds)
     ended = Progress(ended=True, why=GONE)
-    if known.flower and known.state == LOST:
-        runs.stop(known.flower)  # whatever is left of it must not work beside the new one
-    elif known.flower and not runs.progress(known.flower).ended:
+    if state.flower and state.state == LOST:
+        runs.stop(state.flower)  # whatever is left of it must not work beside the new one
+    elif state.flower and not runs.progress(state.flower).ended:
         display.say(f"{place.name} still goes on at the SuperLink; following it")
-        ended = follower.follow(known.flower)
+        ended = follower.follow(state.flower)
     if ended.why.startswith(GONE):
         ended = follower.follow(_start(runs, place))
     if not (ended.completed and place.finished):

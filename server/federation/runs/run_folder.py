@@ -50,7 +50,7 @@ class RunStart:
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """How a run stands.
+    """The state of a run: ``state.json``.
 
     Attributes:
         state: running, finished, failed, stopped, or lost: the SuperLink is gone, and the ServerApp with it.

@@ -51,7 +51,7 @@ def configured(given: Mapping[str, Any]) -> Config:
 
 @dataclass(frozen=True, kw_only=True)
 class CoordinatorData:
-    """What the coordinator itself holds, or, without recordings of its own, what it says of the sites'.
+    """The coordinator's own held-out recordings; without any, only the classes are known.
 
     Attributes:
         classes: the emotions, in the order that numbers them.

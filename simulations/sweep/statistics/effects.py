@@ -95,7 +95,7 @@ def result(series: Series) -> SeriesResult:
 
 
 def results(benchmark: Benchmark) -> list[SeriesResult]:
-    """Of all series."""
+    """Compute the figures of every series of a benchmark."""
     return [result(series) for series in benchmark.series]
 
 

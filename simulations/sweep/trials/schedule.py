@@ -27,7 +27,7 @@ class Engine(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EndedPart:
-    """A part that has ended.
+    """A part that has ended, done or failed.
 
     Attributes:
         part: which.
