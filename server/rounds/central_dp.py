@@ -69,8 +69,8 @@ class SiteUnit:
             entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in done.arrays.items()}))
         return done
 
-    def spent(self) -> tuple[float, float]:
-        """The ε of all runs when this was last asked, or else at the start, and now; by RDP, which costs nothing."""
+    def advance_epsilon(self) -> tuple[float, float]:
+        """Compute the ε of all runs anew, by RDP, which costs nothing; return the one of before, and this."""
         before, self._epsilon = self._epsilon, epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
         return before, self._epsilon
 

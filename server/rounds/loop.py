@@ -128,7 +128,7 @@ class Rounds:
             self.pins.pin(state)
         checkpoint.save(state, self.folder / "checkpoint.safetensors")
         if self.audit is not None:
-            spent = self.private.spent() if self.private else None
+            spent = self.private.advance_epsilon() if self.private else None
             self.audit.note_round(state.round, before, state, entry["sites"], spent)
         self.on_round(entry)
 
