@@ -68,7 +68,7 @@ class _Node:
 
     def settings(self, config: Config) -> Config:
         """The run's settings with the site's own corpus and budget."""
-        own = {
+        values = {
             "data.corpus": self._text(protocol.NODE_CORPUS),
             "data.root": self._text(protocol.NODE_ROOT),
             "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
@@ -76,8 +76,8 @@ class _Node:
             "data.held_out": "",
         }
         if config.privacy.at_sites:
-            own["privacy.budget"] = str(min(config.privacy.budget, self.budget))
-        return config.with_values(own)
+            values["privacy.budget"] = str(min(config.privacy.budget, self.budget))
+        return config.with_values(values)
 
 
 def _load(node: _Node, config: Config) -> Site:

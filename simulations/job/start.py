@@ -103,9 +103,9 @@ def _fresh(wish: Start) -> Job:
 
 def _resume(wish: Start, out: Path) -> Job:
     """Read the run as it was started; flags that are given must be the same."""
-    kept = read_run_settings(out)
-    engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
-    config = Config().with_values(kept)
+    settings = read_run_settings(out)
+    engine, baselines, command, ledger = (settings.pop(name) for name in RUN_SETTINGS)
+    config = Config().with_values(settings)
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
     if other or flatten(config.with_values(wish.flags).with_whole_paths()) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")

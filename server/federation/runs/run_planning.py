@@ -126,13 +126,13 @@ def _names(config: Config) -> tuple[str, ...]:
 
 def place_inputs(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
     """Copy a label map and a public model to the run; return the settings with paths as the ServerApp has them."""
-    found = dict(settings)
+    values = dict(settings)
     for name, copy in (("data.label_map", "label-map.toml"), ("data.public", "public.safetensors")):
-        if path := str(found[name]):
-            found[name] = _relative(_copy(Path(path), run.file(copy)), run.folder)
-    if root := str(found["data.root"]):
-        found["data.root"] = _relative(Path(root), run.folder)
-    return found
+        if path := str(values[name]):
+            values[name] = _relative(_copy(Path(path), run.file(copy)), run.folder)
+    if root := str(values["data.root"]):
+        values["data.root"] = _relative(Path(root), run.folder)
+    return values
 
 
 def _named(recording: str, root: Path, folder: Folder) -> str:
@@ -159,6 +159,11 @@ def _relative(path: Path, folder: Folder) -> str:
 
 def run_config(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
     """All that the ServerApp is told: the settings, and where things lie in the coordinator's folder."""
-    own = Path("runs") / run.name
-    places = {"out": own, "events": own / "events.jsonl", "cache": Path(STATE_CACHE), "ledger": Path(STATE_LEDGER)}
+    folder = Path("runs") / run.name
+    places = {
+        "out": folder,
+        "events": folder / "events.jsonl",
+        "cache": Path(STATE_CACHE),
+        "ledger": Path(STATE_LEDGER),
+    }
     return build_run_config(settings, **places)
