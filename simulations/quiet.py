@@ -23,8 +23,8 @@ IMPORTED = ("torch", "numpy", "flwr.serverapp", "simulations.job.start")  # impo
 
 
 @contextlib.contextmanager
-def as_it_was(*, silent: bool) -> Iterator[Display]:
-    """Put back what is changed meanwhile.
+def restore_process(*, silent: bool) -> Iterator[Display]:
+    """At the end of the block put back what was changed in the process within it.
 
     Where the program has set up logging, fedser's messages go there; else, unless it is silent, to standard error.
 
@@ -56,12 +56,12 @@ def as_it_was(*, silent: bool) -> Iterator[Display]:
 @contextlib.contextmanager
 def _flower() -> Iterator[None]:
     """Flower speaks of errors alone, through the program's own logging."""
-    from common.flower.internals import identity_kept
+    from common.flower.internals import keep_identity
 
     logger = logging.getLogger("flwr")
     logger.handlers[:] = []
     logger.setLevel(logging.ERROR)
-    with identity_kept():
+    with keep_identity():
         yield
 
 

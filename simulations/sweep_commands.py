@@ -79,9 +79,9 @@ def sweep(
     """Train and score every trial that isn't there yet, and write the page."""
     if context.invoked_subcommand:
         return
-    from simulations.sweep.launch import Start, start
+    from simulations.sweep.launch import SweepStart, start
 
-    wish = Start(
+    wish = SweepStart(
         settings=settings,
         conditions=conditions,
         strategies=strategies,

@@ -17,7 +17,7 @@ __all__ = [
     "Run",
     "empty_run",
     "from_bytes",
-    "identity_kept",
+    "keep_identity",
     "let_messages_be_made",
     "set_message_id",
     "set_sender",
@@ -31,8 +31,8 @@ def let_messages_be_made(run: int) -> None:
 
 
 @contextlib.contextmanager
-def identity_kept() -> Iterator[None]:
-    """Put back who Flower thinks this process is: ``let_messages_be_made`` says so of it."""
+def keep_identity() -> Iterator[None]:
+    """At the end of the block put back who Flower thinks this process is, which ``let_messages_be_made`` changes."""
     names = ("_run_id", "_node_id", "_task_id")
     before = {name: getattr(TaskIdentity, name) for name in names}
     try:

@@ -33,7 +33,7 @@ from common.messages.fields import (
     Text,
     Truth,
 )
-from common.messages.forms import Content, Form, Record, Told
+from common.messages.forms import Content, Form, RecordForm, Told
 from common.messages.scope import Scope
 
 # Kinds of values
@@ -72,16 +72,16 @@ _SERVER_HEAD: Fields = {
 }
 
 
-def _arrays(fields: Fields, *, needed: bool = True) -> Record:
-    return Record(kind="ArrayRecord", fields=fields, needed=needed)
+def _arrays(fields: Fields, *, needed: bool = True) -> RecordForm:
+    return RecordForm(kind="ArrayRecord", fields=fields, needed=needed)
 
 
-def _config(fields: Fields, *perhaps: Fields, needed: bool = True) -> Record:
-    return Record(kind="ConfigRecord", fields=fields, perhaps=perhaps, needed=needed)
+def _config(fields: Fields, *perhaps: Fields, needed: bool = True) -> RecordForm:
+    return RecordForm(kind="ConfigRecord", fields=fields, perhaps=perhaps, needed=needed)
 
 
-def _metrics(fields: Fields) -> Record:
-    return Record(kind="MetricRecord", fields=fields)
+def _metrics(fields: Fields) -> RecordForm:
+    return RecordForm(kind="MetricRecord", fields=fields)
 
 
 # How much a site trains on: beside each reply of its app, for its own gate, which keeps it
@@ -132,7 +132,7 @@ def _statistics_reply(scope: Scope) -> Form:
 # train: the model; back comes the updated one, in a private run a noisy one, and how far the ledger is
 
 
-def _weights(scope: Scope) -> dict[str, Record]:
+def _weights(scope: Scope) -> dict[str, RecordForm]:
     """The model, and what the strategy sends beside it in arrays of the same names and shapes."""
     beside = {name: replace(own, dtype="float32") for name, own in scope.model.items()}
     return {protocol.ARRAYS: _arrays(scope.model)} | {name: _arrays(beside) for name in scope.extra}
@@ -162,7 +162,7 @@ def _stopped_reply(_: Scope) -> Form:
 # evaluate.test: likewise of held-out speakers, a table of counts for each, without a name
 
 
-def _scaling(scope: Scope) -> dict[str, Record]:
+def _scaling(scope: Scope) -> dict[str, RecordForm]:
     width = Numbers("float32", (scope.features,))
     return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, needed=False)}
 

@@ -62,9 +62,9 @@ class StateStore:
         """
         if not self._folder.exists():
             self._forget_abandoned()
-        about = self._about(stage, turn) | {"fingerprint": fingerprint(arrays)}
+        metadata = self._about(stage, turn) | {"fingerprint": fingerprint(arrays)}
         content = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-        data = safetensors.numpy.save(content, metadata={"state": json.dumps(about)})
+        data = safetensors.numpy.save(content, metadata={"state": json.dumps(metadata)})
         atomic.write(self._path(stage, turn), data, durable=True, private=True)
         kept = [number for number in self._turns(stage) if number <= turn][-ROUNDS:]
         for number in set(self._turns(stage)) - set(kept):

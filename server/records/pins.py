@@ -41,5 +41,5 @@ class Pins:
             )
 
     def _kept(self, state: State) -> dict[str, str]:
-        turn = self._config.turn(state.round)
+        turn = self._config.pass_round(state.round)
         return {site: StateStore(self._folder, site, state.run).fingerprint(*turn) for site in self._sites}

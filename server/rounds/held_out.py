@@ -47,7 +47,7 @@ class HeldOut:
     sites: dict[str, int | None]
 
 
-def held_out_score(
+def score_held_out(
     grid: Grid,
     config: Config,
     plan: Plan,
@@ -74,19 +74,19 @@ def held_out_score(
     """
     chosen = state.best or state.arrays
     holders = [node for node in nodes if node.test]
-    told = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused)
-    _check_scored(plan, holders, told)
+    answers = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused)
+    _check_scored(plan, holders, answers)
     counts: list[metrics.Confusion] = []
     loss, examples = 0.0, 0
     if plan.test:
         own = score(config, plan, plan.test, chosen, state.scaling, cache)
         counts += list(own.confusion.values())
         loss, examples = own.loss, own.examples
-    for site in told.values():
+    for site in answers.values():
         counts += list(site.confusion)
         loss, examples = loss + site.loss, examples + site.examples
     test = Scores.from_json(metrics.scores(np.sum(counts, axis=0), plan.classes, loss / examples))
-    sites = {node.site: told[node.site].examples if node.site in told else None for node in holders}
+    sites = {node.site: answers[node.site].examples if node.site in answers else None for node in holders}
     return HeldOut(test=test, by_speaker=tuple(_counts(confusion) for confusion in counts), sites=sites)
 
 
@@ -103,12 +103,12 @@ def check_held_out(plan: Plan, nodes: Sequence[Node]) -> None:
         )
 
 
-def _check_scored(plan: Plan, holders: Sequence[Node], told: dict[str, Answer]) -> None:
+def _check_scored(plan: Plan, holders: Sequence[Node], answers: dict[str, Answer]) -> None:
     """See to the sites that did not score the model."""
-    silent = ", ".join(sorted({node.site for node in holders} - set(told)))
+    silent = ", ".join(sorted({node.site for node in holders} - set(answers)))
     if silent and plan.sites:  # a simulation: all of it is ours, and nobody may say no
         raise FederationError(f"held-out speakers lie at {silent}, which did not score the model; run it with --resume")
-    if not told and not plan.test:
+    if not answers and not plan.test:
         raise FederationError(
             f"no held-out speaker was scored: they lie at {silent or 'no site that is here'}, expected an answer from "
             "one; the rounds are done and the model is kept: let the site's policy allow it (allow_test = true)"

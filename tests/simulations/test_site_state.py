@@ -136,7 +136,7 @@ def test_a_kill_after_the_farewell_finds_nothing_missing(
     def killed(*rest: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("server.app.held_out_score", killed)
+    monkeypatch.setattr("server.app.score_held_out", killed)
     with pytest.raises(KeyboardInterrupt):
         run(manifest, tmp_path)
     assert not list(tmp_path.rglob("strategy"))

@@ -19,10 +19,10 @@ from common.storage.hash_chain import Entry
 NAME, TESTED = "name", "tested"  # in a line of the audit log: the run's in the ledger; of the model, a digest
 
 
-def settled(
+def check_replay(
     earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any], content: RecordDict
 ) -> dict[str, str]:
-    """Hold a message against what its run asked before.
+    """Refuse a message that asks again, with another value, for what its run may settle but once.
 
     Held-out speakers score one model a run: with many models of the server's making, counts and losses would tell
     what a single recording is like. The same model again is a retry, and may be.
@@ -41,15 +41,15 @@ def settled(
         Refused: the run has another name in the ledger, or had another model tested.
         FedserError: the arrays are not what the message says that they are.
     """
-    own = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
-    if own and (name := _before(earlier, run, NAME)) not in (None, own[NAME]):
-        raise Refused(f"the run calls itself {own[NAME]} in the ledger, and was {name} before")
+    fields = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
+    if fields and (name := _before(earlier, run, NAME)) not in (None, fields[NAME]):
+        raise Refused(f"the run calls itself {fields[NAME]} in the ledger, and was {name} before")
     if kind != protocol.EVALUATE_TEST:
-        return own
+        return fields
     tested = _digest(content)
     if _before(earlier, run, TESTED) not in (None, tested):
         raise Refused("the held-out speakers have scored a model in this run, and score no other")
-    return own | {TESTED: tested}
+    return fields | {TESTED: tested}
 
 
 def _before(earlier: Sequence[Entry], run: int, key: str) -> str | None:

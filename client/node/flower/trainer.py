@@ -108,8 +108,8 @@ class Trainer:
 
     def step(self, client: RuntimeHttpClient) -> None:
         """Ask for work once, which the node answers as soon as there is some, and start it."""
-        task = self._acquired(client)
-        if self._work is not None and self._has_ended(self._work):
+        task = self._acquire(client)
+        if self._work is not None and self._reap(self._work):
             self._work = None
         if task is None:
             time.sleep(_BREATH_SECONDS)
@@ -120,7 +120,7 @@ class Trainer:
             os.waitpid(self._work.pid, 0)
         self._start(*task)
 
-    def _acquired(self, client: RuntimeHttpClient) -> tuple[Task, str] | None:
+    def _acquire(self, client: RuntimeHttpClient) -> tuple[Task, str] | None:
         try:
             answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         except (httpx.HTTPError, ValueError) as error:
@@ -142,7 +142,7 @@ class Trainer:
         else:
             _work(self._node, token)
 
-    def _has_ended(self, work: Work) -> bool:
+    def _reap(self, work: Work) -> bool:
         pid, status = os.waitpid(work.pid, os.WNOHANG)
         if pid and os.WIFSIGNALED(status):
             log.warning("a message's process was killed by signal %d; out of memory?", os.WTERMSIG(status))

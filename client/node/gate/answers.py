@@ -56,12 +56,12 @@ class Reply:
             raise Refused(f"the run is private, {schema.NOT_IN_PRIVATE[self.kind]} may not leave")
         form = schema.reply_of_app(self.kind, self._scope(), self.content)
         try:
-            told = form.read(self.content)
+            values = form.read(self.content)
         except Misfit as misfit:
             raise Refused(f"the reply's {misfit}") from None
-        self._check_enough(told.pop(protocol.HELD))
-        self._keep_what_was_spent(told)
-        return {name: _MAKERS[form.records[name].kind](told[name]) for name in told}
+        self._check_enough(values.pop(protocol.HELD))
+        self._keep_what_was_spent(values)
+        return {name: _MAKERS[form.records[name].kind](values[name]) for name in values}
 
     def _check_enough(self, held: Mapping[str, int]) -> None:
         """Refuse to speak for too few, whatever was asked."""
@@ -89,9 +89,9 @@ class Reply:
             extra=extra,
         )
 
-    def _keep_what_was_spent(self, told: Told) -> None:
+    def _keep_what_was_spent(self, values: Told) -> None:
         """Write the ledger's figures anew; what was spent is null where it is not reported."""
-        config = told.get(protocol.CONFIG, {})
+        config = values.get(protocol.CONFIG, {})
         if protocol.FIGURES in config:
             hidden = {} if self.policy.privacy.report_epsilon else dict.fromkeys(protocol.SPENT)
             config[protocol.FIGURES] = json.dumps(config[protocol.FIGURES] | hidden, sort_keys=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from client.node.audit import site_log
 from client.node.audit.site_log import AuditLog
 from client.node.site.kit import Kit
-from client.node.site.node_settings import State
+from client.node.site.node_settings import StateFolder
 from common.config.settings import DataConfig
 from common.curation import forgotten
 from common.curation.selection import list_corpus
@@ -45,7 +45,7 @@ class Forgotten:
     features: bool
 
 
-def forget(speaker: str, *, kit: Kit, state: State) -> Forgotten:
+def forget(speaker: str, *, kit: Kit, state: StateFolder) -> Forgotten:
     """Put a speaker on the site's list, empty the cache of features, and note it in the ledger and the audit log.
 
     The list comes first: whatever is cut short after it, the speaker's recordings are not used any more. Doing it again

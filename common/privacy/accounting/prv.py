@@ -31,7 +31,7 @@ _DEVIATIONS = 9.0  # beyond so many, a Gaussian has less than 1e-18 of its mass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class StepLoss:
     """The loss of one step, given that it lies within ``[-reach, reach]``, as Opacus's ``discretize`` takes it.
 
     Opacus's own class overflows for losses above 709, cannot take q = 1, and integrates the mean some 100 times slower.
@@ -108,7 +108,7 @@ def epsilon_of_sum(
     """
     half = next_fast_len(math.ceil(reach / mesh) + 2, real=True)
     domain = Domain(t_min=-(half - 1) * mesh, t_max=half * mesh, size=2 * half)  # even, and 0 is in the middle
-    losses = [Loss(sample_rate=q, noise_multiplier=sigma, reach=reach) for q, sigma, _ in parts]
+    losses = [StepLoss(sample_rate=q, noise_multiplier=sigma, reach=reach) for q, sigma, _ in parts]
     total = compose_heterogeneous([discretize(loss, domain) for loss in losses], [steps for _, _, steps in parts])
     return _read(total, delta - delta_error)
 

@@ -20,7 +20,7 @@ from common.deployment.loopback import LOOPBACK
 from common.deployment.site_kit import openssh
 from common.errors import FederationError
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.folder.registry import Node
+from server.federation.folder.registry import LinkedNode
 
 
 def command(folder: Folder, listen: str = LOOPBACK) -> list[str]:
@@ -68,7 +68,7 @@ class Control:
         """Close the connection."""
         self._client.close()
 
-    def nodes(self) -> dict[int, Node]:
+    def nodes(self) -> dict[int, LinkedNode]:
         """The nodes that it lets in, by id."""
         try:
             found = self._client.ListNodes(ListNodesRequest()).nodes_info
@@ -108,7 +108,7 @@ class Control:
             raise ConnectionError(str(error)) from None
 
 
-def _node(info: NodeInfo) -> Node:
+def _node(info: NodeInfo) -> LinkedNode:
     key = serialization.load_pem_public_key(info.public_key)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError(f"node {info.node_id} has a key of another kind")
@@ -119,4 +119,4 @@ def _node(info: NodeInfo) -> Node:
         seen = datetime.fromtimestamp(beat, tz=UTC)
     elif info.last_deactivated_at:
         seen = datetime.fromisoformat(info.last_deactivated_at)
-    return Node(key=openssh(key), online=online, seen=seen)
+    return LinkedNode(key=openssh(key), online=online, seen=seen)

@@ -12,7 +12,7 @@ from simulations.sweep.page.fairness import ATTRIBUTES, fairness
 from simulations.sweep.page.frontier import frontier
 from simulations.sweep.page.layout import Chapter, Tile
 from simulations.sweep.statistics import effects
-from simulations.sweep.statistics.effects import Result
+from simulations.sweep.statistics.effects import SeriesResult
 from simulations.sweep.statistics.sentences import interval, meaning, name
 from simulations.sweep.statistics.series import Benchmark
 from simulations.sweep.trials import protocols
@@ -55,7 +55,7 @@ def _has(benchmark: Benchmark, unit: str) -> bool:
     return any(series.unit == unit for series in benchmark.series)
 
 
-def _tiles(benchmark: Benchmark, results: Sequence[Result]) -> list[Tile]:
+def _tiles(benchmark: Benchmark, results: Sequence[SeriesResult]) -> list[Tile]:
     shown = [
         Tile(
             name=name(benchmark, own.series),

@@ -10,7 +10,7 @@ from simulations.sweep.page.against_epsilon import Curve, Point
 from simulations.sweep.page.layout import Illustration, Section, caption_of
 from simulations.sweep.page.leaks import leaks
 from simulations.sweep.page.used_settings import optimizers
-from simulations.sweep.statistics.effects import Comparison, Result
+from simulations.sweep.statistics.effects import Comparison, SeriesResult
 from simulations.sweep.statistics.paired import Estimate
 from simulations.sweep.statistics.sentences import name, signed
 from simulations.sweep.statistics.series import Benchmark, Series
@@ -32,7 +32,7 @@ REFERENCE = " The unrestricted figure is of a run of fedser simulate that may us
 
 
 def frontier(
-    benchmark: Benchmark, results: Sequence[Result], differences: Sequence[Comparison], prefix: str
+    benchmark: Benchmark, results: Sequence[SeriesResult], differences: Sequence[Comparison], prefix: str
 ) -> Section:
     """The section with the frontier, the attacks beside it, and the paired differences."""
     return Section(
@@ -47,7 +47,7 @@ def frontier(
     )
 
 
-def _frontier(benchmark: Benchmark, results: Sequence[Result], prefix: str) -> Illustration:
+def _frontier(benchmark: Benchmark, results: Sequence[SeriesResult], prefix: str) -> Illustration:
     reference = benchmark.about["reference"]
     caption = CAPTION + _optimizers(benchmark) + (REFERENCE if reference else "")
     shown = curves([(own.series, own.uar) for own in results])

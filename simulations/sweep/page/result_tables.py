@@ -10,7 +10,7 @@ from common.privacy.accounting.calibration import signal_to_noise
 from server.reporting.formatting import NONE, duration, natural, score
 from server.reporting.tables import Table
 from simulations.sweep.statistics import effects
-from simulations.sweep.statistics.effects import Comparison, Group, Result
+from simulations.sweep.statistics.effects import Comparison, Group, SeriesResult
 from simulations.sweep.statistics.paired import Estimate
 from simulations.sweep.statistics.sentences import interval, name, p_value, signed
 from simulations.sweep.statistics.series import Benchmark, Series
@@ -18,7 +18,7 @@ from simulations.sweep.statistics.series import Benchmark, Series
 MEGA = 1e6
 
 
-def frontier(benchmark: Benchmark, results: Sequence[Result]) -> Table:
+def frontier(benchmark: Benchmark, results: Sequence[SeriesResult]) -> Table:
     """Each series' figures, its pooled and local models', and each seed's UAR."""
     seeds = sorted({seed for own in results for seed in own.series.seeds})
     rows = [

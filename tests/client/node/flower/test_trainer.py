@@ -81,7 +81,7 @@ class Node:
         supernode._serve_trainer(self.states, self.address)
         thread = threading.Thread(target=self._train, daemon=True)
         thread.start()
-        with hook.replaced(self._guarded), contextlib.suppress(SystemExit):
+        with hook.guard_connection(self._guarded), contextlib.suppress(SystemExit):
             flower.start_client_internal(
                 state_factory=self.states,
                 server_address="127.0.0.1:1",

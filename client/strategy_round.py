@@ -1,4 +1,4 @@
-"""A strategy's part in a site's round: what the server sent for it, what the site kept, what goes back.
+"""A strategy's part in a site's round: it reads the server's arrays and the site's state, and keeps the new state.
 
 The state is on the disk before the reply leaves. It is never in a reply but through the records that the strategy
 declares.
@@ -17,19 +17,19 @@ from client.site import Site
 from common import protocol
 from common.errors import FedserError
 from common.storage.state_store import StateStore
+from common.strategies.available import CATALOGUE
 from common.strategies.contract import Local, Steps
-from common.strategies.named import CATALOGUE
 
 log = logging.getLogger("fedser.client")
 
 
-class Steered:
+class StrategyRound:
     """A site's round under a run's strategy.
 
     Args:
         site: whose it is.
         message: the server's.
-        turn: the pass and the round's number in it, as ``Site.turn`` has them.
+        turn: the pass and the round's number in it, as ``Site.pass_round`` has them.
         rate: the learning rate of the round.
 
     Raises:
