@@ -141,8 +141,9 @@ def _weights(scope: Scope) -> dict[str, RecordForm]:
 def _train_request(scope: Scope) -> Form:
     fedprox: Fields = {protocol.PROXIMAL_MU: Number(*scope.mu)}
     run: Fields = {protocol.RUN: _RUN_NAME}
+    taken: Fields = {protocol.TAKEN: Count(0, scope.max_rounds)}
     needed: Fields = {protocol.ROUND: Count(1, scope.max_rounds)}
-    config = _config(needed, fedprox, run, _LEDGER_TOLD, _AUDIT_TOLD, _SERVER_HEAD)
+    config = _config(needed, fedprox, run, taken, _LEDGER_TOLD, _AUDIT_TOLD, _SERVER_HEAD)
     return Form(records=_weights(scope) | _scaling(scope) | {protocol.CONFIG: config}, rules=_MODEL_SENT)
 
 

@@ -245,10 +245,13 @@ class Rounds:
         """Send each node its message, in the order of the sites' names; their replies, likewise."""
         messages = plan.messages(number, state.arrays, [node.id for node in chosen])
         scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
+        stage, _ = self.config.federation.pass_round(number)
         for node, message in zip(chosen, messages, strict=True):
             message.content[protocol.SCALING] = scaling
-            settings = message.content.config_records[protocol.CONFIG]
-            message.content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
+            settings = {**message.content.config_records[protocol.CONFIG], **about(state, node.site), **log_head}
+            if plan.declared.keeps:
+                settings[protocol.TAKEN] = state.last_taken(node.site, stage, self.config.federation.rounds)
+            message.content[protocol.CONFIG] = ConfigRecord(settings)
         return exchange(self.grid, messages, self.config.federation.round_timeout)
 
     def _share(self, number: int, sites: Collection[str]) -> float:

@@ -159,6 +159,7 @@ class _Dry:
         settings: dict[str, Any] = {protocol.ROUND: 1}
         declared = CATALOGUE[federation.strategy]
         settings |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}
+        settings |= {protocol.TAKEN: 0} if declared.keeps else {}
         settings |= declared.settings(federation)
         if kind == protocol.HELLO:  # the first, not the farewell
             settings = {}
