@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from common.config.units import UNITS
 from server.reporting import guarantee
-from server.reporting.formatting import CORPORA, score
+from server.reporting.formatting import CORPORA, interval, score
 from simulations.sweep.page.effort import effort, repeat
 from simulations.sweep.page.fairness import ATTRIBUTES, fairness
 from simulations.sweep.page.frontier import frontier
 from simulations.sweep.page.layout import Chapter, Tile
 from simulations.sweep.statistics import effects
 from simulations.sweep.statistics.effects import Result
-from simulations.sweep.statistics.sentences import interval, meaning, name
+from simulations.sweep.statistics.sentences import meaning, name
 from simulations.sweep.statistics.series import Benchmark
 from simulations.sweep.trials import protocols
 
