@@ -39,7 +39,11 @@ def p_value(value: float) -> str:
 
 
 class Measured(Protocol):
-    """A figure with its 95 % interval, None where there is none."""
+    """A mean with its 95 % interval, None where there is none."""
+
+    @property
+    def mean(self) -> float:
+        """Over folds."""
 
     @property
     def ci95(self) -> tuple[float, ...] | None:

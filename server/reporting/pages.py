@@ -11,6 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.table import Table as RichTable
 
+from server.reporting.formatting import Measured, interval, score
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -53,6 +55,22 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A figure in large letters."""
+
+    name: str
+    value: str
+    note: str
+    main: bool = False
+
+    @classmethod
+    def of(cls, name: str, figure: Measured, *, main: bool = False) -> Tile:
+        """A score, with its interval."""
+        note = f"95 % CI {interval(figure)}" if figure.ci95 else "no interval"
+        return cls(name=name, value=score(figure.mean), note=note, main=main)
 
 
 def listing(caption: str, values: Mapping[str, str], head: tuple[str, str] = ("Setting", "Value")) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 from common.config.units import UNITS
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
 from server.reporting.drawing import Illustration
-from server.reporting.pages import Table, listing
+from server.reporting.pages import Table, Tile, listing
 from server.reporting.run_record import Result
 
 
@@ -19,9 +19,7 @@ def write_report(result: Result, path: Path) -> None:
         result: of a run.
         path: the HTML file to write.
     """
-    environment = pages.html(
-        score=formatting.score, interval=formatting.interval, duration=formatting.duration, joined=findings.joined
-    )
+    environment = pages.html(score=formatting.score, joined=findings.joined)
     page = environment.get_template("report.html.j2").render(_content(result))
     path.write_text(page, encoding="utf-8", newline="\n")
 
@@ -30,6 +28,7 @@ def _content(result: Result) -> dict[str, Any]:
     """What the template is filled with."""
     return findings.overview(result) | {
         "result": result,
+        "headline": _tiles(result),
         "scores": [_comparison(result), _recall(result), _confusion(result)],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
@@ -41,6 +40,14 @@ def _content(result: Result) -> dict[str, Any]:
         "untold": findings.untold(result.privacy) if result.privacy else [],
         "spent": guarantee.spent(result.privacy) if result.privacy else None,
     }
+
+
+def _tiles(result: Result) -> list[Tile]:
+    named = {"Pooled UAR": result.summary.pooled_uar, "Each site alone, UAR": result.summary.local_uar}
+    shown = [Tile.of("Federated UAR", result.summary.uar, main=True)]
+    shown += [Tile.of(name, figure) for name, figure in named.items() if figure]
+    guess = f"guessing among {len(result.corpus.classes)}"
+    return [*shown, Tile(name="Chance", value=formatting.score(findings.chance(result)), note=guess)]
 
 
 def _lists(result: Result) -> dict[str, Table]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.reporting.drawing import Illustration
-from server.reporting.pages import Table
+from server.reporting.pages import Table, Tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +28,6 @@ class Section:
     figures: Sequence[Illustration] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     folded: Mapping[str, Table] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """A figure in large letters."""
-
-    name: str
-    value: str
-    note: str
-    main: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
