@@ -48,14 +48,11 @@ class StrategyRound:
         self.steps: Steps | None = declared.begin(Local(start=start, sent=sent, kept=kept, rate=rate))
 
     def end(self, model: nn.Module) -> dict[str, ArrayRecord]:
-        """Keep what is to be kept, and say what goes beside the update.
-
-        What is not finite is not kept: the update is refused, and the next round starts from what was before.
-        """
+        """Keep what is to be kept, and say what goes beside the update."""
         if self.steps is None:
             return {}
         ended = self.steps.end(model)
-        if self._store is not None and all(bool(tensor.isfinite().all()) for tensor in ended.kept.values()):
+        if self._store is not None:
             kept = {name: tensor.numpy() for name, tensor in ended.kept.items()}
             self._store.keep(*self._turn, kept, start=self._taken)
         return {name: _record(arrays) for name, arrays in ended.told.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.config.units import UNITS
 from server.records.fold_record import LedgerFigures, PrivacyAccount
 from server.reporting.formatting import NONE, natural
-from server.reporting.tables import Table
+from server.reporting.pages import Table
 
 
 def promise(unit: str) -> dict[str, str]:

@@ -17,7 +17,6 @@ from simulations.job import start as simulation
 from simulations.job.embedded import provide_embedded
 from simulations.sweep.page import result_tables
 from simulations.sweep.page.assembly import write_page
-from simulations.sweep.page.terminal import terminal
 from simulations.sweep.statistics.effects import results, summary
 from simulations.sweep.statistics.series import read
 from simulations.sweep.trials import protocols
@@ -82,7 +81,7 @@ def start(wish: SweepStart) -> dict[str, Any]:
         benchmark(job, display)
         whole = read(job.out)
         page = write_page([whole], job.out)
-        display.console.print(terminal(result_tables.frontier(whole, results(whole)), columns=5))
+        display.console.print(result_tables.frontier(whole, results(whole)).terminal(columns=5))
         display.say(f"{page}: the page; report.md, tables and figures lie beside it")
     return {"trials": len(whole.rows), "report": str(page), "results": summary(whole)}
 

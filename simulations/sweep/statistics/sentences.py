@@ -1,4 +1,4 @@
-"""The words of the page: what conditions, differences and p-values are called, and what they mean."""
+"""The words of the page: what conditions are called, and what they mean."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.learning.metrics import Confusion
-from server.reporting.formatting import NONE, score
+from server.reporting.formatting import interval, p_value, score
 from simulations.sweep.statistics.effects import Comparison, Group, SeriesResult
-from simulations.sweep.statistics.paired import Estimate, contrast
+from simulations.sweep.statistics.paired import contrast
 from simulations.sweep.statistics.series import Benchmark, Series
 
 
@@ -20,23 +20,6 @@ def condition(series: Series) -> str:
 def name(benchmark: Benchmark, series: Series) -> str:
     """A series' name; with the strategy and the sites where the benchmark has several."""
     return ", ".join([condition(series), *benchmark.distinction(series)])
-
-
-def interval(estimate: Estimate | None) -> str:
-    """``0.812 to 0.904``; a dash where there is none."""
-    if estimate is None or estimate.ci95 is None:
-        return NONE
-    return f"{score(estimate.ci95[0])} to {score(estimate.ci95[1])}"
-
-
-def signed(value: float | None) -> str:
-    """A difference in UAR with its sign."""
-    return NONE if value is None else f"{value:+.3f}".replace("-", "\u2212")
-
-
-def p_value(value: float) -> str:
-    """To three digits, and no smaller than it can be told."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def meaning(
