@@ -56,7 +56,7 @@ def run(
             its account.
         FedserError: the run failed.
     """
-    wished = _wished({name: value for name, value in flags.items() if value is not None}, settings or {}, out)
+    wished = _wished({name: value for name, value in flags.items() if value not in (None, "")}, settings or {}, out)
     temporary = None if wished["out"] or wished["resume"] else _temporary(wished)
     from simulations.quiet import restore_process
 

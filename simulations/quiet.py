@@ -21,6 +21,8 @@ from common.progress import Display, log_handler
 
 IMPORTED = ("torch", "numpy", "flwr.serverapp", "simulations.job.start")  # importing sets up loggers, and warns
 
+_ONE_AT_A_TIME = threading.RLock()  # what is put back is the process's: a second thread's call waits for the first
+
 
 @contextlib.contextmanager
 def restore_process(*, silent: bool) -> Iterator[Display]:
@@ -35,6 +37,7 @@ def restore_process(*, silent: bool) -> Iterator[Display]:
         What shows the progress.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
         stack.enter_context(_environment())
         stack.enter_context(_signals())
         stack.enter_context(warnings.catch_warnings())
@@ -43,13 +46,13 @@ def restore_process(*, silent: bool) -> Iterator[Display]:
         stack.enter_context(_loggers())
         display = Display(silent=silent)
         if not logging.root.handlers:  # and none is added meanwhile: some libraries do so where there is none
+            logging.getLogger("fedser").setLevel(logging.INFO)
             logging.root.addHandler(logging.NullHandler() if silent else log_handler(display.console))
         for name in IMPORTED:
             importlib.import_module(name)
         stack.enter_context(_loggers())  # Flower's own, which its import has made
         stack.enter_context(_numbers())
         stack.enter_context(_flower())
-        logging.getLogger("fedser").setLevel(logging.INFO)
         yield stack.enter_context(display)
 
 

@@ -41,8 +41,8 @@ from common.messages.scope import Scope
 _HASH = Text(SHA256, "64 hex digits")
 _HASH_OR_NONE = Text(f"({SHA256})?", "64 hex digits, or nothing")
 _RUN_NAME = Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, '_', '.' and '-'")
-_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}((a|b|rc|\.dev|\.post)[0-9]{1,4})?"
-_TORCH = rf"{_VERSION}(\+(cpu|xpu|cu[0-9]{{2,3}}|rocm[0-9](\.[0-9]{{1,2}}){{0,2}}))?"
+_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}((a|b|rc|\.dev|\.post)[0-9]{1,8})?"
+_TORCH = rf"{_VERSION}(\+[A-Za-z0-9]{{1,20}}(\.[A-Za-z0-9]{{1,20}}){{0,3}})?"  # a build's own part, as PEP 440 has it
 _RELEASE = Text(rf"(fedser )?{_VERSION}(,? torch {_TORCH})?", "a version such as 0.1.0")
 _FIGURE = Maybe(Number(endless=True))
 

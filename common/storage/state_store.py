@@ -12,7 +12,6 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import safetensors
@@ -21,6 +20,7 @@ import safetensors.numpy
 from common.errors import FedserError
 from common.storage import atomic
 from common.storage.fingerprint import fingerprint
+from common.storage.safe_name import safe_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 OTHERS = 1  # runs whose end nobody told of, beside this one
@@ -37,8 +37,8 @@ class StateStore:
 
     def __init__(self, folder: Path, site: str, run: str) -> None:
         self._site, self._run = site, run
-        self._runs = folder / f"site-{quote(site, safe='')}"
-        self._folder = self._runs / f"run-{quote(run, safe='')}"
+        self._runs = folder / f"site-{safe_name(site)}"
+        self._folder = self._runs / f"run-{safe_name(run)}"
 
     def before(self, stage: str, turn: int) -> Arrays:
         """What was kept last before a round; nothing where there is nothing.
@@ -98,7 +98,10 @@ class StateStore:
 
     def _forget_abandoned(self) -> None:
         """Delete what is left of runs that never ended, but for the last: it may be gone on with."""
-        others = sorted(self._runs.glob("run-*"), key=lambda path: path.stat().st_mtime)
+        try:
+            others = sorted(self._runs.glob("run-*"), key=lambda path: path.stat().st_mtime)
+        except FileNotFoundError:  # another run of this site does the same
+            return
         for folder in others[: len(others) - OTHERS]:
             _delete(folder)
 

@@ -95,7 +95,7 @@ def load(path: Path) -> State:
             if kept.keys() != set(_ABOUT):
                 raise FederationError(
                     f"{path} is of another version of fedser, whose runs this one can't go on with; go on with that "
-                    "one, or start anew with --overwrite"
+                    "one, or start the run anew"
                 )
             known: dict[str, Any] = {name: kept[name] for name in _ABOUT}
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config, flatten
+from common.config.settings import Config, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
@@ -105,6 +105,7 @@ def _resume(wish: Start, out: Path) -> Job:
     """Read the run as it was started; flags that are given must be the same."""
     settings = read_run_settings(out)
     engine, baselines, command, ledger = (settings.pop(name) for name in RUN_SETTINGS)
+    refuse_other_version(settings, f"--resume {out}")
     config = Config().with_values(settings)
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
     if other or flatten(config.with_values(wish.flags).with_whole_paths()) != flatten(config):

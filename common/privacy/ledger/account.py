@@ -24,7 +24,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 from common.errors import FedserError, LedgerError, UsageError
 from common.privacy.accounting.accountants import Spend
@@ -33,6 +32,7 @@ from common.privacy.ledger.replies import Replies
 from common.privacy.ledger.reservation import ReservedRound, resolve
 from common.storage.chained_file import Chain, Writer
 from common.storage.hash_chain import Entry, Head, contains, head_of
+from common.storage.safe_name import safe_name
 from common.validate import in_range
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # becomes part of a file's name, and comes from the server
@@ -65,7 +65,7 @@ class Ledger:
         Raises:
             LedgerError: as for the constructor.
         """
-        return cls(folder / f"{quote(site, safe='')}.jsonl", expected=expected)
+        return cls(folder / f"{safe_name(site)}.jsonl", expected=expected)
 
     def head(self) -> Head:
         """How far the ledger is, to be reported."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from common.config.settings import Config, flatten
+from common.config.settings import Config, flatten, refuse_other_version
 from common.errors import FederationError, UsageError
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
@@ -96,6 +96,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
 def _resume(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:
     place = RunFolder(folder=folder, name=wish.resume or "")
     start = place.read_start()
+    refuse_other_version(start.settings, f"--resume {place.name}")
     given = Config().with_values({**start.settings, **wish.settings}).with_whole_paths()
     if wish.name or flatten(given) != start.settings:
         raise UsageError(f"--resume {place.name} goes on with the settings that the run was started with; give none")
