@@ -1,4 +1,4 @@
-"""This machine's own address, which nobody else reaches."""
+"""This machine's own addresses: loopback, which nobody else reaches, and whether there is IPv6."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ def on_this_machine(address: str) -> bool:
         found = ipaddress.ip_address(host)
         return (getattr(found, "ipv4_mapped", None) or found).is_loopback
     return host == "localhost" or host.endswith(".localhost")
+
+
+def has_ipv6() -> bool:
+    """Whether programs may listen on ``[::]`` here; a system can be without it."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::", 0))
+        return True
+    return False
 
 
 def free_port() -> int:

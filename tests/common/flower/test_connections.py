@@ -20,11 +20,11 @@ from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
+from common.deployment.loopback import has_ipv6
 from common.flower import connections
 from tests.test_house import FILES, ROOT, by_path, imported
 
 REDIRECTS = (301, 302, 303, 307, 308)
-IPV6 = socket.has_ipv6 and Path("/proc/net/if_inet6").exists() and Path("/proc/net/if_inet6").read_text().strip()
 CALLS: dict[str, tuple[type[ProtobufClient], Callable[[Any], object]]] = {
     "fleet": (FleetHttpClient, lambda client: client.ActivateNode(ActivateNodeRequest())),
     "runtime": (RuntimeHttpClient, lambda client: client.PullTaskInput(PullTaskInputRequest())),
@@ -129,7 +129,7 @@ except httpx.HTTPStatusError as error:
 def test_no_client_asks_a_proxy_for_this_machine(
     host: str, named: str, scheme: str, exempt: dict[str, str], elsewhere: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if ":" in host and not IPV6:
+    if ":" in host and not has_ipv6():
         pytest.skip("this machine has no IPv6")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
