@@ -21,6 +21,7 @@ from common.config.settings import PATHS, Config, flatten
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
+from common.flower.internals import refuse_redirects
 from common.learning import saved_model
 from common.learning.architectures import build_model
 from common.privacy.recipe import refuse_leaks
@@ -47,6 +48,7 @@ from server.sites.handshake import Node
 from server.sites.meeting import Meeting, gather_sums, meet
 
 app = ServerApp()
+refuse_redirects()  # from the SuperLink, by which this process was started
 
 
 @app.main()

@@ -21,6 +21,7 @@ from flwr.supernode import start_client_internal as flower
 from client.node.flower.guard import Guard
 from client.node.flower.intake import Callbacks
 from common.errors import FedserError
+from common.flower.internals import refuse_redirects
 
 log = logging.getLogger("fedser.node")
 
@@ -48,7 +49,8 @@ def _names(function: Any) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def guard_connection(guarded: Callable[[Callbacks], Guard]) -> Iterator[None]:
-    """Put a guard into the connection that Flower opens in the ``with`` block."""
+    """Put a guard into the connection that Flower opens meanwhile, which leads to the coordinator alone."""
+    refuse_redirects()
     original = getattr(flower, HOOK)
 
     @contextlib.contextmanager

@@ -31,6 +31,7 @@ from client.node.site.node_settings import PORT, Address, NodeSettings, secret
 from common import protocol
 from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
+from common.flower.connections import keep_to
 
 log = logging.getLogger("fedser.node")
 
@@ -136,6 +137,7 @@ def _run_flower(states: NodeStates, coordinator: Coordinator, config: dict[str, 
     """
     faults: list[BaseException] = []
     key = coordinator.key()
+    keep_to(coordinator.address)
     with watch_threads(faults):
         try:
             flower.start_client_internal(

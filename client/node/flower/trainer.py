@@ -39,6 +39,8 @@ from flwr.supernode.runtime.run_clientapp import run_clientapp
 from client.node.site import log_lines
 from client.node.site.node_settings import Address, TrainerSettings, secret
 from common.audio import torchaudio
+from common.deployment.environment import drop_proxies
+from common.flower.connections import keep_to, opened
 from common.processes.parent_watch import end_with_parent
 from common.processes.warm_up import warm_up
 
@@ -68,7 +70,7 @@ def run(settings: TrainerSettings) -> None:
     """Take work until this process is told to end."""
     log_lines.begin("trainer")
     os.umask(0o007)  # the node, another user of the group, reads the ledger
-    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), settings.node.host)))
+    drop_proxies()  # the node is beside it, under whatever name
     signal.signal(signal.SIGTERM, _end)
     preload()
     trainer = Trainer(settings.node, settings.state.flwr / "apps")
@@ -162,6 +164,7 @@ def _work(node: Address, token: str) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         threading.excepthook = lambda _: os._exit(1)  # no heartbeat, no task: the node has given up on it
+        keep_to(str(node))
         forget()
         sys.dont_write_bytecode = False  # so that the run's next process need not compile the bundle again
         run_clientapp(runtime_api_address=str(node), token=token, insecure=True, runtime_dependency_install=False)
@@ -182,6 +185,5 @@ def forget() -> None:
 
 
 def _client(node: Address, *interceptors: ProtobufClientInterceptor) -> RuntimeHttpClient:
-    return RuntimeHttpClient.from_server_address(
-        str(node), True, None, [RuntimeVersionHttpInterceptor(component_name="SuperExec"), *interceptors]
-    )
+    version = RuntimeVersionHttpInterceptor(component_name="SuperExec")
+    return opened(RuntimeHttpClient, str(node), interceptors=[version, *interceptors])

@@ -19,6 +19,7 @@ from common.deployment.environment import PROGRAMS, for_programs
 from common.deployment.loopback import LOOPBACK
 from common.deployment.site_kit import openssh
 from common.errors import FederationError
+from common.flower.connections import opened
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.folder.registry import LinkedNode
 
@@ -53,9 +54,7 @@ def environment(folder: Folder) -> dict[str, str]:
 
 def connect(folder: Folder) -> ControlHttpClient:
     """A client of the control interface of this machine's SuperLink."""
-    return ControlHttpClient.from_server_address(
-        folder.superlink, insecure=False, root_certificates=folder.trusted.read_bytes(), interceptors=[]
-    )
+    return opened(ControlHttpClient, folder.superlink, folder.trusted.read_bytes())
 
 
 class Control:

@@ -170,6 +170,19 @@ def test_each_message_is_answered_by_the_bundles_own_code_in_a_process_of_its_ow
     assert kinds == ["run", "in", "out", "in", "out"]
 
 
+@pytest.mark.parametrize("exempt", [{}, {"NO_PROXY": "127.0.0.1", "no_proxy": "localhost,.corp.example"}])
+def test_no_proxy_is_asked_for_the_node(node: Any, monkeypatch: pytest.MonkeyPatch, exempt: dict[str, str]) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name, value in exempt.items():
+        monkeypatch.setenv(name, value)
+    told = node(deed("pass"))
+    told.run()
+    assert not told.link.reply().has_error()
+
+
 def test_what_lies_in_the_apps_folder_does_not_run_in_the_bundles_place(node: Any, tmp_path: Path) -> None:
     """Flower would take a folder that is there already for the bundle, by eight digits of its hash."""
     mark, log = tmp_path / "mark", tmp_path / "log"
