@@ -28,7 +28,8 @@ format: install
 test: install
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m 'not slow' --numprocesses auto --dist worksteal
-	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python -W ignore -m coverage combine --quiet  # what a killed process left of its file is no news
+	@rm -f .coverage.*
 	@printf 'Of all lines the fast tests run, in per cent: '
 	@$(BIN)/coverage report --format=total
 
