@@ -34,6 +34,7 @@ from tests.server.federation import coordinator
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("server"),
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx-light)"),
 ]
 Server = tuple[Folder, subprocess.Popen[bytes]]
