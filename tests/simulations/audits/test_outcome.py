@@ -11,14 +11,14 @@ from rich.console import Console
 
 from server.reporting.formatting import NONE
 from simulations.audits.audited_run import AuditedRun, open_run
-from simulations.audits.outcome import Figure, Outcome, leaks
+from simulations.audits.outcome import AttackFigure, Outcome, leaks
 
 
 def shown(run: AuditedRun) -> list[str]:
     figures = [
-        Figure(name="recordings: AUC", value=0.625, ci95=(0.5, 0.75), nothing="0.500"),
-        Figure(name="ε at least", value=1.5, ci95=(1.0, float("inf")), nothing="0"),
-        Figure(name="speakers: AUC", value=None, ci95=None, nothing="0.500"),
+        AttackFigure(name="recordings: AUC", value=0.625, ci95=(0.5, 0.75), nothing="0.500"),
+        AttackFigure(name="ε at least", value=1.5, ci95=(1.0, float("inf")), nothing="0"),
+        AttackFigure(name="speakers: AUC", value=None, ci95=None, nothing="0.500"),
     ]
     text = io.StringIO()
     outcome = Outcome(attack="membership", run=run, details={}, figures=figures, meaning=["Too few."])
