@@ -81,10 +81,12 @@ class Federation:
         return told.stdout + told.stderr
 
     def told(self, app: Path) -> list[str]:
-        """What the sites told the server app, sorted."""
-        (self.folder / "told").unlink(missing_ok=True)
-        self.flwr("run", str(app), "t", "--stream")  # until its end
-        return sorted((self.folder / "told").read_text().splitlines())
+        """What the two sites told the server app in its two rounds, sorted."""
+        lines = self.folder / "told"
+        lines.unlink(missing_ok=True)
+        self.flwr("run", str(app), "t", "--stream")  # which may stop listening before the run has ended
+        until(lambda: lines.exists() and len(lines.read_text().splitlines()) == 4)
+        return sorted(lines.read_text().splitlines())
 
 
 def until(true: Callable[[], bool], seconds: float = 90.0) -> None:
