@@ -25,7 +25,7 @@ SIZE = "It is a size of the model, the same for any recordings, and no layer mix
 AFTER = "It works on what is noised already, or, where sites are hidden, within one site; that costs no privacy."
 STEP = "It decides how many noisy steps there are, or how large their samples are; all are counted beforehand."
 DEAL = "It deals people by name and by what a corpus says of them, not by what they said; who takes part is public."
-TEST = f"{DEAL[:-1]}; the held-out train nothing, are scored without noise, and are not protected."
+TEST = f"{DEAL[:-1]}; the held-out are the coordinator's, train nothing, and are scored without noise or protection."
 
 # What refuses a value, where it is not the common line.
 NORMALISE = (

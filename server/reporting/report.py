@@ -53,7 +53,7 @@ def _content(result: Result) -> dict[str, Any]:
     """What the template is filled with."""
     return findings.overview(result) | {
         "result": result,
-        "scores": [_comparison(result), _recall(result), _confusion(result)],
+        "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),
@@ -81,7 +81,7 @@ def _comparison(result: Result) -> Illustration:
     bars = {name: (figure, [get(fold) for fold in result.folds]) for name, figure, get in findings.models(result)}
     title = "UAR: " + ", ".join(f"{name} {formatting.score(figure.mean)}" for name, (figure, _) in bars.items())
     caption = "UAR on held-out speakers. The dashed line is guessing." + _rings(result)
-    if result.summary.uar.ci95:
+    if result.summary and result.summary.uar.ci95:
         caption += " The whiskers are 95 % intervals."
     if findings.is_counted(result):
         caption += " Where recordings stay at separate sites there is no pooled model to compare it with."
@@ -103,7 +103,7 @@ def _rings(result: Result) -> str:
 
 def _recall(result: Result) -> Illustration:
     together = findings.recall(result)
-    folds = {name: [fold.test.recall.get(name) for fold in result.folds] for name in together}
+    folds = {name: [fold.test.recall.get(name) if fold.test else None for fold in result.folds] for name in together}
     title = "Recall: " + ", ".join(f"{name} {formatting.score(value, 2)}" for name, value in together.items())
     return Illustration(
         key="recall",

@@ -271,4 +271,4 @@ class Rounds:
         confusion = np.sum([told.confusion.sum(axis=0) for told in counts.values()], axis=0)
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(told.examples for told in counts.values())
-        return {**scores, "loss": sum(told.loss for told in counts.values()) / examples}
+        return {**scores, "loss": sum(told.loss or 0.0 for told in counts.values()) / examples}

@@ -125,6 +125,7 @@ def of_policy(policy: Policy) -> dict[str, Any]:
         protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
         protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
         protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,
+        protocol.NODE_TEST_SPEAKERS: policy.outbound.allow_test_speakers,
     }
 
 

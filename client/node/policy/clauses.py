@@ -138,7 +138,7 @@ class DataPolicy:
 
     Attributes:
         min_recordings: fewer training recordings than this, and nothing leaves.
-        min_speakers: fewer training speakers, likewise.
+        min_speakers: fewer training speakers, likewise; of fewer held-out speakers no counts leave.
     """
 
     min_recordings: int = 10
@@ -157,13 +157,15 @@ class OutboundPolicy:
         max_bytes_round: of all records together, in a round.
         allow_statistics: sums of the training features, once before round 1; never in a private run.
         allow_validation: confusion counts of the validation speakers, summed; never in a private run.
-        allow_test: confusion counts of each held-out speaker that the site holds, without a name.
+        allow_test: confusion counts of the held-out speakers that the site holds, summed; never in a private run.
+        allow_test_speakers: the same of each held-out speaker, without a name.
     """
 
     max_bytes_round: int = 16 * 2**20
     allow_statistics: bool = True
     allow_validation: bool = True
     allow_test: bool = True
+    allow_test_speakers: bool = False
 
     def __post_init__(self) -> None:
         in_range("outbound.max_bytes_round", self.max_bytes_round, 1, 2**40)

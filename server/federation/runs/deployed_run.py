@@ -16,6 +16,7 @@ from common.errors import FederationError, UsageError
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
+from common.splits.plan import Plan
 from server.federation.folder import bundle, registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
@@ -89,8 +90,14 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     plan, kept = planned(config, quorum, folder, display, wish.command)
     place.keep(kept)
     plan.write(place.file("plan.json"))
-    display.say(f"{place.name}: {', '.join(plan.classes)}; {len(plan.test) or 'the sites hold the'} test speakers")
+    display.say(f"{place.name}: {', '.join(plan.classes)}; {_tested(plan, config)}")
     return place
+
+
+def _tested(plan: Plan, config: Config) -> str:
+    if not plan.test and config.privacy.on:
+        return "it will not be scored: without --root nobody may be asked in a private run"
+    return f"{len(plan.test) or 'the sites hold the'} test speakers"
 
 
 def _resumed(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:

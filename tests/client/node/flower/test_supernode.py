@@ -175,7 +175,12 @@ def test_the_app_keeps_to_the_policys_budget() -> None:
 
     assert supernode.of_policy(Policy())[protocol.NODE_BUDGET] == 0.0
     told = supernode.of_policy(Policy(privacy=PrivacyPolicy(budget=3.0, report_epsilon=True)))
-    assert told == {protocol.NODE_BUDGET: 3.0, protocol.NODE_MAX_EPSILON: 10.0, protocol.NODE_REPORT_EPSILON: True}
+    assert told == {
+        protocol.NODE_BUDGET: 3.0,
+        protocol.NODE_MAX_EPSILON: 10.0,
+        protocol.NODE_REPORT_EPSILON: True,
+        protocol.NODE_TEST_SPEAKERS: False,
+    }
     assert supernode.of_policy(Policy(privacy=PrivacyPolicy(max_epsilon=math.inf)))[protocol.NODE_MAX_EPSILON] == 0.0
     assert math.isfinite(told[protocol.NODE_BUDGET])
 
