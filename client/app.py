@@ -68,6 +68,8 @@ def hello(message: Message, context: Context) -> Message:
     site = open_site(context.run_config, context.node_config)
     if run := message.content.config_records[protocol.CONFIG].get(protocol.RUN):
         store(site, str(run)).forget()
+        gone = ConfigRecord({protocol.SITE: site.name})  # how much it holds was told once, and may be another by now
+        return Message(RecordDict({protocol.CONFIG: gone}), reply_to=message)
     train_examples, validation_examples, test_examples = site.counts()
     speakers, validation_speakers = site.speakers()
     about = ConfigRecord(

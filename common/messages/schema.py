@@ -88,16 +88,18 @@ def _metrics(fields: Fields) -> Record:
 HELD = _config({protocol.RECORDINGS: Count(), protocol.SPEAKERS: Count()})
 
 
-# query.hello: what a site is and how much it holds, in numbers and in names that were known before
+# query.hello: what a site is and how much it holds, in numbers and in names that were known before; once a run
 
 
 def _hello_request(_: Scope) -> Form:
-    """One that names a run is its farewell: the site forgets what it kept of it for the strategy."""
+    """One that names a run is its farewell: the site forgets what it kept for the strategy, and tells only its name."""
     return Form(records={protocol.CONFIG: _config({}, {protocol.RUN: _RUN_NAME})})
 
 
 def _hello_reply(scope: Scope) -> Form:
     site = Text(re.escape(scope.site), repr(scope.site)) if scope.site else Text(r"(?s).{1,1000}", "a site's name")
+    if scope.farewell:
+        return Form(records={protocol.CONFIG: _config({protocol.SITE: site})})
     held = Count(0, RECORDINGS)
     fields: Fields = {
         protocol.SITE: site,

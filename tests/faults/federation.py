@@ -176,6 +176,7 @@ def federation(root: Path, names: Sequence[str] = SITES) -> Iterator[Federation]
     options = zip(("--port", "--admin-port", "--superlink-port"), map(str, ports), strict=True)
     home = root / "coordinator"
     fedser("federation", "init", str(home), "--host", "localhost", "--sites", ",".join(names), "--trial-keys",
+           "--classes", ",".join(tiny.CLASSES),
            *(word for pair in options for word in pair))  # fmt: skip
     folder = read(home)
     sites = {name: _site(folder, name, root) for name in names}

@@ -71,7 +71,7 @@ class Node:
     """
 
     def __init__(self, settings: NodeSettings, about: kit.Kit) -> None:
-        self._about, self._ledger = about, settings.state.ledger
+        self._settings, self._about, self._ledger = settings, about, settings.state.ledger
         self.coordinator = Coordinator(address=about.superlink, kit=settings.kit, number=settings.state.number)
         self.coordinator.certificate()
         self.coordinator.key()
@@ -81,8 +81,9 @@ class Node:
 
     def policy(self) -> Policy:
         """Read the site's policy; what the app is told of it follows."""
-        read = Policy.read(self._about.policy)
-        self.config.update(of_policy(read))  # Flower hands this very dictionary to each new run
+        read = Policy.read(self._about.policy).of_corpus(str(self.config[protocol.NODE_CORPUS]))
+        told = node_config(self._settings, self._about) | of_policy(read, self._settings.data)
+        self.config.update(told)  # Flower hands this very dictionary to each new run
         return read
 
     def guard(self, server: Callbacks) -> Guard:
@@ -118,10 +119,16 @@ def node_config(settings: NodeSettings, about: kit.Kit) -> dict[str, Any]:
     }
 
 
-def of_policy(policy: Policy) -> dict[str, Any]:
-    """What the app is told of the policy, which it keeps too."""
-    privacy = policy.privacy
+def of_policy(policy: Policy, data: str = "") -> dict[str, Any]:
+    """What the app is told of the policy, which it keeps too.
+
+    Args:
+        policy: the site's.
+        data: the folder of recordings, as the trainer sees it.
+    """
+    privacy, labels = policy.privacy, policy.data.label_map
     return {
+        **({protocol.NODE_LABEL_MAP: str(Path(data, labels))} if labels else {}),
         protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
         protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
         protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,

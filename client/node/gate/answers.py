@@ -89,6 +89,7 @@ class Reply:
             class_count=_class_count(arrays, self.config.model.architecture.output_bias) if scoring else 2,
             model=forms_of(arrays),
             extra=extra,
+            farewell=protocol.RUN in self.asked.get(protocol.CONFIG, ()),
             one_by_one=self.policy.outbound.allow_test_speakers,
         )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
+from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from client.node.flower.supernode import of_policy
 from client.node.gate import outbound
 from client.node.gate.outbound import Refused
 from client.node.policy import inbound
-from client.node.policy.clauses import BundlePolicy, OutboundPolicy
+from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.settings import Config, flatten
@@ -33,8 +36,8 @@ from tests.client.deployment import node
 from tests.simulations import tiny
 
 BUNDLE = "ab" * 32
-POLICY = Policy(bundle=BundlePolicy(hashes=(BUNDLE,)))
-ONE_BY_ONE = Policy(bundle=POLICY.bundle, outbound=OutboundPolicy(allow_test_speakers=True))
+POLICY = Policy(bundle=BundlePolicy(hashes=(BUNDLE,)), data=DataPolicy(classes=tiny.CLASSES))
+ONE_BY_ONE = dataclasses.replace(POLICY, outbound=OutboundPolicy(allow_test_speakers=True))
 MODEL = {"model.kind": "linear", "model.hidden": 0, "model.statistics": "means", "data.normalise": "public"}
 UNITS = ("utterance", "speaker", "site")
 FAR = 1e4  # a deviation next to which what is scaled by it is nothing
@@ -177,3 +180,40 @@ def test_the_mirror_shows_the_patients_means(tmp_path: Path) -> None:
         own._datasets.clear()
         told = RecordDict({protocol.METRICS: MetricRecord({protocol.LOSS: scores.loss})})
         assert read_mean(told) == pytest.approx(np.load(tmp_path / "s0" / row["path"])[:, feature].mean(), abs=2e-3)
+
+
+def held_counts(curious: Curious, config: Config) -> int | None:
+    """How many recordings the site says that it trains on; None where it says nothing."""
+    left = curious.ask(protocol.HELLO, config)
+    return None if left is None else int(str(left.config_records[protocol.CONFIG][protocol.EXAMPLES]))
+
+
+def histogram(curious: Curious, unit: str, **more: Any) -> dict[str, int]:
+    """How many recordings have each label, from the counts of runs that tell apart three of the classes each."""
+    whole = {left: held_counts(curious, config_of(unit, left, **more)) for left in combinations(tiny.CLASSES, 3)}
+    every = held_counts(curious, config_of(unit, **more))
+    found = {}
+    for left, count in whole.items():
+        if every is not None and count is not None:
+            [name] = set(tiny.CLASSES) - set(left)
+            found[name] = every - count
+    return found
+
+
+@pytest.mark.parametrize("unit", ["", "utterance"])
+def test_no_difference_of_two_hellos_tells_how_many_recordings_have_a_label(tmp_path: Path, unit: str) -> None:
+    """Where each was answered, it was the histogram: what would leave, did the policy name other classes each time."""
+    rows = site(tmp_path, {PATIENT: "anger"})[:-9]
+    write(tmp_path / "s0/manifest.csv", rows)
+    none = {"data.validation": "none"}
+    curious = Curious(tmp_path)
+    assert held_counts(curious, config_of(unit, **none)) == len(rows)
+    assert histogram(curious, unit, **none) == {}
+    assert {held_counts(curious, config_of(unit, left, **none)) for left in combinations(tiny.CLASSES, 2)} == {None}
+    unguarded = histogram(Curious(tmp_path, guarded=False), unit, **none)
+    assert unguarded == Counter(row["emotion"] for row in rows)
+
+
+def test_the_order_of_the_classes_is_the_runs_own(tmp_path: Path) -> None:
+    site(tmp_path, {PATIENT: "anger"})
+    assert held_counts(Curious(tmp_path), config_of("utterance", tiny.CLASSES[::-1])) is not None
