@@ -79,7 +79,7 @@ def test_a_private_run_asks_no_site_for_a_score(folder: Path, monkeypatch: pytes
     small = {name: value for name, value in tiny.SMALL.items() if name not in ("training.batch_size", "data.held_out")}
     own = {"privacy.epsilon": 8.0, "privacy.unit": unit, "federation.rounds": 1, "data.classes": list(tiny.CLASSES)}
     asked: list[str] = []
-    app = gated()
+    app: Callable[[Message, Context], Message] = gated()
 
     def load() -> Any:
         def answer(message: Message, context: Context) -> Message:

@@ -58,8 +58,10 @@ def settled(
 
 def told_counts(kind: str, content: RecordDict) -> dict[str, int]:
     """Of a reply that leaves, what its line in the audit log says of how much the site trains on."""
-    about = content.config_records.get(protocol.CONFIG, {}) if kind == protocol.HELLO else {}
-    return {COUNTED: int(str(about[protocol.EXAMPLES]))} if protocol.EXAMPLES in about else {}
+    about = content.config_records.get(protocol.CONFIG)
+    if kind != protocol.HELLO or about is None or protocol.EXAMPLES not in about:
+        return {}
+    return {COUNTED: int(str(about[protocol.EXAMPLES]))}
 
 
 def counted(earlier: Sequence[Entry], run: int) -> int | None:

@@ -82,7 +82,8 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     place = RunFolder(folder=folder, name=wish.name or run_folder.next_name(folder))
     if place.path.exists():
         raise UsageError(f"--out {place.name} exists; go on with it by --resume {place.name}, or give another name")
-    config = configured(wish.settings)
+    named = {"data.classes": list(folder.class_names)} if folder.classes else {}  # what the kits' policies allow
+    config = configured({**named, **wish.settings})
     quorum = _quorum(folder, wish.sites)
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")

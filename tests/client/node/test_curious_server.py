@@ -205,7 +205,7 @@ def test_no_difference_of_two_hellos_tells_how_many_recordings_have_a_label(tmp_
     """Where each was answered, it was the histogram: what would leave, did the policy name other classes each time."""
     rows = site(tmp_path, {PATIENT: "anger"})[:-9]
     write(tmp_path / "s0/manifest.csv", rows)
-    none = {"data.validation": "none"}
+    none: Any = {"data.validation": "none"}
     curious = Curious(tmp_path)
     assert held_counts(curious, config_of(unit, **none)) == len(rows)
     assert histogram(curious, unit, **none) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
@@ -157,6 +158,6 @@ def test_a_private_update_tells_the_number_that_the_hello_told(tmp_path: Path, f
     assert message is not None
     came = update()
     del came[protocol.METRICS]
-    more = {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 41}), protocol.CONFIG: ConfigRecord(LEDGER)}
+    more: Any = {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 41}), protocol.CONFIG: ConfigRecord(LEDGER)}
     site.answer(Message(RecordDict({**came, **more}), reply_to=message))
     assert site.server.reply().content.metric_records[protocol.METRICS][protocol.EXAMPLES] == 40

@@ -11,7 +11,7 @@ from client.node.policy.document import Policy
 from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
-from common.corpora.catalogue import emodb
+from common.corpora import emodb
 from common.errors import UsageError
 
 ROOT = Path(__file__).parents[4]
