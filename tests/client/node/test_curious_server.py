@@ -44,7 +44,7 @@ FAR = 1e4  # a deviation next to which what is scaled by it is nothing
 PATIENT = "01"
 
 
-def refuses(asked: Message, settings: dict[str, Any], policy: Policy, config: Config) -> str | None:
+def refuses(asked: Message, policy: Policy, config: Config) -> str | None:
     """Why the node hands a message of a run on to no app."""
     kind, about = asked.metadata.message_type, dict(asked.content.config_records[protocol.CONFIG])
     return (
@@ -67,15 +67,19 @@ class Curious:
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 0, 1
         self.folder, self.policy, self.guarded = folder, policy, guarded
 
-    def ask(self, kind: str, config: Config, **records: Any) -> RecordDict | None:
-        """What leaves in answer; None where nothing does."""
+    def answered(self, asked: Message, config: Config) -> Message:
+        """What the app alone makes of a message."""
         deployed._open.clear()
         settings = {**flatten(config), **dict.fromkeys(protocol.RUN_KEYS, "")}
-        asked = Message(RecordDict({**records, protocol.CONFIG: ConfigRecord()}), 1, kind)
-        if self.guarded and refuses(asked, settings, self.policy, config):
-            return None
         own = node(self.folder, "s0") | of_policy(self.policy)
-        reply = app(asked, Context(1, 1, own, RecordDict(), settings))
+        return app(asked, Context(1, 1, own, RecordDict(), settings))
+
+    def ask(self, kind: str, config: Config, **records: Any) -> RecordDict | None:
+        """What leaves in answer; None where nothing does."""
+        asked = Message(RecordDict({**records, protocol.CONFIG: ConfigRecord()}), 1, kind)
+        if self.guarded and refuses(asked, self.policy, config):
+            return None
+        reply = self.answered(asked, config)
         try:
             return outbound.passed(
                 reply, asked, site="s0", policy=self.policy, config=config, head=Head(entries=1, hash="ab" * 32)
@@ -145,7 +149,10 @@ def test_nothing_of_a_held_out_patient_is_read_in_a_private_run(
     site(tmp_path, {PATIENT: "anger", "02": "neutral"})
     curious, config = Curious(tmp_path, policy, guarded=guarded), config_of(unit)
     for feature in range(4):
-        assert curious.ask(protocol.EVALUATE_TEST, config, **mirror(config, feature)) is None
+        sent = mirror(config, feature)
+        assert curious.ask(protocol.EVALUATE_TEST, config, **sent) is None
+        content = RecordDict({**sent, protocol.CONFIG: ConfigRecord()})
+        assert curious.answered(Message(content, 1, protocol.EVALUATE_TEST), config).has_error()
 
 
 def test_without_privacy_no_loss_and_no_single_patients_counts_are_read(tmp_path: Path) -> None:

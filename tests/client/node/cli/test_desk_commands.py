@@ -122,7 +122,7 @@ def test_dry_run_prints_json_or_a_table(tmp_path: Path, capsys: Captured) -> Non
     assert site(*common, "--strategy", "fedprox", "--classes", *reversed(tiny.CLASSES)) == 0
     out = capsys.readouterr().out
     assert "arrays/classifier.bias" in out
-    assert "float32 [2]" in out
+    assert "float32 [4]" in out
     assert site(*common, "--epsilon", "50") == 0
     assert "refuses such a run" in capsys.readouterr().out
 
