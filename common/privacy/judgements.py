@@ -47,15 +47,11 @@ JUDGEMENTS: dict[str, Judgement] = {
     "data.corpus": Judgement("It names a kind of folder, whose recordings are read one by one."),
     "data.root": Judgement("It says where a corpus lies; a deployed site has its own, and tells nobody."),
     "data.classes": Judgement(
-        "A recording is taken or left by its own label; left empty, it makes the labels that a corpus has public too. A "
-        "deployed site's policy fixes it: from the counts of two runs with different ones a label's own would follow."
+        "A recording is taken or left by its own label; empty makes a corpus's labels public too. A deployed site fixes "
+        "the classes: two runs' counts would tell a label's."
     ),
-    "data.label_map": Judgement(
-        "A table renames each label, whatever the other labels are; a deployed site has its own."
-    ),
-    "data.style": Judgement(
-        "A recording is taken or left by its own style; a deployed site's policy fixes it, as the classes."
-    ),
+    "data.label_map": Judgement("A table renames each label, whatever the others are; a deployed site has its own."),
+    "data.style": Judgement("A recording is taken or left by its own style; a deployed site fixes it, as the classes."),
     "data.held_out": Judgement(TEST),
     "data.folds": Judgement(TEST),
     "data.sites": Judgement(DEAL),
