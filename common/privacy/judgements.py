@@ -47,8 +47,8 @@ JUDGEMENTS: dict[str, Judgement] = {
     "data.corpus": Judgement("It names a kind of folder, whose recordings are read one by one."),
     "data.root": Judgement("It says where a corpus lies; a deployed site has its own, and tells nobody."),
     "data.classes": Judgement(
-        "A recording is taken or left by its own label; empty makes a corpus's labels public too. A deployed site fixes "
-        "the classes: two runs' counts would tell a label's."
+        "A recording is taken or left by its own label, and left empty a corpus's labels are public too; a deployed "
+        "site fixes the classes, as two runs' counts would tell a label's."
     ),
     "data.label_map": Judgement("A table renames each label, whatever the others are; a deployed site has its own."),
     "data.style": Judgement("A recording is taken or left by its own style; a deployed site fixes it, as the classes."),
