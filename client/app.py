@@ -12,7 +12,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
 from client.site import Site, open_site
-from client.steering import Steered, store, tensors
+from client.strategy_round import StrategyRound, store, tensors
 from common import protocol
 from common.data.normalise import Scaling
 from common.errors import FedserError
@@ -27,8 +27,8 @@ log = logging.getLogger("fedser.client")
 FAILED = 2  # Flower's code for a ClientApp that raised
 
 
-def guarded(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Answer a failure without its text, which may name a patient's recording; the site's own log has it."""
+def hide_failures(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Answer a failure without its text, which may name a patient's recording; write that to the site's own log."""
     try:
         return call_next(message, context)
     except FedserError as error:
@@ -38,8 +38,8 @@ def guarded(message: Message, context: Context, call_next: ClientAppCallable) ->
     return Message(Error(FAILED, "the site failed; its own log says why"), reply_to=message)
 
 
-def unpacked(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Take arrays that come packed, and answer likewise."""
+def unpack_arrays(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Unpack arrays that come packed, and pack those of the reply."""
     if not packing.is_packed(message.content):
         return call_next(message, context)
     message.content = packing.unpack(message.content)
@@ -49,8 +49,8 @@ def unpacked(message: Message, context: Context, call_next: ClientAppCallable) -
     return reply
 
 
-def counted(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """In a deployment, tell the site's own outbound gate with each reply how much there is to train on."""
+def add_counts(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """In a deployment, add to each reply how much there is to train on, for the site's own outbound gate."""
     reply = call_next(message, context)
     if reply.has_content() and protocol.PARTITION not in context.node_config:
         site = open_site(context.run_config, context.node_config)
@@ -59,7 +59,7 @@ def counted(message: Message, context: Context, call_next: ClientAppCallable) ->
     return reply
 
 
-app = ClientApp(mods=[guarded, unpacked, counted])
+app = ClientApp(mods=[hide_failures, unpack_arrays, add_counts])
 
 
 @app.query("hello")
@@ -72,7 +72,7 @@ def hello(message: Message, context: Context) -> Message:
         return Message(RecordDict({protocol.CONFIG: gone}), reply_to=message)
     train_examples, validation_examples, test_examples = site.counts()
     speakers, validation_speakers = site.speakers()
-    about = ConfigRecord(
+    answer = ConfigRecord(
         {
             protocol.SITE: site.name,
             protocol.PROTOCOL: protocol.VERSION,
@@ -88,7 +88,7 @@ def hello(message: Message, context: Context) -> Message:
             protocol.LABELS: site.holding.labels,
         }
     )
-    return Message(RecordDict({protocol.CONFIG: about}), reply_to=message)
+    return Message(RecordDict({protocol.CONFIG: answer}), reply_to=message)
 
 
 @app.query("statistics")
@@ -114,12 +114,12 @@ def train_round(message: Message, context: Context) -> Message:
         )
     config, settings = site.config, message.content.config_records[protocol.CONFIG]
     round_number = int(str(settings[protocol.ROUND]))
-    part, turn = site.turn(round_number)
+    part, turn = site.pass_round(round_number)
     rate = learning_rate(config.training, turn, config.federation.rounds)
-    steered = Steered(site, message, (part, turn), rate)
+    strategy = StrategyRound(site, message, (part, turn), rate)
     model, data = _model(message, site), site.dataset(part, _scaling(message))
     if centring(model, turn, config):
-        return _trained(message, site, find_centre(model, data), steered)
+        return _finish_round(message, site, find_centre(model, data), strategy)
     trained = train(
         model,
         data,
@@ -128,16 +128,16 @@ def train_round(message: Message, context: Context) -> Message:
         rate=rate,
         seed=seed_of(config.seed, round_number, site.name),
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
-        after_step=steered.steps.after_step if steered.steps else None,
+        after_step=strategy.steps.after_step if strategy.steps else None,
     )
-    return _trained(message, site, trained, steered)
+    return _finish_round(message, site, trained, strategy)
 
 
-def _trained(message: Message, site: Site, trained: Trained, steered: Steered) -> Message:
+def _finish_round(message: Message, site: Site, trained: Trained, strategy: StrategyRound) -> Message:
     weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in site.model.state_dict().items()})
-    told = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
-    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **told})
-    beside = steered.end(site.model)
+    figures = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
+    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **figures})
+    beside = strategy.end(site.model)
     return Message(RecordDict({protocol.ARRAYS: weights, **beside, protocol.METRICS: metrics}), reply_to=message)
 
 

@@ -9,7 +9,10 @@ from client.node.cli import desk_commands, process_commands
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
-    site = typer.Typer(no_args_is_help=True, help="One site of a federation: its key, its policy, its word.")
+    site = typer.Typer(
+        no_args_is_help=True,
+        help="Run one site of a federation: make its key, look at what would leave it, take part, read its log.",
+    )
     for module in (desk_commands, process_commands):
         module.add(site)
     app.add_typer(site, name="site")

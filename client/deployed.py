@@ -69,7 +69,7 @@ class _Node:
 
     def settings(self, config: Config) -> Config:
         """The run's settings with the site's own corpus and budget."""
-        own = {
+        values = {
             "data.corpus": self._text(protocol.NODE_CORPUS),
             "data.root": self._text(protocol.NODE_ROOT),
             "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
@@ -77,8 +77,8 @@ class _Node:
             "data.held_out": "",
         }
         if config.privacy.at_sites:
-            own["privacy.budget"] = str(min(config.privacy.budget, self.budget))
-        return config.with_values(own)
+            values["privacy.budget"] = str(min(config.privacy.budget, self.budget))
+        return config.with_values(values)
 
 
 def _load(node: _Node, config: Config) -> Site:
@@ -91,7 +91,7 @@ def _load(node: _Node, config: Config) -> Site:
     if unknown := node.forgotten - {u.speaker for u in selection.listed}:
         log.warning("%d of the %d forgotten speakers have no recording here", len(unknown), len(node.forgotten))
     chosen = select(selection.listed, classes, config.data.style or None)
-    usable = _extracted([u for u in chosen if u.speaker not in node.forgotten], config, node.cache)
+    usable = _extract([u for u in chosen if u.speaker not in node.forgotten], config, node.cache)
     test = {r.utterance.speaker for r in usable if r.utterance.split == "test"}
     rest = sorted({r.utterance.speaker for r in usable} - test)
     aside = set(set_aside(rest, config.data.validation, config.seed, node.name))
@@ -112,7 +112,7 @@ def _load(node: _Node, config: Config) -> Site:
     return Site(config, holding)
 
 
-def _extracted(utterances: Sequence[Utterance], config: Config, cache: FeatureCache) -> list[Recording]:
+def _extract(utterances: Sequence[Utterance], config: Config, cache: FeatureCache) -> list[Recording]:
     recordings, broken = extract_all(utterances, config.features, config.augment, cache, workers=0)
     for item in broken:
         log.warning("%s: %s; skipped", item.name, item.detail)

@@ -32,7 +32,7 @@ from common.privacy.dp_sgd import train_privately
 from common.privacy.ledger.account import Ledger
 from common.privacy.recorded_canaries import RecordedCanaries
 from common.privacy.stream import SecretStream
-from common.privacy.terms import Terms, agreed, from_json, nothing_spent
+from common.privacy.terms import Terms, agree_terms, from_json, nothing_spent
 from common.seeds import seed_of
 from common.storage.hash_chain import Head
 
@@ -51,13 +51,13 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
     asked = message.content.config_records[protocol.CONFIG]
     run, number = str(asked[protocol.RUN]), int(str(asked[protocol.ROUND]))
     ledger = open_ledger(site, asked)
-    told: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     try:
         with ledger.round(run, number) as entry:
             reply = entry.reply
             if reply is None:
                 known = ledger.terms(run) is not None
-                terms = agreed(ledger, run, site.config, site.units, most=site.holding.max_epsilon)
+                terms = agree_terms(ledger, run, site.config, site.units, most=site.holding.max_epsilon)
                 if not known:
                     _warn_if_drowned(terms, site)
                 steps = terms.affordable(ledger.spends(terms.unit))
@@ -71,15 +71,15 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                 entry.store(reply)
     except BudgetSpent as error:
         log.warning("site %s: round %d: %s", site.name, number, error)
-        told[protocol.STOPPED] = True
+        extra[protocol.STOPPED] = True
         reply = None
     if site.holding.deployed and site.holding.report_epsilon and (kept := ledger.terms(run)):
         spends = ledger.spends(site.config.privacy.unit, run), ledger.spends(site.config.privacy.unit)
-        figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in told, quick=True)
-        told[protocol.FIGURES] = json.dumps(figures)
+        figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in extra, quick=True)
+        extra[protocol.FIGURES] = json.dumps(figures)
     head = ledger.head()
-    about = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **told})
-    content = RecordDict({protocol.CONFIG: about})
+    record = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **extra})
+    content = RecordDict({protocol.CONFIG: record})
     if reply is not None:
         weights = safetensors.torch.load(reply)
         content[protocol.ARRAYS] = ArrayRecord({name: Array(tensor.numpy()) for name, tensor in weights.items()})
@@ -94,8 +94,8 @@ def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
         LedgerError: it was edited, or is older than that.
     """
     entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
-    told = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
-    return Ledger.of_site(site.holding.ledger, site.name, expected=told)
+    reported = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
+    return Ledger.of_site(site.holding.ledger, site.name, expected=reported)
 
 
 def report(site: Site, message: Message) -> RecordDict:
@@ -135,17 +135,17 @@ def _train(
     spend: Spend,
     asked: Mapping[str, Any],
     number: int,
-    planted: Canaries | RecordedCanaries | None,
+    canaries: Canaries | RecordedCanaries | None,
 ) -> None:
     config = site.config
     site.model.load_state_dict(arrays)
-    recorded = planted if isinstance(planted, RecordedCanaries) else None
+    recorded = canaries if isinstance(canaries, RecordedCanaries) else None
     data = recorded.training if recorded else site.dataset("train", scaling)
-    guests = recorded.guests if recorded else 0
+    planted = recorded.planted if recorded else 0
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     stream = SecretStream(insecure)
     if centring(site.model, number, config):
-        centre_privately(site.model, data, spend, turn=number, stream=stream, guests=guests)
+        centre_privately(site.model, data, spend, turn=number, stream=stream, planted=planted)
         return
     before = recorded.losses(site.model) if recorded else None
     train_privately(
@@ -158,8 +158,8 @@ def _train(
         rate=learning_rate(config.training, number, config.federation.rounds),
         stream=stream,
         proximal_mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))),
-        canaries=planted if isinstance(planted, Canaries) else None,
-        guests=guests,
+        canaries=canaries if isinstance(canaries, Canaries) else None,
+        planted=planted,
     )
     if recorded is not None and before is not None:
         recorded.see(before, site.model)

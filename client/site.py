@@ -89,7 +89,7 @@ class Site:
     def model(self) -> EmotionModel:
         """One model for all messages: each overwrites its weights."""
         config = self.config
-        model = build_model(self.features, len(self.classes), config, made=self._made_once)
+        model = build_model(self.features, len(self.classes), config, precomputed=self._precomputed)
         if config.privacy.at_sites and config.privacy.protects.single:
             from common.privacy.per_sample.private_lstm import with_private_lstms  # opacus: a second to import
 
@@ -129,7 +129,7 @@ class Site:
         """Of the training recordings' features: what the server needs for the scaling."""
         return Sums.of(self._train)
 
-    def turn(self, number: int) -> tuple[str, int]:
+    def pass_round(self, number: int) -> tuple[str, int]:
         """What a round trains on, and which round of its pass it is.
 
         Rounds beyond the run's are those of its refit: the round is chosen, nobody need be held out for it any more.
@@ -142,7 +142,7 @@ class Site:
             raise FedserError(
                 f"site {self.name}: asked for round {number} of {config.most_rounds}; nothing was trained"
             )
-        return config.federation.turn(number)
+        return config.federation.pass_round(number)
 
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
         """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two."""
@@ -152,13 +152,13 @@ class Site:
             mode = self.config.data.normalise
             refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
             normalised = normalise(self._parts[part], mode, scaling)
-            if self._made_once and self.model.statistics:
+            if self._precomputed and self.model.statistics:
                 normalised = [_summarised(recording, self.model.statistics.of) for recording in normalised]
             self._datasets[part] = SpeechDataset(normalised, self.classes)
         return self._datasets[part]
 
     @property
-    def _made_once(self) -> bool:
+    def _precomputed(self) -> bool:
         """Whether the model sees nothing of a recording but figures that are the same in every epoch."""
         augment = self.config.augment
         masks = augment.time_masks or augment.feature_masks
@@ -173,7 +173,7 @@ _open: dict[tuple[str, int], Site] = {}
 
 
 def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object]) -> Site:
-    """The site that a node is, loaded at the first message: in a simulation one of the plan's, else its own."""
+    """Return the site that a node is, loaded at the first message: in a simulation one of the plan's, else its own."""
     if PARTITION not in node_config:
         from client.deployed import open_deployed
 
@@ -182,7 +182,7 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
     if key not in _open:
         if any(plan != key[0] for plan, _ in _open):
             _open.clear()  # another fold: a process that runs many would hold all their data
-        _open[key] = _simulated(run_config, *key)
+        _open[key] = _open_simulated(run_config, *key)
     return _open[key]
 
 
@@ -191,8 +191,8 @@ def close_sites() -> None:
     _open.clear()
 
 
-def _simulated(run_config: Mapping[str, object], path: str, partition: int) -> Site:
-    """The plan's ``partition``-th site."""
+def _open_simulated(run_config: Mapping[str, object], path: str, partition: int) -> Site:
+    """Load the plan's ``partition``-th site."""
     config, plan = parse_run_config(run_config), plans.read(Path(path))
     split = plan.sites[partition]
     cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())

@@ -29,6 +29,7 @@ SCALING = "scaling"  # mean and deviation of the training sites' features
 ROUND = "server-round"
 PROXIMAL_MU = "proximal-mu"
 RUN = "run"  # the run's name in the ledgers
+TAKEN = "taken"  # the round of the pass whose update of this site was taken last, for a strategy that keeps something
 LEDGER_ENTRIES = "ledger-entries"  # of the site's ledger, as the site last told the server
 LEDGER_HASH = "ledger-hash"
 AUDIT_ENTRIES = "audit-entries"  # of the site's audit log, likewise; the site's outbound gate adds them

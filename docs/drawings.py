@@ -68,7 +68,7 @@ SIMULATED = (
     Stop("server.messages.exchange", "the model goes out"),
     Stop("simulations.engine.worker_grid", "to the worker that holds the node"),
     Stop("client.app", "the site trains"),
-    Stop("client.steering", "the strategy's part, and what the site keeps"),
+    Stop("client.strategy_round", "the strategy's part, and what the site keeps"),
     Stop("simulations.engine.worker_grid", "in the order of the messages"),
     Stop("server.rounds.screening", "errors, shapes, numbers, lengths"),
     Stop("server.rounds.gathering", "summed as it comes"),

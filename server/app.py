@@ -21,6 +21,7 @@ from common.config.settings import PATHS, Config, flatten
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
+from common.flower.internals import refuse_redirects
 from common.learning import saved_model
 from common.learning.architectures import build_model
 from common.privacy.recipe import refuse_leaks
@@ -29,24 +30,25 @@ from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.storage import atomic
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 from server.messages.rejections import Refused
-from server.records.audit_log import ServerAudit, noted
+from server.records.audit_log import ServerAudit, note_refusals
 from server.records.fold_record import FoldRecord, Round
 from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.records.pins import Pins
 from server.rounds.farewell import say_farewell
-from server.rounds.held_out import HeldOut, check_held_out, held_out_score
+from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
 from server.run import checkpoint, run_log
 from server.run.checkpoint import Arrays, State
 from server.run.events import Events
-from server.run.paths import home, located, located_plan, place, registered
+from server.run.paths import home, located, located_plan, place, read_node_names
 from server.sites.handshake import Node
-from server.sites.meeting import Meeting, meet, pooled_sums
+from server.sites.meeting import Meeting, gather_sums, meet
 
 app = ServerApp()
+refuse_redirects()  # from the SuperLink, by which this process was started
 
 
 @app.main()
@@ -63,7 +65,7 @@ def main(grid: Grid, context: Context) -> None:
         )
     plan = located_plan(plans.read(place(context.run_config, PLAN)))
     folder = place(context.run_config, OUT)
-    with contextlib.nullcontext() if plan.sites else run_log.kept(folder / "run.log"):
+    with contextlib.nullcontext() if plan.sites else run_log.write_log(folder / "run.log"):
         _run(grid, context, plan, folder)
 
 
@@ -74,18 +76,18 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
     deployed = not plan.sites
-    keys = registered() if deployed else {}
+    keys = read_node_names() if deployed else {}
     strict = config.data.strict and deployed
     audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
     meeting = Meeting(
         classes=plan.classes, expected=plan.expected, registered=keys, private=config.privacy.on, strict=strict
     )
-    with noted(audit, 0, protocol.HELLO) as refused:
+    with note_refusals(audit, 0, protocol.HELLO) as refused:
         nodes = meet(grid, meeting, refused)
     if audit:
         audit.begin(flatten(config), [node.site for node in nodes])
     initial = _initial(config, plan, nodes)
-    with noted(audit, 0, protocol.STATISTICS) as refused:
+    with note_refusals(audit, 0, protocol.STATISTICS) as refused:
         state = _state(grid, config, plan, initial, nodes, folder, refused)
     events = Events(place(context.run_config, EVENTS), plan.fold)
     events.catch_up([*state.history, *state.refit])
@@ -115,11 +117,11 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     public = config.with_values(dict.fromkeys(PATHS, ""))
     path = folder / "model.safetensors"
     saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
-    with noted(audit, state.round, protocol.EVALUATE_TEST) as refused:
-        held = held_out_score(grid, config, plan, nodes, state, cache, refused)
+    with note_refusals(audit, state.round, protocol.EVALUATE_TEST) as refused:
+        held = score_held_out(grid, config, plan, nodes, state, cache, refused)
     spent = private.figures() if private else {}
     if config.privacy.at_sites:
-        with noted(audit, state.round, protocol.PRIVACY) as refused:
+        with note_refusals(audit, state.round, protocol.PRIVACY) as refused:
             spent = site_figures(grid, config, nodes, state, refused, whole=not deployed)
     fold = dataclasses.replace(
         _fold(plan, nodes, state, held),
@@ -186,4 +188,4 @@ def _scaling(grid: Grid, config: Config, nodes: Sequence[Node], refused: Refused
     if config.privacy.on:
         return Scaling(mean=torch.zeros(width), deviation=torch.ones(width))
     least = len(nodes) if whole else config.federation.min_sites
-    return pooled_sums(grid, nodes, config.federation.round_timeout, refused, least=least).scaling()
+    return gather_sums(grid, nodes, config.federation.round_timeout, refused, least=least).scaling()

@@ -56,11 +56,11 @@ def run(
             its account.
         FedserError: the run failed.
     """
-    wished = _wished({name: value for name, value in flags.items() if value is not None}, settings or {}, out)
+    wished = _wished({name: value for name, value in flags.items() if value not in (None, "")}, settings or {}, out)
     temporary = None if wished["out"] or wished["resume"] else _temporary(wished)
-    from simulations.quiet import as_it_was
+    from simulations.quiet import restore_process
 
-    with as_it_was(silent=not progress) as display:
+    with restore_process(silent=not progress) as display:
         from simulations.job.start import Start, carry_out, job_of
 
         wish = Start(**wished)
@@ -129,16 +129,16 @@ def open_corpus(
     """
     paths = {"data.root": root, "data.label_map": label_map}
     chosen = {name: os.fspath(path) for name, path in paths.items() if path}
-    from simulations.quiet import as_it_was
+    from simulations.quiet import restore_process
 
-    with as_it_was(silent=True) as display:
+    with restore_process(silent=True) as display:
         from common.config.settings import Config
         from common.curation.selection import list_corpus
-        from simulations.job.embedded import with_embedded
+        from simulations.job.embedded import provide_embedded
         from simulations.recordings import Corpus
 
         config = Config().with_values({"data.corpus": name, "data.classes": classes, "data.style": style, **chosen})
-        return Corpus(list_corpus(with_embedded(config, display).data))
+        return Corpus(list_corpus(provide_embedded(config, display).data))
 
 
 def _wished(flags: Mapping[str, Any], settings: Mapping[str, Any], out: FilePath | None) -> dict[str, Any]:

@@ -21,10 +21,12 @@ from common.progress import Display, log_handler
 
 IMPORTED = ("torch", "numpy", "flwr.serverapp", "simulations.job.start")  # importing sets up loggers, and warns
 
+_ONE_AT_A_TIME = threading.RLock()  # what is put back is the process's: a second thread's call waits for the first
+
 
 @contextlib.contextmanager
-def as_it_was(*, silent: bool) -> Iterator[Display]:
-    """Put back what is changed meanwhile.
+def restore_process(*, silent: bool) -> Iterator[Display]:
+    """At the end of the block put back what was changed in the process within it.
 
     Where the program has set up logging, fedser's messages go there; else, unless it is silent, to standard error.
 
@@ -35,6 +37,7 @@ def as_it_was(*, silent: bool) -> Iterator[Display]:
         What shows the progress.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
         stack.enter_context(_environment())
         stack.enter_context(_signals())
         stack.enter_context(warnings.catch_warnings())
@@ -43,25 +46,25 @@ def as_it_was(*, silent: bool) -> Iterator[Display]:
         stack.enter_context(_loggers())
         display = Display(silent=silent)
         if not logging.root.handlers:  # and none is added meanwhile: some libraries do so where there is none
+            logging.getLogger("fedser").setLevel(logging.INFO)
             logging.root.addHandler(logging.NullHandler() if silent else log_handler(display.console))
         for name in IMPORTED:
             importlib.import_module(name)
         stack.enter_context(_loggers())  # Flower's own, which its import has made
         stack.enter_context(_numbers())
         stack.enter_context(_flower())
-        logging.getLogger("fedser").setLevel(logging.INFO)
         yield stack.enter_context(display)
 
 
 @contextlib.contextmanager
 def _flower() -> Iterator[None]:
     """Flower speaks of errors alone, through the program's own logging."""
-    from common.flower.internals import identity_kept
+    from common.flower.internals import keep_identity
 
     logger = logging.getLogger("flwr")
     logger.handlers[:] = []
     logger.setLevel(logging.ERROR)
-    with identity_kept():
+    with keep_identity():
         yield
 
 

@@ -57,9 +57,9 @@ class Corpus:
     @cached_property
     def preflight(self) -> Preflight:
         """What ``fedser corpus check`` finds; every recording is read, once."""
-        from simulations.quiet import as_it_was
+        from simulations.quiet import restore_process
 
-        with as_it_was(silent=True):
+        with restore_process(silent=True):
             return check(self.selection)
 
     @property

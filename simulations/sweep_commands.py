@@ -79,9 +79,9 @@ def sweep(
     """Train and score every trial that isn't there yet, and write the page."""
     if context.invoked_subcommand:
         return
-    from simulations.sweep.launch import Start, start
+    from simulations.sweep.launch import SweepStart, start
 
-    wish = Start(
+    wish = SweepStart(
         settings=settings,
         conditions=conditions,
         strategies=strategies,
@@ -123,7 +123,6 @@ def compare(
 
     from common.errors import FedserError
     from common.validate import in_range
-    from simulations.sweep.page.terminal import terminal
     from simulations.sweep.statistics.compare import COVERS, as_json, problem, table
     from simulations.sweep.statistics.compare import compare as compared
     from simulations.sweep.statistics.series import read
@@ -134,7 +133,7 @@ def compare(
         typer.echo(json.dumps(as_json(found, tolerance, allow_missing=allow_missing)))
     else:
         console = Console(highlight=False)
-        console.print(terminal(table(found.changes, tolerance)))
+        console.print(table(found.changes, tolerance).terminal())
         for folder, lines in ((first, found.missing), (second, found.extra)):
             for line in lines:
                 console.print(f"only in {folder}: {line}", markup=False, soft_wrap=True)

@@ -94,6 +94,7 @@ SAME_NAMES = {"__init__.py", "app.py", "cli.py", "page.py"}  # each ring or wing
 FLOWERS_API = ("flwr.app", "flwr.clientapp", "flwr.serverapp")  # what Flower promises to keep
 FLOWERS_INSIDE = (  # the adapters, which alone may use the rest of it: what a release of Flower may touch
     "client/node/flower",
+    "common/flower/connections.py",
     "common/flower/internals.py",
     "server/federation/folder/bundle.py",
     "server/federation/runs/submit.py",

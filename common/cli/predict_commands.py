@@ -30,15 +30,15 @@ def predict(
     failed = 0
     for path in files:
         try:
-            told = probabilities(saved, path)
+            shares = probabilities(saved, path)
         except AudioError as error:
             failed += 1
             typer.echo(f"fedser: error: {path}: {error.detail}", err=True)
             continue
         if json_output:
-            typer.echo(json.dumps({"path": str(path), "probabilities": told, "synthetic": saved.synthetic}))
+            typer.echo(json.dumps({"path": str(path), "probabilities": shares, "synthetic": saved.synthetic}))
         else:
-            ranked = sorted(told.items(), key=lambda item: -item[1])
+            ranked = sorted(shares.items(), key=lambda item: -item[1])
             typer.echo(f"{path}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
     if failed:
         raise FedserError(f"{failed} of {len(files)} recordings cannot be used")

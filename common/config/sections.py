@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from common.config.kinds import KINDS, Kind, kind_of
 from common.errors import UsageError
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 from common.validate import in_range, one_of, positive
 
 
@@ -188,7 +188,7 @@ class FederationConfig:
     """How the sites train together; see ``server.rounds.strategy`` and ``server.rounds.loop``.
 
     Attributes:
-        strategy: one of ``common.strategies.named``.
+        strategy: one of ``common.strategies.available``.
         rounds: how often the model goes to the sites and back.
         refit: once validation speakers have chosen the round, train again from the start with their recordings too.
         fraction: the share of the sites that train in a round.
@@ -227,7 +227,7 @@ class FederationConfig:
             in_range(f"federation.{name}", getattr(self, name), 0.0, 1e6)
         in_range("federation.server_momentum", self.server_momentum, 0.0, 0.999)
 
-    def turn(self, number: int) -> tuple[str, int]:
+    def pass_round(self, number: int) -> tuple[str, int]:
         """What a round trains on, and which it is of its pass: those beyond the run's are its refit's.
 
         Returns:

@@ -45,6 +45,7 @@ __all__ = [
     "TrainingConfig",
     "flatten",
     "read_toml",
+    "refuse_other_version",
 ]
 
 Scalar = bool | int | float | str
@@ -153,6 +154,23 @@ def flatten(config: Config) -> dict[str, Scalar]:
         for key, item in value.items() if isinstance(value, dict) else [("", value)]:
             flat[f"{name}.{key}" if key else name] = _scalar(item)
     return flat
+
+
+def refuse_other_version(settings: Mapping[str, Any], what: str) -> None:
+    """Refuse to go on with a run whose settings are not those that this version has.
+
+    Args:
+        settings: of the run, by flat name, as it was started.
+        what: the run, for the line.
+
+    Raises:
+        UsageError: some are missing, or too many.
+    """
+    if odd := sorted(settings.keys() ^ flatten(Config()).keys()):
+        raise UsageError(
+            f"{what}: the run is of another version of fedser ({odd[0]} is in one alone), whose runs this one can't go "
+            "on with; go on with that one, or start the run anew"
+        )
 
 
 def _scalar(item: Any) -> Scalar:

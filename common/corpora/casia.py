@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.corpora.files import first_of_each, named
+from common.corpora.files import find_named, first_of_each
 from common.errors import CorpusError
 from common.utterance import Utterance, emotion_name
 
@@ -35,7 +35,7 @@ def load(root: Path) -> list[Utterance]:
     Raises:
         CorpusError: the root holds no recording in a folder named after an emotion.
     """
-    matches = named(root, "CASIA", NAME, "SPEAKER/angry/201.wav")
+    matches = find_named(root, "CASIA", NAME, "SPEAKER/angry/201.wav")
     utterances = [_utterance(path) for path, _ in matches if len(path.relative_to(root).parts) > 2]
     if not any(utterance.emotion in CLASSES for utterance in utterances):
         raise CorpusError(

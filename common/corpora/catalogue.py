@@ -13,7 +13,7 @@ from common.corpora.label_map import read_label_map
 from common.utterance import Utterance
 from common.validate import one_of
 
-__all__ = ["CORPORA", "default_classes", "load", "non_labels", "passed_over", "read_label_map"]
+__all__ = ["CORPORA", "default_classes", "find_passed_over", "load", "non_labels", "read_label_map"]
 
 CORPORA: dict[str, ModuleType] = {
     "iemocap": iemocap,
@@ -62,14 +62,14 @@ def non_labels(name: str, root: Path) -> frozenset[str]:
     return labels
 
 
-def passed_over(name: str, root: Path, utterances: list[Utterance]) -> list[tuple[str, Path, str]]:
-    """The recordings at a root that ``load`` left out and that a user should know of; see ``files.passed_over``."""
+def find_passed_over(name: str, root: Path, utterances: list[Utterance]) -> list[tuple[str, Path, str]]:
+    """Find the recordings at a root that ``load`` left out; see ``files.find_passed_over``."""
     module = _module(name, root)
     if module is manifest:
         return []  # it names each file itself
     pattern: re.Pattern[str] | None = getattr(module, "NAME", None)
-    own = module.left_out(root) if module is iemocap else []
-    return [*own, *files.passed_over(root, utterances, pattern)]
+    own = module.find_left_out(root) if module is iemocap else []
+    return [*own, *files.find_passed_over(root, utterances, pattern)]
 
 
 def _module(name: str, root: Path) -> ModuleType:

@@ -9,7 +9,7 @@ import csv
 import re
 from pathlib import Path
 
-from common.corpora.files import first_of_each, named, walk
+from common.corpora.files import find_named, first_of_each, walk
 from common.errors import CorpusError
 from common.utterance import Utterance, emotion_name
 
@@ -38,7 +38,7 @@ def load(root: Path) -> list[Utterance]:
     Raises:
         CorpusError: the root holds no CREMA-D recording, or the demographics cannot be read.
     """
-    matches = named(root, "CREMA-D", NAME, "1001_DFA_ANG_XX.wav")
+    matches = find_named(root, "CREMA-D", NAME, "1001_DFA_ANG_XX.wav")
     genders = _genders(root)
     return first_of_each(_utterance(path, match, genders) for path, match in matches)
 

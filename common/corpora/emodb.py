@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.corpora.files import first_of_each, named
+from common.corpora.files import find_named, first_of_each
 from common.utterance import Utterance
 
 LICENCE = "CC0: public domain"
@@ -43,7 +43,7 @@ def load(root: Path) -> list[Utterance]:
     Raises:
         CorpusError: the root holds no EMO-DB recording.
     """
-    matches = named(root, "EMO-DB", NAME, "03a01Wa.wav")
+    matches = find_named(root, "EMO-DB", NAME, "03a01Wa.wav")
     return first_of_each(_utterance(path, match) for path, match in matches)
 
 

@@ -105,8 +105,8 @@ def audio_files(root: Path) -> list[Path]:
     return sorted(recordings, key=lambda path: (path.suffix.lower() in _LOSSY, path.as_posix()))
 
 
-def named(root: Path, name: str, pattern: re.Pattern[str], example: str) -> list[tuple[Path, re.Match[str]]]:
-    """The recordings under a root whose names, without extension, match a corpus's pattern.
+def find_named(root: Path, name: str, pattern: re.Pattern[str], example: str) -> list[tuple[Path, re.Match[str]]]:
+    """Find the recordings under a root whose names, without extension, match a corpus's pattern.
 
     Args:
         root: the corpus's folder.
@@ -137,10 +137,10 @@ def first_of_each(utterances: Iterable[Utterance]) -> list[Utterance]:
     return sorted(first.values(), key=lambda utterance: utterance.path.as_posix())
 
 
-def passed_over(
+def find_passed_over(
     root: Path, utterances: Iterable[Utterance], pattern: re.Pattern[str] | None
 ) -> list[tuple[str, Path, str]]:
-    """The recordings under a root that a loader left out and that a user should know of.
+    """Find the recordings under a root that a loader left out and that a user should know of.
 
     Args:
         root: the corpus's folder.

@@ -68,8 +68,8 @@ def load(root: Path) -> list[Utterance]:
     return first_of_each(turn for path in labels for turn in _turns(path, recordings[sessions[path]]))
 
 
-def left_out(root: Path) -> list[tuple[str, Path, str]]:
-    """Sessions under a root whose recordings have no labels, which ``load`` therefore does not list.
+def find_left_out(root: Path) -> list[tuple[str, Path, str]]:
+    """Find sessions under a root whose recordings have no labels, which ``load`` therefore does not list.
 
     Returns:
         Problems as (kind, path, detail), of kind ``unlabelled``.

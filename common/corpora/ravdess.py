@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.corpora.files import first_of_each, named
+from common.corpora.files import find_named, first_of_each
 from common.errors import CorpusError
 from common.utterance import Utterance
 
@@ -45,7 +45,7 @@ def load(root: Path) -> list[Utterance]:
         CorpusError: the root holds no spoken RAVDESS recording.
     """
     example = "03-01-05-02-01-02-12.wav"
-    matches = named(root, "RAVDESS", NAME, example)
+    matches = find_named(root, "RAVDESS", NAME, example)
     spoken = [_utterance(path, match) for path, match in matches if match["kind"] == "03-01"]
     if not spoken:
         found = matches[0][0].name

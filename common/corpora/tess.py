@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.corpora.files import first_of_each, named
+from common.corpora.files import find_named, first_of_each
 from common.utterance import Utterance, emotion_name
 
 LICENCE = "CC BY-NC-ND 4.0: research only, no commercial use, no derivatives"
@@ -35,7 +35,7 @@ def load(root: Path) -> list[Utterance]:
     Raises:
         CorpusError: the root holds no TESS recording.
     """
-    matches = named(root, "TESS", NAME, "OAF_back_angry.wav")
+    matches = find_named(root, "TESS", NAME, "OAF_back_angry.wav")
     return first_of_each(_utterance(path, match) for path, match in matches)
 
 

@@ -98,7 +98,7 @@ def listing_problems(selection: Selection) -> Iterator[Problem]:
             yield problem_with(
                 "unknown-label", item, f"label {item.emotion!r}: choose it in --classes, or use --label-map"
             )
-    for kind, path, detail in catalogue.passed_over(selection.corpus, selection.root, selection.listed):
+    for kind, path, detail in catalogue.find_passed_over(selection.corpus, selection.root, selection.listed):
         yield Problem(kind=kind, path=str(path), detail=detail)
 
 

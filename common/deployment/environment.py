@@ -1,4 +1,4 @@
-"""What Flower's processes are told by their environment: nothing is sent home, and nothing is installed."""
+"""What Flower's processes are told by their environment: nothing is sent home, installed, or asked of a proxy."""
 
 from __future__ import annotations
 
@@ -25,6 +25,24 @@ def for_flower(home: Path) -> dict[str, str]:
 
 
 def for_programs(home: Path) -> dict[str, str]:
-    """The whole environment of one of Flower's programs, whose own processes find the others in ``PROGRAMS``."""
+    """The whole environment of one of Flower's programs, whose own processes find the others in ``PROGRAMS``.
+
+    They talk to each other on this machine, and to nobody else.
+    """
     path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, **for_flower(home), "PATH": path}
+    inherited = {name: value for name, value in os.environ.items() if not _names_proxy(name)}
+    return {**inherited, **for_flower(home), "PATH": path}
+
+
+def drop_proxies() -> None:
+    """Let this process ask no proxy from now on: what it talks to is beside it.
+
+    To exempt a host is not enough: programs differ in which of ``no_proxy`` and ``NO_PROXY`` they read, and a proxy of
+    a kind that they do not know ends them whomever they talk to.
+    """
+    for name in filter(_names_proxy, list(os.environ)):
+        del os.environ[name]
+
+
+def _names_proxy(variable: str) -> bool:
+    return variable.lower().endswith("_proxy")

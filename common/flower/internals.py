@@ -1,28 +1,37 @@
-"""What Flower has no public way for: messages outside its runtime, a message's own numbers, a message as bytes."""
+"""What Flower has no public way for: messages outside its runtime, a message's own numbers, redirects refused."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
+from types import CodeType
+from typing import Any
 
 from flwr.app import Message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from common.errors import FedserError
 
 __all__ = [
     "DecodeError",
     "Run",
     "empty_run",
     "from_bytes",
-    "identity_kept",
+    "keep_identity",
     "let_messages_be_made",
+    "refuse_redirects",
     "set_message_id",
     "set_sender",
     "to_bytes",
 ]
+
+_SENDS = "_send"  # by which each of Flower's clients sends
 
 
 def let_messages_be_made(run: int) -> None:
@@ -31,8 +40,8 @@ def let_messages_be_made(run: int) -> None:
 
 
 @contextlib.contextmanager
-def identity_kept() -> Iterator[None]:
-    """Put back who Flower thinks this process is: ``let_messages_be_made`` says so of it."""
+def keep_identity() -> Iterator[None]:
+    """At the end of the block put back who Flower thinks this process is, which ``let_messages_be_made`` changes."""
     names = ("_run_id", "_node_id", "_task_id")
     before = {name: getattr(TaskIdentity, name) for name in names}
     try:
@@ -71,3 +80,33 @@ def from_bytes(data: bytes) -> Message:
 def empty_run(number: int) -> Run:
     """Flower's description of a run of which only the number is known."""
     return Run.create_empty(number)
+
+
+def refuse_redirects() -> None:
+    """Let no client of Flower's in this process, the open ones included, follow a redirect.
+
+    Flower's follow any, to plain HTTP and into the caller's own network too, with the request and its signature. One
+    that comes is an ``httpx.HTTPStatusError`` from now on, like every answer that is none. All of Flower's clients send
+    in one place, which is replaced; a second call changes nothing.
+
+    Raises:
+        FedserError: this Flower sends in another way.
+    """
+    sends = getattr(ProtobufClient, _SENDS, None)
+    if hasattr(sends, "__wrapped__"):
+        return
+    if sends is None or "_client" not in _names_in(sends.__code__):
+        raise FedserError("this Flower sends in a way that is not known here; install the one in constraints.txt")
+
+    @functools.wraps(sends)
+    def send(client: ProtobufClient, *args: Any, **kwargs: Any) -> Any:
+        client._client.follow_redirects = False
+        return sends(client, *args, **kwargs)
+
+    setattr(ProtobufClient, _SENDS, send)
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """What a function and those within it look up."""
+    within = (each for each in code.co_consts if isinstance(each, CodeType))
+    return {*code.co_names, *code.co_freevars}.union(*map(_names_in, within))

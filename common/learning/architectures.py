@@ -10,13 +10,13 @@ from common.learning.model import EmotionModel
 _MODELS: dict[str, type[EmotionModel]] = {model.kind.name: model for model in (AttentiveBiLSTM, LinearModel)}
 
 
-def build_model(features: int, classes: int, config: Config, *, made: bool = False) -> EmotionModel:
+def build_model(features: int, classes: int, config: Config, *, precomputed: bool = False) -> EmotionModel:
     """The model of a run, its weights drawn from torch's global generator.
 
     Args:
         features: of a frame, as ``common.features.extractor.dimension`` counts them.
         classes: how many emotions.
         config: of the run.
-        made: whether batches will hold the statistics that ``statistics.of`` made, in place of frames.
+        precomputed: whether batches will hold the statistics that ``statistics.of`` made, in place of frames.
     """
-    return _MODELS[config.model.architecture.name](features, classes, config, made=made)
+    return _MODELS[config.model.architecture.name](features, classes, config, precomputed=precomputed)

@@ -53,8 +53,8 @@ def contours_of(model: EmotionModel) -> Contours:
 
 
 @contextmanager
-def only_centre(model: EmotionModel) -> Iterator[None]:
-    """Nothing but the centre is trained in here."""
+def freeze_all_but_centre(model: EmotionModel) -> Iterator[None]:
+    """Freeze all parameters but the model's centre within the block."""
     before = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.requires_grad_(False)
     contours_of(model).centre.requires_grad_(True)

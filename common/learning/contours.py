@@ -52,7 +52,7 @@ class Columns:
 
 
 class Contours(nn.Module):
-    """Correlations of contours, the likeness of neighbouring frames, each contour's course, and the length.
+    """Correlations of contours, each contour's lag-1 autocorrelation and course, and the length.
 
     Each utterance's figures, less a centre, are brought to length 1, so that no gradient is much larger than another.
     The centre is found in the first rounds, in which nothing else is trained, and rests then:
@@ -61,13 +61,13 @@ class Contours(nn.Module):
     Args:
         features: of a frame.
         layout: what they are.
-        made: whether batches hold what ``of`` made of each utterance, ``(batch, 1, width)``, in place of frames.
+        precomputed: whether batches hold what ``of`` made of each utterance, ``(batch, 1, width)``, in place of frames.
     """
 
-    def __init__(self, features: int, layout: FeatureConfig, *, made: bool = False) -> None:
+    def __init__(self, features: int, layout: FeatureConfig, *, precomputed: bool = False) -> None:
         super().__init__()
         self.columns = Columns.of(features, layout)
-        self.made = made
+        self.precomputed = precomputed
         contours, statics = len(self.columns.contours), len(self.columns.statics)
         self.pairs = torch.triu_indices(contours, contours, offset=1)
         self.width: int = self.pairs.shape[1] + statics + COSINES * contours + 1
@@ -81,7 +81,7 @@ class Contours(nn.Module):
 
     def figures(self, batch: Tensor, mask: Tensor) -> Tensor:
         """``(batch, width)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``."""
-        return batch[:, 0] if self.made else self._measured(batch, mask)
+        return batch[:, 0] if self.precomputed else self._measured(batch, mask)
 
     def _measured(self, batch: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(batch.device.type, enabled=False):  # correlations of 16 bits have no digits
@@ -97,9 +97,9 @@ class Contours(nn.Module):
         frames = frames / deviation[:, None]
         chosen = frames[:, :, [self.columns.statics.index(i) for i in self.columns.contours]]
         together = chosen.transpose(1, 2) @ chosen / count[:, :, None]
-        likeness = (frames[:, 1:] * frames[:, :-1]).sum(1) / (count - 1).clamp_min(1)
+        autocorrelation = (frames[:, 1:] * frames[:, :-1]).sum(1) / (count - 1).clamp_min(1)
         length = (count.log() - _TYPICAL).clamp(-2.0, 2.0)
-        return torch.cat([together[:, *self.pairs], likeness, *_courses(chosen, count), length], dim=1)
+        return torch.cat([together[:, *self.pairs], autocorrelation, *_courses(chosen, count), length], dim=1)
 
     def forward(self, batch: Tensor, mask: Tensor) -> Tensor:
         """``(batch, width)`` figures about the centre, each row of length 1."""

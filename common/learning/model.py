@@ -22,12 +22,12 @@ class FrameStatistics(nn.Module):
 
     Args:
         features: of a frame.
-        made: whether batches hold what ``of`` made of each utterance, ``(batch, 1, width)``, in place of frames.
+        precomputed: whether batches hold what ``of`` made of each utterance, ``(batch, 1, width)``, in place of frames.
     """
 
-    def __init__(self, features: int, *, made: bool = False) -> None:
+    def __init__(self, features: int, *, precomputed: bool = False) -> None:
         super().__init__()
-        self.made = made
+        self.precomputed = precomputed
         self.width: int = 2 * features
 
     def of(self, utterance: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class FrameStatistics(nn.Module):
 
     def forward(self, batch: Tensor, mask: Tensor) -> Tensor:
         """``(batch, 2 features)`` of ``(batch, frames, features)`` under ``mask (batch, frames)``."""
-        return batch[:, 0] if self.made else self._measured(batch, mask)
+        return batch[:, 0] if self.precomputed else self._measured(batch, mask)
 
     @staticmethod
     def _measured(batch: Tensor, mask: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class EmotionModel(nn.Module):
         features: of a frame, as ``common.features.extractor.dimension`` counts them.
         classes: how many emotions.
         config: of the run: sizes and dropout, and what the features are.
-        made: whether batches hold the statistics that ``statistics.of`` made, in place of frames.
+        precomputed: whether batches hold the statistics that ``statistics.of`` made, in place of frames.
 
     Attributes:
         kind: what may be known of it without it, which arrays tell what among it.
@@ -68,9 +68,9 @@ class EmotionModel(nn.Module):
     kind: ClassVar[Kind]
     statistics: FrameStatistics | Contours | None
 
-    def __init__(self, features: int, classes: int, config: Config, *, made: bool = False) -> None:
+    def __init__(self, features: int, classes: int, config: Config, *, precomputed: bool = False) -> None:
         super().__init__()
-        self.statistics = _statistics(features, config, made)
+        self.statistics = _statistics(features, config, precomputed)
         beside = self.statistics.width if self.statistics is not None else 0
         read = self.make_reader(features, config)
         self.dropout = nn.Dropout(config.model.dropout)
@@ -108,9 +108,9 @@ class EmotionModel(nn.Module):
         return logits
 
 
-def _statistics(features: int, config: Config, made: bool) -> FrameStatistics | Contours | None:
+def _statistics(features: int, config: Config, precomputed: bool) -> FrameStatistics | Contours | None:
     if config.model.statistics == "means":
-        return FrameStatistics(features, made=made)
+        return FrameStatistics(features, precomputed=precomputed)
     if config.model.statistics == "contours":
-        return Contours(features, config.features, made=made)
+        return Contours(features, config.features, precomputed=precomputed)
     return None

@@ -48,9 +48,9 @@ def save(
     """Write a model."""
     tensors = {f"model.{name}": np.ascontiguousarray(value) for name, value in arrays.items()}
     tensors |= {f"scaling.{name}": np.ascontiguousarray(value) for name, value in scaling.items()}
-    about = {"format": 1, "config": flatten(config), "classes": list(classes), "synthetic": synthetic}
+    metadata = {"format": 1, "config": flatten(config), "classes": list(classes), "synthetic": synthetic}
     # One key: safetensors writes several in random order, and the same run should give the same bytes.
-    atomic.write(path, safetensors.numpy.save(tensors, metadata={"fedser": json.dumps(about)}))
+    atomic.write(path, safetensors.numpy.save(tensors, metadata={"fedser": json.dumps(metadata)}))
 
 
 def load(path: Path) -> SavedModel:
@@ -62,9 +62,9 @@ def load(path: Path) -> SavedModel:
     file_path = path / "model.safetensors" if path.is_dir() else path
     try:
         with safetensors.safe_open(file_path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["fedser"])
+            metadata = json.loads((file.metadata() or {})["fedser"])
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}  # views of the file without
-        return _assemble(about, tensors)
+        return _assemble(metadata, tensors)
     except FileNotFoundError:
         found = "there is no such file"
     except OSError:
@@ -76,11 +76,11 @@ def load(path: Path) -> SavedModel:
     raise UsageError(f"--model {path}: {found}; expected the folder of a finished run, or its model.safetensors")
 
 
-def _assemble(about: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> SavedModel:
-    config = Config().with_values(about["config"])
-    classes = tuple(about["classes"])
+def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> SavedModel:
+    config = Config().with_values(metadata["config"])
+    classes = tuple(metadata["classes"])
     scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
     model = build_model(scaling.mean.shape[0], len(classes), config)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    synthetic = bool(about["synthetic"])
+    synthetic = bool(metadata["synthetic"])
     return SavedModel(model=model.eval(), scaling=scaling, config=config, classes=classes, synthetic=synthetic)

@@ -13,7 +13,7 @@ Content = Mapping[str, Mapping[str, Any]]  # a message's records as they came: F
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class RecordForm:
     """A record of a message.
 
     Attributes:
@@ -61,7 +61,7 @@ Rule = Callable[[Told], str | None]  # what is wrong between values that are eac
 class Form:
     """A message: its records by name, and what must hold between them."""
 
-    records: Mapping[str, Record]
+    records: Mapping[str, RecordForm]
     rules: tuple[Rule, ...] = ()
 
     def read(self, content: Content) -> Told:
@@ -77,11 +77,11 @@ class Form:
             raise Misfit(f"record {short(extra[0])} is not expected")
         if missing := sorted(name for name, own in self.records.items() if own.needed and name not in content):
             raise Misfit(f"record {missing[0]} is missing")
-        told = {name: own.read(name, content[name]) for name, own in self.records.items() if name in content}
+        values = {name: own.read(name, content[name]) for name, own in self.records.items() if name in content}
         for rule in self.rules:
-            if fault := rule(told):
+            if fault := rule(values):
                 raise Misfit(fault)
-        return told
+        return values
 
     def fault(self, content: Content) -> str | None:
         """What is wrong with a message, in a line; None where nothing is."""

@@ -33,7 +33,7 @@ from common.messages.fields import (
     Text,
     Truth,
 )
-from common.messages.forms import Content, Form, Record, Told
+from common.messages.forms import Content, Form, RecordForm, Told
 from common.messages.scope import Scope
 
 # Kinds of values
@@ -41,8 +41,8 @@ from common.messages.scope import Scope
 _HASH = Text(SHA256, "64 hex digits")
 _HASH_OR_NONE = Text(f"({SHA256})?", "64 hex digits, or nothing")
 _RUN_NAME = Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, '_', '.' and '-'")
-_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}((a|b|rc|\.dev|\.post)[0-9]{1,4})?"
-_TORCH = rf"{_VERSION}(\+(cpu|xpu|cu[0-9]{{2,3}}|rocm[0-9](\.[0-9]{{1,2}}){{0,2}}))?"
+_VERSION = r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}((a|b|rc|\.dev|\.post)[0-9]{1,8})?"
+_TORCH = rf"{_VERSION}(\+[A-Za-z0-9]{{1,20}}(\.[A-Za-z0-9]{{1,20}}){{0,3}})?"  # a build's own part, as PEP 440 has it
 _RELEASE = Text(rf"(fedser )?{_VERSION}(,? torch {_TORCH})?", "a version such as 0.1.0")
 _FIGURE = Maybe(Number(endless=True))
 
@@ -72,16 +72,16 @@ _SERVER_HEAD: Fields = {
 }
 
 
-def _arrays(fields: Fields, *, needed: bool = True) -> Record:
-    return Record(kind="ArrayRecord", fields=fields, needed=needed)
+def _arrays(fields: Fields, *, needed: bool = True) -> RecordForm:
+    return RecordForm(kind="ArrayRecord", fields=fields, needed=needed)
 
 
-def _config(fields: Fields, *perhaps: Fields, needed: bool = True) -> Record:
-    return Record(kind="ConfigRecord", fields=fields, perhaps=perhaps, needed=needed)
+def _config(fields: Fields, *perhaps: Fields, needed: bool = True) -> RecordForm:
+    return RecordForm(kind="ConfigRecord", fields=fields, perhaps=perhaps, needed=needed)
 
 
-def _metrics(fields: Fields) -> Record:
-    return Record(kind="MetricRecord", fields=fields)
+def _metrics(fields: Fields) -> RecordForm:
+    return RecordForm(kind="MetricRecord", fields=fields)
 
 
 # How much a site trains on: beside each reply of its app, for its own gate, which keeps it
@@ -134,7 +134,7 @@ def _statistics_reply(scope: Scope) -> Form:
 # train: the model; back comes the updated one, in a private run a noisy one, and how far the ledger is
 
 
-def _weights(scope: Scope) -> dict[str, Record]:
+def _weights(scope: Scope) -> dict[str, RecordForm]:
     """The model, and what the strategy sends beside it in arrays of the same names and shapes."""
     beside = {name: replace(own, dtype="float32") for name, own in scope.model.items()}
     return {protocol.ARRAYS: _arrays(scope.model)} | {name: _arrays(beside) for name in scope.extra}
@@ -143,8 +143,9 @@ def _weights(scope: Scope) -> dict[str, Record]:
 def _train_request(scope: Scope) -> Form:
     fedprox: Fields = {protocol.PROXIMAL_MU: Number(*scope.mu)}
     run: Fields = {protocol.RUN: _RUN_NAME}
+    taken: Fields = {protocol.TAKEN: Count(0, scope.max_rounds)}
     needed: Fields = {protocol.ROUND: Count(1, scope.max_rounds)}
-    config = _config(needed, fedprox, run, _LEDGER_TOLD, _AUDIT_TOLD, _SERVER_HEAD)
+    config = _config(needed, fedprox, run, taken, _LEDGER_TOLD, _AUDIT_TOLD, _SERVER_HEAD)
     return Form(records=_weights(scope) | _scaling(scope) | {protocol.CONFIG: config}, rules=_MODEL_SENT)
 
 
@@ -164,7 +165,7 @@ def _stopped_reply(_: Scope) -> Form:
 # evaluate.test: likewise of held-out speakers, all together, or a table of counts for each, without a name
 
 
-def _scaling(scope: Scope) -> dict[str, Record]:
+def _scaling(scope: Scope) -> dict[str, RecordForm]:
     width = Numbers("float32", (scope.features,))
     return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, needed=False)}
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from common.config.settings import Config
 from common.messages.fields import RECORDINGS, Numbers
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 
 
 @dataclass(frozen=True, kw_only=True)

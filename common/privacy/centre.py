@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from common.data.dataset import SpeechDataset
-from common.learning.centring import contours_of, figures, only_centre
+from common.learning.centring import contours_of, figures, freeze_all_but_centre
 from common.learning.model import EmotionModel
 from common.learning.training import device
 from common.privacy.accounting.accountants import Spend
@@ -27,7 +27,7 @@ def centre_privately(
     *,
     turn: int,
     stream: SecretStream,
-    guests: int,
+    planted: int,
 ) -> None:
     """Move the model's centre, and nothing else, in ``spend.steps`` noisy steps.
 
@@ -39,19 +39,19 @@ def centre_privately(
         spend: what was reserved for it.
         turn: the round, from 1.
         stream: of secret random numbers.
-        guests: how many units at the data's end an audit put in.
+        planted: how many units at the data's end an audit put in.
     """
     model.to(device())
     units = units_of(data, spend.unit)
     own = figures(model, data)
     means = torch.stack([own[unit].mean(0) for unit in units])
     centre = contours_of(model).centre
-    with only_centre(model):
+    with freeze_all_but_centre(model):
         optimizer = PrivateOptimizer(
             torch.optim.SGD([centre], 1.0),
             noise_multiplier=spend.noise_multiplier,
             max_grad_norm=NORM,
-            expected_batch_size=spend.sample_rate * (len(units) - guests),
+            expected_batch_size=spend.sample_rate * (len(units) - planted),
             stream=stream,
         )
         for step in range((turn - 1) * spend.steps, turn * spend.steps):

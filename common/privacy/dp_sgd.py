@@ -27,7 +27,7 @@ from common.privacy.per_sample.gradients import UnitGradients
 from common.privacy.stream import SecretStream
 
 
-class Canaries(Protocol):
+class PlantedUnits(Protocol):
     """Made-up units that an audit puts in beside the real ones."""
 
     def rows(self, stream: SecretStream, rate: float) -> Iterable[Tensor]:
@@ -48,8 +48,8 @@ def train_privately(
     rate: float,
     stream: SecretStream,
     proximal_mu: float = 0.0,
-    canaries: Canaries | None = None,
-    guests: int = 0,
+    canaries: PlantedUnits | None = None,
+    planted: int = 0,
 ) -> None:
     """Train a model in place for ``spend.steps`` noisy steps.
 
@@ -64,7 +64,7 @@ def train_privately(
         stream: of secret random numbers.
         proximal_mu: FedProx's weight of half the squared distance to the weights at the start, which are public.
         canaries: of an audit.
-        guests: how many units at the data's end an audit put in; the expected batch doesn't count them, for how many
+        planted: how many units at the data's end an audit put in; the expected batch doesn't count them, for how many
             they are is as secret as which.
     """
     model.to(device()).train()
@@ -73,7 +73,7 @@ def train_privately(
         make_optimizer(model, training, rate),
         noise_multiplier=spend.noise_multiplier,
         max_grad_norm=privacy.max_grad_norm,
-        expected_batch_size=spend.sample_rate * (len(units) - guests),
+        expected_batch_size=spend.sample_rate * (len(units) - planted),
         stream=stream,
     )
     gradients = UnitGradients(
@@ -120,7 +120,7 @@ def _accumulate(optimizer: PrivateOptimizer) -> None:
     optimizer.zero_grad(set_to_none=True)
 
 
-def _release(optimizer: PrivateOptimizer, canaries: Canaries | None, start: Sequence[Tensor], mu: float) -> None:
+def _release(optimizer: PrivateOptimizer, canaries: PlantedUnits | None, start: Sequence[Tensor], mu: float) -> None:
     """Add the noise to the step's sum, and step; where nothing was drawn, of noise alone."""
     set_empty(optimizer.params)
     optimizer.pre_step()

@@ -47,7 +47,7 @@ class RecordedCanaries:
         self.scores = torch.zeros(count, dtype=torch.float64)
 
     @property
-    def guests(self) -> int:
+    def planted(self) -> int:
         """How many are included: the last of ``training``."""
         return int(self.included.sum())
 

@@ -141,8 +141,8 @@ def from_json(values: Mapping[str, Any]) -> Terms:
     return Terms(**{field.name: values[field.name] for field in dataclasses.fields(Terms)})
 
 
-def agreed(ledger: Ledger, run: str, config: Config, units: int, *, most: float = math.inf) -> Terms:
-    """A run's terms: those that its ledger keeps, or, in its first round, new ones, kept from then on.
+def agree_terms(ledger: Ledger, run: str, config: Config, units: int, *, most: float = math.inf) -> Terms:
+    """Read a run's terms from its ledger, or, in its first round, write new ones there.
 
     The budget is the smaller of the one that was kept and today's: whoever lowers it is obeyed at once.
 

@@ -33,7 +33,7 @@ def processes(
     try:
         yield pool
     except BaseException as error:  # Ctrl-C too: otherwise the pool would finish all that is queued
-        for process in multiprocessing.active_children():
+        for process in list((pool._processes or {}).values()):  # its own alone: a program has others
             process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
         if isinstance(error, BrokenProcessPool):

@@ -54,8 +54,8 @@ class Chain:
         return list(self._entries)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[Writer]:
-        """Keep all others from writing, and make the file where there is none.
+    def lock(self) -> Iterator[Writer]:
+        """Lock the file against all other writers, and make it where there is none.
 
         Yields:
             What appends. Many appends under one lock cost one verification.
@@ -64,7 +64,7 @@ class Chain:
             ChainError: as ``read``.
             FedserError: another process holds it for longer than the timeout, or the file cannot be written.
         """
-        descriptor, owner = self._lock(), os.getpid()
+        descriptor, owner = self._acquire(), os.getpid()
         try:
             entries = self.read()
             yield Writer(self.path, descriptor, entries, len(self._known))
@@ -75,10 +75,10 @@ class Chain:
 
     def append(self, kind: str, **payload: Any) -> Entry:
         """Append one line; see ``Writer.append``."""
-        with self.locked() as writer:
+        with self.lock() as writer:
             return writer.append(kind, **payload)
 
-    def _lock(self) -> int:
+    def _acquire(self) -> int:
         deadline = time.monotonic() + self.timeout
         while (descriptor := self._try_lock()) is None:
             if time.monotonic() > deadline:
@@ -93,7 +93,7 @@ class Chain:
         """The descriptor of the locked file, or None where another process has it."""
         descriptor = -1
         try:
-            descriptor = _opened(self.path)
+            descriptor = _open(self.path)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(descriptor, self.path):  # else somebody put another file in its place meanwhile
                 return descriptor
@@ -108,7 +108,7 @@ class Chain:
 
 
 class Writer:
-    """A chain that this process has locked; made by ``Chain.locked``.
+    """A chain that this process has locked; made by ``Chain.lock``.
 
     Attributes:
         entries: all lines, with those that were appended since.
@@ -174,8 +174,8 @@ def _content(path: Path) -> bytes:
         raise FedserError(f"{path} cannot be read: {error.strerror}; expected a file that may be read") from None
 
 
-def _opened(path: Path) -> int:
-    """A descriptor of a file that may have to be made; then its folder, and the folder's, outlive a power cut too."""
+def _open(path: Path) -> int:
+    """Open a file, or make it; then its folder, and the folder's, outlive a power cut too."""
     flags = os.O_RDWR | os.O_CLOEXEC
     with contextlib.suppress(FileNotFoundError):
         return os.open(path, flags)

@@ -1,4 +1,4 @@
-"""What a site keeps of a run for its strategy, from round to round: a file a round, of the last two.
+"""What a site keeps of a run for its strategy, from round to round: a file a round, of two rounds.
 
 In a deployment a message is a process of its own, and a kill may come at any moment: so the state is on the disk before
 the reply leaves, and a round that is asked again starts from what it started from the first time. It is kept by run, by
@@ -12,7 +12,6 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import safetensors
@@ -21,9 +20,9 @@ import safetensors.numpy
 from common.errors import FedserError
 from common.storage import atomic
 from common.storage.fingerprint import fingerprint
+from common.storage.safe_name import safe_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-ROUNDS = 2  # that are kept: the last one, and the one that it started from
 OTHERS = 1  # runs whose end nobody told of, beside this one
 
 
@@ -38,8 +37,8 @@ class StateStore:
 
     def __init__(self, folder: Path, site: str, run: str) -> None:
         self._site, self._run = site, run
-        self._runs = folder / f"site-{quote(site, safe='')}"
-        self._folder = self._runs / f"run-{quote(run, safe='')}"
+        self._runs = folder / f"site-{safe_name(site)}"
+        self._folder = self._runs / f"run-{safe_name(run)}"
 
     def before(self, stage: str, turn: int) -> Arrays:
         """What was kept last before a round; nothing where there is nothing.
@@ -54,20 +53,27 @@ class StateStore:
         found = [number for number in self._turns(stage) if number < turn]
         return self._read(stage, found[-1]) if found else {}
 
-    def keep(self, stage: str, turn: int, arrays: Arrays) -> None:
-        """Keep what a round ended with; of earlier ones the last stays, and of later ones, of a time undone, none.
+    def keep(self, stage: str, turn: int, arrays: Arrays, start: int | None = None) -> None:
+        """Keep what a round ended with, and what it started from: it may be asked again, or its update not be taken.
+
+        Args:
+            stage: the pass.
+            turn: the round's number in it.
+            arrays: what is kept.
+            start: the number of the round whose state it started from; by default of the one before.
 
         Raises:
             FedserError: it cannot be written, or what is old cannot be deleted.
         """
         if not self._folder.exists():
             self._forget_abandoned()
-        about = self._about(stage, turn) | {"fingerprint": fingerprint(arrays)}
+        metadata = self._about(stage, turn) | {"fingerprint": fingerprint(arrays)}
         content = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-        data = safetensors.numpy.save(content, metadata={"state": json.dumps(about)})
+        data = safetensors.numpy.save(content, metadata={"state": json.dumps(metadata)})
         atomic.write(self._path(stage, turn), data, durable=True, private=True)
-        kept = [number for number in self._turns(stage) if number <= turn][-ROUNDS:]
-        for number in set(self._turns(stage)) - set(kept):
+        last = turn - 1 if start is None else start
+        started_from = [number for number in self._turns(stage) if number <= last][-1:]
+        for number in set(self._turns(stage)) - {turn, *started_from}:
             self._path(stage, number).unlink(missing_ok=True)
 
     def fingerprint(self, stage: str, turn: int) -> str:
@@ -92,7 +98,10 @@ class StateStore:
 
     def _forget_abandoned(self) -> None:
         """Delete what is left of runs that never ended, but for the last: it may be gone on with."""
-        others = sorted(self._runs.glob("run-*"), key=lambda path: path.stat().st_mtime)
+        try:
+            others = sorted(self._runs.glob("run-*"), key=lambda path: path.stat().st_mtime)
+        except FileNotFoundError:  # another run of this site does the same
+            return
         for folder in others[: len(others) - OTHERS]:
             _delete(folder)
 

@@ -1,4 +1,4 @@
-"""What a strategy declares; ``common.strategies.named`` lists those that there are."""
+"""What a strategy declares; ``common.strategies.available`` lists those that there are."""
 
 from __future__ import annotations
 

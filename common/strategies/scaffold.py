@@ -15,6 +15,9 @@ it is an approximation: the direction that a control stands for is that of the o
 of about length 1 a weight, and not a mean of gradients. η is the schedule's rate of the round: where it falls from
 round to round, the controls are of directions all the same, for each is divided by the rate that it was made with.
 
+A round's c_i counts where its update did: with each message a site is told which of its updates was taken last, and it
+starts from what it kept then. So one that came late, or was refused, leaves no trace in c_i, as it leaves none in c.
+
 A site that has nothing of an earlier round begins with c_i = 0, as one does that takes part for the first time. Of one
 that has lost its disk c then still holds the old c_i's share, which a change can't take out any more: c is off by that
 site's weight times its lost control until the run ends, or begins anew with the refit.

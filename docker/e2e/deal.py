@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from common.corpora.catalogue import emodb
+from common.corpora import emodb
 
 HELD_OUT = "held-out"
 

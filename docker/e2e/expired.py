@@ -7,9 +7,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from server.federation import ca, certificate, folder
+from server.federation.folder import ca, certificate, coordinator_folder
 
-source, out = folder.read(Path(sys.argv[1])), Path(sys.argv[2])
+source, out = coordinator_folder.read(Path(sys.argv[1])), Path(sys.argv[2])
 shutil.copytree(source.coordinator, out)
 ended = datetime.now(UTC) - timedelta(days=1)
 signed = certificate.issue(

@@ -14,6 +14,8 @@ import httpx
 from flwr.proto.control_pb2 import StartRunRequest
 from flwr.supercore.control import ControlHttpClient
 
+from common.flower.connections import opened
+
 HOST, PORT, CA, SUPERLINK = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 CONTROL = "control/start-run"
 PATHS = (
@@ -40,9 +42,7 @@ def start_run() -> str:
     """Flower's own call, with the CA certificate that every site has."""
     with open(CA, "rb") as file:  # noqa: PTH123 - nothing but the standard library where it does
         authority = file.read()
-    client = ControlHttpClient.from_server_address(
-        f"{HOST}:{PORT}", insecure=False, root_certificates=authority, interceptors=[]
-    )
+    client = opened(ControlHttpClient, f"{HOST}:{PORT}", authority)
     try:
         client.StartRun(StartRunRequest())
     except httpx.HTTPStatusError as error:

@@ -48,7 +48,7 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
         while place and time.monotonic() < deadline:
             asked = time.monotonic()
             came = {}
-            for reply in _pulled(grid, list(place)):
+            for reply in _pull(grid, list(place)):
                 if reply.metadata.reply_to_message_id in place:
                     i = place.pop(reply.metadata.reply_to_message_id)
                     # Where a node is gone the SuperLink answers in its own name: whose answer it is, we know.
@@ -57,19 +57,19 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
             if not came and time.monotonic() - asked < POLL_SECONDS:
                 time.sleep(POLL_SECONDS)
             while turn in came or turn in early:
-                yield _unpacked(came.pop(turn) if turn in came else _take(early.pop(turn)))
+                yield _unpack(came.pop(turn) if turn in came else _take(early.pop(turn)))
                 turn += 1
             for i, reply in came.items():
                 early[i] = folder / str(i)
                 early[i].write_bytes(internals.to_bytes(reply))
         for i in sorted(early):
-            yield _unpacked(_take(early[i]))
+            yield _unpack(_take(early[i]))
     finally:  # also where the caller ended early, by an error
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pulled(grid: Grid, ids: list[str]) -> Iterator[Message]:
-    """The replies that are there; where one's bytes are no message, that is said, and the others are waited for on."""
+def _pull(grid: Grid, ids: list[str]) -> Iterator[Message]:
+    """Pull the replies that are there; where one's bytes are no message, log that, and go on with the others."""
     try:
         yield from grid.pull_messages(ids)
     except (
@@ -82,8 +82,8 @@ def _pulled(grid: Grid, ids: list[str]) -> Iterator[Message]:
         log.warning("a reply is no message (%s); who sent it is not known, the others go on", type(error).__name__)
 
 
-def _unpacked(reply: Message) -> Message:
-    """A reply with its arrays one by one; with what the site sent where that is no packed record."""
+def _unpack(reply: Message) -> Message:
+    """Unpack a reply's arrays in place; what is no packed record stays as the site sent it."""
     if reply.has_content():
         with contextlib.suppress(FedserError):  # the screening names what is wrong, and goes on with the others
             reply.content = packing.unpack(reply.content)

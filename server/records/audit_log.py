@@ -52,14 +52,14 @@ class ServerAudit:
         log = {protocol.SERVER_LOG: head_of(entries[:1]).hash}
         return log | {protocol.SERVER_ENTRIES: head.entries, protocol.SERVER_HASH: head.hash}
 
-    def heard(self, site: str, reply: Message) -> None:
-        """Keep, for the round's line, the keys of what a site sent."""
+    def hear(self, site: str, reply: Message) -> None:
+        """Keep the keys of what a site sent, for the round's line."""
         self._records[site] = {
             short(name): [short(key) for key in sorted(record)[:_MOST_KEYS]]
             for name, record in list(reply.content.items())[:_MOST_KEYS]
         }
 
-    def round(
+    def note_round(
         self,
         number: int,
         before: Arrays,
@@ -77,10 +77,10 @@ class ServerAudit:
             spent: the ε of all runs, before and after, by the server's own ledger; None where it keeps none.
         """
         models = {"model_in": fingerprint(before), "model_out": fingerprint(state.arrays)}
-        told = {name: self._site(name, site, state) for name, site in sites.items()}
+        entries = {name: self._site(name, site, state) for name, site in sites.items()}
         own = _spent(*spent) if spent else {}
         heads = {"ledgers": state.heads, "audits": state.audits}
-        self._chain.append("round", **self._about, round=number, **models, sites=told, **own, **heads)
+        self._chain.append("round", **self._about, round=number, **models, sites=entries, **own, **heads)
         self._records = {}
 
     def _site(self, name: str, entry: Mapping[str, Any], state: State) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class ServerAudit:
         before = next((told["epsilon_total"] for told in earlier if "epsilon_total" in told), None)
         return sent | _spent(before, after)
 
-    def refused(self, number: int, what: str, refused: Mapping[str, str]) -> None:
+    def note_refused(self, number: int, what: str, refused: Mapping[str, str]) -> None:
         """Note what was not taken.
 
         Args:
@@ -105,8 +105,8 @@ class ServerAudit:
 
 
 @contextlib.contextmanager
-def noted(audit: ServerAudit | None, number: int, what: str) -> Iterator[Refused]:
-    """Note what is refused meanwhile, also where an error ends it; see ``ServerAudit.refused``.
+def note_refusals(audit: ServerAudit | None, number: int, what: str) -> Iterator[Refused]:
+    """Write the block's refusals to the log when it ends, by an error too; see ``ServerAudit.note_refused``.
 
     Yields:
         Where the refusals are to be added.
@@ -116,7 +116,7 @@ def noted(audit: ServerAudit | None, number: int, what: str) -> Iterator[Refused
         yield refused
     finally:
         if audit is not None:
-            audit.refused(number, what, refused)
+            audit.note_refused(number, what, refused)
 
 
 def _spent(before: float | None, after: float) -> dict[str, float | None]:

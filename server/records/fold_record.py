@@ -90,8 +90,8 @@ class Round(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent(Record):
-    """What a ledger says of a run; None for what a site keeps to itself.
+class LedgerFigures(Record):
+    """A ledger's figures of a run; None for what a site keeps to itself.
 
     Attributes:
         epsilon: of the run, by the PRV accountant.
@@ -117,7 +117,7 @@ class Spent(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account(Record):
+class PrivacyAccount(Record):
     """A fold's account of its privacy.
 
     Attributes:
@@ -134,7 +134,7 @@ class Account(Record):
     max_grad_norm: float
     accountant: str
     insecure_seed: bool
-    sites: Mapping[str, Spent]
+    sites: Mapping[str, LedgerFigures]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,7 @@ class FoldRecord(Record):
     train_speakers: Speakers
     validation_speakers: Speakers
     test_speakers: Speakers
-    privacy: Account | None
+    privacy: PrivacyAccount | None
     chosen_round: int
     test: Scores | None
     rounds: tuple[Round, ...]

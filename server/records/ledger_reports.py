@@ -24,7 +24,7 @@ from common.messages.fields import Misfit, read_fields
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse
-from server.records.fold_record import Account, Spent
+from server.records.fold_record import LedgerFigures, PrivacyAccount
 from server.run.checkpoint import State
 from server.sites.handshake import Node
 
@@ -34,12 +34,12 @@ LIVE = ("epsilon", "epsilon_total", "budget")  # of the figures, those that are 
 
 def about(state: State, site: str) -> ConfigRecord:
     """What a site must know to keep its records: the run, and what it last told of its ledger and its audit log."""
-    told: dict[str, Any] = {protocol.RUN: state.run} if state.run else {}
+    settings: dict[str, Any] = {protocol.RUN: state.run} if state.run else {}
     if state.run:
-        told |= _head(state.heads.get(site, (0, "")), protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH)
+        settings |= _head(state.heads.get(site, (0, "")), protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH)
     if site in state.audits:
-        told |= _head(state.audits[site], protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH)
-    return ConfigRecord(told)
+        settings |= _head(state.audits[site], protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH)
+    return ConfigRecord(settings)
 
 
 def _head(head: tuple[int, str], entries: str, digest: str) -> dict[str, Any]:
@@ -56,26 +56,26 @@ def hear(state: State, site: str, reply: Message) -> None:
         site: whose reply it is.
         reply: as it came.
     """
-    told = _told(reply)
+    record = _config_record(reply)
     for head, heads in ((schema.LEDGER_HEAD, state.heads), (schema.AUDIT_HEAD, state.audits)):
         with contextlib.suppress(Misfit):
-            entries, digest = read_fields("its", {key: told[key] for key in head if key in told}, head).values()
+            entries, digest = read_fields("its", {key: record[key] for key in head if key in record}, head).values()
             heads[site] = (entries, digest)
 
 
 def says_stopped(reply: Message) -> bool:
     """Whether a sound reply says that the site is out of budget."""
-    return protocol.STOPPED in _told(reply)
+    return protocol.STOPPED in _config_record(reply)
 
 
-def _told(reply: Message) -> Mapping[str, Any]:
+def _config_record(reply: Message) -> Mapping[str, Any]:
     """The ``CONFIG`` of a reply; nothing where it has none."""
     return {} if reply.has_error() else reply.content.config_records.get(protocol.CONFIG) or {}
 
 
 def spent_so_far(reply: Message) -> dict[str, float]:
     """``LIVE``, as a private site told it with its sound update; nothing where it keeps that to itself."""
-    figures = json.loads(str(_told(reply).get(protocol.FIGURES, "{}")))
+    figures = json.loads(str(_config_record(reply).get(protocol.FIGURES, "{}")))
     found = {name: figures.get(name) for name in LIVE}
     return {name: float(value) for name, value in found.items() if value is not None and value < math.inf}
 
@@ -93,16 +93,16 @@ def refuse_unaccounted(config: Config, run_config: Mapping[str, Any]) -> None:
         )
 
 
-def account(config: Config, sites: Mapping[str, Any]) -> Account:
+def account(config: Config, sites: Mapping[str, Any]) -> PrivacyAccount:
     """The ``privacy`` entry of a fold, from what the sites' ledgers, or the server's own, say."""
     privacy = config.privacy
-    return Account(
+    return PrivacyAccount(
         unit=privacy.unit,
         target_epsilon=privacy.epsilon if privacy.epsilon < math.inf else None,
         max_grad_norm=privacy.max_grad_norm,
         accountant="prv",
         insecure_seed=privacy.insecure_seed,
-        sites={site: Spent.from_json(own) for site, own in sites.items()},
+        sites={site: LedgerFigures.from_json(own) for site, own in sites.items()},
     )
 
 

@@ -24,7 +24,7 @@ class Pins:
         self._folder, self._config, self._sites = folder, config, tuple(sites)
 
     def pin(self, state: State) -> None:
-        """Note in the run's state what each site has kept until its round."""
+        """Note in the run's state what each site has kept of the round whose update was taken last."""
         state.kept = self._kept(state)
 
     def check(self, state: State) -> None:
@@ -41,5 +41,6 @@ class Pins:
             )
 
     def _kept(self, state: State) -> dict[str, str]:
-        turn = self._config.turn(state.round)
-        return {site: StateStore(self._folder, site, state.run).fingerprint(*turn) for site in self._sites}
+        stage, _ = self._config.pass_round(state.round)
+        taken = {site: state.last_taken(site, stage, self._config.rounds) for site in self._sites}
+        return {site: StateStore(self._folder, site, state.run).fingerprint(stage, n) for site, n in taken.items()}

@@ -1,1 +1,3 @@
-"""What a finished run leaves for people and programs. matplotlib is drawn with here; it imports ``common`` and run."""
+"""What a finished run leaves for people and programs, and what every page is made of: matplotlib draws here. It imports
+``common``, run and records.
+"""

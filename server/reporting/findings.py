@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from common.strategies.named import CATALOGUE
-from server.records.fold_record import Account
+from common.strategies.available import CATALOGUE
+from server.records.fold_record import PrivacyAccount
 from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
 from server.reporting.run_record import Figure, Result, RunFold
 
@@ -33,18 +33,18 @@ def is_counted(result: Result) -> bool:
     return any(isinstance(fold.train_speakers, Mapping) for fold in result.folds)
 
 
-def largest_epsilon(privacy: Account) -> float | None:
+def largest_epsilon(privacy: PrivacyAccount) -> float | None:
     """Of the sites that tell what they spent; None where none does. Those of ``untold`` may have spent more."""
     told = [site.epsilon for site in privacy.sites.values() if site.epsilon is not None]
     return max(told, default=None)
 
 
-def untold(privacy: Account) -> list[str]:
+def untold(privacy: PrivacyAccount) -> list[str]:
     """The sites of which it is not known what they spent: they keep it to themselves, or gave no account."""
     return sorted((site for site, own in privacy.sites.items() if own.epsilon is None), key=natural)
 
 
-def claim(privacy: Account) -> str:
+def claim(privacy: PrivacyAccount) -> str:
     """The run's ε in a line: the largest over the sites, and of which sites it is not known."""
     largest, unknown = largest_epsilon(privacy), untold(privacy)
     if largest is None:

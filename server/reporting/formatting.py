@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from common.config.kinds import BILSTM, kind_of
-from server.reporting.run_record import Figure
 
 CORPORA = {
     "casia": "CASIA",
@@ -29,12 +28,34 @@ def score(value: float | None, digits: int = 3) -> str:
     return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def interval(figure: Figure | None) -> str:
-    """The 95 % interval of a summary figure, ``0.812 to 0.904``; a dash where there is none."""
+def signed(value: float | None) -> str:
+    """A difference with its sign."""
+    return NONE if value is None else f"{value:+.3f}".replace("-", "\u2212")
+
+
+def p_value(value: float) -> str:
+    """To three digits, and no smaller than it can be told."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+class Measured(Protocol):
+    """A mean with its 95 % interval, None where there is none."""
+
+    @property
+    def mean(self) -> float:
+        """Over folds."""
+
+    @property
+    def ci95(self) -> tuple[float, ...] | None:
+        """Its lower and its upper end."""
+
+
+def interval(figure: Measured | None, form: Callable[[float], str] = score) -> str:
+    """The 95 % interval of a figure, ``0.812 to 0.904``; a dash where there is none."""
     if not figure or not figure.ci95:
         return NONE
     low, high = figure.ci95
-    return f"{score(low)} to {score(high)}"
+    return f"{form(low)} to {form(high)}"
 
 
 def duration(seconds: float) -> str:

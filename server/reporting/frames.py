@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from common.errors import UsageError
-from server.reporting import findings, tables
+from server.reporting import findings, pages, tables
 from server.reporting.run_record import Result
-from server.reporting.tables import Table
 
 Row = dict[str, Any]
 
@@ -72,11 +70,5 @@ def as_html(result: Result) -> str:
         privacy = f"with differential privacy for each {result.privacy.unit}, {findings.claim(result.privacy)}"
     made_up = "; synthetic speech: nobody ever spoke it" if result.corpus.synthetic else ""
     note = f"{privacy}{made_up}. {about['interval_note']}"
-    return f"<p><strong>{html.escape(head)}</strong></p>{_table(tables.comparison(result))}<p>{html.escape(note)}</p>"
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.head)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    caption = html.escape(table.caption)
-    return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    page = pages.html().get_template("notebook.html.j2")
+    return page.render(head=head, models=tables.comparison(result), note=note)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from common.config.units import UNITS
-from server.records.fold_record import Account, Spent
+from server.records.fold_record import LedgerFigures, PrivacyAccount
 from server.reporting.formatting import NONE, natural
-from server.reporting.tables import Table
+from server.reporting.pages import Table
 
 
 def promise(unit: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ def promise(unit: str) -> dict[str, str]:
     return words
 
 
-def spent(privacy: Account) -> Table:
+def spent(privacy: PrivacyAccount) -> Table:
     """What each site spent."""
     rows = [
         [
@@ -52,7 +52,7 @@ def spent(privacy: Account) -> Table:
     return Table(caption="What was spent, in the fold that spent most", head=head, rows=rows)
 
 
-def _budget(own: Spent) -> str:
+def _budget(own: LedgerFigures) -> str:
     if own.epsilon is None:  # a site that keeps what it spent to itself does so with its budget
         return NONE + (", spent" if own.stopped else "")
     return (f"{own.budget:g}" if own.budget else "none") + (", spent" if own.stopped else "")

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from common.config.units import UNITS
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
-from server.reporting.run_record import Result
-from server.reporting.tables import Table
-
-
-@dataclass(frozen=True, kw_only=True)
-class Illustration:
-    """A figure of the page.
-
-    Attributes:
-        key: its id in the page, and the prefix of the ids in its drawing.
-        heading: what stands above it.
-        title: what a screen reader says instead of the drawing.
-        caption: how to read it.
-        svg: the drawing.
-        table: its numbers.
-    """
-
-    key: str
-    heading: str
-    title: str
-    caption: str
-    svg: Markup
-    table: Table
+from server.reporting.drawing import Illustration
+from server.reporting.pages import Table, Tile, listing
+from server.reporting.run_record import Result, Summary
 
 
 def write_report(result: Result, path: Path) -> None:
@@ -42,9 +19,7 @@ def write_report(result: Result, path: Path) -> None:
         result: of a run.
         path: the HTML file to write.
     """
-    environment = pages.html(
-        score=formatting.score, interval=formatting.interval, duration=formatting.duration, joined=findings.joined
-    )
+    environment = pages.html(score=formatting.score, joined=findings.joined)
     page = environment.get_template("report.html.j2").render(_content(result))
     path.write_text(page, encoding="utf-8", newline="\n")
 
@@ -53,6 +28,7 @@ def _content(result: Result) -> dict[str, Any]:
     """What the template is filled with."""
     return findings.overview(result) | {
         "result": result,
+        "headline": _tiles(result),
         "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
@@ -66,13 +42,26 @@ def _content(result: Result) -> dict[str, Any]:
     }
 
 
+def _tiles(result: Result) -> list[Tile]:
+    chance, guess = formatting.score(findings.chance(result)), f"guessing among {len(result.corpus.classes)}"
+    return [*_scores(result.summary), Tile(name="Chance", value=chance, note=guess)]
+
+
+def _scores(summary: Summary | None) -> list[Tile]:
+    if summary is None:
+        return [Tile(name="Federated UAR", value="not scored", note="nobody may be asked", main=True)]
+    named = {"Pooled UAR": summary.pooled_uar, "Each site alone, UAR": summary.local_uar}
+    others = [Tile.of(name, figure) for name, figure in named.items() if figure]
+    return [Tile.of("Federated UAR", summary.uar, main=True), *others]
+
+
 def _lists(result: Result) -> dict[str, Table]:
     times = {"Features": "features_s", "Training": "training_s", "Overhead": "overhead_s", "In all": "total_s"}
     timing = {name: formatting.duration(getattr(result.timing, key)) for name, key in times.items()}
     return {
-        "timing": tables.listing("Time taken", timing, ("Step", "Time")),
-        "environment": tables.listing("Machine and versions", formatting.flat(result.environment), ("What", "Value")),
-        "settings": tables.listing("Every setting of the run", formatting.flat(result.config)),
+        "timing": listing("Time taken", timing, ("Step", "Time")),
+        "environment": listing("Machine and versions", formatting.flat(result.environment), ("What", "Value")),
+        "settings": listing("Every setting of the run", formatting.flat(result.config)),
         "problems": tables.problems(result),
     }
 
@@ -92,7 +81,7 @@ def _comparison(result: Result) -> Illustration:
         heading="Federated, pooled, and each site alone" if len(bars) > 1 else "The federated model",
         title=title,
         caption=caption,
-        svg=figures.comparison(bars, findings.chance(result), title),
+        drawing=figures.comparison(bars, findings.chance(result)),
         table=tables.comparison(result),
     )
 
@@ -110,7 +99,7 @@ def _recall(result: Result) -> Illustration:
         heading="Each emotion's recall",
         title=title,
         caption="The share of each emotion's test recordings that the federated model recognised." + _rings(result),
-        svg=figures.recalls({name: (value, folds[name]) for name, value in together.items()}, title),
+        drawing=figures.recalls({name: (value, folds[name]) for name, value in together.items()}),
         table=tables.recalls(result),
     )
 
@@ -122,7 +111,7 @@ def _confusion(result: Result) -> Illustration:
         heading="What is taken for what",
         title=title,
         caption="The share of each row, and the number of recordings. Right answers lie on the diagonal.",
-        svg=figures.confusion(result.corpus.classes, findings.confusion(result), title),
+        drawing=figures.confusion(result.corpus.classes, findings.confusion(result)),
         table=tables.confusion(result),
     )
 
@@ -141,7 +130,7 @@ def _rounds(result: Result) -> Illustration:
         heading=title,
         title=title,
         caption=f"{caption}{', a line a fold' if len(result.folds) > 1 else ''}.",
-        svg=figures.curves_by_round("rounds", {label: curves}, title, line),
+        drawing=figures.curves_by_round({label: curves}, line),
         table=tables.curves(title, curves),
     )
 
@@ -161,6 +150,6 @@ def _sites(result: Result) -> Illustration:
         heading=title,
         title=title,
         caption=f"{caption}{folds}.",
-        svg=figures.curves_by_round("sites", panels, title),
+        drawing=figures.curves_by_round(panels),
         table=tables.curves(title, joined),
     )

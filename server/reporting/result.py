@@ -14,7 +14,7 @@ import numpy as np
 
 from common.config.settings import Config, flatten
 from common.learning.metrics import Confusion, summarise
-from server.records.fold_record import Account, FoldRecord
+from server.records.fold_record import FoldRecord, PrivacyAccount
 from server.reporting.findings import largest_epsilon
 from server.reporting.run_record import (
     SCHEMA,
@@ -99,7 +99,7 @@ def _fold(fold: FoldResult) -> RunFold:
     )
 
 
-def _worst(folds: Sequence[FoldResult]) -> Account | None:
+def _worst(folds: Sequence[FoldResult]) -> PrivacyAccount | None:
     """The privacy of the fold whose sites' largest ε is the largest; None where nothing is private."""
     accounts = [fold.federated.privacy for fold in folds if fold.federated.privacy]
     return max(accounts, key=lambda account: largest_epsilon(account) or 0.0, default=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import FedserError, UsageError
-from server.records.fold_record import Account, Round, Scores, Speakers
+from server.records.fold_record import PrivacyAccount, Round, Scores, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RunFold(Record):
     train_speakers: Speakers
     validation_speakers: Speakers
     test_speakers: Speakers
-    privacy: Account | None
+    privacy: PrivacyAccount | None
     chosen_round: int
     test: Scores | None
     baselines: Baselines | None
@@ -162,7 +162,7 @@ class Result(Record):
     corpus: CorpusRecord
     folds: tuple[RunFold, ...]
     summary: Summary | None
-    privacy: Account | None
+    privacy: PrivacyAccount | None
     split: tuple[Split, ...] | None = may_lack()
     timing: Timing
     environment: Mapping[str, Any]

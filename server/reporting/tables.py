@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from server.reporting import findings
 from server.reporting.findings import Curves, count, fold_name, is_counted, mean
 from server.reporting.formatting import NONE, interval, natural, score
+from server.reporting.pages import Table
 from server.reporting.run_record import Result, RunFold, Split
 
 WIDEST = 12  # columns; above that a table of curves lists its curves as rows
 LONGEST = 50  # rows of rounds; a longer run shows every k-th, and its last
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A table of text: the first cell of a row is the row's heading, the last ``feet`` rows sum up."""
-
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    feet: int = 0
 
 
 def comparison(result: Result) -> Table:
@@ -173,8 +163,3 @@ def problems(result: Result) -> Table:
     """The recordings that were skipped, where the result names them."""
     rows = [[getattr(item, key) for key in ("path", "kind", "detail")] for item in result.problems or ()]
     return Table(caption="Skipped recordings", head=["Recording", "Problem", "Detail"], rows=rows)
-
-
-def listing(caption: str, values: dict[str, str], head: tuple[str, str] = ("Setting", "Value")) -> Table:
-    """Names and values, a row each."""
-    return Table(caption=caption, head=head, rows=[[name, value] for name, value in values.items()])

@@ -25,9 +25,9 @@ from common.privacy.accounting.accountants import epsilon_rdp
 from common.privacy.ledger.account import Ledger
 from common.privacy.mechanism import clip_factors
 from common.privacy.stream import SecretStream
-from common.privacy.terms import FEDERATION, Terms, agreed
+from common.privacy.terms import FEDERATION, Terms, agree_terms
 from common.seeds import seed_of
-from server.rounds.gathering import Gathered, Round, carrying
+from server.rounds.gathering import Gathered, GatheredRound, carrying
 from server.run.checkpoint import Arrays, State
 
 
@@ -44,10 +44,10 @@ class SiteUnit:
     def __init__(self, config: Config, run: str, sites: int, folder: Path) -> None:
         self.config, self.run = config, run
         self.ledger = Ledger.of_site(folder, FEDERATION)
-        self.terms = agreed(self.ledger, run, config, sites)
+        self.terms = agree_terms(self.ledger, run, config, sites)
         self._epsilon = epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
 
-    def release(self, number: int, state: State, collect: Callable[[Gathered], Round]) -> Round:
+    def release(self, number: int, state: State, collect: Callable[[Gathered], GatheredRound]) -> GatheredRound:
         """A round with a noisy mean; one that was stored before a crash is released again, not noised again.
 
         Args:
@@ -60,7 +60,7 @@ class SiteUnit:
         """
         with self.ledger.round(self.run, number) as entry:
             if entry.reply is not None:
-                return Round(arrays=safetensors.numpy.load(entry.reply), norm=state.norm, sites={})
+                return GatheredRound(arrays=safetensors.numpy.load(entry.reply), norm=state.norm, sites={})
             entry.reserve(self.terms.spend(1), self.terms.filter)
             insecure = seed_of(self.config.seed, number, "insecure") if self.terms.insecure_seed else None
             stream = SecretStream(insecure)
@@ -69,8 +69,8 @@ class SiteUnit:
             entry.store(safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in done.arrays.items()}))
         return done
 
-    def spent(self) -> tuple[float, float]:
-        """The ε of all runs when this was last asked, or else at the start, and now; by RDP, which costs nothing."""
+    def advance_epsilon(self) -> tuple[float, float]:
+        """Compute the ε of all runs anew, by RDP, which costs nothing; return the one of before, and this."""
         before, self._epsilon = self._epsilon, epsilon_rdp(self.ledger.spends(self.terms.unit), self.terms.delta)
         return before, self._epsilon
 

@@ -20,8 +20,8 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """What came of a round.
+class GatheredRound:
+    """The result of a round: the new global model, and what the sites sent.
 
     Attributes:
         arrays: the new global model; the old one where no site with a budget is left.

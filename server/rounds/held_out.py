@@ -48,7 +48,7 @@ class HeldOut:
     sites: dict[str, int | None]
 
 
-def held_out_score(
+def score_held_out(
     grid: Grid,
     config: Config,
     plan: Plan,
@@ -77,13 +77,13 @@ def held_out_score(
     """
     chosen, simulated = state.best or state.arrays, bool(plan.sites)
     holders = [] if untouched(config, plan) else [node for node in nodes if node.test]
-    told = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused, simulated=simulated)
+    answers = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused, simulated=simulated)
     if not untouched(config, plan):
-        _check_scored(plan, holders, told)
-    parts = list(told.values())
+        _check_scored(plan, holders, answers)
+    parts = list(answers.values())
     if plan.test:
         parts.insert(0, _own(score(config, plan, plan.test, chosen, state.scaling, cache)))
-    sites = {node.site: told[node.site].examples if node.site in told else None for node in holders}
+    sites = {node.site: answers[node.site].examples if node.site in answers else None for node in holders}
     if not parts:
         log.warning("the model is not scored: the run is private, and no held-out speaker is at the coordinator")
         return HeldOut(test=None, speakers=0, by_speaker=None, sites=sites)
@@ -133,12 +133,12 @@ def check_held_out(config: Config, plan: Plan, nodes: Sequence[Node]) -> None:
         )
 
 
-def _check_scored(plan: Plan, holders: Sequence[Node], told: dict[str, Answer]) -> None:
+def _check_scored(plan: Plan, holders: Sequence[Node], answers: dict[str, Answer]) -> None:
     """See to the sites that did not score the model."""
-    silent = ", ".join(sorted({node.site for node in holders} - set(told)))
+    silent = ", ".join(sorted({node.site for node in holders} - set(answers)))
     if silent and plan.sites:  # a simulation: all of it is ours, and nobody may say no
         raise FederationError(f"held-out speakers lie at {silent}, which did not score the model; run it with --resume")
-    if not told and not plan.test:
+    if not answers and not plan.test:
         raise FederationError(
             f"no held-out speaker was scored: they lie at {silent or 'no site that is here'}, expected an answer from "
             "one; the rounds are done and the model is kept: let the site's policy allow it (allow_test = true), which "

@@ -23,15 +23,15 @@ from common.messages.scope import Scope, forms_of
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, refuse
-from server.records.audit_log import ServerAudit, noted
+from server.records.audit_log import ServerAudit, note_refusals
 from server.records.ledger_reports import about, hear
 from server.records.pins import Pins
 from server.rounds import model_selection
-from server.rounds.gathering import Gathered, Round
-from server.rounds.screening import Screening, Verdict, longer_way
+from server.rounds.gathering import Gathered, GatheredRound
+from server.rounds.screening import Screening, Verdict, step_ratio
 from server.rounds.site_scores import ask, record
 from server.rounds.strategy import Averaging
-from server.rounds.updates import take, untold, weight
+from server.rounds.updates import strip_reply, untold, weight
 from server.run import checkpoint
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
@@ -128,8 +128,8 @@ class Rounds:
             self.pins.pin(state)
         checkpoint.save(state, self.folder / "checkpoint.safetensors")
         if self.audit is not None:
-            spent = self.private.spent() if self.private else None
-            self.audit.round(state.round, before, state, entry["sites"], spent)
+            spent = self.private.advance_epsilon() if self.private else None
+            self.audit.note_round(state.round, before, state, entry["sites"], spent)
         self.on_round(entry)
 
     def _train(self, plan: Averaging, state: State, number: int) -> dict[str, dict[str, Any]] | None:
@@ -150,7 +150,7 @@ class Rounds:
         state.arrays, state.norm = done.arrays, done.norm
         return done.sites or {node.site: untold(node) for node in self.nodes}
 
-    def _collect(self, plan: Averaging, state: State, number: int, updates: Gathered) -> Round:
+    def _collect(self, plan: Averaging, state: State, number: int, updates: Gathered) -> GatheredRound:
         """Have a round's sites train, and gather the updates that are taken, each as it comes.
 
         Raises:
@@ -167,14 +167,14 @@ class Rounds:
             if verdict.fault is not None:
                 refuse(verdict.site, "update", verdict.fault, refused)
             else:
-                sites[verdict.site] = self._taken(verdict, number, state)
+                sites[verdict.site] = self._take_update(verdict, number, state)
                 updates.add(verdict.reply)
-        arrays = plan.aggregate(federation.turn(number)[1], updates, state.arrays, self._share(number, sites))
+        arrays = plan.aggregate(federation.pass_round(number)[1], updates, state.arrays, self._share(number, sites))
         if self.audit is not None:
-            self.audit.refused(number, protocol.TRAIN, refused)
+            self.audit.note_refused(number, protocol.TRAIN, refused)
         left = [node.site for node in chosen if node.site not in state.stopped]
         self._check_enough(number, left, sites, refused)
-        return Round(arrays=state.arrays if arrays is None else arrays, norm=screening.norm, sites=sites)
+        return GatheredRound(arrays=state.arrays if arrays is None else arrays, norm=screening.norm, sites=sites)
 
     def _verdicts(self, replies: Iterable[Message], state: State, screening: Screening) -> Iterator[Verdict]:
         """What becomes of each reply, in their order; of a site whose budget is spent there is none to judge."""
@@ -189,12 +189,12 @@ class Rounds:
                 yield from screening.judge(site, reply)
         yield from screening.rest()
 
-    def _taken(self, verdict: Verdict, number: int, state: State) -> dict[str, Any]:
-        """A site's entry in the round; its reply is left with what the average needs."""
+    def _take_update(self, verdict: Verdict, number: int, state: State) -> dict[str, Any]:
+        """Note a site's reply and strip it to what the average needs; the site's entry in the round."""
         if self.audit is not None:
-            self.audit.heard(verdict.site, verdict.reply)
+            self.audit.hear(verdict.site, verdict.reply)
         node = next(node for node in self.nodes if node.site == verdict.site)
-        return take(verdict.reply, node, self.config, number, state.arrays)
+        return strip_reply(verdict.reply, node, self.config, number, state.arrays)
 
     def _check_enough(self, number: int, left: Sequence[str], sites: Collection[str], refused: Refused) -> None:
         """Name those that were silent, and end the run where too few of those with a budget sent a sound update."""
@@ -210,7 +210,7 @@ class Rounds:
 
     @property
     def _ways(self) -> dict[str, float]:
-        return longer_way({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
+        return step_ratio({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
 
     def _present(self, number: int) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
@@ -245,10 +245,13 @@ class Rounds:
         """Send each node its message, in the order of the sites' names; their replies, likewise."""
         messages = plan.messages(number, state.arrays, [node.id for node in chosen])
         scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
+        stage, _ = self.config.federation.pass_round(number)
         for node, message in zip(chosen, messages, strict=True):
             message.content[protocol.SCALING] = scaling
-            settings = message.content.config_records[protocol.CONFIG]
-            message.content[protocol.CONFIG] = ConfigRecord({**settings, **about(state, node.site), **log_head})
+            settings = {**message.content.config_records[protocol.CONFIG], **about(state, node.site), **log_head}
+            if plan.declared.keeps:
+                settings[protocol.TAKEN] = state.last_taken(node.site, stage, self.config.federation.rounds)
+            message.content[protocol.CONFIG] = ConfigRecord(settings)
         return exchange(self.grid, messages, self.config.federation.round_timeout)
 
     def _share(self, number: int, sites: Collection[str]) -> float:
@@ -261,14 +264,14 @@ class Rounds:
         holders = [] if self.config.privacy.on else [node for node in self.nodes if node.validation]
         if not holders:
             return None
-        with noted(self.audit, number, protocol.EVALUATE) as refused:
+        with note_refusals(self.audit, number, protocol.EVALUATE) as refused:
             counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays, refused)
-        for site, told in counts.items():
+        for site, own in counts.items():
             if site in sites:
-                sites[site]["uar"] = float(metrics.uar(told.confusion.sum(axis=0)))
+                sites[site]["uar"] = float(metrics.uar(own.confusion.sum(axis=0)))
         if not counts:
             return None
-        confusion = np.sum([told.confusion.sum(axis=0) for told in counts.values()], axis=0)
+        confusion = np.sum([own.confusion.sum(axis=0) for own in counts.values()], axis=0)
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
-        examples = sum(told.examples for told in counts.values())
-        return {**scores, "loss": sum(told.loss or 0.0 for told in counts.values()) / examples}
+        examples = sum(own.examples for own in counts.values())
+        return {**scores, "loss": sum(own.loss or 0.0 for own in counts.values()) / examples}

@@ -47,7 +47,7 @@ def distance(reply: Message, like: Arrays) -> float:
     return math.sqrt(sum(squares))
 
 
-def longer_way(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
+def step_ratio(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
     """How many times as many steps each site takes in a round as the median site does; at least 1.
 
     Adam's step has about the same length whatever the gradient: a site with fifty times the recordings goes fifty times
@@ -82,7 +82,7 @@ class Screening:
         like: the global model.
         factor: 0 for no limit.
         before: the last round's median; 0 where there was none.
-        ways: by site, ``longer_way``: its norm is taken for so many times less.
+        ways: by site, ``step_ratio``: its norm is taken for so many times less.
     """
 
     def __init__(self, scope: Scope, like: Arrays, factor: float, before: float, ways: Mapping[str, float]) -> None:

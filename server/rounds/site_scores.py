@@ -1,4 +1,4 @@
-"""What a site is asked to score, and what is taken for an answer: counts, and nothing that is none."""
+"""The server sends sites a model to score, and checks the counts that they send back."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ask(
     *,
     simulated: bool = False,
 ) -> dict[str, Counts]:
-    """Have nodes evaluate a model.
+    """Send sites a model to evaluate, and collect their counts.
 
     Args:
         grid: Flower's way to the nodes.
@@ -100,10 +100,10 @@ def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:
     Raises:
         Misfit: they are no counts, or of more than the site said that it has.
     """
-    told = schema.read_reply(message_type, scope, reply.content)[protocol.METRICS]
-    confusion = np.array(told[protocol.CONFUSION], dtype=np.int64).reshape(-1, scope.class_count, scope.class_count)
-    loss, speakers = told.get(protocol.LOSS), told.get(protocol.SPEAKERS, 0)
-    return Counts(confusion=confusion, examples=told[protocol.EXAMPLES], loss=loss, speakers=speakers)
+    values = schema.read_reply(message_type, scope, reply.content)[protocol.METRICS]
+    confusion = np.array(values[protocol.CONFUSION], dtype=np.int64).reshape(-1, scope.class_count, scope.class_count)
+    loss, speakers = values.get(protocol.LOSS), values.get(protocol.SPEAKERS, 0)
+    return Counts(confusion=confusion, examples=values[protocol.EXAMPLES], loss=loss, speakers=speakers)
 
 
 def record(arrays: Arrays) -> ArrayRecord:

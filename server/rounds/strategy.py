@@ -23,7 +23,7 @@ from flwr.serverapp.strategy import (
 from common.config.kinds import CENTRE
 from common.config.settings import FederationConfig
 from common.protocol import ARRAYS
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 from server.rounds.gathering import Arrays, Every, Gathered, Mean
 from server.rounds.site_scores import record
 

@@ -25,14 +25,14 @@ def untold(node: Node) -> dict[str, Any]:
     return {"loss": None, "uar": None, "seconds": None, "bytes": None, "examples": node.examples}
 
 
-def take(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
-    """Note what a site told with an update, and leave in the reply what the average needs: its arrays, and its weight.
+def strip_reply(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
+    """Strip a reply in place to what the average needs, its arrays and its weight; return the rest as an entry.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
     and in any run a later count could make one site the whole mean.
 
     Args:
-        reply: screened; it is changed.
+        reply: screened; it loses all else.
         node: whose it is.
         config: of the run.
         number: of the round.
@@ -41,22 +41,24 @@ def take(reply: Message, node: Node, config: Config, number: int, names: Collect
     Returns:
         The site's entry in the round, as ``result.json`` has it.
     """
-    told = reply.content.metric_records[protocol.METRICS]
+    reported = reply.content.metric_records[protocol.METRICS]
     examples = weight(node, config, number)
-    if told[protocol.EXAMPLES] != examples:
+    if reported[protocol.EXAMPLES] != examples:
         log.warning(
             "%s: trained on %s by its own word, and said %d when it was met: it counts as %d",
-            *(node.site, told[protocol.EXAMPLES], examples, examples),
+            *(node.site, reported[protocol.EXAMPLES], examples, examples),
         )
     entry = {
         "examples": examples,
-        "loss": told.get(protocol.LOSS),
+        "loss": reported.get(protocol.LOSS),
         "uar": None,
-        "seconds": told.get(protocol.SECONDS),
+        "seconds": reported.get(protocol.SECONDS),
         "bytes": sum(len(array.data) for record in reply.content.array_records.values() for array in record.values()),
         **(spent_so_far(reply) if config.privacy.at_sites else {}),
     }
-    updates = {record: ArrayRecord({n: own[n] for n in names}) for record, own in reply.content.array_records.items()}
+    updates = {
+        record: ArrayRecord({n: arrays[n] for n in names}) for record, arrays in reply.content.array_records.items()
+    }
     reply.content = RecordDict({**updates, protocol.METRICS: MetricRecord({protocol.EXAMPLES: examples})})
     return entry
 

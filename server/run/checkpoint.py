@@ -56,6 +56,17 @@ class State:
     stopped: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
 
+    def last_taken(self, site: str, stage: str, rounds: int) -> int:
+        """The number in a pass of the round whose update of a site was taken last; 0 where none was.
+
+        Args:
+            site: its name.
+            stage: the pass, as ``FederationConfig.pass_round`` has it.
+            rounds: of the first pass, beyond which the second's are numbered on.
+        """
+        entries, before = (self.refit, rounds) if stage == "all" else (self.history, 0)
+        return max((entry["round"] - before for entry in entries if site in entry["sites"]), default=0)
+
 
 _GROUPS = ("arrays", "scaling", "strategy", "best")
 _ABOUT = ("round", "best_round", "history", "refit", "run", "heads", "audits", "norm", "stopped", "kept")
@@ -84,7 +95,7 @@ def load(path: Path) -> State:
             if kept.keys() != set(_ABOUT):
                 raise FederationError(
                     f"{path} is of another version of fedser, whose runs this one can't go on with; go on with that "
-                    "one, or start anew with --overwrite"
+                    "one, or start the run anew"
                 )
             known: dict[str, Any] = {name: kept[name] for name in _ABOUT}
             tensors = {name: file.get_tensor(name) for name in file.offset_keys()}

@@ -41,7 +41,7 @@ def located_plan(plan: Plan) -> Plan:
     return dataclasses.replace(plan, skipped=tuple(str(home() / name) for name in plan.skipped))
 
 
-def registered() -> dict[int, str]:
-    """By Flower's number of a node the name of the site whose key it has, as ``fedser server`` wrote it down."""
+def read_node_names() -> dict[int, str]:
+    """Read, by Flower's number of a node, the name of the site whose key it has, as ``fedser server`` wrote it down."""
     status = json.loads((home() / STATUS).read_text(encoding="utf-8"))
     return {int(site["node_id"]): name for name, site in status["sites"].items() if site["node_id"] is not None}

@@ -14,8 +14,8 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 @contextlib.contextmanager
-def kept(path: Path) -> Iterator[None]:
-    """Append fedser's log to a file, a line a message, and print it as well."""
+def write_log(path: Path) -> Iterator[None]:
+    """Within the block, append fedser's log to a file, a line a message, and print it as well."""
     log = logging.getLogger("fedser")
     handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()]
     level = log.level

@@ -13,8 +13,8 @@ log = logging.getLogger("fedser.server")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What a site says of itself that must fit the others.
+class SiteTraits:
+    """The traits of a site by which the server tells whether the sites of a run fit together.
 
     Attributes:
         protocol: the version of ``common.protocol`` that it speaks.
@@ -33,8 +33,8 @@ class Terms:
     labels: str
 
 
-def agree(sites: Mapping[str, Terms], classes: Sequence[str], *, strict: bool) -> None:
-    """Compare the sites.
+def agree(sites: Mapping[str, SiteTraits], classes: Sequence[str], *, strict: bool) -> None:
+    """Compare the sites' traits, and refuse a run whose sites don't fit together.
 
     Another protocol, other classes, another width of the features, or a class that no site has, end the run. Another
     release, other labels behind the classes, or a class that a site lacks may be meant: they are told, and end a
@@ -43,18 +43,18 @@ def agree(sites: Mapping[str, Terms], classes: Sequence[str], *, strict: bool) -
     Raises:
         FederationError: as said; the sites that differ are named.
     """
-    for site, terms in sites.items():
-        if terms.protocol != protocol.VERSION:
+    for site, traits in sites.items():
+        if traits.protocol != protocol.VERSION:
             raise FederationError(
-                f"site {site} speaks protocol {terms.protocol}, this server {protocol.VERSION}; "
+                f"site {site} speaks protocol {traits.protocol}, this server {protocol.VERSION}; "
                 "install the same fedser at both"
             )
-        if terms.classes != tuple(classes):
-            raise FederationError(f"site {site} has the classes {list(terms.classes)}, the run has {list(classes)}")
-    if found := _groups(sites, lambda terms: terms.features):
+        if traits.classes != tuple(classes):
+            raise FederationError(f"site {site} has the classes {list(traits.classes)}, the run has {list(classes)}")
+    if found := _groups(sites, lambda traits: traits.features):
         told = ", ".join(f"{' and '.join(names)} {width}" for width, names in found.items())
         raise FederationError(f"the sites' features differ: {told} a frame; give them the same settings")
-    if nowhere := [name for name in classes if all(name in terms.missing for terms in sites.values())]:
+    if nowhere := [name for name in classes if all(name in traits.missing for traits in sites.values())]:
         raise FederationError(f"no site has a training recording of {', '.join(nowhere)}; choose other --classes")
     differences = list(_differences(sites))
     for difference in differences:
@@ -63,23 +63,25 @@ def agree(sites: Mapping[str, Terms], classes: Sequence[str], *, strict: bool) -
         raise FederationError(f"--strict: {'; '.join(differences)}")
 
 
-def _differences(sites: Mapping[str, Terms]) -> list[str]:
-    told = []
-    if found := _groups(sites, lambda terms: terms.release):
-        told.append("the sites' releases differ: " + ", ".join(f"{' and '.join(n)} {r}" for r, n in found.items()))
-    if found := _groups(sites, lambda terms: terms.labels):
+def _differences(sites: Mapping[str, SiteTraits]) -> list[str]:
+    differences = []
+    if found := _groups(sites, lambda traits: traits.release):
+        differences.append(
+            "the sites' releases differ: " + ", ".join(f"{' and '.join(n)} {r}" for r, n in found.items())
+        )
+    if found := _groups(sites, lambda traits: traits.labels):
         odd = " and ".join(" and ".join(names) for names in list(found.values())[1:])
-        told.append(f"{odd} makes classes of other labels than {' and '.join(next(iter(found.values())))}")
+        differences.append(f"{odd} makes classes of other labels than {' and '.join(next(iter(found.values())))}")
     lacking = [
-        f"{site} has no recording of {', '.join(terms.missing)}" for site, terms in sites.items() if terms.missing
+        f"{site} has no recording of {', '.join(traits.missing)}" for site, traits in sites.items() if traits.missing
     ]
-    return [*told, *(["; ".join(lacking)] if lacking else [])]
+    return [*differences, *(["; ".join(lacking)] if lacking else [])]
 
 
-def _groups(sites: Mapping[str, Terms], key: Callable[[Terms], object]) -> dict[object, list[str]]:
+def _groups(sites: Mapping[str, SiteTraits], key: Callable[[SiteTraits], object]) -> dict[object, list[str]]:
     """The sites by what they say, the largest group first; nothing where all say the same."""
     groups: dict[object, list[str]] = {}
-    for site, terms in sorted(sites.items()):
-        groups.setdefault(key(terms), []).append(site)
+    for site, traits in sorted(sites.items()):
+        groups.setdefault(key(traits), []).append(site)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     return dict(ordered) if len(ordered) > 1 else {}

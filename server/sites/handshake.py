@@ -1,4 +1,4 @@
-"""What a site says of itself when it is met, read as what anybody may have written."""
+"""A site's answer to the server's hello; every value is checked, for a site may send anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.errors import FederationError
 from common.messages import schema
 from common.messages.fields import Misfit
 from common.messages.scope import Scope
-from server.sites.compatibility import Terms
+from server.sites.compatibility import SiteTraits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +40,14 @@ class Node:
     validation_speakers: int
 
 
-def read(reply: Message, scope: Scope) -> tuple[Node, Terms]:
+def read(reply: Message, scope: Scope) -> tuple[Node, SiteTraits]:
     """Read a site's answer to ``protocol.HELLO``.
 
     Raises:
         FederationError: it lacks something, or has something that is not what is expected there, which is named.
     """
     try:
-        told = schema.read_reply(protocol.HELLO, scope, reply.content)[protocol.CONFIG]
+        hello = schema.read_reply(protocol.HELLO, scope, reply.content)[protocol.CONFIG]
     except Misfit as misfit:
         record: Any = reply.content.config_records.get(protocol.CONFIG) or {}
         spoken = record.get(protocol.PROTOCOL)
@@ -58,20 +58,20 @@ def read(reply: Message, scope: Scope) -> tuple[Node, Terms]:
         raise FederationError(f"{why}; install the same fedser at both") from None
     node = Node(
         id=reply.metadata.src_node_id,
-        site=told[protocol.SITE],
-        features=told[protocol.FEATURES],
-        examples=told[protocol.EXAMPLES],
-        validation=told[protocol.VALIDATION_EXAMPLES],
-        test=told[protocol.TEST_EXAMPLES],
-        speakers=told[protocol.SPEAKERS],
-        validation_speakers=told[protocol.VALIDATION_SPEAKERS],
+        site=hello[protocol.SITE],
+        features=hello[protocol.FEATURES],
+        examples=hello[protocol.EXAMPLES],
+        validation=hello[protocol.VALIDATION_EXAMPLES],
+        test=hello[protocol.TEST_EXAMPLES],
+        speakers=hello[protocol.SPEAKERS],
+        validation_speakers=hello[protocol.VALIDATION_SPEAKERS],
     )
-    terms = Terms(
-        protocol=told[protocol.PROTOCOL],
-        release=told[protocol.RELEASE],
-        classes=tuple(told[protocol.CLASSES]),
-        missing=tuple(told[protocol.MISSING]),
-        features=told[protocol.FEATURES],
-        labels=told[protocol.LABELS],
+    traits = SiteTraits(
+        protocol=hello[protocol.PROTOCOL],
+        release=hello[protocol.RELEASE],
+        classes=tuple(hello[protocol.CLASSES]),
+        missing=tuple(hello[protocol.MISSING]),
+        features=hello[protocol.FEATURES],
+        labels=hello[protocol.LABELS],
     )
-    return node, terms
+    return node, traits

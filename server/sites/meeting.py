@@ -20,7 +20,7 @@ from common.messages.scope import Scope
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, failure, refuse, short
 from server.sites import handshake
-from server.sites.compatibility import Terms, agree
+from server.sites.compatibility import SiteTraits, agree
 from server.sites.handshake import Node
 
 log = logging.getLogger("fedser.server")
@@ -98,7 +98,7 @@ def _wait(grid: Grid, meeting: Meeting) -> list[int]:
     return ids
 
 
-def _answer(reply: Message, meeting: Meeting, refused: Refused) -> tuple[Node, Terms] | None:
+def _answer(reply: Message, meeting: Meeting, refused: Refused) -> tuple[Node, SiteTraits] | None:
     """What a site says of itself; None where it can't take part.
 
     Raises:
@@ -143,8 +143,8 @@ def _warn_of_weight(nodes: Sequence[Node]) -> None:
             )
 
 
-def pooled_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refused, *, least: int) -> Sums:
-    """The sums of the training sites' features, in the order of their names.
+def gather_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refused, *, least: int) -> Sums:
+    """Ask the training sites for the sums of their features, and add them up in the order of the sites' names.
 
     Args:
         grid: Flower's way to the nodes.
@@ -188,6 +188,6 @@ def _sums(reply: Message, features: int) -> Sums:
     Raises:
         Misfit: they are none of so many features.
     """
-    told = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
-    total, square = (torch.from_numpy(told[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
-    return Sums(frames=told[protocol.METRICS][protocol.FRAMES], total=total, square=square)
+    values = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
+    total, square = (torch.from_numpy(values[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
+    return Sums(frames=values[protocol.METRICS][protocol.FRAMES], total=total, square=square)

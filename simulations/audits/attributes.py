@@ -19,7 +19,7 @@ from common.validate import in_range
 from simulations.audits.attacks.attribute_inference import AttributeInference, classify, first_layer, success
 from simulations.audits.audited_run import AuditedRun, refuse_site_unit
 from simulations.audits.halves import halves
-from simulations.audits.outcome import Figure, Outcome, leaks
+from simulations.audits.outcome import AttackFigure, Outcome, leaks
 from simulations.audits.single_site_updates import Update, updates_of
 
 
@@ -56,7 +56,7 @@ def audit(run: AuditedRun, *, updates: int, trained: bool, workers: int, display
     )
     result = attack(found, gender, run.config.seed)
     unknown = len({u.speaker for u in run.utterances()}) - len(gender)
-    figure = Figure(name="gender: UAR", value=result.uar, ci95=result.uar_ci95, nothing=f"{result.chance:.3f}")
+    figure = AttackFigure(name="gender: UAR", value=result.uar, ci95=result.uar_ci95, nothing=f"{result.chance:.3f}")
     details = {"attribute": "gender", "model": "final" if trained else "initial", "speakers_without_gender": unknown}
     return Outcome(
         attack="attributes",

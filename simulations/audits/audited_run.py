@@ -30,7 +30,7 @@ from server.reporting.findings import largest_epsilon
 from server.reporting.formatting import natural
 from server.run import events
 from simulations.engine.fold import finished, read_result
-from simulations.engine.output import RUN_SETTINGS, kept_settings, slug
+from simulations.engine.output import RUN_SETTINGS, read_run_settings, slug
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ def open_run(path: Path, fold: str | None) -> AuditedRun:
         UsageError: there is no such run or fold.
     """
     try:
-        settings = kept_settings(path)
+        settings = read_run_settings(path)
     except UsageError:
         raise UsageError(f"{path} is no run of fedser simulate; give the folder that its --out named") from None
     ledger = [settings.pop(name) for name in RUN_SETTINGS][RUN_SETTINGS.index("ledger")]

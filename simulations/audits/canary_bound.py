@@ -18,7 +18,7 @@ import numpy.typing as npt
 from common.errors import UsageError
 from simulations.audits.attacks.one_run import Bound, epsilon_lower_bound
 from simulations.audits.audited_run import AuditedRun
-from simulations.audits.outcome import Figure, Outcome
+from simulations.audits.outcome import AttackFigure, Outcome
 from simulations.engine.fold import finished
 
 SUFFIX = ".canaries.json"
@@ -67,7 +67,7 @@ def audit(run: AuditedRun) -> Outcome:
         attack="canaries",
         run=run,
         details=details,
-        figures=[Figure(name="ε at least", value=bound.epsilon, ci95=(bound.epsilon, float("inf")), nothing="0")],
+        figures=[AttackFigure(name="ε at least", value=bound.epsilon, ci95=(bound.epsilon, float("inf")), nothing="0")],
         meaning=[*_meaning(bound, claimed, most.epsilon), KINDS[run.config.privacy.canary_kind]],
         refuted=_refutation(bound, claimed) if refuted else None,
     )

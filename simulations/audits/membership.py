@@ -38,7 +38,7 @@ from simulations.audits.attacks.membership_inference import (
     roc,
 )
 from simulations.audits.audited_run import AuditedRun
-from simulations.audits.outcome import Figure, Outcome, leaks
+from simulations.audits.outcome import AttackFigure, Outcome, leaks
 from simulations.audits.worlds import LEVELS, TARGET, train, worlds
 
 Attacks = dict[str, Membership]
@@ -65,7 +65,7 @@ def audit(run: AuditedRun, *, shadows: int, workers: int, display: Display) -> O
         )
     training = of_speakers(run.recordings(workers, display), run.plan.train_speakers)
     step = display.step("federations", len(LEVELS) * (1 + shadows))
-    results = {level: _attacked(run, training, level, shadows, workers, step) for level in LEVELS}
+    results = {level: _attack(run, training, level, shadows, workers, step) for level in LEVELS}
     figures = [figure for level in LEVELS for figure in _figures(level, results[level])]
     told = {level: {name: dataclasses.asdict(own) for name, own in of.items()} for level, of in results.items()}
     return Outcome(
@@ -77,7 +77,7 @@ def audit(run: AuditedRun, *, shadows: int, workers: int, display: Display) -> O
     )
 
 
-def _attacked(
+def _attack(
     run: AuditedRun, training: Sequence[Recording], level: str, shadows: int, workers: int, step: Step
 ) -> Attacks:
     utterances = [recording.utterance for recording in training]
@@ -144,15 +144,15 @@ def attack(
     }
 
 
-def _figures(level: str, attacks: Attacks) -> list[Figure]:
+def _figures(level: str, attacks: Attacks) -> list[AttackFigure]:
     figures = []
     for name, found in attacks.items():
         one, tenth = found.tpr_at_1_percent, found.tpr_at_01_percent
         of = f"{level}, {name.replace('_', ' ')}"
         figures += [
-            Figure(name=f"{of}: AUC", value=found.auc, ci95=found.auc_ci95, nothing="0.500"),
-            Figure(name="  TPR at 1 % FPR", value=one, ci95=found.tpr_at_1_percent_ci95, nothing="0.010"),
-            Figure(name="  TPR at 0.1 % FPR", value=tenth, ci95=found.tpr_at_01_percent_ci95, nothing="0.001"),
+            AttackFigure(name=f"{of}: AUC", value=found.auc, ci95=found.auc_ci95, nothing="0.500"),
+            AttackFigure(name="  TPR at 1 % FPR", value=one, ci95=found.tpr_at_1_percent_ci95, nothing="0.010"),
+            AttackFigure(name="  TPR at 0.1 % FPR", value=tenth, ci95=found.tpr_at_01_percent_ci95, nothing="0.001"),
         ]
     return figures
 

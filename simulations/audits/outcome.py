@@ -19,8 +19,8 @@ from simulations.audits.audited_run import AuditedRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A line of the table.
+class AttackFigure:
+    """A figure that an attack reports: a line of its table.
 
     Attributes:
         name: what was measured.
@@ -51,7 +51,7 @@ class Outcome:
     attack: str
     run: AuditedRun
     details: dict[str, Any]
-    figures: Sequence[Figure]
+    figures: Sequence[AttackFigure]
     meaning: Sequence[str]
     refuted: str | None = None
 

@@ -26,7 +26,7 @@ from simulations.audits.attacks.gradient_inversion import Reconstruction, random
 from simulations.audits.attacks.intervals import clopper_pearson
 from simulations.audits.audited_run import AuditedRun, refuse_site_unit
 from simulations.audits.inversion import Victim, invert_all
-from simulations.audits.outcome import Figure, Outcome
+from simulations.audits.outcome import AttackFigure, Outcome
 
 _GUESSES = 200
 
@@ -115,7 +115,7 @@ def _outcome(
     run: AuditedRun, trained: bool, frames: int, told: Sequence[bool], noise: Reconstruction, others: Reconstruction
 ) -> Outcome:
     right, total, chance = sum(told), len(told), 1 / len(run.plan.classes)
-    share = Figure(
+    share = AttackFigure(
         name="emotion told", value=right / total, ci95=clopper_pearson(right, total), nothing=f"{chance:.3f}"
     )
     figures = [_figure("random features", noise), _figure("other utterances", others), share]
@@ -134,9 +134,9 @@ def _outcome(
     )
 
 
-def _figure(beside: str, found: Reconstruction) -> Figure:
+def _figure(beside: str, found: Reconstruction) -> AttackFigure:
     low, high = found.random_ci95
-    return Figure(
+    return AttackFigure(
         name=f"correlation, beside {beside}",
         value=found.correlation,
         ci95=found.correlation_ci95,

@@ -25,7 +25,7 @@ from common.errors import FederationError
 from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 from server.rounds.site_scores import record
 from simulations.audits.audited_run import AuditedRun
 from simulations.engine.fold import local_run_config

@@ -19,9 +19,9 @@ from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
 from server.records.fold_record import FoldRecord
 from server.reporting.result import FoldResult
-from simulations.engine.delta import refuse_unkept
 from simulations.engine.fold import run_in_process
 from simulations.engine.output import slug
+from simulations.engine.promises import refuse_unkept
 
 POOLED = "pooled"
 _Job = tuple[Config, Plan, Path, FeatureCache]
@@ -53,7 +53,7 @@ def train_baselines(
         on_done: called with the number of baselines done and their total.
 
     Raises:
-        UsageError: as ``simulations.engine.delta.refuse_unkept``.
+        UsageError: as ``simulations.engine.promises.refuse_unkept``.
         FedserError: a federation cannot go on.
     """
     refuse_unkept(config, baselines=True)

@@ -7,12 +7,11 @@ with its files in the fold's folder, and it ends with this process, however that
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -138,9 +137,17 @@ def _environment(home: Path) -> dict[str, str]:
 def _wait_until_up(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+        if _is_up(port):
+            return
+        time.sleep(0.1)
     raise FederationError(f"Flower's SuperLink did not start; its log is {home / 'superlink.log'}")
+
+
+def _is_up(port: int) -> bool:
+    """Asked without a proxy, whatever the environment says."""
+    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False

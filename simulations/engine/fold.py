@@ -16,7 +16,7 @@ from common.protocol import PARTITION
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from server.records.fold_record import FoldRecord, read_fold
-from simulations.engine.delta import refuse_unkept
+from simulations.engine.promises import refuse_unkept
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 
 
@@ -34,7 +34,7 @@ def settle(config: Config, plan: Plan, folder: Path) -> None:
     """Write a fold's plan before its first round, or find the same on resuming.
 
     Raises:
-        UsageError: as ``simulations.engine.delta.refuse_unkept``.
+        UsageError: as ``simulations.engine.promises.refuse_unkept``.
         FederationError: the corpus was split otherwise when the run was started: some would be in train and test.
     """
     refuse_unkept(config)

@@ -55,8 +55,8 @@ def open_folder(path: Path, settings: dict[str, Any], *, resume: bool, overwrite
     atomic.write(path / "run.json", json.dumps(settings, indent=1))
 
 
-def kept_settings(path: Path) -> dict[str, Any]:
-    """The settings of a run that is to be resumed.
+def read_run_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a run that is to be resumed.
 
     Raises:
         UsageError: there is no run.

@@ -76,7 +76,7 @@ class _Worker:
     busy: bool = False
 
 
-def _ended(worker: _Worker) -> FederationError:
+def _report_end(worker: _Worker) -> FederationError:
     worker.process.join()
     return FederationError(
         f"a worker process ended (exit code {worker.process.exitcode}; -9 is usually want of memory); go on with "
@@ -208,7 +208,7 @@ class InProcessGrid(Grid):
             try:
                 reply = worker.pipe.recv()
             except (EOFError, OSError):
-                raise _ended(worker) from None
+                raise _report_end(worker) from None
             worker.busy = False
             self._keep(reply)
         self._dispatch()
@@ -223,7 +223,7 @@ class InProcessGrid(Grid):
                 try:
                     worker.pipe.send(worker.waiting.popleft())
                 except OSError:
-                    raise _ended(worker) from None
+                    raise _report_end(worker) from None
                 worker.busy = True
 
     def _keep(self, reply: Message) -> None:

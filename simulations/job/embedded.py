@@ -25,30 +25,30 @@ from common.seeds import seed_of
 from simulations.synthesis.corpus import synthesize
 
 
-def with_embedded(config: Config, display: Display) -> Config:
-    """The settings with what the user left to fedser: the root of ``--corpus synthetic``, the model of ``public``."""
+def provide_embedded(config: Config, display: Display) -> Config:
+    """Write what the user left to fedser, and set it: the root of ``--corpus synthetic``, the model of ``public``."""
     if config.data.corpus == "synthetic" and not config.data.root:
-        config = config.with_values({"data.root": str(embedded_corpus(display))})
+        config = config.with_values({"data.root": str(provide_corpus(display))})
     if config.data.normalise == "public" and not config.data.public:
-        config = config.with_values({"data.public": str(made_up_scaling(config, display))})
+        config = config.with_values({"data.public": str(provide_scaling(config, display))})
     return config
 
 
-def embedded_corpus(display: Display) -> Path:
-    """The folder of the made-up corpus, written if it is missing."""
+def provide_corpus(display: Display) -> Path:
+    """Write the made-up corpus if it is missing, and return its folder."""
     root = default_directory() / f"synthetic-{importlib.metadata.version('fedser')}"
     step = display.step("made-up speech", 400)
     return synthesize(root, progress=step.update)
 
 
-def made_up_scaling(config: Config, display: Display) -> Path:
-    """The folder of an untrained model that carries the scaling; made once for each choice of settings, and kept.
+def provide_scaling(config: Config, display: Display) -> Path:
+    """Write an untrained model that carries the scaling, once for each choice of settings; return its folder.
 
     Args:
         config: of the run, whose features are scaled.
         display: for the progress of the first time.
     """
-    root = embedded_corpus(display)
+    root = provide_corpus(display)
     own = {"data.corpus": "synthetic", "data.root": str(root), "data.normalise": "global", "augment.copies": 0}
     settings = Config(features=config.features).with_values(own)
     # All settings, not the features alone: the next version of fedser may know others.

@@ -25,11 +25,11 @@ from server.reporting.result import FoldResult
 from server.reporting.run_record import CorpusRecord, Result, SkippedRecording, Split, Timing
 from server.run import events
 from simulations.engine.baselines import train_baselines
-from simulations.engine.delta import refuse_large_delta, refuse_unkept
 from simulations.engine.flower_simulation import run_under_flower
 from simulations.engine.fold import run_in_process
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
+from simulations.engine.promises import refuse_large_delta, refuse_unkept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def simulate(job: Job, display: Display) -> Result:
     """Run a job, or what is left of it, and write all that it leaves.
 
     Raises:
-        UsageError: as ``simulations.engine.delta.refuse_unkept``, before any work.
+        UsageError: as ``simulations.engine.promises.refuse_unkept``, before any work.
         FedserError: a mistake in the settings, a corpus that cannot be used, a federation that cannot go on.
     """
     refuse_unkept(job.config, baselines=job.baselines)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config, flatten
+from common.config.settings import Config, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
@@ -18,10 +18,10 @@ from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
-from simulations.engine.delta import refuse_unkept
-from simulations.engine.output import RUN_SETTINGS, kept_settings, open_folder, refuse_existing
+from simulations.engine.output import RUN_SETTINGS, open_folder, read_run_settings, refuse_existing
 from simulations.engine.planning import plans
-from simulations.job.embedded import with_embedded
+from simulations.engine.promises import refuse_unkept
+from simulations.job.embedded import provide_embedded
 from simulations.job.simulate import Job, simulate
 
 ENGINES = ("inprocess", "flower")
@@ -63,7 +63,7 @@ def job_of(wish: Start) -> Job:
     Raises:
         UsageError: an option is wrong.
     """
-    job = _resumed(wish, wish.resume) if wish.resume else _fresh(wish)
+    job = _resume(wish, wish.resume) if wish.resume else _fresh(wish)
     refuse_unkept(job.config, baselines=job.baselines)
     return job
 
@@ -74,7 +74,7 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
     Raises:
         FedserError: the run failed.
     """
-    job = dataclasses.replace(job, config=with_embedded(job.config, display))
+    job = dataclasses.replace(job, config=provide_embedded(job.config, display))
     plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
     own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
     settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
@@ -101,11 +101,12 @@ def _fresh(wish: Start) -> Job:
     )
 
 
-def _resumed(wish: Start, out: Path) -> Job:
-    """The run as it was started; flags that are given must be the same."""
-    kept = kept_settings(out)
-    engine, baselines, command, ledger = (kept.pop(name) for name in RUN_SETTINGS)
-    config = Config().with_values(kept)
+def _resume(wish: Start, out: Path) -> Job:
+    """Read the run as it was started; flags that are given must be the same."""
+    settings = read_run_settings(out)
+    engine, baselines, command, ledger = (settings.pop(name) for name in RUN_SETTINGS)
+    refuse_other_version(settings, f"--resume {out}")
+    config = Config().with_values(settings)
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
     if other or flatten(config.with_values(wish.flags).with_whole_paths()) != flatten(config):
         raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")

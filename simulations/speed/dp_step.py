@@ -85,8 +85,8 @@ def _data(batch: int, frames: int) -> tuple[Tensor, Tensor]:
 def _peak_apart(hidden: int, layers: int) -> float | None:
     code = f"from simulations.speed.dp_step import peak_once; print(peak_once({hidden}, {layers}))"
     root = Path(__file__).parents[2]
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    last = told.stdout.splitlines()[-1]
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    last = process.stdout.splitlines()[-1]
     return None if last == "None" else round(float(last), 1)
 
 

@@ -91,10 +91,10 @@ def _scale_apart(nodes: int) -> dict[str, float]:
     code = (
         f"import json; from simulations.speed.engine_overhead import scale_once; print(json.dumps(scale_once({nodes})))"
     )
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
-    measured: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    measured: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
     return measured
 
 

@@ -20,7 +20,7 @@ from common.progress import Display, log_to
 from simulations.engine.fold import read_result
 from simulations.sweep.trials import results
 from simulations.sweep.trials.conditions import parse
-from simulations.sweep.trials.runner import Job, benchmark, first_config
+from simulations.sweep.trials.runner import SweepJob, benchmark, first_config
 from simulations.sweep.trials.trial import Sweep
 from simulations.synthesis.corpus import synthesize
 
@@ -63,9 +63,11 @@ def run(trials: int = 64, rounds: int = 12, utterances: int = 400, workers: int 
         cache = FeatureCache(default_directory())
         extract_all(listing(config.data).utterances, config.features, config.augment, cache, workers=count)
         alone, out = Path(name) / "alone", Path(name) / "out"
-        benchmark(Job(sweep=dataclasses.replace(sweep, seeds=range(1)), out=alone, workers=0, command=COMMAND), display)
+        benchmark(
+            SweepJob(sweep=dataclasses.replace(sweep, seeds=range(1)), out=alone, workers=0, command=COMMAND), display
+        )
         began = time.perf_counter()
-        benchmark(Job(sweep=sweep, out=out, workers=count, command=COMMAND), display)
+        benchmark(SweepJob(sweep=sweep, out=out, workers=count, command=COMMAND), display)
         wall = time.perf_counter() - began
         done, bare = len(results.read(out)), _trained(out)
         told = {"trials": done, "workers": count, "wall_s": wall, "bare_s": bare, "ratio": wall / (bare / count)}

@@ -14,22 +14,21 @@ from common.errors import UsageError
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from simulations.job import start as simulation
-from simulations.job.embedded import with_embedded
+from simulations.job.embedded import provide_embedded
 from simulations.sweep.page import result_tables
 from simulations.sweep.page.assembly import write_page
-from simulations.sweep.page.terminal import terminal
 from simulations.sweep.statistics.effects import results, summary
 from simulations.sweep.statistics.series import read
 from simulations.sweep.trials import protocols
 from simulations.sweep.trials.conditions import parse
-from simulations.sweep.trials.runner import Job, benchmark
+from simulations.sweep.trials.runner import SweepJob, benchmark
 from simulations.sweep.trials.trial import Sweep
 
 ENGINES = ("process", "ray")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class SweepStart:
     """What the user asked for; ``settings`` by flat name: only what was given, in a file or as flags."""
 
     settings: Mapping[str, Any]
@@ -49,7 +48,7 @@ class Start:
     address: str = ""
 
 
-def start(wish: Start) -> dict[str, Any]:
+def start(wish: SweepStart) -> dict[str, Any]:
     """Run a benchmark, or go on with it.
 
     Returns:
@@ -69,7 +68,7 @@ def start(wish: Start) -> dict[str, Any]:
     with Display() as display:
         log_to(display.console)
         sweep = dataclasses.replace(sweep, given=_with_places(sweep.given, display))
-        job = Job(
+        job = SweepJob(
             sweep=sweep,
             out=wish.out,
             workers=workers_of(wish.workers),
@@ -82,7 +81,7 @@ def start(wish: Start) -> dict[str, Any]:
         benchmark(job, display)
         whole = read(job.out)
         page = write_page([whole], job.out)
-        display.console.print(terminal(result_tables.frontier(whole, results(whole)), columns=5))
+        display.console.print(result_tables.frontier(whole, results(whole)).terminal(columns=5))
         display.say(f"{page}: the page; report.md, tables and figures lie beside it")
     return {"trials": len(whole.rows), "report": str(page), "results": summary(whole)}
 
@@ -107,7 +106,7 @@ def reference_of(path: Path) -> dict[str, Any]:
     return found
 
 
-def sweep_of(wish: Start, preset: protocols.Preset | None) -> Sweep:
+def sweep_of(wish: SweepStart, preset: protocols.Preset | None) -> Sweep:
     """The sweep: what the user gave goes before what the preset says.
 
     Raises:
@@ -168,6 +167,6 @@ def _with_places(given: Mapping[str, Any], display: Display) -> dict[str, Any]:
     """The settings with whole paths, and the made-up corpus, or its scaling, in place where that is asked for."""
     places = ("data.corpus", "data.normalise", *PATHS)
     named = {name: value for name, value in given.items() if name in places or name.startswith("features.")}
-    config = with_embedded(Config().with_values(named).with_whole_paths(), display)
+    config = provide_embedded(Config().with_values(named).with_whole_paths(), display)
     found = flatten(config)
     return {**given, **{name: found[name] for name in PATHS if found[name]}}

@@ -38,12 +38,17 @@ def site(**more: object) -> Site:
 
 def test_rounds_beyond_the_runs_are_its_refits_and_there_are_no_others() -> None:
     own = site(federation__rounds=30)
-    assert [own.turn(number) for number in (1, 30, 31, 60)] == [("train", 1), ("train", 30), ("all", 1), ("all", 30)]
+    assert [own.pass_round(number) for number in (1, 30, 31, 60)] == [
+        ("train", 1),
+        ("train", 30),
+        ("all", 1),
+        ("all", 30),
+    ]
     for number in (0, 61):
         with pytest.raises(FedserError, match=f"site a: asked for round {number} of 60; nothing"):
-            own.turn(number)
+            own.pass_round(number)
     with pytest.raises(FedserError, match="asked for round 31 of 30"):
-        site(federation__refit=False).turn(31)
+        site(federation__refit=False).pass_round(31)
 
 
 LINEAR = {"model__hidden": 0, "model__statistics": "means", "augment__time_masks": 0, "augment__feature_masks": 0}

@@ -16,7 +16,7 @@ from common.privacy.ledger.account import Ledger
 from tests.faults.federation import ROUNDS, SITES, Federation
 from tests.server.federation.coordinator import wait
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 RUNS = ("few", "undisturbed")
 
 
@@ -38,7 +38,7 @@ def test_a_site_that_is_far_too_slow_does_not_hold_the_others_up(
 ) -> None:
     site = whole.sites["s2"]
     began = time.monotonic()
-    with whole.running("slow", "--round-timeout", "40") as process:
+    with whole.running("slow", "--round-timeout", "10") as process:
         whole.until(lambda: len(whole.rounds("slow")) >= 1)
         site.signal(signal.SIGSTOP)
         whole.until(lambda: any("s2" not in line["sites"] for line in whole.rounds("slow")))
@@ -56,7 +56,7 @@ def test_a_site_that_is_far_too_slow_does_not_hold_the_others_up(
 
 def test_a_round_with_too_few_ends_the_run_which_goes_on_to_the_same_model(whole: Federation) -> None:
     site, own = whole.sites["s2"], ["--min-sites", "3", "--no-refit"]
-    with whole.running("few", "--round-timeout", "25", *own) as process:
+    with whole.running("few", "--round-timeout", "10", *own) as process:
         whole.until(lambda: len(whole.rounds("few")) >= 1)
         site.signal(signal.SIGSTOP)
         told = ended(process)

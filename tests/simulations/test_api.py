@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,7 @@ def test_nothing_is_left_behind_where_it_fails(
 
 PRINTS_NOTHING = """
 import sys
+import threading
 from simulations import run
 if "torch" in sys.modules or "flwr" in sys.modules:
     raise SystemExit("torch is imported before it is needed")
@@ -282,3 +284,33 @@ def test_a_corpus_tells_what_it_holds(manifest: Path) -> None:
 def test_the_package_is_light() -> None:
     code = "import sys, simulations; sys.exit('torch' in sys.modules or 'simulations.api' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
+
+
+def test_calls_of_two_threads_take_turns_and_give_what_each_gives_alone(manifest: Path, tmp_path: Path) -> None:
+    def make(name: str, seed: int) -> None:
+        run(root=manifest, out=tmp_path / name, progress=False, seed=seed, **{**FLAGS, "rounds": 1})
+
+    make("one", 0)
+    make("two", 1)
+    threads = [threading.Thread(target=make, args=own) for own in (("one-again", 0), ("two-again", 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert same(tmp_path / "one", tmp_path / "one-again")
+    assert same(tmp_path / "two", tmp_path / "two-again")
+    assert not same(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_run_of_another_version_is_not_gone_on_with(manifest: Path, tmp_path: Path) -> None:
+    run(root=manifest, out=tmp_path / "out", progress=False, **{**FLAGS, "rounds": 1})
+    settings = json.loads((tmp_path / "out/run.json").read_text())
+    del settings["model.kind"]
+    (tmp_path / "out/run.json").write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=r"the run is of another version of fedser \(model\.kind is in one alone\)"):
+        run(resume=tmp_path / "out", progress=False)
+
+
+def test_an_empty_ledger_is_none(manifest: Path) -> None:
+    with pytest.raises(UsageError, match="an account that vanishes is none"):
+        run(root=manifest, epsilon=8, ledger="", progress=False, **FLAGS)

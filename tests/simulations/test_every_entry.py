@@ -46,8 +46,7 @@ from simulations.job.start import Start, start
 from simulations.sweep.trials.conditions import OWN, Condition
 from simulations.sweep.trials.parts import Training
 from simulations.sweep.trials.parts import run as run_part
-from simulations.sweep.trials.runner import Job as SweepJob
-from simulations.sweep.trials.runner import benchmark
+from simulations.sweep.trials.runner import SweepJob, benchmark
 from simulations.sweep.trials.trial import Sweep, trials
 from tests.simulations import tiny
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import signal
@@ -23,9 +24,11 @@ from common.config.settings import Config
 from common.data.resident import listing
 from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache
+from common.learning import training
 from common.privacy.recipe import private_settings
 from common.storage.state_store import StateStore
 from server.records.fold_record import FoldRecord
+from server.rounds.screening import Screening, Verdict
 from server.run import checkpoint
 from simulations.engine.fold import local_run_config, run_in_process, settle
 from simulations.engine.planning import plans
@@ -95,10 +98,10 @@ def test_a_kill_about_the_keeping_of_a_state_changes_nothing(
     """Of two sites the 4th is round 2's last, the 5th round 3's first, the 8th the refit's."""
     keep, calls = StateStore.keep, []
 
-    def killed(own: StateStore, *what: Any) -> None:
+    def killed(own: StateStore, *what: Any, **more: Any) -> None:
         calls.append(what)
         if len(calls) < nth or written:
-            keep(own, *what)
+            keep(own, *what, **more)
         if len(calls) == nth:
             raise KeyboardInterrupt
 
@@ -136,7 +139,7 @@ def test_a_kill_after_the_farewell_finds_nothing_missing(
     def killed(*rest: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("server.app.held_out_score", killed)
+    monkeypatch.setattr("server.app.score_held_out", killed)
     with pytest.raises(KeyboardInterrupt):
         run(manifest, tmp_path)
     assert not list(tmp_path.rglob("strategy"))
@@ -162,12 +165,14 @@ def test_a_site_that_trains_in_some_rounds_keeps_its_last(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more: dict[str, Any] = {"data__sites": "4", "federation__rounds": 4, "federation__fraction": 0.5}
-    seen: dict[tuple[str, int], int] = {}
+    seen: dict[str, list[int]] = {}
     before = StateStore.before
 
     def noting(own: StateStore, stage: str, turn: int) -> Any:
         found = before(own, stage, turn)
-        seen[own._site, turn] = max(own._turns(stage), default=0) if found else 0
+        started = max((number for number in own._turns(stage) if number < turn), default=0)
+        assert (started > 0) == bool(found)
+        seen.setdefault(own._site, []).append(started)
         return found
 
     monkeypatch.setattr(StateStore, "before", noting)
@@ -175,9 +180,51 @@ def test_a_site_that_trains_in_some_rounds_keeps_its_last(
     fold = run(manifest, tmp_path, data__validation="none", **more)
     took = [set(entry.sites) for entry in fold.rounds]
     assert all(len(sites) == 2 for sites in took)
-    for (site, turn), started in seen.items():
-        assert started == max((n for n, sites in enumerate(took, 1) if site in sites and n < turn), default=0)
-    assert any(0 < started < turn - 1 for (_, turn), started in seen.items())
+    rounds = {site: [n for n, sites in enumerate(took, 1) if site in sites] for site in seen}
+    assert seen == {site: [0, *of_site[:-1]] for site, of_site in rounds.items()}
+    assert any(later - sooner > 1 for of_site in rounds.values() for sooner, later in itertools.pairwise(of_site))
+
+
+@pytest.mark.parametrize("why", ["refused", "not finite"])
+def test_an_update_that_is_not_taken_leaves_the_controls_as_they_were(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """The server's control stays the weighted mean of the sites'."""
+    judged, trained = iter(range(1, 100)), iter(range(1, 100))
+    judge, save, train = Screening.judge, checkpoint.save, training.train
+    apart: dict[int, float] = {}
+
+    def refusing(own: Screening, site: str, reply: Message) -> Any:
+        if site == "site-0" and next(judged) == 2 and why == "refused":
+            return [Verdict(site=site, reply=reply, fault="it came too late")]
+        return judge(own, site, reply)
+
+    def diverging(model: torch.nn.Module, *arguments: Any, **more: Any) -> Any:
+        told = train(model, *arguments, **more)
+        if next(trained) == 3 and why == "not finite":  # of site-0 in round 2
+            for weights in model.parameters():
+                weights.data.fill_(float("nan"))
+        return told
+
+    def comparing(state: checkpoint.State, path: Path) -> None:
+        if state.round:
+            stores = {site: StateStore(path.parent / "strategy", site, state.run) for site in ("site-0", "site-1")}
+            own = [s.before("train", state.last_taken(site, "train", 4) + 1) for site, s in stores.items()]
+            of_sites = [entry["sites"][site]["examples"] for entry in state.history[:1] for site in stores]
+            for name, control in state.strategy.items():
+                each = [controls[name.removeprefix("memory/")] for controls in own]
+                gap = float(np.abs(control - np.average(each, axis=0, weights=of_sites)).max())
+                apart[state.round] = max(apart.get(state.round, 0.0), gap)
+        save(state, path)
+
+    monkeypatch.setattr(Screening, "judge", refusing)
+    monkeypatch.setattr("client.app.train", diverging)
+    monkeypatch.setattr(checkpoint, "save", comparing)
+    fold = run(manifest, tmp_path, federation__rounds=4, data__validation="none")
+    both = ["site-0", "site-1"]
+    assert [sorted(entry.sites) for entry in fold.rounds] == [both, ["site-1"], both, both]
+    assert set(apart) == {1, 2, 3, 4}
+    assert max(apart.values()) < 1e-5
 
 
 class Asked:
@@ -257,7 +304,7 @@ def test_a_site_that_lost_its_disk_says_so_and_begins_anew(
     StateStore(tmp_path / "a/strategy", "site-0", "run-1").forget()
     with caplog.at_level(logging.WARNING):
         lost = site.train(2, 0.01)
-    assert "site site-0: round 2 of a pass: nothing is kept of an earlier one" in caplog.text
+    assert "site site-0: nothing is kept of round 1 of the pass, whose update was taken" in caplog.text
     assert equal(lost, fresh.train(2, 0.01))
 
 

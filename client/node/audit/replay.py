@@ -21,10 +21,10 @@ from common.storage.hash_chain import Entry
 NAME, TESTED, COUNTED = "name", "tested", "counted"
 
 
-def settled(
+def check_replay(
     earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any], content: RecordDict
 ) -> dict[str, str]:
-    """Hold a message against what its run asked before.
+    """Refuse a message that asks again, with another value, for what its run may settle but once.
 
     Held-out speakers score one model a run: with many models of the server's making, counts and losses would tell
     what a single recording is like. The same model again is a retry, and may be.
@@ -43,25 +43,25 @@ def settled(
         Refused: the run has another name in the ledger, had another model tested, or was told what the site holds.
         FedserError: the arrays are not what the message says that they are.
     """
-    own = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
-    if own and (name := _before(earlier, run, NAME)) not in (None, own[NAME]):
-        raise Refused(f"the run calls itself {own[NAME]} in the ledger, and was {name} before")
-    if kind == protocol.HELLO and not own and counted(earlier, run) is not None:
+    fields = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
+    if fields and (name := _before(earlier, run, NAME)) not in (None, fields[NAME]):
+        raise Refused(f"the run calls itself {fields[NAME]} in the ledger, and was {name} before")
+    if kind == protocol.HELLO and not fields and counted(earlier, run) is not None:
         raise Refused("the run was told how much there is here, and is told it once: by now it may be more")
     if kind != protocol.EVALUATE_TEST:
-        return own
+        return fields
     tested = _digest(content)
     if _before(earlier, run, TESTED) not in (None, tested):
         raise Refused("the held-out speakers have scored a model in this run, and score no other")
-    return own | {TESTED: tested}
+    return fields | {TESTED: tested}
 
 
 def told_counts(kind: str, content: RecordDict) -> dict[str, int]:
     """Of a reply that leaves, what its line in the audit log says of how much the site trains on."""
-    about = content.config_records.get(protocol.CONFIG)
-    if kind != protocol.HELLO or about is None or protocol.EXAMPLES not in about:
+    answer = content.config_records.get(protocol.CONFIG)
+    if kind != protocol.HELLO or answer is None or protocol.EXAMPLES not in answer:
         return {}
-    return {COUNTED: int(str(about[protocol.EXAMPLES]))}
+    return {COUNTED: int(str(answer[protocol.EXAMPLES]))}
 
 
 def counted(earlier: Sequence[Entry], run: int) -> int | None:

@@ -52,7 +52,7 @@ class AuditLog:
             FedserError: it cannot be written, e.g. on a full disk; the log is as it was, and nothing may leave.
         """
         one_of("the kind of line", kind, KINDS)
-        with self._lock, self._chain.locked() as writer:
+        with self._lock, self._chain.lock() as writer:
             writer.append(kind, **payload)
             return head_of(writer.entries)
 
@@ -117,7 +117,7 @@ def verify(path: Path, coordinator: Path | None = None) -> Verified:
     except ChainError as error:
         return Verified(kinds={}, fault=str(error))
     head, found = head_of(entries), Counter(entry["kind"] for entry in entries)
-    told, theirs = witness.held_against(entries, coordinator) if coordinator else (None, None)
+    told, theirs = witness.compare_logs(entries, coordinator) if coordinator else (None, None)
     return Verified(
         entries=head.entries,
         head=head.hash,

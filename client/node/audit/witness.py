@@ -24,8 +24,8 @@ from common.storage.hash_chain import Entry, Head, contains
 SERVER = "server"  # in a line of the site's log: the coordinator's first line's hash, its lines, the last one's hash
 
 
-def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What a message says of the coordinator's log, for the site's own; nothing where it is none to train.
+def check_server_log(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Check that the coordinator's log, as a message to train reports it, has only grown.
 
     Args:
         earlier: the lines of the site's log.
@@ -54,7 +54,7 @@ def told(earlier: Sequence[Entry], run: int, kind: str, config: Mapping[str, Any
     return {SERVER: [log, entries, digest]}
 
 
-def held_against(log: Sequence[Entry], path: Path) -> tuple[int, str | None]:
+def compare_logs(log: Sequence[Entry], path: Path) -> tuple[int, str | None]:
     """Hold the coordinator's log of a run against what this site noted of it.
 
     Args:

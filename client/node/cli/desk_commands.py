@@ -18,7 +18,7 @@ KitFolder = Annotated[
     typer.Option("--kit", metavar="KIT", help="The folder that the site's kit was unpacked to.", show_default=False),
 ]
 Kit = Annotated[Path, typer.Option("--kit", metavar="KIT", help="The folder that the site's kit was unpacked to.")]
-StateFolder = Annotated[
+StateOption = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="What the site keeps; KIT/state by default.")
 ]
 Data = Annotated[
@@ -63,7 +63,7 @@ def dry_run(
     settings: dict[str, Any],
     kit: Kit,
     data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="The folder of recordings.")],
-    state: StateFolder = None,
+    state: StateOption = None,
     json_output: options.JsonOutput = False,
 ) -> None:
     """Show what would leave this site in a run with these settings, by the fedser that is installed here.
@@ -72,19 +72,19 @@ def dry_run(
     """
     from client.node.dry_run import dry_report, rehearsal
     from client.node.site import kit as kits
-    from client.node.site.node_settings import Address, NodeSettings, State
+    from client.node.site.node_settings import Address, NodeSettings, StateFolder
     from common.deployment.loopback import LOOPBACK
 
-    about = kits.read(kit)
+    site_kit = kits.read(kit)
     node = NodeSettings(
         kit=kit,
-        state=State(folder=state or kit / "state"),
+        state=StateFolder(folder=state or kit / "state"),
         listen=Address(host=LOOPBACK, port=0),
         data=str(data.expanduser().absolute()),
         corpus=settings.pop("data.corpus", ""),
         label_map=settings.pop("data.label_map", ""),
     )
-    report = rehearsal.dry_run(node, about, settings)
+    report = rehearsal.dry_run(node, site_kit, settings)
     if json_output:
         typer.echo(json.dumps(dataclasses.asdict(report)))
         return
@@ -97,23 +97,23 @@ def forget(
     kit: Kit,
     speaker: Annotated[str, typer.Option("--speaker", metavar="ID", help="As the corpus, or the manifest, has it.")],
     data: Data = None,
-    state: StateFolder = None,
+    state: StateOption = None,
 ) -> None:
     """Take a speaker who withdraws out of this site's data, from now on."""
     from client.node.site import forget as word
     from client.node.site import kit as kits
-    from client.node.site.node_settings import State
+    from client.node.site.node_settings import StateFolder
     from common.config.settings import DataConfig
 
-    about = kits.read(kit)
+    site_kit = kits.read(kit)
     recordings = None
     if data is not None:
         place = str(data.expanduser())
-        own = DataConfig(corpus=about.corpus, root=about.recordings(place), label_map=about.labels(place))
+        own = DataConfig(corpus=site_kit.corpus, root=site_kit.recordings(place), label_map=site_kit.labels(place))
         recordings = word.recordings_of(speaker, own)
     os.umask(0o007)  # the training process, another user of the same group, writes on in the same ledger
-    kept = State(folder=state or kit / "state")
-    done = word.forget(speaker, kit=about, state=kept)
+    kept = StateFolder(folder=state or kit / "state")
+    done = word.forget(speaker, kit=site_kit, state=kept)
     typer.echo(f"speaker {speaker} {'was forgotten before' if done.before else 'is forgotten'}; {done.listed} in all")
     if recordings is None:
         typer.echo("  nobody looked whether there is such a speaker: give --data FOLDER to have it checked")
@@ -128,7 +128,7 @@ def forget(
 def verify(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The log, instead of a kit's.")] = None,
     kit: KitFolder = None,
-    state: StateFolder = None,
+    state: StateOption = None,
     coordinator: Annotated[
         Path | None,
         typer.Option(
@@ -139,12 +139,12 @@ def verify(
 ) -> None:
     """Verify every line of the audit log: an edited, dropped or moved one is named."""
     from client.node.audit import site_log
-    from client.node.site.node_settings import State
+    from client.node.site.node_settings import StateFolder
     from common.errors import ChainError, UsageError
 
     if (file is None) == (kit is None and state is None):
         raise UsageError("give --kit KIT, or the log's own path")
-    found = site_log.verify(file or State(folder=state or (kit or Path()) / "state").audit, coordinator)
+    found = site_log.verify(file or StateFolder(folder=state or (kit or Path()) / "state").audit, coordinator)
     if json_output:
         typer.echo(json.dumps(dataclasses.asdict(found)))
         raise typer.Exit(1 if found.fault or found.coordinator_fault else 0)

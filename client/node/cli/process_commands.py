@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from client.node.site.node_settings import PORT, SUPERVISED, Address, NodeSettings, State, TrainerSettings
+from client.node.site.node_settings import PORT, SUPERVISED, Address, NodeSettings, StateFolder, TrainerSettings
 from common.deployment.environment import for_flower
 from common.deployment.loopback import LOOPBACK
 
@@ -60,7 +60,7 @@ def trainer(
     state: Annotated[Path, typer.Option("--state", help="What the site keeps.")] = Path("state"),
 ) -> None:
     """Run the trainer: it works on the recordings, and speaks with the node alone."""
-    settings = TrainerSettings(node=Address.parse(node), state=State(folder=state.absolute()))
+    settings = TrainerSettings(node=Address.parse(node), state=StateFolder(folder=state.absolute()))
     _begin(settings.state)
     from client.node.flower import trainer
 
@@ -70,13 +70,13 @@ def trainer(
 def _settings(
     kit: Path, data: Path, corpus: str, label_map: str, state: Path | None, listen: Address | None = None
 ) -> NodeSettings:
-    folder = State(folder=(state or kit / "state").absolute())
+    folder = StateFolder(folder=(state or kit / "state").absolute())
     return NodeSettings(
         kit=kit.absolute(), state=folder, data=str(data), listen=listen, corpus=corpus, label_map=label_map
     )
 
 
-def _begin(state: State) -> None:
+def _begin(state: StateFolder) -> None:
     os.environ.update(for_flower(state.flwr))
     if SUPERVISED in os.environ:
         from common.processes.parent_watch import end_with_parent

@@ -17,8 +17,8 @@ _HEX = 64  # digits of a digest, of which the first are shown
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """The answer to one type of message.
+class DryAnswer:
+    """What a dry run answered to one type of message.
 
     Attributes:
         type: Flower's.
@@ -56,7 +56,7 @@ class Report:
     rounds: int
     refit: bool = False
     bytes_round: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[DryAnswer] = field(default_factory=list)
     privacy: dict[str, Any] | None = None
 
 
@@ -70,7 +70,7 @@ def render(report: Report) -> RenderableType:
     return Group(*parts, *map(Text, _summary(report)))
 
 
-def _outcome(outcome: Outcome) -> Iterator[RenderableType]:
+def _outcome(outcome: DryAnswer) -> Iterator[RenderableType]:
     leaves = f"nothing leaves: {outcome.refused}" if outcome.refused else f"{outcome.bytes:,} bytes"
     yield Text.assemble((outcome.type, "bold"), f", {outcome.when}: {leaves}")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))

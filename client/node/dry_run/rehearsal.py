@@ -19,7 +19,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 
 from client.app import app
 from client.node.audit.site_log import AuditLog
-from client.node.dry_run.dry_report import EACH_ROUND, ONCE, Outcome, Report
+from client.node.dry_run.dry_report import EACH_ROUND, ONCE, DryAnswer, Report
 from client.node.flower import wire
 from client.node.flower.supernode import node_config, of_policy
 from client.node.gate import outbound
@@ -27,7 +27,7 @@ from client.node.gate.outbound import Refused, RoundBytes
 from client.node.policy import inbound
 from client.node.policy.document import Policy
 from client.node.site.kit import Kit
-from client.node.site.node_settings import NodeSettings, State
+from client.node.site.node_settings import NodeSettings, StateFolder
 from client.private_round import open_ledger
 from client.site import Site, open_site
 from common import protocol
@@ -39,34 +39,34 @@ from common.messages import schema
 from common.messages.scope import Scope, extra_records, forms_of
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 
 RUN, NODE, NAME = 1, 1, "dry-run"
 _UNSCALED = {"mean": 0.0, "deviation": 1.0}
 _SHOWN = 20  # of a list; of a longer one its length
 
 
-def dry_run(settings: NodeSettings, about: Kit, given: Mapping[str, Any]) -> Report:
+def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> Report:
     """Answer a run's messages without sending anything.
 
     Args:
         settings: of the node: where the recordings, the kit and the state are.
-        about: the kit.
+        site_kit: what the coordinator gave the site.
         given: the run's settings, by flat name; what is missing is as by default, and the classes are those that the
             site has.
 
     Raises:
         FedserError: there is no such corpus, a setting is wrong, or the app failed, with its own reason.
     """
-    policy = Policy.read(about.policy).of_corpus(settings.corpus or about.corpus)
+    policy = Policy.read(site_kit.policy).of_corpus(settings.corpus or site_kit.corpus)
     with tempfile.TemporaryDirectory() as folder:
-        state = State(folder=Path(folder))
+        state = StateFolder(folder=Path(folder))
         if settings.state.ledger.is_dir():
             shutil.copytree(settings.state.ledger, state.ledger)
-        node = node_config(dataclasses.replace(settings, state=state), about) | of_policy(policy, settings.data)
+        node = node_config(dataclasses.replace(settings, state=state), site_kit) | of_policy(policy, settings.data)
         config = _config(node, policy, given)
         report = Report(
-            site=about.name,
+            site=site_kit.name,
             refused=_refusal(policy, config),
             bytes_allowed=policy.outbound.max_bytes_round,
             rounds=config.federation.rounds,
@@ -114,7 +114,7 @@ class _Dry:
         """The site as the app sees it."""
         return open_site(self._settings, self._node)
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self) -> Iterator[DryAnswer]:
         """The answers, in a run's order; a type that such a run does not ask for is left out."""
         site, private = self.site(), self._config.privacy.on
         _, validation, test = site.counts()
@@ -129,21 +129,21 @@ class _Dry:
         if self._config.privacy.at_sites:
             yield self._outcome(protocol.PRIVACY, ONCE)
 
-    def _outcome(self, kind: str, when: str) -> Outcome:
+    def _outcome(self, kind: str, when: str) -> DryAnswer:
         asked = Message(self._content(kind), NODE, kind)
-        about = asked.content.config_records[protocol.CONFIG]
-        if refused := self._policy.message_refusal(kind, about) or inbound.fault(kind, asked.content, self._config):
-            return Outcome(type=kind, when=when, refused=refused)
+        settings = asked.content.config_records[protocol.CONFIG]
+        if refused := self._policy.message_refusal(kind, settings) or inbound.fault(kind, asked.content, self._config):
+            return DryAnswer(type=kind, when=when, refused=refused)
         try:
-            left = self._passed(asked)
-            size = wire.packed(Message(left, reply_to=asked)).size
+            left = self._answer(asked)
+            size = wire.pack_parcel(Message(left, reply_to=asked)).size
             self._sent.add(RUN, "1" if when == EACH_ROUND else kind, size, self._policy)
         except Refused as reason:
-            return Outcome(type=kind, when=when, refused=str(reason))
+            return DryAnswer(type=kind, when=when, refused=str(reason))
         records = {name: {key: _shown(value) for key, value in record.items()} for name, record in left.items()}
-        return Outcome(type=kind, when=when, records=records, bytes=size)
+        return DryAnswer(type=kind, when=when, records=records, bytes=size)
 
-    def _passed(self, asked: Message) -> RecordDict:
+    def _answer(self, asked: Message) -> RecordDict:
         with _Heard() as heard:
             reply = app(asked, Context(RUN, NODE, self._node, RecordDict(), self._settings))
         if reply.has_error():
@@ -160,13 +160,14 @@ class _Dry:
         arrays = {name: {key: np.zeros(array.shape, np.float32) for key, array in model.items()} for name in extra}
         arrays[protocol.SCALING] = {name: np.full(site.features, n, np.float32) for name, n in _UNSCALED.items()}
         arrays[protocol.ARRAYS] = model
-        about: dict[str, Any] = {protocol.ROUND: 1}
+        settings: dict[str, Any] = {protocol.ROUND: 1}
         declared = CATALOGUE[federation.strategy]
-        about |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}
-        about |= declared.settings(federation)
+        settings |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}
+        settings |= {protocol.TAKEN: 0} if declared.keeps else {}
+        settings |= declared.settings(federation)
         if kind == protocol.HELLO:  # the first, not the farewell
-            about = {}
-        config = {key: value for key, value in about.items() if key in form.records[protocol.CONFIG].keys}
+            settings = {}
+        config = {key: value for key, value in settings.items() if key in form.records[protocol.CONFIG].keys}
         content: dict[str, Any] = {
             name: ArrayRecord({key: Array(values[key]) for key in sorted(values)})
             for name, values in arrays.items()

@@ -23,6 +23,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from common.deployment.site_kit import AUTHORITY, PRIVATE_KEY
 from common.errors import FederationError, UsageError
+from common.flower.connections import opened
 from common.storage import atomic
 
 log = logging.getLogger("fedser.node")
@@ -101,8 +102,8 @@ class Coordinator:
             public_key=public_key_to_bytes(public), heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
         )
         try:
-            with FleetHttpClient.from_server_address(
-                self.address, False, self.certificate(), interceptors=[NodeAuthHttpInterceptor(key, public)]
+            with opened(
+                FleetHttpClient, self.address, self.certificate(), [NodeAuthHttpInterceptor(key, public)]
             ) as client:
                 self._leave(client)
                 client.DeactivateNode(DeactivateNodeRequest(node_id=client.ActivateNode(request).node_id))
@@ -144,6 +145,8 @@ def _refusal(status: int) -> str:
         return f"does not take this site's signature: do the clocks differ by more than {seconds} s?"
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return "gets too many requests"
+    if 300 <= status < 400:
+        return f"sends this site on to another address (HTTP {status}), where it does not go"
     return f"answers with HTTP {status}, which no SuperLink behind its proxy does"
 
 

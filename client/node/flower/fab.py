@@ -27,8 +27,8 @@ _PROJECT_BYTES = 2**20  # of the bundle's pyproject.toml, unpacked
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """A run, once its bundle has been looked at.
+class CheckedRun:
+    """A run whose bundle the site has checked.
 
     Attributes:
         run: with the hash of the site's own, and, as nothing may be shared between runs, a series of its own.
@@ -54,8 +54,8 @@ def hash_of(fab: Fab) -> str:
     return hashlib.sha256(fab.content).hexdigest()
 
 
-def known(run: Run, fab: Fab, policy: Policy) -> Known:
-    """Look at a run and its bundle.
+def check_run(run: Run, fab: Fab, policy: Policy) -> CheckedRun:
+    """Check a run and its bundle against the policy.
 
     Args:
         run: as the server tells of it.
@@ -77,8 +77,8 @@ def known(run: Run, fab: Fab, policy: Policy) -> Known:
         raise NotAllowed(f"the run's settings are none that this site knows: {error}") from None
     if reason := policy.refusal(digest, config):
         raise NotAllowed(reason)
-    own = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))
-    return Known(run=own, fab=Fab(digest, fab.content, {}), settings=settings, config=config, policy=policy)
+    checked = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))
+    return CheckedRun(run=checked, fab=Fab(digest, fab.content, {}), settings=settings, config=config, policy=policy)
 
 
 def _settings(run: Run, fab: Fab) -> UserConfig:
@@ -87,14 +87,14 @@ def _settings(run: Run, fab: Fab) -> UserConfig:
         size = zipfile.ZipFile(io.BytesIO(fab.content)).getinfo("pyproject.toml").file_size
         if size > _PROJECT_BYTES:
             raise NotAllowed(f"the bundle's pyproject.toml has {size} bytes, expected at most {_PROJECT_BYTES}")
-        found = get_metadata_from_config(get_fab_config(fab.content))
+        named = get_metadata_from_config(get_fab_config(fab.content))
         settings: UserConfig = get_fused_config_from_fab(fab.content, run)
     except NotAllowed:
         raise
     except Exception as error:  # whatever a zip that was made by hand makes of its readers
         raise NotAllowed(f"the bundle cannot be read ({type(error).__name__}: {error})") from None
-    if found != (run.fab_id, run.fab_version):
+    if named != (run.fab_id, run.fab_version):
         raise NotAllowed(
-            f"the bundle is {' '.join(found)}, but the server says that it is {run.fab_id} {run.fab_version}"
+            f"the bundle is {' '.join(named)}, but the server says that it is {run.fab_id} {run.fab_version}"
         )
     return settings

@@ -156,49 +156,49 @@ class Guard:
 
     def _answer(self, asked: Asked, reply: str, seconds: float) -> None:
         try:
-            parcel = self._passed(asked, wire.stored(self._store, reply, HANDOVER_SECONDS))
+            parcel = self._pass_out(asked, wire.wait_for_reply(self._store, reply, HANDOVER_SECONDS))
         except Exception as reason:
             self._refuse(asked.message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
             return
         private = asked.run.config.privacy.on  # then not even the time that it took is told
         self._push(parcel, 0.0 if private else seconds)
-        told = about(asked.message)
-        number = f" round {told['round']}" if told["round"] else ""
+        fields = about(asked.message)
+        number = f" round {fields['round']}" if fields["round"] else ""
         took = time.monotonic() - asked.since
-        log.info("run %s%s: %s answered in %.1f s, %d bytes", told["run"], number, told["type"], took, parcel.size)
+        log.info("run %s%s: %s answered in %.1f s, %d bytes", fields["run"], number, fields["type"], took, parcel.size)
 
-    def _passed(self, asked: Asked, reply: Message) -> Parcel:
-        """The reply as it leaves, noted in the audit log."""
+    def _pass_out(self, asked: Asked, reply: Message) -> Parcel:
+        """Make the reply as it leaves, and note it in the audit log."""
         if reply.has_error():
             raise FederationError(f"the app failed (Flower's code {reply.error.code}); the trainer's log says why")
-        run, told = asked.run, about(asked.message)
+        run, fields = asked.run, about(asked.message)
         content = outbound.passed(
             reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )
         if run.config.privacy.on:
-            replay.keep_count(asked.message.metadata.message_type, content, self._audit.entries(), told["run"])
+            replay.keep_count(asked.message.metadata.message_type, content, self._audit.entries(), fields["run"])
         leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
-        parcel = wire.packed(Message(leaving, reply_to=asked.message))
-        self._sent.add(told["run"], told["round"], parcel.size, run.policy)
+        parcel = wire.pack_parcel(Message(leaving, reply_to=asked.message))
+        self._sent.add(fields["run"], fields["round"], parcel.size, run.policy)
         records = {name: sorted(record) for name, record in content.items()}
         spent = self._spent.since(run.config.privacy)
         counts = replay.told_counts(asked.message.metadata.message_type, content)
-        self._audit.add("out", **told, bytes=parcel.size, records=records, model=model(content), **spent, **counts)
+        self._audit.add("out", **fields, bytes=parcel.size, records=records, model=model(content), **spent, **counts)
         return parcel
 
     def _refuse(
         self, message: Message, reason: Exception, text: str, code: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
     ) -> None:
         """Answer with an error that tells nothing, and note why."""
-        told, why = about(message), _line(reason)
-        log.warning("run %s: %s refused: %s", told["run"], told["type"], why)
+        fields, why = about(message), _line(reason)
+        log.warning("run %s: %s refused: %s", fields["run"], fields["type"], why)
         with self._survive("noting a refusal"):
-            self._audit.add("refused", **told, why=why)
+            self._audit.add("refused", **fields, why=why)
         with self._survive("answering with an error"):
-            self._push(wire.packed(Message(Error(code, text), reply_to=message)), 0.0)
+            self._push(wire.pack_parcel(Message(Error(code, text), reply_to=message)), 0.0)
 
     def _push(self, parcel: Parcel, seconds: float) -> None:
-        wire.pushed(parcel, seconds, self._server.send, self._server.push_object)
+        wire.push_parcel(parcel, seconds, self._server.send, self._server.push_object)
 
     @contextlib.contextmanager
     def _survive(self, doing: str) -> Iterator[None]:

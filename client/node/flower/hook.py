@@ -21,6 +21,7 @@ from flwr.supernode import start_client_internal as flower
 from client.node.flower.guard import Guard
 from client.node.flower.intake import Callbacks
 from common.errors import FedserError
+from common.flower.internals import refuse_redirects
 
 log = logging.getLogger("fedser.node")
 
@@ -47,8 +48,9 @@ def _names(function: Any) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def replaced(guarded: Callable[[Callbacks], Guard]) -> Iterator[None]:
-    """Put a guard into the connection that Flower opens meanwhile."""
+def guard_connection(guarded: Callable[[Callbacks], Guard]) -> Iterator[None]:
+    """Put a guard into the connection that Flower opens meanwhile, which leads to the coordinator alone."""
+    refuse_redirects()
     original = getattr(flower, HOOK)
 
     @contextlib.contextmanager
@@ -81,8 +83,12 @@ def named(given: tuple[Any, ...]) -> Callbacks:
 
 
 @contextlib.contextmanager
-def watched(faults: list[BaseException]) -> Iterator[None]:
-    """End with a thread of Flower's that fails: without its heartbeat a node is taken for dead, and does not know."""
+def watch_threads(faults: list[BaseException]) -> Iterator[None]:
+    """End this process when a thread of Flower's fails: without its heartbeat the server takes a node for dead.
+
+    Args:
+        faults: what a thread failed with is added.
+    """
 
     def note(failed: threading.ExceptHookArgs) -> None:
         if failed.exc_value is not None:

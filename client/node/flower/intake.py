@@ -20,7 +20,7 @@ from client.node.audit import replay, witness
 from client.node.audit.model_hash import model_hash
 from client.node.audit.site_log import AuditLog
 from client.node.flower import wire
-from client.node.flower.fab import Known, NotAllowed, hash_of, known
+from client.node.flower.fab import CheckedRun, NotAllowed, check_run, hash_of
 from client.node.flower.wire import Parcel
 from client.node.gate.outbound import Refused
 from client.node.policy import inbound
@@ -61,7 +61,7 @@ class Asked:
     """
 
     parcel: Parcel
-    run: Known
+    run: CheckedRun
     since: float
 
     @property
@@ -97,20 +97,20 @@ class Intake:
         self, server: Callbacks, policy: Callable[[], Policy], audit: AuditLog, clock: Callable[[], datetime]
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
-        self._runs: dict[int, Known | NotAllowed] = {}
+        self._runs: dict[int, CheckedRun | NotAllowed] = {}
         self._taken_up: set[int] = set()
 
-    def run(self, run_id: int) -> Known:
+    def run(self, run_id: int) -> CheckedRun:
         """A run, looked at when its first message comes; what was refused once stays refused.
 
         Raises:
             NotAllowed: the site does not take part in it.
         """
         if run_id not in self._runs:
-            told = self._server.get_run(run_id)
-            fab = self._server.get_fab(told.fab_hash, run_id)
+            announced = self._server.get_run(run_id)
+            fab = self._server.get_fab(announced.fab_hash, run_id)
             try:
-                self._runs[run_id] = known(told, fab, self._policy())
+                self._runs[run_id] = check_run(announced, fab, self._policy())
             except NotAllowed as reason:
                 self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
                 self._runs[run_id] = reason
@@ -121,7 +121,7 @@ class Intake:
             self._take_up(run_id, found)
         return found
 
-    def _take_up(self, run_id: int, found: Known) -> None:
+    def _take_up(self, run_id: int, found: CheckedRun) -> None:
         """Note that a run begins here, or goes on after the node was restarted, unless that is one too many today."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         lines = (line for line in self._audit.entries() if line["kind"] == "run" and line["verdict"] == ALLOWED)
@@ -148,7 +148,7 @@ class Intake:
         run = self.run(message.metadata.run_id)
         if message.metadata.reply_to_message_id or message.metadata.dst_node_id != self._server.node_id:
             raise Refused("the message is an answer, or for another site")
-        parcel = wire.pulled(message, tree, self._server.pull_object)
+        parcel = wire.pull_parcel(message, tree, self._server.pull_object)
         config = _config(parcel.message)
         kind = parcel.message.metadata.message_type
         if reason := run.policy.message_refusal(kind, config, self._clock()):
@@ -158,8 +158,8 @@ class Intake:
         if fault := inbound.fault(kind, content, run.config):
             raise Refused(fault)
         number, earlier = message.metadata.run_id, self._audit.entries()
-        settled = replay.settled(earlier, number, kind, config, content)
-        told = witness.told(earlier, number, kind, config)
+        settled = replay.check_replay(earlier, number, kind, config, content)
+        told = witness.check_server_log(earlier, number, kind, config)
         self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)
         return Asked(parcel=parcel, run=run, since=time.monotonic())
 

@@ -21,7 +21,7 @@ from flwr.supernode.main import create_app
 from client.node.audit.site_log import AuditLog
 from client.node.flower.coordinator import Coordinator
 from client.node.flower.guard import Guard
-from client.node.flower.hook import check_flower, is_unauthorized, replaced, watched
+from client.node.flower.hook import check_flower, guard_connection, is_unauthorized, watch_threads
 from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
 from client.node.flower.retry import Patience
@@ -31,6 +31,7 @@ from client.node.site.node_settings import PORT, Address, NodeSettings, secret
 from common import protocol
 from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
+from common.flower.connections import keep_to
 
 log = logging.getLogger("fedser.node")
 
@@ -41,26 +42,26 @@ def run(settings: NodeSettings) -> None:
     Raises:
         FedserError: it cannot start, or cannot go on: the reason in one line.
     """
-    about = kit.read(settings.kit)
-    log_lines.begin(f"node {about.name}")
+    site_kit = kit.read(settings.kit)
+    log_lines.begin(f"node {site_kit.name}")
     os.umask(0o007)  # what the trainer, another user of the group, is to read
     signal.signal(signal.SIGTERM, _end)
     check_flower()
-    node = Node(settings, about)
+    node = NodeParts(settings, site_kit)
     node.audit.add("start")
     try:
         _serve_trainer(node.states, settings.listen or Address(host=LOOPBACK, port=PORT))
-        log.info("waiting for the coordinator %s", about.superlink)
+        log.info("waiting for the coordinator %s", site_kit.superlink)
         node.coordinator.wait()
-        with replaced(node.guard):
+        with guard_connection(node.guard):
             _run_flower(node.states, node.coordinator, node.config)
     finally:
         with contextlib.suppress(FedserError):
             node.audit.add("stop")
 
 
-class Node:
-    """What a node is made of.
+class NodeParts:
+    """The parts of a node: its audit log, its connection to the coordinator, Flower's states.
 
     Args:
         settings: where its things are.
@@ -70,19 +71,19 @@ class Node:
         UsageError: a mistake in the kit, before anything is started.
     """
 
-    def __init__(self, settings: NodeSettings, about: kit.Kit) -> None:
-        self._settings, self._about, self._ledger = settings, about, settings.state.ledger
-        self.coordinator = Coordinator(address=about.superlink, kit=settings.kit, number=settings.state.number)
+    def __init__(self, settings: NodeSettings, site_kit: kit.Kit) -> None:
+        self._settings, self._kit, self._ledger = settings, site_kit, settings.state.ledger
+        self.coordinator = Coordinator(address=site_kit.superlink, kit=settings.kit, number=settings.state.number)
         self.coordinator.certificate()
         self.coordinator.key()
-        self.config = node_config(settings, about)
+        self.config = node_config(settings, site_kit)
         self.audit, self.states = AuditLog(settings.state.audit), NodeStates()
         self.policy()
 
     def policy(self) -> Policy:
         """Read the site's policy; what the app is told of it follows."""
-        read = Policy.read(self._about.policy).of_corpus(str(self.config[protocol.NODE_CORPUS]))
-        told = node_config(self._settings, self._about) | of_policy(read, self._settings.data)
+        read = Policy.read(self._kit.policy).of_corpus(str(self.config[protocol.NODE_CORPUS]))
+        told = node_config(self._settings, self._kit) | of_policy(read, self._settings.data)
         self.config.update(told)  # Flower hands this very dictionary to each new run
         return read
 
@@ -92,7 +93,7 @@ class Node:
         self.coordinator.remember(server.node_id)
         return Guard(
             Patience().all(server),
-            site=self._about.name,
+            site=self._kit.name,
             policy=self.policy,
             audit=self.audit,
             store=self.states.store,
@@ -104,13 +105,13 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-def node_config(settings: NodeSettings, about: kit.Kit) -> dict[str, Any]:
+def node_config(settings: NodeSettings, site_kit: kit.Kit) -> dict[str, Any]:
     """What the app is told about this site: by the site alone, whatever the run says of places."""
-    labels = str(Path(settings.data, settings.label_map)) if settings.label_map else about.labels(settings.data)
+    labels = str(Path(settings.data, settings.label_map)) if settings.label_map else site_kit.labels(settings.data)
     return {
-        protocol.NODE_SITE: about.name,
-        protocol.NODE_ROOT: about.recordings(settings.data),
-        protocol.NODE_CORPUS: settings.corpus or about.corpus,
+        protocol.NODE_SITE: site_kit.name,
+        protocol.NODE_ROOT: site_kit.recordings(settings.data),
+        protocol.NODE_CORPUS: settings.corpus or site_kit.corpus,
         protocol.NODE_LABEL_MAP: labels,
         protocol.NODE_LEDGER: str(settings.state.ledger),
         protocol.NODE_STATE: str(settings.state.strategy),
@@ -144,7 +145,8 @@ def _run_flower(states: NodeStates, coordinator: Coordinator, config: dict[str, 
     """
     faults: list[BaseException] = []
     key = coordinator.key()
-    with watched(faults):
+    keep_to(coordinator.address)
+    with watch_threads(faults):
         try:
             flower.start_client_internal(
                 state_factory=states,

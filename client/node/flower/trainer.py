@@ -39,6 +39,8 @@ from flwr.supernode.runtime.run_clientapp import run_clientapp
 from client.node.site import log_lines
 from client.node.site.node_settings import Address, TrainerSettings, secret
 from common.audio import torchaudio
+from common.deployment.environment import drop_proxies
+from common.flower.connections import keep_to, opened
 from common.processes.parent_watch import end_with_parent
 from common.processes.warm_up import warm_up
 
@@ -68,7 +70,7 @@ def run(settings: TrainerSettings) -> None:
     """Take work until this process is told to end."""
     log_lines.begin("trainer")
     os.umask(0o007)  # the node, another user of the group, reads the ledger
-    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), settings.node.host)))
+    drop_proxies()  # the node is beside it, under whatever name
     signal.signal(signal.SIGTERM, _end)
     preload()
     trainer = Trainer(settings.node, settings.state.flwr / "apps")
@@ -108,8 +110,8 @@ class Trainer:
 
     def step(self, client: RuntimeHttpClient) -> None:
         """Ask for work once, which the node answers as soon as there is some, and start it."""
-        task = self._acquired(client)
-        if self._work is not None and self._has_ended(self._work):
+        task = self._acquire(client)
+        if self._work is not None and self._reap(self._work):
             self._work = None
         if task is None:
             time.sleep(_BREATH_SECONDS)
@@ -120,7 +122,7 @@ class Trainer:
             os.waitpid(self._work.pid, 0)
         self._start(*task)
 
-    def _acquired(self, client: RuntimeHttpClient) -> tuple[Task, str] | None:
+    def _acquire(self, client: RuntimeHttpClient) -> tuple[Task, str] | None:
         try:
             answer = client.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         except (httpx.HTTPError, ValueError) as error:
@@ -142,7 +144,7 @@ class Trainer:
         else:
             _work(self._node, token)
 
-    def _has_ended(self, work: Work) -> bool:
+    def _reap(self, work: Work) -> bool:
         pid, status = os.waitpid(work.pid, os.WNOHANG)
         if pid and os.WIFSIGNALED(status):
             log.warning("a message's process was killed by signal %d; out of memory?", os.WTERMSIG(status))
@@ -162,6 +164,7 @@ def _work(node: Address, token: str) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         threading.excepthook = lambda _: os._exit(1)  # no heartbeat, no task: the node has given up on it
+        keep_to(str(node))
         forget()
         sys.dont_write_bytecode = False  # so that the run's next process need not compile the bundle again
         run_clientapp(runtime_api_address=str(node), token=token, insecure=True, runtime_dependency_install=False)
@@ -182,6 +185,5 @@ def forget() -> None:
 
 
 def _client(node: Address, *interceptors: ProtobufClientInterceptor) -> RuntimeHttpClient:
-    return RuntimeHttpClient.from_server_address(
-        str(node), True, None, [RuntimeVersionHttpInterceptor(component_name="SuperExec"), *interceptors]
-    )
+    version = RuntimeVersionHttpInterceptor(component_name="SuperExec")
+    return opened(RuntimeHttpClient, str(node), interceptors=[version, *interceptors])

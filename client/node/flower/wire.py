@@ -57,8 +57,8 @@ class Parcel:
         return sum(map(len, self.contents.values()))
 
 
-def pulled(message: Message, tree: ObjectTree, pull: Callable[[int, str], bytes]) -> Parcel:
-    """Pull and check what the server sent.
+def pull_parcel(message: Message, tree: ObjectTree, pull: Callable[[int, str], bytes]) -> Parcel:
+    """Pull a message's objects from the server, and check them.
 
     Args:
         message: without content, as the server tells of it.
@@ -75,11 +75,13 @@ def pulled(message: Message, tree: ObjectTree, pull: Callable[[int, str], bytes]
         raise FederationError("the server sent the objects of another message")
     for node in iterate_object_tree(tree):
         _check(node, contents[node.object_id])
-    whole = inflated(tree, contents)
+    whole = inflate(tree, contents)
     for name in _SAME:
-        told, held = getattr(message.metadata, name), getattr(whole.metadata, name)
-        if told != held:
-            raise FederationError(f"the server says that a message's {name} is {told!r}, in the message it is {held!r}")
+        announced, received = getattr(message.metadata, name), getattr(whole.metadata, name)
+        if announced != received:
+            raise FederationError(
+                f"the server says that a message's {name} is {announced!r}, in the message it is {received!r}"
+            )
     return Parcel(message=whole, tree=tree, contents=contents)
 
 
@@ -90,8 +92,8 @@ def _check(node: ObjectTree, content: bytes) -> None:
         raise FederationError("the server sent a tree of objects that is not theirs")
 
 
-def stored(store: ObjectStore, object_id: str, seconds: float) -> Message:
-    """The message that the app left in the node's store, once all its objects are there.
+def wait_for_reply(store: ObjectStore, object_id: str, seconds: float) -> Message:
+    """Wait until the app has put all objects of its reply into the node's store, and read the reply.
 
     Args:
         store: of the node.
@@ -102,11 +104,11 @@ def stored(store: ObjectStore, object_id: str, seconds: float) -> Message:
         FederationError: an object is missing for too long.
     """
     tree = store.get_object_tree(object_id)
-    contents = {node.object_id: _awaited(store, node.object_id, seconds) for node in iterate_object_tree(tree)}
-    return inflated(tree, contents)
+    contents = {node.object_id: _wait_for_object(store, node.object_id, seconds) for node in iterate_object_tree(tree)}
+    return inflate(tree, contents)
 
 
-def _awaited(store: ObjectStore, object_id: str, seconds: float) -> bytes:
+def _wait_for_object(store: ObjectStore, object_id: str, seconds: float) -> bytes:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         content: bytes | None = store.get(object_id)
@@ -116,8 +118,8 @@ def _awaited(store: ObjectStore, object_id: str, seconds: float) -> bytes:
     raise FederationError(f"the app announced an answer and did not hand it over within {seconds:g} s")
 
 
-def inflated(tree: ObjectTree, contents: dict[str, bytes]) -> Message:
-    """The message that objects make up.
+def inflate(tree: ObjectTree, contents: dict[str, bytes]) -> Message:
+    """Make a message of its objects.
 
     Raises:
         FederationError: they make up something else.
@@ -129,15 +131,15 @@ def inflated(tree: ObjectTree, contents: dict[str, bytes]) -> Message:
     return message
 
 
-def packed(message: Message) -> Parcel:
-    """A message that was made here, ready to be sent."""
+def pack_parcel(message: Message) -> Parcel:
+    """Make a message that was written here ready to be sent; it gets its id."""
     with no_object_id_recompute():
         internals.set_message_id(message, message.object_id)
         contents = {name: item.deflate() for name, item in get_all_nested_objects(message).items()}
         return Parcel(message=message, tree=get_object_tree(message), contents=contents)
 
 
-def pushed(parcel: Parcel, seconds: float, send: Send, push: PushObject) -> None:
+def push_parcel(parcel: Parcel, seconds: float, send: Send, push: PushObject) -> None:
     """Send a message and those of its objects that the server asks for.
 
     Args:
@@ -148,7 +150,7 @@ def pushed(parcel: Parcel, seconds: float, send: Send, push: PushObject) -> None
     """
     for last in (False, True):
         try:
-            _pushed_once(parcel, seconds, send, push)
+            _push_once(parcel, seconds, send, push)
         except ObjectPushError:  # what was announced is forgotten by the server when it hears no more for 3 minutes
             if last:
                 raise
@@ -156,7 +158,7 @@ def pushed(parcel: Parcel, seconds: float, send: Send, push: PushObject) -> None
             return
 
 
-def _pushed_once(parcel: Parcel, seconds: float, send: Send, push: PushObject) -> None:
+def _push_once(parcel: Parcel, seconds: float, send: Send, push: PushObject) -> None:
     run_id = parcel.message.metadata.run_id
     wanted, session = send(parcel.message, parcel.tree, seconds)
     push_object_contents_from_iterable(

@@ -56,14 +56,14 @@ class Reply:
             raise Refused(f"the run is private, {schema.NOT_IN_PRIVATE[self.kind]} may not leave")
         form = schema.reply_of_app(self.kind, self._scope(), self.content)
         try:
-            told = form.read(self.content)
+            values = form.read(self.content)
         except Misfit as misfit:
             raise Refused(f"the reply's {misfit}") from None
-        self._check_enough(told.pop(protocol.HELD), "to train on")
+        self._check_enough(values.pop(protocol.HELD), "to train on")
         if self.kind == protocol.EVALUATE_TEST:
-            self._check_enough({protocol.SPEAKERS: told[protocol.METRICS][protocol.SPEAKERS]}, "to score")
-        self._keep_what_was_spent(told)
-        return {name: _MAKERS[form.records[name].kind](told[name]) for name in told}
+            self._check_enough({protocol.SPEAKERS: values[protocol.METRICS][protocol.SPEAKERS]}, "to score")
+        self._keep_what_was_spent(values)
+        return {name: _MAKERS[form.records[name].kind](values[name]) for name in values}
 
     def _check_enough(self, held: Mapping[str, int], for_what: str) -> None:
         """Refuse to speak for too few, whatever was asked."""
@@ -93,9 +93,9 @@ class Reply:
             one_by_one=self.policy.outbound.allow_test_speakers,
         )
 
-    def _keep_what_was_spent(self, told: Told) -> None:
+    def _keep_what_was_spent(self, values: Told) -> None:
         """Write the ledger's figures anew; what was spent is null where it is not reported."""
-        config = told.get(protocol.CONFIG, {})
+        config = values.get(protocol.CONFIG, {})
         if protocol.FIGURES in config:
             hidden = {} if self.policy.privacy.report_epsilon else dict.fromkeys(protocol.SPENT)
             config[protocol.FIGURES] = json.dumps(config[protocol.FIGURES] | hidden, sort_keys=True)

@@ -51,11 +51,11 @@ def passed(reply: Message, asked: Message, *, site: str, policy: Policy, config:
         content, asked_content = (packing.unpack(message.content, values_of) for message in (reply, asked))
     except FedserError as error:
         raise Refused(str(error)) from None
-    told = Reply(kind=kind, content=content, asked=asked_content, site=site, policy=policy, config=config)
-    records = told.made_anew()
-    about: Any = records.get(protocol.CONFIG, {})
+    answer = Reply(kind=kind, content=content, asked=asked_content, site=site, policy=policy, config=config)
+    records = answer.made_anew()
+    record: Any = records.get(protocol.CONFIG, {})
     audit: Any = {protocol.AUDIT_ENTRIES: head.entries, protocol.AUDIT_HASH: head.hash}
-    return RecordDict({**records, protocol.CONFIG: ConfigRecord({**about, **audit})})
+    return RecordDict({**records, protocol.CONFIG: ConfigRecord({**record, **audit})})
 
 
 def record_bytes(content: RecordDict) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from client.node.audit import site_log
 from client.node.audit.site_log import AuditLog
 from client.node.site.kit import Kit
-from client.node.site.node_settings import State
+from client.node.site.node_settings import StateFolder
 from common.config.settings import DataConfig
 from common.curation import forgotten
 from common.curation.selection import list_corpus
@@ -22,7 +22,7 @@ from common.storage import atomic
 
 DOES = (
     "from the next message on nothing is computed from this speaker's recordings; "
-    "the features that were computed before are deleted"
+    "the features that were computed before are deleted, and what a run's strategy kept of them"
 )
 DOES_NOT = (
     "models that were trained before keep what they learnt, and ε that was spent stays spent; "
@@ -45,8 +45,8 @@ class Forgotten:
     features: bool
 
 
-def forget(speaker: str, *, kit: Kit, state: State) -> Forgotten:
-    """Put a speaker on the site's list, empty the cache of features, and note it in the ledger and the audit log.
+def forget(speaker: str, *, kit: Kit, state: StateFolder) -> Forgotten:
+    """Put a speaker on the site's list, delete what was computed before, and note it in the ledger and the audit log.
 
     The list comes first: whatever is cut short after it, the speaker's recordings are not used any more. Doing it again
     does the rest. The ledger and the log hold the list's hash, not the speaker's id.
@@ -67,6 +67,7 @@ def forget(speaker: str, *, kit: Kit, state: State) -> Forgotten:
     text = json.dumps(listed, ensure_ascii=False)
     atomic.write(state.forgotten, text, durable=True)
     features = _empty(state.cache)
+    _empty(state.strategy)  # made of all speakers' recordings: a run's next round begins without
     word = {"listed": len(listed), "list": hashlib.sha256(text.encode()).hexdigest(), "does": DOES, "not": DOES_NOT}
     Ledger.of_site(state.ledger, kit.name).forget(word)
     AuditLog(state.audit).add(site_log.FORGET, **word)

@@ -28,8 +28,8 @@ def secret() -> bytes | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """What a site keeps; the node and the training process each need a part of it.
+class StateFolder:
+    """The folder in which a site keeps its state; the node and the trainer each use a part of it.
 
     Attributes:
         folder: which has the parts.
@@ -54,7 +54,7 @@ class State:
 
     @property
     def number(self) -> Path:
-        """By which Flower knows the site; the node's."""
+        """The number by which Flower knows the site: the node's alone."""
         return self.folder / "audit" / "node-id"
 
     @property
@@ -98,7 +98,7 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSettings:
-    """Of the node.
+    """Where the node finds its kit, its state and the recordings, and where it listens.
 
     Attributes:
         kit: the folder that the coordinator gave: ``site.toml``, ``ca.crt``, ``policy.toml``; and the site's ``key``.
@@ -110,7 +110,7 @@ class NodeSettings:
     """
 
     kit: Path
-    state: State
+    state: StateFolder
     data: str
     listen: Address | None = None
     corpus: str = ""
@@ -119,7 +119,7 @@ class NodeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """Of the training process.
+    """Where the trainer finds its node and its state.
 
     Attributes:
         node: where the node listens.
@@ -127,4 +127,4 @@ class TrainerSettings:
     """
 
     node: Address
-    state: State
+    state: StateFolder

@@ -9,7 +9,8 @@ number of steps follow from public numbers. ``Filter`` alone lets them follow fr
 spends.
 
 Two accountants, both upper bounds. RDP adds Rényi divergences (Mironov, Talwar, Zhang 2019) and overstates ε by some
-8-10 %; PRV adds the losses themselves (Gopi, Lee, Wutschitz 2021). The third one in use, which takes the sum for
+8-10 %; PRV adds the losses themselves (Gopi, Lee, Wutschitz 2021), as long as rounding leaves their sum exact enough:
+up to a million steps, and fewer where δ is very small. The third one in use, which takes the sum for
 Gaussian (GDP), is not here: it is an approximation and can understate ε.
 """
 
@@ -39,6 +40,11 @@ _ALPHA: Array = np.array(ORDERS)
 _POINTS = 2**22  # of a discretised loss at most: 32 MB an array
 _LEAST_ERROR = 1e-6  # of PRV's ε
 _LEAST_DELTA = 1e-10  # below, rounding in the Fourier transform would tell
+_MOST_STEPS = 10**6  # of PRV
+_ROUNDING = 1e-16  # that a step adds to δ's error in the Fourier transform; up to 2e-17 were measured
+_MOST_EPSILON = 1e4  # of PRV; such losses fit on no mesh
+_LEAST_RATE = 1e-100  # smaller rates are taken for this one, which costs no less, and overflows nothing
+_LEAST_SIGMA = 0.02  # below, a moment of fractional order would take millions of points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +72,7 @@ class Spend:
 
 def rdp(spends: Iterable[Spend]) -> Array:
     """The Rényi divergence of all ``spends`` at each of ``ORDERS``, by Mironov, Talwar, Zhang 2019 (section 3.3)."""
-    total: Array = np.zeros(len(ORDERS))
-    for spend in _real(spends):
-        total = total + spend.steps * _rdp_of_step(spend.sample_rate, spend.noise_multiplier)
-    return total
+    return _rdp((spend.sample_rate, spend.noise_multiplier, spend.steps) for spend in _real(spends))
 
 
 def epsilon_rdp(spends: Iterable[Spend], delta: float) -> float:
@@ -81,7 +84,7 @@ def epsilon_rdp(spends: Iterable[Spend], delta: float) -> float:
         0 for no steps, inf where there was no noise.
     """
     real = _real(spends)
-    return max(0.0, float(_at_orders(rdp(real), delta).min())) if real else 0.0
+    return _least(rdp(real), delta) if real else 0.0
 
 
 def epsilon_prv(spends: Iterable[Spend], delta: float) -> float:
@@ -90,8 +93,9 @@ def epsilon_prv(spends: Iterable[Spend], delta: float) -> float:
     Unit, adjacency and assumptions are the module's; the method is Gopi, Lee, Wutschitz 2021, through Opacus. Steps
     with q = 1, and a single step, have an exact formula (Balle and Wang 2018). Else the sum is computed to an error of
     min(0.01, 0.002 ε), which is part of what is returned. The error is larger only above ε ≈ 50 and below ε ≈ 0.001,
-    where so fine a mesh would not fit in memory. Where Rényi divergences give less than PRV with its error, or where
-    PRV cannot be computed (δ below 1e-10), the result is that of ``epsilon_rdp``.
+    where so fine a mesh would not fit in memory. Rounding grows with the steps: what it may move δ by is taken from δ.
+    Where Rényi divergences give less than PRV with its errors, or where PRV cannot be computed (δ below 1e-10, above a
+    million steps or ε ≈ 10⁴, rounding above a hundredth of δ), the result is that of ``epsilon_rdp``.
 
     Returns:
         0 for no steps, inf where there was no noise.
@@ -148,9 +152,21 @@ def _real(spends: Iterable[Spend]) -> list[Spend]:
     return [spend for spend in spends if spend.steps]
 
 
+def _rdp(parts: Iterable[tuple[float, float, int]]) -> Array:
+    total: Array = np.zeros(len(ORDERS))
+    for q, sigma, steps in parts:
+        total = total + steps * _rdp_of_step(q, sigma)
+    return total
+
+
+def _least(divergence: Array, delta: float) -> float:
+    return max(0.0, float(_at_orders(divergence, delta).min()))
+
+
 @lru_cache(maxsize=4096)
 def _rdp_of_step(sample_rate: float, noise_multiplier: float) -> Array:
-    result = np.array([_rdp_at(order, sample_rate, noise_multiplier) for order in ORDERS])
+    rate = max(sample_rate, _LEAST_RATE)
+    result = np.array([_rdp_at(order, rate, noise_multiplier) for order in ORDERS])
     result.setflags(write=False)
     return result
 
@@ -159,7 +175,17 @@ def _rdp_at(order: float, q: float, sigma: float) -> float:
     """Opacus's, but for fractional orders: its series takes seconds for a large sigma and q near 0.5."""
     if order.is_integer() or q == 1 or sigma == 0:
         return max(0.0, float(compute_rdp(q=q, noise_multiplier=sigma, steps=1, orders=order)))
+    if sigma < _LEAST_SIGMA:
+        return _between(order, q, sigma)
     return max(0.0, prv.log_moment(order, q, sigma) / (order - 1))  # rounding makes some of 1e-15 negative
+
+
+def _between(order: float, q: float, sigma: float) -> float:
+    """A bound from the whole orders beside this one: the logarithm of the moment is convex, and 0 at 1."""
+    below = math.floor(order)
+    low = (below - 1) * _rdp_at(float(below), q, sigma) if below > 1 else 0.0
+    high = below * _rdp_at(float(below + 1), q, sigma)
+    return (low + (order - below) * (high - low)) / (order - 1)
 
 
 def _at_orders(divergence: Array, delta: float) -> Array:
@@ -170,39 +196,44 @@ def _at_orders(divergence: Array, delta: float) -> Array:
 @lru_cache(maxsize=1024)
 def _epsilon_prv(parts: Parts, delta: float) -> float:
     if len(parts) == 1 and parts[0][2] == 1:
-        return prv.epsilon_of_one(delta, parts[0][0], parts[0][1])
-    by_rdp = epsilon_rdp(_spends(parts), delta)
-    if delta < _LEAST_DELTA or by_rdp in (0.0, math.inf):
+        return prv.epsilon_of_one(delta, max(parts[0][0], _LEAST_RATE), parts[0][1])
+    by_rdp = _least(_rdp(parts), delta)
+    if by_rdp == 0.0 or by_rdp > _MOST_EPSILON or not _fits(sum(part[2] for part in parts), delta):
         return by_rdp
     coarse, error = _with_error(parts, delta, by_rdp / 50)
+    if coarse == math.inf:
+        return by_rdp
     at_least = max(0.0, coarse - 2 * error)
     fine, _ = _with_error(parts, delta, max(_LEAST_ERROR, min(0.01, 0.002 * at_least)))
     return min(fine, by_rdp)
 
 
+def _fits(steps: int, delta: float) -> bool:
+    """Whether rounding leaves enough of ``delta``."""
+    return delta >= _LEAST_DELTA and steps <= _MOST_STEPS and steps * _ROUNDING <= delta / 100
+
+
 def _with_error(parts: Parts, delta: float, wanted: float) -> tuple[float, float]:
     """ε with its error added, and the error: ``wanted``, or the least that fits in memory (Gopi et al. 2021)."""
+    parts = tuple((max(q, _LEAST_RATE), sigma, steps) for q, sigma, steps in parts)
     delta_error = delta / 1000
     steps = sum(part[2] for part in parts)
     reach = max(
-        _reach(_spends(parts), delta_error / 8),
-        *(_reach(_spends([(q, sigma, 1)]), delta_error / (16 * steps)) for q, sigma, _ in parts),
+        _reach(parts, delta_error / 8),
+        *(_reach([(q, sigma, 1)], delta_error / (16 * steps)) for q, sigma, _ in parts),
     )
     spread = math.sqrt(steps / 2 * math.log(12 / delta_error))
     mesh = max(wanted / spread, 2 * (reach + wanted) / _POINTS)
     error = mesh * spread
-    epsilon = prv.epsilon_of_sum(parts, delta, reach=reach + error, mesh=mesh, delta_error=delta_error)
+    moved = delta_error + steps * _ROUNDING
+    epsilon = prv.epsilon_of_sum(parts, delta, reach=reach + error, mesh=mesh, delta_error=moved)
     return epsilon + error, error
 
 
-def _reach(spends: Iterable[Spend], chance: float) -> float:
+def _reach(parts: Iterable[tuple[float, float, int]], chance: float) -> float:
     """A bound that the loss passes with at most this ``chance``, above and, negative, below (Chernoff).
 
     At an order a with divergence D, E[exp((a - 1) Y)] = exp((a - 1) D) bounds it above. Below, E[exp(-a Y)] takes the
     divergence in the other direction, which is no larger (Mironov, Talwar, Zhang 2019).
     """
-    return float((rdp(spends) - math.log(chance) / (_ALPHA - 1)).min())
-
-
-def _spends(parts: Iterable[tuple[float, float, int]]) -> list[Spend]:
-    return [Spend(unit="", sample_rate=q, noise_multiplier=sigma, steps=steps) for q, sigma, steps in parts]
+    return float((_rdp(parts) - math.log(chance) / (_ALPHA - 1)).min())

@@ -31,7 +31,7 @@ _DEVIATIONS = 9.0  # beyond so many, a Gaussian has less than 1e-18 of its mass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class StepLoss:
     """The loss of one step, given that it lies within ``[-reach, reach]``, as Opacus's ``discretize`` takes it.
 
     Opacus's own class overflows for losses above 709, cannot take q = 1, and integrates the mean some 100 times slower.
@@ -104,12 +104,17 @@ def epsilon_of_sum(
         delta_error: what discretising and cutting off may move δ by; it is taken from ``delta``.
 
     Returns:
-        ε without the error of the mesh, which the caller adds; inf where ``reach`` does not reach that far.
+        ε without the error of the mesh, which the caller adds; inf where ``reach`` does not reach that far, or where
+        doubles are too coarse for a loss.
     """
     half = next_fast_len(math.ceil(reach / mesh) + 2, real=True)
     domain = Domain(t_min=-(half - 1) * mesh, t_max=half * mesh, size=2 * half)  # even, and 0 is in the middle
-    losses = [Loss(sample_rate=q, noise_multiplier=sigma, reach=reach) for q, sigma, _ in parts]
-    total = compose_heterogeneous([discretize(loss, domain) for loss in losses], [steps for _, _, steps in parts])
+    losses = [StepLoss(sample_rate=q, noise_multiplier=sigma, reach=reach) for q, sigma, _ in parts]
+    try:
+        discrete = [discretize(loss, domain) for loss in losses]
+    except RuntimeError:  # its means differ
+        return math.inf
+    total = compose_heterogeneous(discrete, [steps for _, _, steps in parts])
     return _read(total, delta - delta_error)
 
 
@@ -125,6 +130,8 @@ def _read(total: Any, delta: float) -> float:
     i = int(larger[-1]) + 1
     if i == len(mass):
         return math.inf
+    if not above[i] > delta or not damped[i] > 0:  # rounding; the loss that is next is no less
+        return max(0.0, float(total.domain[i]))
     return max(0.0, float(total.domain[i] + math.log((above[i] - delta) / damped[i])))
 
 
@@ -143,6 +150,8 @@ def _delta_of_one(epsilon: float, sample_rate: float, noise_multiplier: float) -
 def _loss(x: Array, q: float, sigma: float) -> Array:
     """Y of x, without overflow."""
     ratio = (2 * x - 1) / (2 * sigma**2)
+    if q == 1:  # below, what is left of the logarithm's argument would be rounding
+        return ratio
     small = np.log1p(q * np.expm1(np.minimum(ratio, 1.0)))
     large = math.log(q) + ratio + np.log1p((1 - q) / q * np.exp(-np.maximum(ratio, 1.0)))
     return np.asarray(np.where(ratio < 1, small, large))
@@ -150,6 +159,8 @@ def _loss(x: Array, q: float, sigma: float) -> Array:
 
 def _outcome(losses: Array, q: float, sigma: float) -> Array:
     """The x of a loss Y, the inverse of ``_loss``; -inf for losses of log(1 - q) and below, which do not occur."""
+    if q == 1:
+        return np.asarray(losses * sigma**2 + 0.5)
     with np.errstate(divide="ignore"):
         small = np.log(np.maximum(1 + np.expm1(np.minimum(losses, 1.0)) / q, 0.0))
     large = losses - math.log(q) + np.log1p((q - 1) * np.exp(-np.maximum(losses, 1.0)))

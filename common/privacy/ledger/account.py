@@ -24,15 +24,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
 
 from common.errors import FedserError, LedgerError, UsageError
 from common.privacy.accounting.accountants import Spend
 from common.privacy.ledger.entries import FIXED, Account, account
 from common.privacy.ledger.replies import Replies
-from common.privacy.ledger.reservation import Round, resolve
+from common.privacy.ledger.reservation import ReservedRound, resolve
 from common.storage.chained_file import Chain, Writer
 from common.storage.hash_chain import Entry, Head, contains, head_of
+from common.storage.safe_name import safe_name
 from common.validate import in_range
 
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # becomes part of a file's name, and comes from the server
@@ -65,7 +65,7 @@ class Ledger:
         Raises:
             LedgerError: as for the constructor.
         """
-        return cls(folder / f"{quote(site, safe='')}.jsonl", expected=expected)
+        return cls(folder / f"{safe_name(site)}.jsonl", expected=expected)
 
     def head(self) -> Head:
         """How far the ledger is, to be reported."""
@@ -95,7 +95,7 @@ class Ledger:
             raise UsageError(f"the run is named {run!r}, expected up to 64 letters, digits, '_', '.' and '-'")
         if missing := [name for name in FIXED if name not in terms]:
             raise UsageError(f"the terms of run {run} lack {', '.join(missing)}")
-        with self._locked() as writer:
+        with self._hold() as writer:
             if run not in account(writer.entries, self.path).terms:
                 writer.append("begin", run=run, terms=dict(terms))
             return account(writer.entries, self.path).terms[run]
@@ -123,11 +123,11 @@ class Ledger:
             LedgerError: as for the constructor.
             FedserError: the ledger is in use, or cannot be written.
         """
-        with self._locked() as writer:
+        with self._hold() as writer:
             writer.append("forget", **word)
 
     @contextlib.contextmanager
-    def round(self, run: str, number: int) -> Iterator[Round]:
+    def round(self, run: str, number: int) -> Iterator[ReservedRound]:
         """Hold the ledger for one round: nobody else spends meanwhile.
 
         If it ends without a stored reply, by an exception or not, the round's reservation is voided.
@@ -141,24 +141,24 @@ class Ledger:
             FedserError: the ledger is in use, or cannot be written.
         """
         in_range("round", number, 0, 10**9)
-        with self._locked() as writer:
+        with self._hold() as writer:
             resolve(self.path, writer, self._replies)
             self._writer = writer
             try:
-                yield Round(self.path, writer, self._replies, (run, number))
+                yield ReservedRound(self.path, writer, self._replies, (run, number))
             finally:
                 self._writer = None
                 with contextlib.suppress(FedserError):  # a full disk: the next round does it
                     resolve(self.path, writer, self._replies)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[Writer]:
-        """The locked ledger; within a round, the round's."""
+    def _hold(self) -> Iterator[Writer]:
+        """Lock the ledger, or, within a round, go on with the round's."""
         if self._writer is not None:
             yield self._writer
             return
         self._entries()  # fails before a missing file is made
-        with self._chain.locked() as writer:
+        with self._chain.lock() as writer:
             self._check(writer.entries)
             yield writer
 

@@ -15,7 +15,7 @@ from common.storage.chained_file import Writer
 KEPT = 2  # a run's last replies: of the round in hand, and of the one before, for a server that lost a checkpoint
 
 
-class Round:
+class ReservedRound:
     """One round, with the ledger's lock held; made by ``Ledger.round``, whose guarantee see.
 
     Args:

@@ -92,7 +92,7 @@ def add_site(
 
     found = coordinator_folder.find(directory)
     key = registry.read_public_key(public_key)
-    before = setup.known(found)
+    before = setup.read_registry(found)
     after = registry.with_key(before, name, key)
     if name not in before:
         setup.furnish(found, [name], datetime.now(UTC), trial_keys=False)
@@ -109,7 +109,7 @@ def revoke_site(name: Name, directory: Dir = None) -> None:
     from server.federation.service import setup
 
     found = coordinator_folder.find(directory)
-    registry.write(found.registry, registry.without(setup.known(found), name))
+    registry.write(found.registry, registry.without(setup.read_registry(found), name))
     typer.echo(f"{name} is shut out as soon as the server sees it; to come back it needs a new key")
 
 

@@ -28,7 +28,7 @@ from server.federation.folder.coordinator_folder import check_site
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class RegisteredSite:
     """What the coordinator knows of a site.
 
     Attributes:
@@ -48,8 +48,8 @@ class Site:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
-    """A node that the SuperLink lets in.
+class LinkedNode:
+    """A node that the SuperLink lets in, as its control API reports it.
 
     Attributes:
         key: its public key, as in the registry.
@@ -62,7 +62,7 @@ class Node:
     seen: datetime | None
 
 
-Registry = Mapping[str, Site]
+Registry = Mapping[str, RegisteredSite]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class Changes:
     unregister: tuple[int, ...]
 
 
-def read(path: Path) -> dict[str, Site]:
+def read(path: Path) -> dict[str, RegisteredSite]:
     """Read ``sites.json``.
 
     Raises:
@@ -113,7 +113,7 @@ def write(path: Path, registry: Registry) -> None:
         raise FederationError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def with_key(registry: Registry, name: str, key: str) -> dict[str, Site]:
+def with_key(registry: Registry, name: str, key: str) -> dict[str, RegisteredSite]:
     """The registry after a site sent its key; the site may be new, or replace the key that it had.
 
     Raises:
@@ -127,14 +127,14 @@ def with_key(registry: Registry, name: str, key: str) -> dict[str, Site]:
             )
         if other != name and key == site.public_key:
             raise UsageError(f"this key is {other}'s already; each site makes a key of its own")
-    before = registry.get(name, Site())
+    before = registry.get(name, RegisteredSite())
     former = before.former
     if before.public_key and before.public_key != key:
         former += (before.public_key,)
-    return {**registry, name: Site(public_key=key, former=former)}
+    return {**registry, name: RegisteredSite(public_key=key, former=former)}
 
 
-def without(registry: Registry, name: str) -> dict[str, Site]:
+def without(registry: Registry, name: str) -> dict[str, RegisteredSite]:
     """The registry after a site's key was revoked.
 
     Raises:
@@ -145,7 +145,7 @@ def without(registry: Registry, name: str) -> dict[str, Site]:
     return {**registry, name: dataclasses.replace(registry[name], revoked=True)}
 
 
-def changes(registry: Registry, nodes: Mapping[int, Node]) -> Changes:
+def changes(registry: Registry, nodes: Mapping[int, LinkedNode]) -> Changes:
     """What makes a SuperLink know the registry's keys and no others.
 
     Args:
@@ -205,7 +205,7 @@ def names(text: Iterable[str]) -> list[str]:
     return found
 
 
-def _site(name: str, entry: Mapping[str, Any]) -> Site:
+def _site(name: str, entry: Mapping[str, Any]) -> RegisteredSite:
     key, revoked, former = entry["public_key"], entry["revoked"], entry.get("former", [])
     if key is not None and not isinstance(key, str):
         raise TypeError(f"{name} has the public key {str(key)[:50]}, expected a text, or null before it sent one")
@@ -213,4 +213,4 @@ def _site(name: str, entry: Mapping[str, Any]) -> Site:
         raise TypeError(f"{name} has revoked = {str(revoked)[:50]}, expected true or false")
     if not isinstance(former, list) or not all(isinstance(old, str) for old in former):
         raise TypeError(f"{name} has former keys that are no list of texts")
-    return Site(public_key=key, revoked=revoked, former=tuple(former))
+    return RegisteredSite(public_key=key, revoked=revoked, former=tuple(former))

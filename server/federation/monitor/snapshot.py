@@ -162,8 +162,8 @@ class View:
 def as_json(view: View) -> dict[str, Any]:
     """The view as ``/status.json`` gives it: the keys of ``state/status.json``, and the newest run."""
     sites = {site.name: _plain(site) for site in view.sites}
-    told = {"time": view.time.isoformat(timespec="seconds"), "superlink": "up" if view.up else "down"}
-    return {**told, "host": view.host, "sites": sites, "run": _plain(view.run) if view.run else None}
+    head = {"time": view.time.isoformat(timespec="seconds"), "superlink": "up" if view.up else "down"}
+    return {**head, "host": view.host, "sites": sites, "run": _plain(view.run) if view.run else None}
 
 
 def _plain(part: SiteView | RunView) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def _spent(run: RunFolder) -> Mapping[str, Any]:
 
 
 def _run(run: RunFolder, events: Sequence[Mapping[str, Any]]) -> RunView:
-    config, state = Config().with_values(run.kept().settings), run.state()
+    config, state = Config().with_values(run.read_start().settings), run.state()
     last = events[-1] if events else None
     rounds, refit = config.federation.rounds, last.get("refit", 0) if last else 0
     first = [event for event in events if event["round"] <= rounds]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from common.config.settings import Config
 from common.splits import plan as plans
 from common.splits.plan import Plan
-from server.federation.runs.run_folder import Kept, RunFolder
+from server.federation.runs.run_folder import RunFolder, RunStart
 from server.records.fold_record import FoldRecord
 from server.reporting import result
 from server.reporting.artifacts import leave
@@ -24,18 +24,18 @@ def conclude(run: RunFolder, seconds: float) -> Result:
     Raises:
         FedserError: the run left no result.
     """
-    kept, fold = run.kept(), run.result()
-    config, plan = Config().with_values(kept.settings), plans.read(run.file("plan.json"))
-    timing = _timing(kept, fold, seconds)
-    corpus = _about(config, kept, plan, fold)
-    problems = [SkippedRecording.from_json(item) for item in kept.problems]
+    start, fold = run.read_start(), run.result()
+    config, plan = Config().with_values(start.settings), plans.read(run.file("plan.json"))
+    timing = _timing(start, fold, seconds)
+    corpus = _about(config, start, plan, fold)
+    problems = [SkippedRecording.from_json(item) for item in start.problems]
     folds, split = [FoldResult(federated=fold)], [_split(fold)]
-    whole = result.build(config, corpus, folds, timing, kept.command, split=split, problems=problems)
+    whole = result.build(config, corpus, folds, timing, start.command, split=split, problems=problems)
     leave(whole, run.path, run.file("model.safetensors"))
     return whole.at(run.path)
 
 
-def _about(config: Config, kept: Kept, plan: Plan, fold: FoldRecord) -> CorpusRecord:
+def _about(config: Config, start: RunStart, plan: Plan, fold: FoldRecord) -> CorpusRecord:
     """The ``corpus`` entry; None for the number of recordings where sites count speakers."""
     parts = (fold.train_speakers, fold.validation_speakers, fold.test_speakers)
     tested = sum(map(sum, fold.test.confusion)) if fold.test else 0
@@ -45,7 +45,7 @@ def _about(config: Config, kept: Kept, plan: Plan, fold: FoldRecord) -> CorpusRe
         name=config.data.corpus,
         synthetic=plan.synthetic,
         utterances=None if counted else tested + trained,
-        skipped=len(kept.problems),
+        skipped=len(start.problems),
         speakers=sum(map(count, parts)),
         classes=plan.classes,
     )
@@ -55,18 +55,18 @@ def _examples(fold: FoldRecord) -> int:
     """Recordings that the sites trained on: of each, the most that it told of in a round."""
     most: dict[str, int] = {}
     for entry in fold.all_rounds:
-        for site, told in entry.sites.items():
-            most[site] = max(most.get(site, 0), told.examples or 0)
+        for site, site_round in entry.sites.items():
+            most[site] = max(most.get(site, 0), site_round.examples or 0)
     return sum(most.values())
 
 
-def _timing(kept: Kept, fold: FoldRecord, seconds: float) -> Timing:
+def _timing(start: RunStart, fold: FoldRecord, seconds: float) -> Timing:
     training = sum(entry.seconds for entry in fold.all_rounds)
-    total = kept.features_s + max(seconds, training)
+    total = start.features_s + max(seconds, training)
     return Timing(
-        features_s=kept.features_s,
+        features_s=start.features_s,
         training_s=training,
-        overhead_s=total - kept.features_s - training,
+        overhead_s=total - start.features_s - training,
         total_s=total,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from common.config.settings import Config, flatten
+from common.config.settings import Config, flatten, refuse_other_version
 from common.errors import FederationError, UsageError
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
@@ -22,8 +22,8 @@ from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
 from server.federation.runs.deployed_result import conclude
 from server.federation.runs.follow import Follower
-from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
-from server.federation.runs.run_planning import configured, placed, planned, run_config
+from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, RunState
+from server.federation.runs.run_planning import configured, place_inputs, plan_run, run_config
 from server.federation.runs.submit import Progress, Runs
 from server.federation.service import status
 from server.reporting.artifacts import tell
@@ -65,7 +65,7 @@ def run(folder: Folder, wish: Wish) -> Result:
     with Display() as display, contextlib.closing(Runs(folder)) as runs:
         log_to(display.console)
         try:
-            place = _resumed(folder, runs, wish) if wish.resume else _fresh(folder, runs, wish, display)
+            place = _resume(folder, runs, wish) if wish.resume else _fresh(folder, runs, wish, display)
             if not place.finished:
                 _work(folder, runs, place, wish.wait, display)
         except ConnectionError:
@@ -88,8 +88,8 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")
     _refuse_another(folder, runs, place.name)
-    plan, kept = planned(config, quorum, folder, display, wish.command)
-    place.keep(kept)
+    plan, kept = plan_run(config, quorum, folder, display, wish.command)
+    place.write_start(kept)
     plan.write(place.file("plan.json"))
     display.say(f"{place.name}: {', '.join(plan.classes)}; {_tested(plan, config)}")
     return place
@@ -101,16 +101,17 @@ def _tested(plan: Plan, config: Config) -> str:
     return f"{len(plan.test) or 'the sites hold the'} test speakers"
 
 
-def _resumed(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:
+def _resume(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:
     place = RunFolder(folder=folder, name=wish.resume or "")
-    kept = place.kept()
-    given = Config().with_values({**kept.settings, **wish.settings}).with_whole_paths()
-    if wish.name or flatten(given) != kept.settings:
+    start = place.read_start()
+    refuse_other_version(start.settings, f"--resume {place.name}")
+    given = Config().with_values({**start.settings, **wish.settings}).with_whole_paths()
+    if wish.name or flatten(given) != start.settings:
         raise UsageError(f"--resume {place.name} goes on with the settings that the run was started with; give none")
     _refuse_another(folder, runs, place.name)
     if wish.sites:  # a site may be gone for good
         quorum = _quorum(folder, wish.sites)
-        place.keep(dataclasses.replace(kept, quorum=quorum))
+        place.write_start(dataclasses.replace(start, quorum=quorum))
         path = place.file("plan.json")
         dataclasses.replace(plans.read(path), quorum=quorum).write(path)
     return place
@@ -129,9 +130,9 @@ def _quorum(folder: Folder, asked: int | None) -> int:
 def _refuse_another(folder: Folder, runs: Runs, own: str) -> None:
     """One run at a time: a site works on one message at a time, and the page shows one run."""
     for name in run_folder.names(folder):
-        known = RunFolder(folder=folder, name=name).state()
-        going = name != own and known is not None and known.state == RUNNING
-        if going and known is not None and not runs.progress(known.flower).ended:
+        state = RunFolder(folder=folder, name=name).state()
+        going = name != own and state is not None and state.state == RUNNING
+        if going and state is not None and not runs.progress(state.flower).ended:
             raise UsageError(f"{name} still goes on; follow it with --resume {name}, and stop it there by Ctrl-C")
 
 
@@ -143,32 +144,32 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
         FederationError: it failed.
         ConnectionError: the SuperLink does not answer.
     """
-    kept, known = place.kept(), place.state() or State(state=LOST)
-    config = Config().with_values(kept.settings)
+    start, state = place.read_start(), place.state() or RunState(state=LOST)
+    config = Config().with_values(start.settings)
     refuse_leaks(config)
     try:
-        wait_for_sites(folder, kept.quorum, wait, display)
+        wait_for_sites(folder, start.quorum, wait, display)
     except (FederationError, KeyboardInterrupt) as error:
         if not place.discard():  # of a run that never was nothing is worth keeping
-            place.note(dataclasses.replace(known, state=STOPPED, why=str(error) or "interrupted"))
+            place.note(dataclasses.replace(state, state=STOPPED, why=str(error) or "interrupted"))
         raise
-    follower = Follower(runs=runs, run=place, config=config, display=display, seconds=known.seconds)
+    follower = Follower(runs=runs, run=place, config=config, display=display, seconds=state.seconds)
     ended = Progress(ended=True, why=GONE)
-    if known.flower and known.state == LOST:
-        runs.stop(known.flower)  # whatever is left of it must not work beside the new one
-    elif known.flower and not runs.progress(known.flower).ended:
+    if state.flower and state.state == LOST:
+        runs.stop(state.flower)  # whatever is left of it must not work beside the new one
+    elif state.flower and not runs.progress(state.flower).ended:
         display.say(f"{place.name} still goes on at the SuperLink; following it")
-        ended = follower.follow(known.flower)
+        ended = follower.follow(state.flower)
     if ended.why.startswith(GONE):
-        ended = follower.follow(_started(runs, place))
+        ended = follower.follow(_start(runs, place))
     if not (ended.completed and place.finished):
         raise FederationError(_why(ended, place))
 
 
-def _started(runs: Runs, place: RunFolder) -> int:
-    """Hand the run in; Flower's number of it. Where that fails before anything was done, its folder goes again."""
+def _start(runs: Runs, place: RunFolder) -> int:
+    """Hand the run in, and return Flower's number of it; where that fails before any work, its folder goes."""
     try:
-        return runs.start(bundle.build(), run_config(placed(place.kept().settings, place), place))
+        return runs.start(bundle.build(), run_config(place_inputs(place.read_start().settings, place), place))
     except (FederationError, ConnectionError):
         place.discard()
         raise

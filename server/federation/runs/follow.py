@@ -10,7 +10,7 @@ from pathlib import Path
 from common.config.settings import Config
 from common.errors import FederationError
 from common.progress import Display, Step
-from server.federation.runs.run_folder import FAILED, FINISHED, LOST, RUNNING, STOPPED, RunFolder, State
+from server.federation.runs.run_folder import FAILED, FINISHED, LOST, RUNNING, STOPPED, RunFolder, RunState
 from server.federation.runs.submit import Progress, Runs
 from server.run import events, run_log
 
@@ -61,7 +61,7 @@ class Follower:
         self.number, self._noted = number, self.clock()
         self._note(RUNNING)
         try:
-            ended = self._watched()
+            ended = self._watch()
         except KeyboardInterrupt:
             self._end(STOPPED, "interrupted")
             self.display.say(f"stopped after round {self._round()}; {self.run.resume_hint}")
@@ -70,13 +70,13 @@ class Follower:
         self._note(state, ended.why)
         return ended
 
-    def _watched(self) -> Progress:
+    def _watch(self) -> Progress:
         step = self.display.step("rounds", self.config.federation.rounds)
         warned, tail = False, Tail(self.run.file("run.log"))
         heard, seen = self.clock(), -1
         self._answered = self._asked = heard
         while True:
-            ended = self._asked_again()
+            ended = self._ask_again()
             told = [text for _, text in run_log.warnings(tail.lines())]
             for text in told:
                 self.display.say(text)
@@ -89,8 +89,8 @@ class Follower:
             warned = self._judge_silence(self.clock() - heard, warned)
             self.sleep(EVERY_SECONDS)
 
-    def _asked_again(self) -> Progress:
-        """How the run is, by Flower: asked now and then, and when the ServerApp has written its result.
+    def _ask_again(self) -> Progress:
+        """Ask Flower how the run is: now and then, and when the ServerApp has written its result.
 
         Raises:
             FederationError: the SuperLink has not answered for long.
@@ -163,7 +163,7 @@ class Follower:
     def _note(self, state: str, why: str = "") -> None:
         now = self.clock()
         self.seconds, self._noted = self.seconds + now - self._noted, now
-        self.run.note(State(state=state, flower=self.number, why=why, seconds=self.seconds))
+        self.run.note(RunState(state=state, flower=self.number, why=why, seconds=self.seconds))
 
     def _round(self) -> int:
         rounds = self.run.events()

@@ -28,8 +28,8 @@ RUNNING, FINISHED, FAILED, STOPPED, LOST = "running", "finished", "failed", "sto
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What a run was started with.
+class RunStart:
+    """What a run was started with: ``run.json``.
 
     Attributes:
         settings: of ``common.config.settings`` by flat name; paths inside the coordinator's folder are relative to it.
@@ -49,8 +49,8 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """How a run stands.
+class RunState:
+    """The state of a run: ``state.json``.
 
     Attributes:
         state: running, finished, failed, stopped, or lost: the SuperLink is gone, and the ServerApp with it.
@@ -107,30 +107,30 @@ class RunFolder:
         """The rounds so far."""
         return events.read(self.file("events.jsonl"))
 
-    def keep(self, kept: Kept) -> None:
+    def write_start(self, kept: RunStart) -> None:
         """Write ``run.json``."""
         atomic.write(self.file("run.json"), json.dumps(dataclasses.asdict(kept), indent=1))
 
-    def kept(self) -> Kept:
+    def read_start(self) -> RunStart:
         """Read ``run.json``.
 
         Raises:
             UsageError: there is no such run.
         """
         try:
-            return Kept(**json.loads(self.file("run.json").read_text(encoding="utf-8")))
+            return RunStart(**json.loads(self.file("run.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             known = ", ".join(names(self.folder)) or "none yet"
             raise UsageError(f"there is no run {self.name!r} in {self.folder.runs}; there are {known}") from None
 
-    def note(self, state: State) -> None:
+    def note(self, state: RunState) -> None:
         """Write ``state.json``."""
         atomic.write(self.file("state.json"), json.dumps(dataclasses.asdict(state), indent=1))
 
-    def state(self) -> State | None:
+    def state(self) -> RunState | None:
         """How it stands, as the command that follows it last knew; None where that is not known."""
         try:
-            return State(**json.loads(self.file("state.json").read_text(encoding="utf-8")))
+            return RunState(**json.loads(self.file("state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

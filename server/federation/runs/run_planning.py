@@ -26,7 +26,7 @@ from common.progress import Display
 from common.splits.plan import Plan
 from common.utterance import emotion_name
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.runs.run_folder import Kept, RunFolder
+from server.federation.runs.run_folder import RunFolder, RunStart
 
 FOLD = "held-out"
 STATE_CACHE, STATE_LEDGER = "state/cache", "state/ledger"
@@ -50,8 +50,8 @@ def configured(given: Mapping[str, Any]) -> Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """What the coordinator itself holds, or, without recordings of its own, what it says of the sites'.
+class CoordinatorData:
+    """The coordinator's own held-out recordings; without any, only the classes are known.
 
     Attributes:
         classes: the emotions, in the order that numbers them.
@@ -68,7 +68,7 @@ class HeldOut:
     synthetic: bool = False
 
 
-def planned(config: Config, quorum: int, folder: Folder, display: Display, command: str) -> tuple[Plan, Kept]:
+def plan_run(config: Config, quorum: int, folder: Folder, display: Display, command: str) -> tuple[Plan, RunStart]:
     """List the held-out recordings, compute their features, and plan the run.
 
     Returns:
@@ -79,7 +79,7 @@ def planned(config: Config, quorum: int, folder: Folder, display: Display, comma
         UsageError: a wrong option.
     """
     began = time.perf_counter()
-    held = _held_out(config, folder, display) if config.data.root else HeldOut(classes=_names(config))
+    held = _held_out(config, folder, display) if config.data.root else CoordinatorData(classes=_names(config))
     plan = Plan(
         fold=FOLD,
         classes=held.classes,
@@ -90,7 +90,7 @@ def planned(config: Config, quorum: int, folder: Folder, display: Display, comma
         quorum=quorum,
     )
     # The sites are told the classes by name: theirs may lack one, and a corpus's defaults are what it has.
-    kept = Kept(
+    kept = RunStart(
         settings=flatten(config.with_values({"data.classes": list(held.classes)})),
         command=command,
         quorum=quorum,
@@ -101,14 +101,14 @@ def planned(config: Config, quorum: int, folder: Folder, display: Display, comma
     return plan, kept
 
 
-def _held_out(config: Config, folder: Folder, display: Display) -> HeldOut:
+def _held_out(config: Config, folder: Folder, display: Display) -> CoordinatorData:
     selection = listing(config.data)
     skipped = prepare(config, selection, FeatureCache(folder.root / STATE_CACHE), display, workers=os.cpu_count() or 1)
     broken = {item.name for item in skipped}
     usable = [u for u in selection.utterances if u.name not in broken]
     if not usable:
         raise CorpusError(f"--root {config.data.root}: none of its recordings can be used to score the model")
-    return HeldOut(
+    return CoordinatorData(
         classes=tuple(selection.classes),
         speakers=tuple(sorted({u.speaker for u in usable})),
         tested=len(usable),
@@ -124,15 +124,15 @@ def _names(config: Config) -> tuple[str, ...]:
     return names
 
 
-def placed(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
-    """The settings with paths that the ServerApp understands; a label map and a public model are copied to the run."""
-    found = dict(settings)
+def place_inputs(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
+    """Copy a label map and a public model to the run; return the settings with paths as the ServerApp has them."""
+    values = dict(settings)
     for name, copy in (("data.label_map", "label-map.toml"), ("data.public", "public.safetensors")):
-        if path := str(found[name]):
-            found[name] = _relative(_copied(Path(path), run.file(copy)), run.folder)
-    if root := str(found["data.root"]):
-        found["data.root"] = _relative(Path(root), run.folder)
-    return found
+        if path := str(values[name]):
+            values[name] = _relative(_copy(Path(path), run.file(copy)), run.folder)
+    if root := str(values["data.root"]):
+        values["data.root"] = _relative(Path(root), run.folder)
+    return values
 
 
 def _named(recording: str, root: Path, folder: Folder) -> str:
@@ -142,7 +142,7 @@ def _named(recording: str, root: Path, folder: Folder) -> str:
     return str(Path(_relative(base, folder)) / Path(recording).relative_to(base)) if inside else recording
 
 
-def _copied(path: Path, to: Path) -> Path:
+def _copy(path: Path, to: Path) -> Path:
     source = path / "model.safetensors" if path.is_dir() else path
     try:
         shutil.copyfile(source, to)
@@ -159,6 +159,11 @@ def _relative(path: Path, folder: Folder) -> str:
 
 def run_config(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
     """All that the ServerApp is told: the settings, and where things lie in the coordinator's folder."""
-    own = Path("runs") / run.name
-    places = {"out": own, "events": own / "events.jsonl", "cache": Path(STATE_CACHE), "ledger": Path(STATE_LEDGER)}
+    folder = Path("runs") / run.name
+    places = {
+        "out": folder,
+        "events": folder / "events.jsonl",
+        "cache": Path(STATE_CACHE),
+        "ledger": Path(STATE_LEDGER),
+    }
     return build_run_config(settings, **places)

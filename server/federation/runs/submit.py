@@ -69,7 +69,7 @@ class Runs:
         fab = Fab(hashlib.sha256(bundle).hexdigest(), bundle, {})
         request = StartRunRequest(fab=fab_to_proto(fab), override_config=user_config_to_proto(dict(settings)))
         try:
-            with _reached():
+            with _reach():
                 return self._client.StartRun(request).run_id
         except httpx.HTTPStatusError as error:
             raise FederationError(f"Flower refuses the run: {error.response.text[:300]}") from None
@@ -77,7 +77,7 @@ class Runs:
     def progress(self, number: int) -> Progress:
         """How a run is; one that the SuperLink doesn't know, as after a loss of its database, has ended."""
         try:
-            with _reached():
+            with _reach():
                 status = self._client.ListRuns(ListRunsRequest(run_id=number)).run_dict[number].status
         except httpx.HTTPStatusError as error:
             if error.response.status_code != UNKNOWN:
@@ -95,12 +95,12 @@ class Runs:
 
     def stop(self, number: int) -> None:
         """End a run; one that has ended stays as it is."""
-        with contextlib.suppress(httpx.HTTPStatusError), _reached():
+        with contextlib.suppress(httpx.HTTPStatusError), _reach():
             self._client.StopRun(StopRunRequest(run_id=number))
 
 
 @contextlib.contextmanager
-def _reached() -> Iterator[None]:
+def _reach() -> Iterator[None]:
     try:
         yield
     except httpx.RequestError as error:

@@ -16,7 +16,7 @@ from server.federation.service import status
 class Door(Protocol):
     """What lets keys in and shuts them out: ``superlink.Control``."""
 
-    def nodes(self) -> dict[int, registry.Node]:
+    def nodes(self) -> dict[int, registry.LinkedNode]:
         """Those that it lets in, by number."""
 
     def register(self, name: str, key: str) -> int:
@@ -39,7 +39,7 @@ class Doorkeeper:
         self._folder = folder
         self._control = control
         self._say = say
-        self._nodes: dict[int, registry.Node] = {}
+        self._nodes: dict[int, registry.LinkedNode] = {}
         self._sites: registry.Registry = {}
         self._status = status.last(folder)
         self._said: set[str] = set()

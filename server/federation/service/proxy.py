@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.deployment.loopback import has_ipv6
 from common.errors import FederationError, UsageError
 from server.federation.folder.coordinator_folder import Folder
 
@@ -48,7 +49,7 @@ http {{
   limit_conn_status 503;
 {upstream}
   server {{
-    listen {port} ssl;
+    listen {port} ssl;{listen_ipv6}
     ssl_certificate "{certificates}/server.crt";
     ssl_certificate_key "{certificates}/server.key";
     ssl_protocols TLSv1.2 TLSv1.3;
@@ -106,6 +107,7 @@ class Place:
         certificates: the folder with ca.crt, server.crt and server.key, as nginx sees it.
         scratch: a folder that it may write to.
         superlink: the SuperLink's host and port, as nginx sees it.
+        ipv6: whether it listens on ``[::]`` too. In a container it need not: Docker hands on what comes to either.
         resolver: asked again and again for that host, where its address may change; empty for an address.
     """
 
@@ -113,13 +115,18 @@ class Place:
     certificates: Path
     scratch: Path
     superlink: str
+    ipv6: bool = False
     resolver: str = ""
 
 
 def here(folder: Folder) -> Place:
     """The place of a plain process on the SuperLink's machine."""
     return Place(
-        port=folder.port, certificates=folder.coordinator, scratch=folder.state / "nginx", superlink=folder.superlink
+        port=folder.port,
+        certificates=folder.coordinator,
+        scratch=folder.state / "nginx",
+        superlink=folder.superlink,
+        ipv6=has_ipv6(),
     )
 
 
@@ -154,6 +161,7 @@ def configuration(place: Place) -> str:
         scratch=place.scratch,
         certificates=place.certificates,
         port=place.port,
+        listen_ipv6=f"\n    listen [::]:{place.port} ssl;" if place.ipv6 else "",
         body_limit=BODY_LIMIT,
         upstream=upstream,
         target=target,

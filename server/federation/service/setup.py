@@ -100,14 +100,14 @@ def hand_over(folder: Folder) -> None:
                 os.chown(path, CONTAINER_USER, CONTAINER_USER, follow_symlinks=False)
 
 
-def known(folder: Folder) -> dict[str, registry.Site]:
-    """The registry, empty before the first site."""
+def read_registry(folder: Folder) -> dict[str, registry.RegisteredSite]:
+    """Read the registry, which is empty before the first site."""
     return registry.read(folder.registry) if folder.registry.exists() else {}
 
 
 def _add(folder: Folder, site: str, bundle_hash: str, *, trial_keys: bool) -> str:
-    sites = known(folder)
-    entry = sites.get(site, registry.Site())
+    sites = read_registry(folder)
+    entry = sites.get(site, registry.RegisteredSite())
     wants_key = trial_keys and entry.public_key is None
     if site in sites and kit_builder.path(folder, site).exists() and not wants_key:
         return KEPT

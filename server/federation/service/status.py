@@ -41,7 +41,7 @@ class Status(TypedDict):
 
 def snapshot(
     sites: registry.Registry,
-    nodes: Mapping[int, registry.Node],
+    nodes: Mapping[int, registry.LinkedNode],
     before: Mapping[str, SiteStatus],
     *,
     up: bool,

@@ -19,8 +19,9 @@ from common.deployment.environment import PROGRAMS, for_programs
 from common.deployment.loopback import LOOPBACK
 from common.deployment.site_kit import openssh
 from common.errors import FederationError
+from common.flower.connections import opened
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.folder.registry import Node
+from server.federation.folder.registry import LinkedNode
 
 
 def command(folder: Folder, listen: str = LOOPBACK) -> list[str]:
@@ -53,9 +54,7 @@ def environment(folder: Folder) -> dict[str, str]:
 
 def connect(folder: Folder) -> ControlHttpClient:
     """A client of the control interface of this machine's SuperLink."""
-    return ControlHttpClient.from_server_address(
-        folder.superlink, insecure=False, root_certificates=folder.trusted.read_bytes(), interceptors=[]
-    )
+    return opened(ControlHttpClient, folder.superlink, folder.trusted.read_bytes())
 
 
 class Control:
@@ -68,7 +67,7 @@ class Control:
         """Close the connection."""
         self._client.close()
 
-    def nodes(self) -> dict[int, Node]:
+    def nodes(self) -> dict[int, LinkedNode]:
         """The nodes that it lets in, by id."""
         try:
             found = self._client.ListNodes(ListNodesRequest()).nodes_info
@@ -108,7 +107,7 @@ class Control:
             raise ConnectionError(str(error)) from None
 
 
-def _node(info: NodeInfo) -> Node:
+def _node(info: NodeInfo) -> LinkedNode:
     key = serialization.load_pem_public_key(info.public_key)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError(f"node {info.node_id} has a key of another kind")
@@ -119,4 +118,4 @@ def _node(info: NodeInfo) -> Node:
         seen = datetime.fromtimestamp(beat, tz=UTC)
     elif info.last_deactivated_at:
         seen = datetime.fromisoformat(info.last_deactivated_at)
-    return Node(key=openssh(key), online=online, seen=seen)
+    return LinkedNode(key=openssh(key), online=online, seen=seen)

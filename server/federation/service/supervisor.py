@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from common.deployment.loopback import LOOPBACK
+from common.deployment.loopback import LOOPBACK, has_ipv6
 from common.errors import FederationError
 from common.processes import subreaper, supervised
 from common.processes.supervised import Child, Output, Pauses, Say
@@ -125,9 +125,12 @@ def _listens(port: int) -> bool:
 
 def _check_ports(folder: Folder, listen: str, *, with_proxy: bool) -> None:
     wanted = [(listen, folder.superlink_port), (listen, folder.admin_port)]
-    for host, port in [*wanted, *([("0.0.0.0", folder.port)] if with_proxy else [])]:  # noqa: S104 - for the sites
+    if with_proxy:
+        wanted += [(host, folder.port) for host in ("0.0.0.0", *(["::"] if has_ipv6() else []))]  # noqa: S104 - for sites
+    for host, port in wanted:
         try:
-            socket.create_server((host, port)).close()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            socket.create_server((host, port), family=family).close()
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise FederationError(f"nothing can listen at {host}, port {port}: {error.strerror}") from None

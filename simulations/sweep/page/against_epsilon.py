@@ -15,8 +15,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from common.config.units import rank
-from server.reporting.figures import DASHES, MARKERS
-from simulations.sweep.page.drawing import Drawing, Palette, drawn
+from server.reporting.drawing import DASHES, MARKERS, Drawing, Palette
+from simulations.sweep.page.condition_figures import WIDTH
 
 NOWHERE = "none"  # where the axis of ε has its place for no privacy
 PLAIN = "D"  # the marker of no privacy
@@ -80,17 +80,12 @@ class Scale:
             axes.axvline(middle, color=c.line, linewidth=1.0, linestyle=(0, (1, 2)))
 
 
-def frontier(
-    curves: Sequence[Curve], lines: Mapping[str, float], title: str, about: str, key: str = "frontier"
-) -> Drawing:
+def frontier(curves: Sequence[Curve], lines: Mapping[str, float]) -> Drawing:
     """UAR against ε: a band for each unit and strategy, horizontal lines for what they are measured against.
 
     Args:
         curves: in the legend's order.
         lines: name to height, e.g. the pooled model's, chance.
-        title: what a screen reader says.
-        about: caption and command.
-        key: of its ids.
     """
     scale = Scale([point.epsilon for curve in curves for point in curve.points])
 
@@ -105,12 +100,15 @@ def frontier(
         axes.set(xlabel="ε (smaller is more private)", ylabel="UAR on held-out speakers")
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(1.0, high))
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=2, fontsize=10, handlelength=2.6
-        )
+        _legend(figure, handles)
 
     rows = (len(curves) + len(lines) + 1) // 2
-    return drawn(key, title, 250 + 17 * rows, draw, about)
+    return Drawing(width=WIDTH, height=250 + 17 * rows, draw=draw)
+
+
+def _legend(figure: Figure, handles: Mapping[str, Any]) -> None:
+    look: dict[str, Any] = {"loc": "outside lower center", "ncols": 2, "fontsize": 10, "handlelength": 2.6}
+    figure.legend(list(handles.values()), list(handles), **look)
 
 
 def _curves(axes: Axes, c: Palette, scale: Scale, curves: Sequence[Curve]) -> dict[str, Any]:
@@ -151,14 +149,11 @@ def _curve(axes: Axes, c: Palette, scale: Scale, curve: Curve, shift: float) -> 
     return handle
 
 
-def panels(shown: Mapping[str, tuple[Sequence[Curve], float | None]], title: str, about: str, key: str) -> Drawing:
+def panels(shown: Mapping[str, tuple[Sequence[Curve], float | None]]) -> Drawing:
     """Several figures against ε, one above the other, with one abscissa.
 
     Args:
         shown: label of the ordinate to its curves and, of shares, the height of the line for what nothing leaks.
-        title: what a screen reader says.
-        about: caption and command.
-        key: of its ids.
     """
     scale = Scale([point.epsilon for curves, _ in shown.values() for curve in curves for point in curve.points])
     names = list(dict.fromkeys(curve.name for curves, _ in shown.values() for curve in curves))
@@ -174,8 +169,6 @@ def panels(shown: Mapping[str, tuple[Sequence[Curve], float | None]], title: str
             axes.set_ylabel(label)
             scale.put_on(axes, c)
         rows[-1].set_xlabel("ε (smaller is more private)")
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=2, fontsize=10, handlelength=2.6
-        )
+        _legend(figure, handles)
 
-    return drawn(key, title, 40 + 150 * len(shown) + 17 * ((len(names) + 2) // 2), draw, about)
+    return Drawing(width=WIDTH, height=40 + 150 * len(shown) + 17 * ((len(names) + 2) // 2), draw=draw)

@@ -9,7 +9,6 @@ from common.storage import atomic
 from server.reporting import pages
 from simulations.sweep.page.chapter import chapter
 from simulations.sweep.page.layout import Chapter
-from simulations.sweep.page.result_tables import as_csv, as_markdown
 from simulations.sweep.statistics.series import Benchmark
 
 OWN = Path(__file__).parent / "templates"
@@ -43,11 +42,12 @@ def write_page(benchmarks: Sequence[Benchmark], out: Path) -> Path:
 def _write_files(own: Chapter, out: Path) -> None:
     for section in own.sections:
         for figure in section.figures:
-            atomic.write(out / "figures" / f"{figure.key}.svg", figure.drawing.svg)
-            atomic.write(out / "figures" / f"{figure.key}.png", figure.drawing.png)
-            atomic.write(out / "tables" / f"{figure.key}.csv", as_csv(figure.table))
+            svg, png = figure.files(own.command)
+            atomic.write(out / "figures" / f"{figure.key}.svg", svg)
+            atomic.write(out / "figures" / f"{figure.key}.png", png)
+            atomic.write(out / "tables" / f"{figure.key}.csv", figure.table.csv())
         for key, table in {**section.tables, **section.folded}.items():
-            atomic.write(out / "tables" / f"{own.key}{key}.csv", as_csv(table))
+            atomic.write(out / "tables" / f"{own.key}{key}.csv", table.csv())
 
 
 def _markdown(own: Chapter) -> str:
@@ -65,8 +65,8 @@ def _markdown(own: Chapter) -> str:
                 "",
                 figure.caption,
                 "",
-                as_markdown(figure.table),
+                figure.table.markdown(),
             ]
-        lines += [as_markdown(table) for table in section.tables.values()]
-        lines += [as_markdown(table) for table in section.folded.values()]
+        lines += [table.markdown() for table in section.tables.values()]
+        lines += [table.markdown() for table in section.folded.values()]
     return "\n".join([*lines, "Made by:", "", "```", own.command, "```", ""])

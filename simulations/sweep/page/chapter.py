@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from common.config.units import UNITS
 from server.reporting import guarantee
 from server.reporting.formatting import CORPORA, score
+from server.reporting.pages import Tile
 from simulations.sweep.page.effort import effort, repeat
 from simulations.sweep.page.fairness import ATTRIBUTES, fairness
 from simulations.sweep.page.frontier import frontier
-from simulations.sweep.page.layout import Chapter, Tile
+from simulations.sweep.page.layout import Chapter
 from simulations.sweep.statistics import effects
-from simulations.sweep.statistics.effects import Result
-from simulations.sweep.statistics.sentences import interval, meaning, name
+from simulations.sweep.statistics.effects import SeriesResult
+from simulations.sweep.statistics.paired import Estimate
+from simulations.sweep.statistics.sentences import meaning, name
 from simulations.sweep.statistics.series import Benchmark
 from simulations.sweep.trials import protocols
 
@@ -55,23 +57,13 @@ def _has(benchmark: Benchmark, unit: str) -> bool:
     return any(series.unit == unit for series in benchmark.series)
 
 
-def _tiles(benchmark: Benchmark, results: Sequence[Result]) -> list[Tile]:
-    shown = [
-        Tile(
-            name=name(benchmark, own.series),
-            value=score(own.uar.mean),
-            note=f"95 % CI {interval(own.uar)}" if own.uar.ci95 else "no interval",
-            main=not own.series.unit,
-        )
-        for own in results[:TILES]
-    ]
+def _tiles(benchmark: Benchmark, results: Sequence[SeriesResult]) -> list[Tile]:
+    shown = [Tile.of(name(benchmark, own.series), own.uar, main=not own.series.unit) for own in results[:TILES]]
     pooled = next((own.pooled for own in results if own.pooled and not own.series.unit), None)
     if pooled:
-        shown.append(Tile(name="pooled, no privacy", value=score(pooled.mean), note=f"95 % CI {interval(pooled)}"))
+        shown.append(Tile.of("pooled, no privacy", pooled))
     if reference := benchmark.about["reference"]:
-        low, high = reference["ci95"] or (None, None)
-        note = f"95 % CI {score(low)} to {score(high)}" if reference["ci95"] else "no interval"
-        shown.append(Tile(name="unrestricted, no privacy", value=score(reference["uar"]), note=note))
+        shown.append(Tile.of("unrestricted, no privacy", Estimate(mean=reference["uar"], ci95=reference["ci95"])))
     classes = len(benchmark.classes)
     return [*shown, Tile(name="chance", value=score(1 / classes), note=f"guessing among {classes}")]
 

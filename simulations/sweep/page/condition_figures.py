@@ -9,31 +9,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from server.reporting.figures import MARKERS
+from server.reporting.drawing import MARKERS, Drawing, Palette, name_cells, name_rows, shade
 from server.reporting.formatting import score
-from simulations.sweep.page.drawing import Drawing, Palette, drawn
+
+WIDTH = 380  # for the names of the conditions; a phone shows it in about 310 px, where the text can still be read
+Dots = Mapping[str, Mapping[str, tuple[float, tuple[float, float] | None]]]
 
 
-def dots(
-    rows: Mapping[str, Mapping[str, tuple[float, tuple[float, float] | None]]],
-    label: str,
-    title: str,
-    about: str,
-    key: str,
-    line: float | None = None,
-) -> Drawing:
+def dots(rows: Dots, label: str, line: float | None = None) -> Drawing:
     """A row for each condition with a dot for each group: who is better off, and how far they lie apart.
 
     Args:
         rows: condition to group to its figure and interval.
         label: of the abscissa.
-        title: what a screen reader says.
-        about: caption and command.
-        key: of its ids.
         line: of what to compare with, e.g. chance.
     """
     groups = list(dict.fromkeys(group for own in rows.values() for group in own))
@@ -45,14 +35,12 @@ def dots(
             handles |= _row(axes, c, row, own, groups)
         if line is not None:
             axes.axvline(line, color=c.muted, linestyle=(0, (1, 2)), linewidth=1.3)
-        axes.set_yticks(range(len(rows)), list(rows), color=c.ink)
+        name_rows(axes, c, list(rows))
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=label)
         axes.locator_params(axis="x", nbins=6)  # labels of long figures would overlap
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
         figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3, fontsize=10)
 
-    return drawn(key, title, 80 + 34 * len(rows), draw, about)
+    return Drawing(width=WIDTH, height=80 + 34 * len(rows), draw=draw)
 
 
 def _row(axes: Axes, c: Palette, row: int, own: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
@@ -70,32 +58,23 @@ def _row(axes: Axes, c: Palette, row: int, own: Mapping[str, Any], groups: Seque
     return handles
 
 
-def heat(
-    columns: Sequence[str], rows: Mapping[str, Sequence[float | None]], title: str, about: str, key: str
-) -> Drawing:
+def heat(columns: Sequence[str], rows: Mapping[str, Sequence[float | None]]) -> Drawing:
     """Shares between 0 and 1 as shaded cells with their percentage, a row for each condition."""
 
     def draw(figure: Figure, c: Palette) -> None:
         axes = figure.subplots()
         for y, values in enumerate(rows.values()):
             for x, value in enumerate(values):
-                face = to_rgba(c.heat, round(0.7 * (value or 0.0), 3))
-                axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=face, edgecolor=c.line))
+                shade(axes, c, x, y, value or 0.0, height=0.92)
                 text = score(None) if value is None else f"{100 * value:.0f}"
                 axes.text(x, y, text, ha="center", va="center", fontsize=10)
-        slant: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor"} if len(columns) > 4 else {}
-        axes.set_xticks(range(len(columns)), list(columns), color=c.ink, fontsize=10, **slant)
-        axes.set_yticks(range(len(rows)), list(rows), color=c.ink)
-        axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+        name_cells(axes, c, columns, list(rows), ha="left", fontsize=10)
         axes.xaxis.tick_top()
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
 
-    return drawn(key, title, 90 + 30 * len(rows), draw, about)
+    return Drawing(width=WIDTH, height=90 + 30 * len(rows), draw=draw)
 
 
-def bars(values: Mapping[str, float], label: str, title: str, about: str, key: str) -> Drawing:
+def bars(values: Mapping[str, float], label: str) -> Drawing:
     """A bar with its value for each condition."""
     largest = max(values.values())
 
@@ -104,9 +83,7 @@ def bars(values: Mapping[str, float], label: str, title: str, about: str, key: s
         axes.barh(range(len(values)), list(values.values()), height=0.55, color=c.series[0])
         for row, value in enumerate(values.values()):
             axes.text(value + 0.02 * largest, row, f"{value:.3g}", va="center", fontsize=10)
-        axes.set_yticks(range(len(values)), list(values), color=c.ink)
+        name_rows(axes, c, list(values))
         axes.set(xlim=(0, 1.18 * largest), ylim=(len(values) - 0.5, -0.5), xlabel=label)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
 
-    return drawn(key, title, 60 + 28 * len(values), draw, about)
+    return Drawing(width=WIDTH, height=60 + 28 * len(values), draw=draw)

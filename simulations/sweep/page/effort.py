@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from server.reporting.drawing import Illustration
 from server.reporting.formatting import duration, flat, natural
-from server.reporting.tables import listing
-from simulations.sweep.page import condition_figures
-from simulations.sweep.page import result_tables as page_tables
-from simulations.sweep.page.layout import Illustration, Section, caption_of
+from server.reporting.pages import listing
+from simulations.sweep.page import condition_figures, result_tables
+from simulations.sweep.page.layout import Section
 from simulations.sweep.page.used_settings import by_condition, in_common
 from simulations.sweep.statistics import effects
 from simulations.sweep.statistics.sentences import name
@@ -54,13 +54,13 @@ def _time(benchmark: Benchmark, prefix: str) -> Illustration:
     series = benchmark.series
     seconds = {name(benchmark, own): sum(row["seconds"] for row in own.rows) / len(own.rows) for own in series}
     title = "Seconds a trial: " + "; ".join(f"{condition} {value:.3g}" for condition, value in seconds.items())
-    about = caption_of(TIME, benchmark.about["command"])
     return Illustration(
         key=f"{prefix}cost",
         heading="Time",
+        title=title,
         caption=TIME,
-        drawing=condition_figures.bars(seconds, "Seconds", title, about, f"{prefix}cost"),
-        table=page_tables.cost(benchmark),
+        drawing=condition_figures.bars(seconds, "Seconds"),
+        table=result_tables.cost(benchmark),
     )
 
 
@@ -69,13 +69,13 @@ def _spent(benchmark: Benchmark, private: Sequence[Series], prefix: str) -> Illu
     title = "Share of the target ε that each site spent: " + "; ".join(
         f"{condition} {max(v for v, _ in own.values()):.3f} at most" for condition, own in rows.items()
     )
-    about = caption_of(SPENT, benchmark.about["command"])
     return Illustration(
         key=f"{prefix}spent",
         heading="ε at each site",
+        title=title,
         caption=SPENT,
-        drawing=condition_figures.dots(rows, "ε spent / target", title, about, f"{prefix}spent", line=1.0),
-        table=page_tables.spent(benchmark),
+        drawing=condition_figures.dots(rows, "ε spent / target", line=1.0),
+        table=result_tables.spent(benchmark),
     )
 
 

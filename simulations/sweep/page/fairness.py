@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from server.reporting.drawing import Illustration
 from server.reporting.formatting import score
-from server.reporting.tables import Table
+from server.reporting.pages import Table
 from simulations.sweep.page import condition_figures, result_tables
-from simulations.sweep.page.layout import Illustration, Section, caption_of
+from simulations.sweep.page.layout import Section
 from simulations.sweep.statistics import effects
 from simulations.sweep.statistics.effects import Group
 from simulations.sweep.statistics.sentences import name
@@ -22,12 +23,11 @@ WORDS = (
 
 def fairness(benchmark: Benchmark, groups: Mapping[str, Sequence[Group]], prefix: str) -> Section:
     """The section with what each group and each emotion loses."""
-    command = benchmark.about["command"]
-    drawn = [_recalls(benchmark, prefix, command)]
+    drawn = [_recalls(benchmark, prefix)]
     told = [group for attribute in ("gender", "language") for group in groups[attribute]]
     found: dict[str, Table] = {}
     if told:
-        drawn.insert(0, _groups(benchmark, told, groups["speaker"], prefix, command))
+        drawn.insert(0, _groups(benchmark, told, groups["speaker"], prefix))
     found["speakers-worst"] = result_tables.worst_speakers(benchmark, groups["speaker"])
     folded = {"speakers": result_tables.speakers(benchmark, groups["speaker"])}
     return Section(
@@ -35,9 +35,7 @@ def fairness(benchmark: Benchmark, groups: Mapping[str, Sequence[Group]], prefix
     )
 
 
-def _groups(
-    benchmark: Benchmark, told: Sequence[Group], single: Sequence[Group], prefix: str, command: str
-) -> Illustration:
+def _groups(benchmark: Benchmark, told: Sequence[Group], single: Sequence[Group], prefix: str) -> Illustration:
     rows: dict[str, dict[str, tuple[float, tuple[float, float] | None]]] = {}
     worst: list[str] = []
     for series in benchmark.series:
@@ -54,25 +52,28 @@ def _groups(
     )
     if len(set(worst)) == 1:
         caption += f" The lowest mean under every condition: {worst[0]} speakers."
-    drawing = condition_figures.dots(
-        rows, "UAR", title, caption_of(caption, command), f"{prefix}groups", line=1 / len(benchmark.classes)
-    )
     return Illustration(
         key=f"{prefix}groups",
         heading="Groups",
+        title=title,
         caption=caption,
-        drawing=drawing,
+        drawing=condition_figures.dots(rows, "UAR", line=1 / len(benchmark.classes)),
         table=result_tables.groups(benchmark, told),
     )
 
 
-def _recalls(benchmark: Benchmark, prefix: str, command: str) -> Illustration:
+def _recalls(benchmark: Benchmark, prefix: str) -> Illustration:
     rows = {name(benchmark, series): effects.recall(series) for series in benchmark.series}
     caption = "The share of each emotion's test recordings that is recognised, in per cent, under each condition."
     title = "Recall of each emotion: " + "; ".join(
         f"{condition} " + ", ".join(f"{c} {score(v, 2)}" for c, v in zip(benchmark.classes, values, strict=True))
         for condition, values in rows.items()
     )
-    drawing = condition_figures.heat(benchmark.classes, rows, title, caption_of(caption, command), f"{prefix}recall")
-    table = result_tables.recalls(benchmark)
-    return Illustration(key=f"{prefix}recall", heading="Emotions", caption=caption, drawing=drawing, table=table)
+    return Illustration(
+        key=f"{prefix}recall",
+        heading="Emotions",
+        title=title,
+        caption=caption,
+        drawing=condition_figures.heat(benchmark.classes, rows),
+        table=result_tables.recalls(benchmark),
+    )

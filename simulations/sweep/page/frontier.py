@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.reporting.formatting import score
+from server.reporting.drawing import Illustration
+from server.reporting.formatting import score, signed
 from simulations.sweep.page import against_epsilon, condition_figures, result_tables
 from simulations.sweep.page.against_epsilon import Curve, Point
-from simulations.sweep.page.layout import Illustration, Section, caption_of
+from simulations.sweep.page.layout import Section
 from simulations.sweep.page.leaks import leaks
 from simulations.sweep.page.used_settings import optimizers
-from simulations.sweep.statistics.effects import Comparison, Result
+from simulations.sweep.statistics.effects import Comparison, SeriesResult
 from simulations.sweep.statistics.paired import Estimate
-from simulations.sweep.statistics.sentences import name, signed
+from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
 
 WORDS = (
@@ -32,7 +33,7 @@ REFERENCE = " The unrestricted figure is of a run of fedser simulate that may us
 
 
 def frontier(
-    benchmark: Benchmark, results: Sequence[Result], differences: Sequence[Comparison], prefix: str
+    benchmark: Benchmark, results: Sequence[SeriesResult], differences: Sequence[Comparison], prefix: str
 ) -> Section:
     """The section with the frontier, the attacks beside it, and the paired differences."""
     return Section(
@@ -47,7 +48,7 @@ def frontier(
     )
 
 
-def _frontier(benchmark: Benchmark, results: Sequence[Result], prefix: str) -> Illustration:
+def _frontier(benchmark: Benchmark, results: Sequence[SeriesResult], prefix: str) -> Illustration:
     reference = benchmark.about["reference"]
     caption = CAPTION + _optimizers(benchmark) + (REFERENCE if reference else "")
     shown = curves([(own.series, own.uar) for own in results])
@@ -59,12 +60,12 @@ def _frontier(benchmark: Benchmark, results: Sequence[Result], prefix: str) -> I
     if reference:
         lines[f"unrestricted ({score(reference['uar'])})"] = reference["uar"]
     title = "UAR against ε: " + "; ".join(f"{name(benchmark, own.series)} {score(own.uar.mean)}" for own in results)
-    about = caption_of(caption, benchmark.about["command"])
     return Illustration(
         key=f"{prefix}frontier",
         heading="The privacy-accuracy frontier",
+        title=title,
         caption=caption,
-        drawing=against_epsilon.frontier(shown, lines, title, about, f"{prefix}frontier"),
+        drawing=against_epsilon.frontier(shown, lines),
         table=result_tables.frontier(benchmark, results),
     )
 
@@ -84,13 +85,12 @@ def _differences(benchmark: Benchmark, found: Sequence[Comparison], prefix: str)
         group = "against no privacy" if own.against == "no privacy" else "against pooled"
         rows.setdefault(name(benchmark, own.series), {})[group] = (own.difference.mean, own.difference.ci95)
     told = "; ".join(f"{n} " + ", ".join(f"{g} {signed(v)}" for g, (v, _) in r.items()) for n, r in rows.items())
-    title = f"Differences in UAR: {told}"
-    about = caption_of(DIFFERENCES, benchmark.about["command"])
     return Illustration(
         key=f"{prefix}differences",
         heading="What is lost",
+        title=f"Differences in UAR: {told}",
         caption=DIFFERENCES,
-        drawing=condition_figures.dots(rows, "Difference in UAR", title, about, f"{prefix}differences", line=0.0),
+        drawing=condition_figures.dots(rows, "Difference in UAR", line=0.0),
         table=result_tables.differences(benchmark, found),
     )
 

@@ -1,31 +1,12 @@
-"""What the page is made of: chapters, their sections, figures with the tables of their numbers."""
+"""What the page is made of: chapters and their sections."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from server.reporting.tables import Table
-from simulations.sweep.page.drawing import Drawing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Illustration:
-    """A figure of the page, with the table of its numbers.
-
-    Attributes:
-        key: its id, and the name of its files.
-        heading: what stands above it.
-        caption: how to read it.
-        drawing: in all its forms.
-        table: its numbers.
-    """
-
-    key: str
-    heading: str
-    caption: str
-    drawing: Drawing
-    table: Table
+from server.reporting.drawing import Illustration
+from server.reporting.pages import Table, Tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +28,6 @@ class Section:
     figures: Sequence[Illustration] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     folded: Mapping[str, Table] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """A figure in large letters."""
-
-    name: str
-    value: str
-    note: str
-    main: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +57,3 @@ class Chapter:
     sections: Sequence[Section]
     promises: Mapping[str, Mapping[str, str]]
     command: str
-
-
-def caption_of(text: str, command: str) -> str:
-    """What a figure's files say of themselves."""
-    return f"{text} Made by: {command}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from server.reporting.formatting import NONE, score
-from server.reporting.tables import Table
+from server.reporting.drawing import Illustration
+from server.reporting.formatting import NONE, interval, score
+from server.reporting.pages import Table
 from simulations.sweep.page import against_epsilon
 from simulations.sweep.page.against_epsilon import Curve, Point
-from simulations.sweep.page.layout import Illustration, caption_of
 from simulations.sweep.statistics.paired import Estimate
-from simulations.sweep.statistics.sentences import interval, name
+from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
 
 CAPTION = (
@@ -42,14 +42,14 @@ def leaks(benchmark: Benchmark, prefix: str) -> list[Illustration]:
         f"{row[0]}: " + ", ".join(f"{head} {cell}" for head, cell in zip(table.head[1:], row[1:], strict=True))
         for row in table.rows
     )
-    about = caption_of(caption, benchmark.about["command"])
     shown = {label: (curves, level) for label, (curves, level) in _panels(audited).items() if curves}
     return [
         Illustration(
             key=f"{prefix}attacks",
             heading="What attacks find",
+            title=title,
             caption=caption,
-            drawing=against_epsilon.panels(shown, title, about, f"{prefix}attacks"),
+            drawing=against_epsilon.panels(shown),
             table=table,
         )
     ]

@@ -1,24 +1,22 @@
-"""The page's tables, and the same as Markdown and CSV."""
+"""The page's tables."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from common.privacy.accounting.calibration import signal_to_noise
-from server.reporting.formatting import NONE, duration, natural, score
-from server.reporting.tables import Table
+from server.reporting.formatting import NONE, duration, interval, natural, p_value, score, signed
+from server.reporting.pages import Table
 from simulations.sweep.statistics import effects
-from simulations.sweep.statistics.effects import Comparison, Group, Result
+from simulations.sweep.statistics.effects import Comparison, Group, SeriesResult
 from simulations.sweep.statistics.paired import Estimate
-from simulations.sweep.statistics.sentences import interval, name, p_value, signed
+from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
 
 MEGA = 1e6
 
 
-def frontier(benchmark: Benchmark, results: Sequence[Result]) -> Table:
+def frontier(benchmark: Benchmark, results: Sequence[SeriesResult]) -> Table:
     """Each series' figures, its pooled and local models', and each seed's UAR."""
     seeds = sorted({seed for own in results for seed in own.series.seeds})
     rows = [
@@ -46,7 +44,7 @@ def differences(benchmark: Benchmark, found: Sequence[Comparison]) -> Table:
             name(benchmark, own.series),
             own.against,
             signed(own.difference.mean),
-            f"{signed(own.difference.ci95[0])} to {signed(own.difference.ci95[1])}" if own.difference.ci95 else NONE,
+            interval(own.difference, signed),
             p_value(own.difference.p),
             p_value(own.corrected),
         ]
@@ -175,24 +173,3 @@ def _spent(benchmark: Benchmark, series: Series) -> list[list[str]]:
             ]
         )
     return rows
-
-
-def as_markdown(table: Table) -> str:
-    """A table as Markdown; its caption stands above."""
-    head = [_cell(cell) for cell in table.head]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in table.rows]
-    return f"**{_cell(table.caption)}**\n\n" + "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-
-def as_csv(table: Table) -> str:
-    """A table as CSV, with its head."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.head)
-    writer.writerows(table.rows)
-    return file.getvalue()

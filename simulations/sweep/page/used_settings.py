@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.reporting.formatting import NONE, flat
-from server.reporting.tables import Table
+from server.reporting.pages import Table
 from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
 

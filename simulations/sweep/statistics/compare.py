@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import UsageError
-from server.reporting.formatting import NONE, natural, score
-from server.reporting.tables import Table
+from server.reporting.formatting import interval, natural, p_value, score, signed
+from server.reporting.pages import Table
 from simulations.sweep.statistics.paired import Difference, difference, holm, least_p, point
-from simulations.sweep.statistics.sentences import name, p_value, signed
+from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Key, Series
 
 LEVEL = 0.05
@@ -163,7 +163,7 @@ def table(changes: Sequence[Change], tolerance: float) -> Table:
             score(own.before),
             score(own.after),
             signed(own.difference.mean),
-            f"{signed(own.difference.ci95[0])} to {signed(own.difference.ci95[1])}" if own.difference.ci95 else NONE,
+            interval(own.difference, signed),
             p_value(own.corrected),
             _words(own, tolerance),
         ]

@@ -16,7 +16,7 @@ from simulations.sweep.statistics.series import Benchmark, Series, shared_folds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class SeriesResult:
     """A series' figures.
 
     Attributes:
@@ -80,10 +80,10 @@ class Group:
     plain: Confusion | None
 
 
-def result(series: Series) -> Result:
+def result(series: Series) -> SeriesResult:
     """The figures of one series."""
     counts, pooled, local = (series.counts(model) for model in ("by_speaker", "pooled", "local"))
-    return Result(
+    return SeriesResult(
         series=series,
         uar=estimate(counts),
         wa=estimate(counts, "wa"),
@@ -94,8 +94,8 @@ def result(series: Series) -> Result:
     )
 
 
-def results(benchmark: Benchmark) -> list[Result]:
-    """Of all series."""
+def results(benchmark: Benchmark) -> list[SeriesResult]:
+    """Compute the figures of every series of a benchmark."""
     return [result(series) for series in benchmark.series]
 
 
@@ -207,5 +207,5 @@ def summary(benchmark: Benchmark) -> list[dict[str, Any]]:
     ]
 
 
-def _figures(own: Result) -> dict[str, Estimate | None]:
+def _figures(own: SeriesResult) -> dict[str, Estimate | None]:
     return {"uar": own.uar, "wa": own.wa, "macro_f1": own.macro_f1, "pooled_uar": own.pooled, "local_uar": own.local}

@@ -1,4 +1,4 @@
-"""The words of the page: what conditions, differences and p-values are called, and what they mean."""
+"""The words of the page: what conditions are called, and what they mean."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.learning.metrics import Confusion
-from server.reporting.formatting import NONE, score
-from simulations.sweep.statistics.effects import Comparison, Group, Result
-from simulations.sweep.statistics.paired import Estimate, contrast
+from server.reporting.formatting import interval, p_value, score
+from simulations.sweep.statistics.effects import Comparison, Group, SeriesResult
+from simulations.sweep.statistics.paired import contrast
 from simulations.sweep.statistics.series import Benchmark, Series
 
 
@@ -22,25 +22,8 @@ def name(benchmark: Benchmark, series: Series) -> str:
     return ", ".join([condition(series), *benchmark.distinction(series)])
 
 
-def interval(estimate: Estimate | None) -> str:
-    """``0.812 to 0.904``; a dash where there is none."""
-    if estimate is None or estimate.ci95 is None:
-        return NONE
-    return f"{score(estimate.ci95[0])} to {score(estimate.ci95[1])}"
-
-
-def signed(value: float | None) -> str:
-    """A difference in UAR with its sign."""
-    return NONE if value is None else f"{value:+.3f}".replace("-", "\u2212")
-
-
-def p_value(value: float) -> str:
-    """To three digits, and no smaller than it can be told."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def meaning(
-    benchmark: Benchmark, results: Sequence[Result], differences: Sequence[Comparison], groups: Sequence[Group]
+    benchmark: Benchmark, results: Sequence[SeriesResult], differences: Sequence[Comparison], groups: Sequence[Group]
 ) -> list[str]:
     """What the figures say, in a few sentences."""
     chance = 1 / len(benchmark.classes)
@@ -51,7 +34,7 @@ def meaning(
     return sentences + _shared(benchmark, groups, results, chance)
 
 
-def _plain(benchmark: Benchmark, own: Result, chance: float) -> str:
+def _plain(benchmark: Benchmark, own: SeriesResult, chance: float) -> str:
     which = ", ".join(benchmark.distinction(own.series))
     text = f"Without privacy the federation{f' ({which})' if which else ''} reaches a UAR of {score(own.uar.mean)}"
     text += f" ({interval(own.uar)})" if own.uar.ci95 else ""
@@ -59,7 +42,7 @@ def _plain(benchmark: Benchmark, own: Result, chance: float) -> str:
     return f"{text}; guessing gets {score(chance)}."
 
 
-def _unrestricted(reference: Mapping[str, Any], results: Sequence[Result]) -> str:
+def _unrestricted(reference: Mapping[str, Any], results: Sequence[SeriesResult]) -> str:
     text = "Unrestricted, with the normalisation, the model and the augmentation that no privacy forbids, it reaches "
     text += score(reference["uar"])
     plain = [own.uar.ci95[1] for own in results if not own.series.unit and own.uar.ci95]
@@ -67,7 +50,7 @@ def _unrestricted(reference: Mapping[str, Any], results: Sequence[Result]) -> st
     return f"{text}: what the conditions share costs too." if apart else f"{text}."
 
 
-def _private(benchmark: Benchmark, own: Result, differences: Sequence[Comparison], chance: float) -> str:
+def _private(benchmark: Benchmark, own: SeriesResult, differences: Sequence[Comparison], chance: float) -> str:
     text = f"With {name(benchmark, own.series)}: {score(own.uar.mean)}"
     cost = next((d for d in differences if d.series is own.series and d.against == "no privacy"), None)
     if cost:
@@ -81,7 +64,7 @@ def _private(benchmark: Benchmark, own: Result, differences: Sequence[Comparison
     return f"{text}."
 
 
-def _shared(benchmark: Benchmark, groups: Sequence[Group], results: Sequence[Result], chance: float) -> list[str]:
+def _shared(benchmark: Benchmark, groups: Sequence[Group], results: Sequence[SeriesResult], chance: float) -> list[str]:
     """Who pays: the costs of two genders, at the condition that still learns where they differ most.
 
     Nothing is said where another draw of speakers could turn it round; that the largest of several differences is told

@@ -148,8 +148,8 @@ def read_about(out: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Keep every other program out of a benchmark's folder; the workers, forked later, hold the lock too.
+def lock(out: Path) -> Iterator[None]:
+    """Lock a benchmark's folder against every other program; the workers, forked later, hold the lock too.
 
     Raises:
         FedserError: another program is at work there.

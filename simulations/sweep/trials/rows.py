@@ -16,7 +16,7 @@ from common.splits.plan import Plan
 from common.utterance import Utterance
 from server.records.fold_record import FoldRecord
 from server.reporting.findings import largest_epsilon
-from simulations.engine.delta import units_at_sites
+from simulations.engine.promises import units_at_sites
 from simulations.sweep.trials.parts import POOLED, Training, baselines, federated
 from simulations.sweep.trials.results import Row, published
 from simulations.sweep.trials.trial import Trial

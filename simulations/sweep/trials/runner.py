@@ -29,10 +29,10 @@ from simulations.sweep.trials.protocols import Preset, deviations
 from simulations.sweep.trials.rows import row
 from simulations.sweep.trials.schedule import Engine, Waiting, carry_out, joined
 from simulations.sweep.trials.trial import Sweep, Trial, trials
-from simulations.sweep.trials.trial_attacks import Attack, attacked, found, least_private
+from simulations.sweep.trials.trial_attacks import Attack, attacked, least_private, read_findings
 from simulations.sweep.trials.trial_attacks import parts_of as attack_parts
+from simulations.sweep.trials.tuning import choose_settings, unvalidated
 from simulations.sweep.trials.tuning import parts_of as candidate_parts
-from simulations.sweep.trials.tuning import settled, unvalidated
 from simulations.sweep.workers.processes import Processes
 
 log = logging.getLogger("fedser.benchmark")
@@ -40,7 +40,7 @@ READABLE = "recordings"  # the one setting that only the reading of all recordin
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SweepJob:
     """A benchmark to run, or to go on with.
 
     Attributes:
@@ -64,7 +64,7 @@ class Job:
     reference: dict[str, Any] | None = None
 
 
-def benchmark(job: Job, display: Display) -> None:
+def benchmark(job: SweepJob, display: Display) -> None:
     """Run what is left of a benchmark.
 
     Raises:
@@ -76,7 +76,7 @@ def benchmark(job: Job, display: Display) -> None:
     selection, cache = listing(first.data), FeatureCache(default_directory())
     trials(job.sweep, selection, [])  # so that a wrong option shows before any work
     results.ours(job.out)  # before a lock, or anything else, is put into somebody's folder
-    with results.locked(job.out):
+    with results.lock(job.out):
         results.refuse_others(job.out, {n: v for n, v in settings(job.sweep, selection, []).items() if n != READABLE})
         results.mend(job.out)
         skipped = prepare(first, selection, cache, display, workers=job.workers)
@@ -112,7 +112,7 @@ def settings(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> 
     return lists | results.published(common)
 
 
-def _about(job: Job, selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:
+def _about(job: SweepJob, selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:
     broken = {item.name for item in skipped}
     usable = [u for u in selection.utterances if u.name not in broken]
     people = {u.speaker: {"gender": u.gender, "language": u.language} for u in usable}
@@ -135,7 +135,7 @@ def _about(job: Job, selection: Selection, skipped: Sequence[Skipped]) -> dict[s
 
 
 def _run(
-    job: Job,
+    job: SweepJob,
     wanted: Sequence[Trial],
     selection: Selection,
     cache: FeatureCache,
@@ -149,7 +149,7 @@ def _run(
         return
     _import_before_the_fork()
     if job.sweep.tune:
-        wanted = _tuned(job, wanted, cache, display)
+        wanted = _tune(job, wanted, cache, display)
         left = {trial.name: trial for trial in wanted if trial.name in left}
     for trial in wanted:  # with the settings that it chose: fedser audit takes them from there
         lay_out(job.out, trial, job.command)
@@ -159,13 +159,13 @@ def _run(
     step = display.step("runs", len(parts))
     with engine_of(job) as engine:
         for number, outcome in enumerate(carry_out(parts, engine), 1):
-            for name in waiting.ended(outcome):
+            for name in waiting.end(outcome):
                 own = row(
                     job.out,
                     left[name],
                     selection.utterances,
                     with_baselines=job.sweep.baselines,
-                    audit=found(attacks[name]) if name in attacks else None,
+                    audit=read_findings(attacks[name]) if name in attacks else None,
                     commit=commit,
                 )
                 own["details"] |= {"session": began, "ended": time.time()}
@@ -174,16 +174,16 @@ def _run(
     _tell_failures(waiting, job.out, len(wanted))
 
 
-def _tuned(job: Job, wanted: Sequence[Trial], cache: FeatureCache, display: Display) -> list[Trial]:
-    """The trials with their settings chosen on validation speakers, after all candidates are trained."""
+def _tune(job: SweepJob, wanted: Sequence[Trial], cache: FeatureCache, display: Display) -> list[Trial]:
+    """Train all candidates, and choose each trial's settings on its validation speakers."""
     parts = [part for trial in wanted for part in candidate_parts(job.out, trial, job.sweep.tune, cache)]
     waiting, step = Waiting(parts), display.step("candidates", len(parts))
     with engine_of(job) as engine:
         for number, outcome in enumerate(carry_out(parts, engine), 1):
-            waiting.ended(outcome)
+            waiting.end(outcome)
             step.update(number)
     _tell_failures(waiting, job.out, len(wanted))
-    return [settled(job.out, trial, job.sweep.tune) for trial in wanted]
+    return [choose_settings(job.out, trial, job.sweep.tune) for trial in wanted]
 
 
 def _tell_failures(waiting: Waiting, out: Path, total: int) -> None:
@@ -196,7 +196,7 @@ def _tell_failures(waiting: Waiting, out: Path, total: int) -> None:
         )
 
 
-def _attacks(job: Job, wanted: Sequence[Trial]) -> list[Attack]:
+def _attacks(job: SweepJob, wanted: Sequence[Trial]) -> list[Attack]:
     if not job.sweep.shadows:
         return []
     chosen = attacked(wanted)
@@ -204,14 +204,14 @@ def _attacks(job: Job, wanted: Sequence[Trial]) -> list[Attack]:
     return [Attack(out=job.out, trial=trial, shared=shared, shadows=job.sweep.shadows) for trial in chosen]
 
 
-def _parts(job: Job, left: Sequence[Trial], attacks: Mapping[str, Attack], cache: FeatureCache) -> list[Part]:
+def _parts(job: SweepJob, left: Sequence[Trial], attacks: Mapping[str, Attack], cache: FeatureCache) -> list[Part]:
     """Trial by trial, so that the first are finished soon; the attacks come last."""
     trained = [part for t in left for part in parts_of(job.out, t, cache, with_baselines=job.sweep.baselines)]
     tried = [part for t in left if t.name in attacks for part in attack_parts(attacks[t.name], cache)]
     return joined([*trained, *tried])
 
 
-def engine_of(job: Job) -> contextlib.AbstractContextManager[Engine]:
+def engine_of(job: SweepJob) -> contextlib.AbstractContextManager[Engine]:
     """What carries out a job's parts."""
     if job.engine == "ray":
         from simulations.sweep.workers.ray_engine import RayCluster

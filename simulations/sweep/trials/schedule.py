@@ -26,8 +26,8 @@ class Engine(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A part that has ended.
+class EndedPart:
+    """A part that has ended, done or failed.
 
     Attributes:
         part: which.
@@ -55,8 +55,8 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._missing)
 
-    def ended(self, outcome: Outcome) -> list[str]:
-        """The trials for which this part was the last."""
+    def end(self, outcome: EndedPart) -> list[str]:
+        """Take a part that has ended; the trials for which it was the last."""
         complete = []
         for trial in sorted(outcome.part.trials & self._missing.keys()):
             self._missing[trial].discard(outcome.part.name)
@@ -79,7 +79,7 @@ def joined(parts: Iterable[Part]) -> list[Part]:
     return list(by_name.values())
 
 
-def carry_out(parts: Sequence[Part], engine: Engine) -> Iterator[Outcome]:
+def carry_out(parts: Sequence[Part], engine: Engine) -> Iterator[EndedPart]:
     """Do all parts; a user's error ends those that wait for the part that met it, and no other.
 
     Args:
@@ -95,7 +95,7 @@ def carry_out(parts: Sequence[Part], engine: Engine) -> Iterator[Outcome]:
         for part in [part for part in waiting if part.after & failed]:
             waiting.remove(part)
             failed.add(part.name)
-            yield Outcome(part=part, error=FedserError(f"{part.name}: what it needs has failed"))
+            yield EndedPart(part=part, error=FedserError(f"{part.name}: what it needs has failed"))
         ready = [part for part in waiting if part.after <= done][: engine.slots - len(running)]
         for part in ready:
             waiting.remove(part)
@@ -107,9 +107,9 @@ def carry_out(parts: Sequence[Part], engine: Engine) -> Iterator[Outcome]:
             yield outcome
 
 
-def _outcome(part: Part, future: Future[Any]) -> Outcome:
+def _outcome(part: Part, future: Future[Any]) -> EndedPart:
     try:
         future.result()
     except FedserError as error:
-        return Outcome(part=part, error=error)
-    return Outcome(part=part)
+        return EndedPart(part=part, error=error)
+    return EndedPart(part=part)

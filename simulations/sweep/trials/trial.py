@@ -13,9 +13,9 @@ from common.data.extraction import Skipped
 from common.errors import UsageError
 from common.splits.plan import Plan
 from common.splits.sites import MIN_SPEAKERS_FOR_VALIDATION
-from simulations.engine.delta import refuse_large_delta, refuse_unkept
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
+from simulations.engine.promises import refuse_large_delta, refuse_unkept
 from simulations.sweep.trials.conditions import Condition, config_of, shared
 
 

@@ -111,8 +111,8 @@ def parts_of(attack: Attack, cache: FeatureCache) -> list[Part]:
     return parts
 
 
-def found(attack: Attack) -> dict[str, Any]:
-    """What the attacks found, for the trial's line: None where one does not apply."""
+def read_findings(attack: Attack) -> dict[str, Any]:
+    """Read what the attacks found, for the trial's line: None where one does not apply."""
     kinds = ("membership", "canaries", "gender")
     files = {kind: attack.folder / f"{kind}.json" for kind in kinds}
     told = {

@@ -98,8 +98,8 @@ def parts_of(out: Path, trial: Trial, count: int, cache: FeatureCache) -> list[P
     ]
 
 
-def settled(out: Path, trial: Trial, count: int) -> Trial:
-    """A trial with the settings that were best on its validation speakers, who then take no part.
+def choose_settings(out: Path, trial: Trial, count: int) -> Trial:
+    """Choose the settings that were best on a trial's validation speakers, who then take no part.
 
     Args:
         out: the benchmark's folder.

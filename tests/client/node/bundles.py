@@ -92,7 +92,7 @@ class Server:
         """Put a message into the inbox."""
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 0, run, 1
         content = RecordDict({protocol.CONFIG: ConfigRecord()}) if content is None else content
-        parcel = wire.packed(Message(content, 99, kind, group_id=group))
+        parcel = wire.pack_parcel(Message(content, 99, kind, group_id=group))
         self.inbox.append(parcel)
         self.objects |= parcel.contents
         return parcel.message
@@ -128,7 +128,7 @@ class Server:
 
     def reply(self, number: int = -1) -> Message:
         """A message that reached the server, put together from the objects that did."""
-        return wire.inflated(self.trees[number], self.pushed)
+        return wire.inflate(self.trees[number], self.pushed)
 
     def everything(self) -> bytes:
         """All bytes that reached the server."""

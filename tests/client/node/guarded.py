@@ -60,11 +60,11 @@ class Site:
         ids = {node.object_id for node in iterate_object_tree(tree)}
         contents = {name: self.flower.pull_object(run_id, name) for name in ids}
         self.flower.confirm_message_received(run_id, message.metadata.message_id)
-        return wire.inflated(tree, contents)
+        return wire.inflate(tree, contents)
 
     def answer(self, reply: Message, seconds: float = 3.0) -> None:
         """What the app leaves in the store, and Flower's loop then sends."""
-        parcel = wire.packed(reply)
+        parcel = wire.pack_parcel(reply)
         self.store.preregister(reply.metadata.run_id, parcel.tree)
         for name, content in parcel.contents.items():
             self.store.put(name, content)

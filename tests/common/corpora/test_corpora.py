@@ -5,7 +5,7 @@ import pytest
 
 from common.cli import options
 from common.corpora import catalogue
-from common.corpora.files import passed_over, walk
+from common.corpora.files import find_passed_over, walk
 from common.errors import CorpusError, UsageError
 
 Touch = Callable[..., Path]
@@ -61,11 +61,11 @@ def test_what_was_passed_over_is_named(touch: Touch) -> None:
     )
     listed = catalogue.load("emodb", root)
     assert [u.path.name for u in listed] == ["03a01Wa.wav"]
-    assert {(kind, path.name) for kind, path, _ in catalogue.passed_over("emodb", root, listed)} == {
+    assert {(kind, path.name) for kind, path, _ in catalogue.find_passed_over("emodb", root, listed)} == {
         ("unknown-name", "Kopie von 03a01Wa.wav"),
         ("duplicate", "03a01Wa.ogg"),
     }
-    assert passed_over(root, listed, None) == [
+    assert find_passed_over(root, listed, None) == [
         ("duplicate", root / "again/03a01Wa.ogg", f"has the name of {root / '03a01Wa.wav'}, which is the one used")
     ]
 

@@ -106,12 +106,12 @@ def test_a_broken_label_file_is_named(release: Path, text: str, message: str) ->
 
 def test_a_session_without_labels_is_named(release: Path, touch: Touch) -> None:
     listed = catalogue.load("iemocap", release)
-    assert catalogue.passed_over("iemocap", release, listed) == []
+    assert catalogue.find_passed_over("iemocap", release, listed) == []
     wav = "IEMOCAP_full_release/Session{}/sentences/wav/Ses0{}F_impro01/Ses0{}F_impro01_F00{}.wav"
     touch(*(wav.format(session, session, session, n) for session in (2, 3) for n in (0, 1)))
     (release / "Session3/dialog/EmoEvaluation").mkdir(parents=True)
     (release / "Session3/dialog/EmoEvaluation/._Ses03F_impro01.txt").touch()
-    found = catalogue.passed_over("iemocap", release, catalogue.load("iemocap", release))
+    found = catalogue.find_passed_over("iemocap", release, catalogue.load("iemocap", release))
     assert [(kind, path) for kind, path, _ in found] == [
         ("unlabelled", release / "Session2"),
         ("unlabelled", release / "Session3"),

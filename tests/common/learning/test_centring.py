@@ -7,7 +7,7 @@ from common.config.kinds import CENTRE
 from common.config.settings import Config, ModelConfig
 from common.data.dataset import SpeechDataset
 from common.learning.architectures import build_model
-from common.learning.centring import centring, figures, find_centre, moved, only_centre
+from common.learning.centring import centring, figures, find_centre, freeze_all_but_centre, moved
 from common.learning.contours import Contours
 from common.learning.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
@@ -40,7 +40,7 @@ def found(
 ) -> EmotionModel:
     emotion = model()
     spend = Spend(unit=unit, sample_rate=rate, noise_multiplier=noise, steps=steps)
-    centre_privately(emotion, data(each), spend, turn=turn, stream=SecretStream(3), guests=0)
+    centre_privately(emotion, data(each), spend, turn=turn, stream=SecretStream(3), planted=0)
     return emotion
 
 
@@ -115,14 +115,14 @@ def test_a_recording_that_is_not_finite_adds_nothing() -> None:
     broken = [*own.versions[0]]
     own.versions[0] = (torch.full_like(broken[0], float("nan")), *broken[1:])
     spend = Spend(unit="utterance", sample_rate=1.0, noise_multiplier=1e-9, steps=3)
-    centre_privately(emotion, own, spend, turn=1, stream=SecretStream(1), guests=0)
+    centre_privately(emotion, own, spend, turn=1, stream=SecretStream(1), planted=0)
     assert torch.isfinite(centre(emotion)).all()
 
 
 def test_flags_come_back_after_an_error() -> None:
     emotion = model()
     flags = {name: p.requires_grad for name, p in emotion.named_parameters()}
-    with pytest.raises(ZeroDivisionError), only_centre(emotion):
+    with pytest.raises(ZeroDivisionError), freeze_all_but_centre(emotion):
         1 / 0  # noqa: B018
     assert {name: p.requires_grad for name, p in emotion.named_parameters()} == flags
 

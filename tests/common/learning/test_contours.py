@@ -42,11 +42,11 @@ def test_figures_are_correlations_likeness_courses_and_the_length() -> None:
     chosen, statics = single[:, contours.columns.contours], single[:, contours.columns.statics]
     correlations = np.corrcoef(chosen.T)[np.triu_indices(14, 1)]
     z = (statics - statics.mean(0)) / statics.std(0)
-    likeness = (z[1:] * z[:-1]).sum(0) / 59
+    autocorrelation = (z[1:] * z[:-1]).sum(0) / 59
     zc = (chosen - chosen.mean(0)) / chosen.std(0)
     time = (np.arange(60) + 0.5) / 60
     courses = [(zc * np.cos(math.pi * j * time)[:, None]).mean(0) for j in range(1, 5)]
-    expected = np.concatenate([correlations, likeness, *courses, [math.log(60 / 300)]])
+    expected = np.concatenate([correlations, autocorrelation, *courses, [math.log(60 / 300)]])
     found = contours.of(utterance)
     assert found.shape == (1, contours.width) == (1, 91 + 16 + 56 + 1)
     assert found[0].numpy() == pytest.approx(expected, abs=1e-4)
@@ -73,7 +73,7 @@ def test_constant_and_very_short_utterances_give_finite_figures(rows: int) -> No
 
 def test_figures_made_once_give_the_logits_of_the_frames() -> None:
     config = Config(features=LAYOUT, model=ModelConfig(hidden=0, dropout=0.0, statistics="contours"))
-    model, ready = build_model(FEATURES, 3, config), build_model(FEATURES, 3, config, made=True)
+    model, ready = build_model(FEATURES, 3, config), build_model(FEATURES, 3, config, precomputed=True)
     ready.load_state_dict(model.state_dict())
     assert model.statistics is not None
     utterances = [frames(rows, seed=rows) for rows in (9, 4, 30)]

@@ -28,7 +28,7 @@ def test_a_model_with_statistics_learns_from_them(hidden: int) -> None:
 
 def test_statistics_made_once_give_the_logits_of_the_frames() -> None:
     config = Config(model=ModelConfig(hidden=0, dropout=0.0, statistics="means"))
-    model, ready = build_model(4, 3, config), build_model(4, 3, config, made=True)
+    model, ready = build_model(4, 3, config), build_model(4, 3, config, precomputed=True)
     ready.load_state_dict(model.state_dict())
     utterances = [torch.randn(frames, 4) for frames in (7, 3, 1)]
     made = torch.stack([FrameStatistics(4).of(utterance) for utterance in utterances])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from common import protocol
 from common.messages.fields import Confusion, Count, Field, Json, Maybe, Names, Number, Numbers, Text, Truth
-from common.messages.forms import Form, Record
+from common.messages.forms import Form, RecordForm
 
 WIDTH = 3  # of arrays whose length is open
 KINDS: dict[str, Any] = {"ArrayRecord": ArrayRecord, "ConfigRecord": ConfigRecord, "MetricRecord": MetricRecord}
@@ -149,7 +149,7 @@ def spoilt(draw: st.DrawFn, form: Form) -> RecordDict:
     return content
 
 
-def _needed(own: Record, record: Any) -> set[str]:
+def _needed(own: RecordForm, record: Any) -> set[str]:
     """The keys without which a record is incomplete: those that it must have, and halves of what comes together."""
     halves = {key for group in own.perhaps if len(group) > 1 for key in group if key in record}
     return set(own.fields) | halves

@@ -30,7 +30,7 @@ from server.rounds.site_scores import ask
 from server.run.checkpoint import State
 from server.sites import handshake
 from server.sites.handshake import Node
-from server.sites.meeting import pooled_sums
+from server.sites.meeting import gather_sums
 from tests.client.node.gated import CLASSES, HEAD, MODEL, PLAIN, PRIVATE, SITE, arrays, config_of, counted
 from tests.common.messages import drawn
 
@@ -102,7 +102,7 @@ def server_refuses(kind: str, content: RecordDict, config: Config) -> str | None
         ask(grid, config, state, [NODE], kind, MODEL, refused)
     elif kind == protocol.STATISTICS:
         try:
-            pooled_sums(grid, [NODE], 10, refused, least=1)
+            gather_sums(grid, [NODE], 10, refused, least=1)
         except FederationError:
             assert refused
     elif kind == protocol.PRIVACY:

@@ -53,7 +53,7 @@ def test_a_recording_is_in_one_unit_at_most() -> None:
     canaries = RecordedCanaries(data=dataset(), included=INCLUDED, seed=2)
     trained, own = recordings(canaries.training), recordings(canaries.data)
     assert len(set(trained)) == len(trained) == 5
-    assert canaries.guests == 2
+    assert canaries.planted == 2
     assert trained[-2:] == [own[0], own[2]]
     assert own[1] not in trained
     assert canaries.training.labels[-2:].tolist() == canaries.data.labels[INCLUDED].tolist()

@@ -10,7 +10,7 @@ from common.config.settings import Config
 from common.errors import BudgetSpent, UsageError
 from common.privacy.accounting.accountants import Spend, epsilon_prv, epsilon_rdp
 from common.privacy.ledger.account import Ledger
-from common.privacy.terms import Terms, agreed, check_delta, from_json
+from common.privacy.terms import Terms, agree_terms, check_delta, from_json
 
 BASE = {"privacy.epsilon": 4.0, "training.local_epochs": 2, "federation.rounds": 5, "privacy.sample_rate": 0.25}
 
@@ -106,8 +106,8 @@ FIXED: dict[str, Any] = {"privacy__epsilon": "inf", "privacy__noise_multiplier":
 
 def test_a_run_goes_on_with_the_terms_that_its_ledger_keeps(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "s.jsonl")
-    first = agreed(ledger, "run", config(), 100)
-    assert agreed(ledger, "run", config(), 90) == first  # someone withdrew meanwhile
+    first = agree_terms(ledger, "run", config(), 100)
+    assert agree_terms(ledger, "run", config(), 90) == first  # someone withdrew meanwhile
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ def test_a_runs_name_does_not_bring_back_other_terms(
 ) -> None:
     """The server names the run: with the name of an older, weaker one it must not get that one's noise."""
     ledger = Ledger(tmp_path / "s.jsonl")
-    agreed(ledger, "trial", config(**began), 100)
+    agree_terms(ledger, "trial", config(**began), 100)
     with pytest.raises(UsageError, match=r"run trial began with .*; start a run of another name"):
-        agreed(ledger, "trial", config(**asked), 100)
+        agree_terms(ledger, "trial", config(**asked), 100)
 
 
 def test_a_budget_that_was_lowered_holds_at_once(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "s.jsonl")
-    assert agreed(ledger, "run", config(), 100).budget is None
-    assert agreed(ledger, "run", config(privacy__budget=3.0), 100).budget == 3.0
-    other = agreed(ledger, "other", config(privacy__budget=5.0), 100)
-    assert (other.budget, agreed(ledger, "other", config(privacy__budget=9.0), 100).budget) == (5.0, 5.0)
+    assert agree_terms(ledger, "run", config(), 100).budget is None
+    assert agree_terms(ledger, "run", config(privacy__budget=3.0), 100).budget == 3.0
+    other = agree_terms(ledger, "other", config(privacy__budget=5.0), 100)
+    assert (other.budget, agree_terms(ledger, "other", config(privacy__budget=9.0), 100).budget) == (5.0, 5.0)
 
 
 def test_noise_that_was_fixed_is_held_to_the_greatest_epsilon(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_noise_that_was_fixed_is_held_to_the_greatest_epsilon(tmp_path: Path) ->
     own = terms(**FIXED)
     epsilon = epsilon_prv([own.spend(own.steps_per_round * own.rounds)], own.delta)
     with pytest.raises(UsageError, match=rf"come to ε = {epsilon:.3g}, at most .* is allowed"):
-        agreed(ledger, "run", fixed, 100, most=epsilon - 0.01)
+        agree_terms(ledger, "run", fixed, 100, most=epsilon - 0.01)
     assert ledger.terms("run") is None
-    agreed(ledger, "run", fixed, 100, most=epsilon + 0.01)  # the Rényi figure is larger, and does not decide
+    agree_terms(ledger, "run", fixed, 100, most=epsilon + 0.01)  # the Rényi figure is larger, and does not decide
     with pytest.raises(UsageError, match="is allowed"):  # the policy was tightened in the middle of the run
-        agreed(ledger, "run", fixed, 100, most=1.0)
+        agree_terms(ledger, "run", fixed, 100, most=1.0)

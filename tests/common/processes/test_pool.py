@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -41,3 +42,21 @@ def test_a_block_that_is_broken_off_waits_for_nothing() -> None:
     with pytest.raises(KeyboardInterrupt):
         broken_off()
     assert time.monotonic() - began < 30
+
+
+def test_the_other_processes_of_a_program_are_its_own_affair() -> None:
+    def broken_off() -> None:
+        with processes(1, KILLED, forked=True) as pool:
+            pool.submit(threads, 0).result()
+            raise KeyboardInterrupt
+
+    other = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            broken_off()
+        time.sleep(0.1)
+        assert other.is_alive()
+    finally:
+        other.kill()
+        other.join()

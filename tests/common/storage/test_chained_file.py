@@ -32,7 +32,7 @@ def test_lines_are_appended_and_read(tmp_path: Path) -> None:
     assert chain.read() == []
     assert not chain.path.exists()
     first = chain.append("a", value=1)
-    with chain.locked() as writer:
+    with chain.lock() as writer:
         writer.append("b", value=0.1)
         writer.append("c", pair=(1, 2))
         assert [entry["kind"] for entry in writer.entries] == ["a", "b", "c"]
@@ -81,7 +81,7 @@ def test_an_edit_shows_to_one_who_read_it_before(tmp_path: Path) -> None:
     chain.path.write_bytes(chain.path.read_bytes().replace(b'"a"', b'"x"'))
     with pytest.raises(ChainError, match=r"x.jsonl: line 1 was edited"):
         chain.read()
-    with pytest.raises(ChainError, match=r"line 1 was edited"), chain.locked():
+    with pytest.raises(ChainError, match=r"line 1 was edited"), chain.lock():
         pytest.fail("locked")
     chain.path.write_bytes(b"")
     assert chain.read() == []
@@ -91,7 +91,7 @@ def test_an_edit_shows_to_one_who_read_it_before(tmp_path: Path) -> None:
 def test_a_change_in_spite_of_the_lock_stops_it(tmp_path: Path, how: str) -> None:
     chain = Chain(tmp_path / "x.jsonl")
     chain.append("a")
-    with chain.locked() as writer:
+    with chain.lock() as writer:
         if how == "replace":
             (tmp_path / "y").write_bytes(chain.path.read_bytes())
             (tmp_path / "y").replace(chain.path)
@@ -107,7 +107,7 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     path, count, processes = tmp_path / "x.jsonl", 20, 4
     code = f"""
 for turn in range({count}):
-    with Chain(Path(sys.argv[1])).locked() as writer:
+    with Chain(Path(sys.argv[1])).lock() as writer:
         last = writer.entries[-1]["value"] if writer.entries else 0
         time.sleep(0.001)
         writer.append(sys.argv[2], value=last + 1)
@@ -121,7 +121,7 @@ for turn in range({count}):
 
 def test_a_lock_that_is_held_is_waited_for_no_longer_than_the_timeout(tmp_path: Path) -> None:
     chain = Chain(tmp_path / "x.jsonl", timeout=0.1)
-    with Chain(chain.path).locked() as writer:
+    with Chain(chain.path).lock() as writer:
         began = time.monotonic()
         with pytest.raises(FedserError, match=r"x.jsonl is in use by another process, for 0.1 s or longer; try again"):
             chain.append("b")
@@ -134,7 +134,7 @@ def test_a_lock_that_is_held_is_waited_for_no_longer_than_the_timeout(tmp_path: 
 
 def test_a_killed_process_leaves_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    holder = start("with Chain(Path(sys.argv[1])).locked():\n    print('held', flush=True)\n    time.sleep(60)", path)
+    holder = start("with Chain(Path(sys.argv[1])).lock():\n    print('held', flush=True)\n    time.sleep(60)", path)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(FedserError, match="in use"):
@@ -148,7 +148,7 @@ def test_a_forked_child_keeps_no_lock_that_its_parent_gave_up(tmp_path: Path) ->
     """Workers that are forked during a round live on after it."""
     code = """
 chain = Chain(Path(sys.argv[1]), timeout=5)
-with chain.locked() as writer:
+with chain.lock() as writer:
     child = os.fork()
     if child == 0:
         time.sleep(60)
@@ -164,7 +164,7 @@ os.kill(child, signal.SIGKILL)
 def test_a_forked_child_does_not_give_up_its_parents_lock(tmp_path: Path) -> None:
     code = """
 chain = Chain(Path(sys.argv[1]), timeout=0.1)
-with chain.locked():
+with chain.lock():
     child = os.fork()
     if child == 0:
         raise SystemExit  # which leaves the with statement, in the child
@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_the_chain_as_it_was(tmp_path: Path, room: int) -> No
     code = f"""
 resource.setrlimit(resource.RLIMIT_FSIZE, ({len(whole) + room}, resource.RLIM_INFINITY))
 chain = Chain(Path(sys.argv[1]))
-with chain.locked() as writer:
+with chain.lock() as writer:
     for _ in range(2):
         try:
             writer.append("b")

@@ -45,6 +45,14 @@ def test_the_last_two_rounds_are_kept(tmp_path: Path) -> None:
     assert value(store(tmp_path).before("train", 5)) == 4
 
 
+def test_what_a_round_started_from_stays_however_many_of_its_successors_were_not_taken(tmp_path: Path) -> None:
+    own = store(tmp_path)
+    for turn in (1, 2, 3, 4):
+        own.keep("train", turn, arrays(turn), start=1)
+        assert value(own.before("train", 2)) == 1
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+
+
 def test_a_run_that_is_put_back_forgets_what_came_later(tmp_path: Path) -> None:
     own = store(tmp_path)
     for turn in (4, 5):

@@ -11,8 +11,8 @@ from typing import Any
 from common.config.settings import Config, flatten
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.folder.registry import Site
-from server.federation.runs.run_folder import RUNNING, Kept, RunFolder, State
+from server.federation.folder.registry import RegisteredSite
+from server.federation.runs.run_folder import RUNNING, RunFolder, RunStart, RunState
 from server.federation.service import status
 from server.federation.service.status import SiteStatus, Status
 
@@ -25,7 +25,7 @@ def folder(root: Path, *, online: Sequence[str] = SITES, up: bool = True, when: 
     """A federation of ``SITES``, of which some are online."""
     made = Folder(root=root, host="fl.example.org")
     made.save()
-    registry.write(made.registry, {name: Site(public_key=f"ecdsa {name}") for name in SITES})
+    registry.write(made.registry, {name: RegisteredSite(public_key=f"ecdsa {name}") for name in SITES})
     sites = {}
     for name in SITES:
         seen = when if name in online else when - timedelta(minutes=12)
@@ -41,13 +41,13 @@ def folder(root: Path, *, online: Sequence[str] = SITES, up: bool = True, when: 
 
 
 def run(
-    made: Folder, name: str = "run-1", *, state: State | None = None, settings: Mapping[str, Any] | None = None
+    made: Folder, name: str = "run-1", *, state: RunState | None = None, settings: Mapping[str, Any] | None = None
 ) -> RunFolder:
     """A run that was started."""
     own = {"data.corpus": "manifest", "data.classes": CLASSES, "federation.rounds": 20, **(settings or {})}
     place = RunFolder(folder=made, name=name)
-    place.keep(
-        Kept(
+    place.write_start(
+        RunStart(
             settings=flatten(Config().with_values(own)),
             command="fedser federation run --rounds 20",
             quorum=3,
@@ -56,7 +56,7 @@ def run(
             features_s=1.5,
         )
     )
-    place.note(state or State(state=RUNNING, flower=7, seconds=60.0))
+    place.note(state or RunState(state=RUNNING, flower=7, seconds=60.0))
     return place
 
 

@@ -24,6 +24,8 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.node.flower.coordinator import Coordinator
+from common.deployment.loopback import has_ipv6
 from common.processes import subreaper
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
@@ -32,6 +34,7 @@ from tests.server.federation import coordinator
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("server"),
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx-light)"),
 ]
 Server = tuple[Folder, subprocess.Popen[bytes]]
@@ -262,3 +265,25 @@ def program(pid: int) -> str:
     """What a process runs: of a Python program, the script."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     return words[1] if "python" in words[0] else words[0]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("exempt", [{}, {"no_proxy": "localhost,.corp.example", "NO_PROXY": "127.0.0.1"}])
+def test_a_site_comes_in_by_ipv6_and_nobody_asks_a_proxy_for_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exempt: dict[str, str]
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name, value in exempt.items():
+        monkeypatch.setenv(name, value)
+    folder = coordinator.make(tmp_path / "federation", ["alpha"], host="::1")
+    kit = tmp_path / "kit"
+    kit.mkdir()
+    shutil.copy(folder.trusted, kit / "ca.crt")
+    shutil.copy(folder.root / "keys" / "alpha", kit / "key")
+    with coordinator.server(folder) as process:
+        coordinator.wait(lambda: coordinator.status(folder)["sites"]["alpha"]["node_id"], process)
+        assert folder.address.startswith("[::1]:")
+        Coordinator(address=folder.address, kit=kit, number=tmp_path / "number").knock()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from server.records.fold_record import Account
+from server.records.fold_record import PrivacyAccount
 from server.reporting import findings, formatting
 from server.reporting.run_record import Result, RunFold
 from tests.server.example_result import SPENT, lean_result, privacy, result
@@ -100,11 +100,13 @@ def test_wording() -> None:
 
 def test_the_epsilon_of_a_run_is_claimed_for_the_sites_that_told_it_alone() -> None:
     silent = SPENT | {"epsilon": None}
-    assert findings.claim(Account.from_json(privacy())) == "ε = 7.98"
-    some = Account.from_json(privacy(sites={"a": SPENT | {"epsilon": 3.5}, "b": SPENT, "s-10": silent, "s-2": silent}))
+    assert findings.claim(PrivacyAccount.from_json(privacy())) == "ε = 7.98"
+    some = PrivacyAccount.from_json(
+        privacy(sites={"a": SPENT | {"epsilon": 3.5}, "b": SPENT, "s-10": silent, "s-2": silent})
+    )
     assert findings.claim(some) == "ε = 7.98 at a and b; at s-2 and s-10 it is not known, and may be larger"
     assert findings.untold(some) == ["s-2", "s-10"]
-    assert findings.claim(Account.from_json(privacy(sites={"a": silent}))).startswith(
+    assert findings.claim(PrivacyAccount.from_json(privacy(sites={"a": silent}))).startswith(
         "ε as the sites know it: they keep it to themselves"
     )
 

@@ -74,7 +74,7 @@ def test_a_notebook_shows_the_models_and_the_privacy_whatever_a_site_is_called()
     assert "script" not in Balanced(shown).tags
     assert "EMO-DB: 4 emotions, 4 sites, FedAvg" in shown
     assert "with differential privacy for each utterance, ε = 7.98" in shown
-    assert "<td>Federated</td><td>0.833</td>" in shown
+    assert '<th scope="row">Federated</th><td>0.833</td>' in shown
     lean = read(lean_result())._repr_html_()
     assert "without differential privacy. There is no 95 % interval" in lean
     assert repr(read(result())) == "<Result: UAR 0.833, 3 folds of emodb>"

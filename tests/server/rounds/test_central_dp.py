@@ -12,7 +12,7 @@ from common.errors import BudgetSpent
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms
 from server.rounds.central_dp import PrivateMean, SiteUnit
-from server.rounds.gathering import Gathered, Round
+from server.rounds.gathering import Gathered, GatheredRound
 from server.run.checkpoint import State
 from tests.server.replies import Arrays, reply
 
@@ -93,12 +93,12 @@ def test_a_round_is_released_once(tmp_path: Path) -> None:
     config = Config().with_values({"privacy.unit": "site", "privacy.epsilon": 8, "federation.rounds": 2})
     calls = []
 
-    def collect(updates: Gathered) -> Round:
+    def collect(updates: Gathered) -> GatheredRound:
         calls.append(1)
         updates.add(update([1.0, 0.0, 0.0]))
         [merged] = updates.replies()
         arrays = {name: array.numpy() for name, array in merged.content.array_records["arrays"].items()}
-        return Round(arrays=arrays, norm=3.0, sites={"a": {}})
+        return GatheredRound(arrays=arrays, norm=3.0, sites={"a": {}})
 
     before = State(arrays=ZERO, scaling={}, norm=2.0)
     first = SiteUnit(config, "run", 4, tmp_path).release(1, before, collect)
@@ -119,7 +119,7 @@ def test_a_round_that_failed_spends_nothing(tmp_path: Path) -> None:
     config = Config().with_values({"privacy.unit": "site", "privacy.epsilon": 8, "federation.rounds": 2})
     unit = SiteUnit(config, "run", 4, tmp_path)
 
-    def fail(updates: Gathered) -> Round:
+    def fail(updates: Gathered) -> GatheredRound:
         raise RuntimeError("no site answered")
 
     with pytest.raises(RuntimeError):

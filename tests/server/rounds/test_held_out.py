@@ -19,7 +19,7 @@ from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
 from common.splits.plan import Plan
 from common.splits.sites import SiteSplit
-from server.rounds.held_out import HeldOut, check_held_out, held_out_score
+from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.run.checkpoint import State
 from server.sites.handshake import Node
 from simulations.engine.worker_grid import InProcessGrid
@@ -68,7 +68,7 @@ def scored(
     refused: dict[str, str] = {}
     state = State(arrays={"classifier.bias": np.zeros(2, np.float32)}, scaling={"mean": np.zeros(1)})
     with InProcessGrid(app, configs, {}, workers=0) as grid:
-        found = held_out_score(
+        found = score_held_out(
             grid, config or Config(), plan(simulated), nodes(), state, FeatureCache(tmp_path), refused
         )
     return found, refused

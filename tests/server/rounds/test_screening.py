@@ -8,7 +8,7 @@ from flwr.app import Array, Error, Message
 
 from common.messages.scope import Scope, forms_of
 from server.messages.rejections import refuse
-from server.rounds.screening import Screening, distance, fault, longer_way
+from server.rounds.screening import Screening, distance, fault, step_ratio
 from tests.server.replies import Arrays, asked, failure, reply
 
 LIKE: Arrays = {"w": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.float32)}
@@ -127,6 +127,6 @@ def test_three_updates_at_most_are_held() -> None:
 
 
 def test_a_site_goes_as_far_as_its_steps_take_it() -> None:
-    assert longer_way({"big": 600, "a": 8, "b": 8, "c": 20}, 8) == {"big": 37.5, "a": 1.0, "b": 1.0, "c": 1.5}
-    assert longer_way({"small": 8, "a": 600, "b": 600}, 8) == {"small": 1.0, "a": 1.0, "b": 1.0}
-    assert longer_way({"a": 1}, 32) == {"a": 1.0}
+    assert step_ratio({"big": 600, "a": 8, "b": 8, "c": 20}, 8) == {"big": 37.5, "a": 1.0, "b": 1.0, "c": 1.5}
+    assert step_ratio({"small": 8, "a": 600, "b": 600}, 8) == {"small": 1.0, "a": 1.0, "b": 1.0}
+    assert step_ratio({"a": 1}, 32) == {"a": 1.0}

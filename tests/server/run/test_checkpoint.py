@@ -41,5 +41,5 @@ def test_a_checkpoint_of_a_version_before_is_called_that(tmp_path: Path, monkeyp
     with monkeypatch.context() as before:
         before.setattr(checkpoint, "_ABOUT", tuple(name for name in checkpoint._ABOUT if name != "kept"))
         checkpoint.save(State(arrays={"w": np.zeros(1, np.float32)}, scaling={}), path)
-    with pytest.raises(FederationError, match=r"^\S+c\.safetensors is of another version of fedser.* --overwrite$"):
+    with pytest.raises(FederationError, match=r"^\S+c\.safetensors is of another version of fedser.* the run anew$"):
         checkpoint.load(path)

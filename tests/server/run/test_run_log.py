@@ -12,7 +12,7 @@ def test_the_log_has_a_line_a_message_and_its_warnings_can_be_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = logging.getLogger("fedser.server")
-    with run_log.kept(tmp_path / "run.log"):
+    with run_log.write_log(tmp_path / "run.log"):
         log.info("round %d", 1)
         log.warning("two\nlines")
     log.warning("after the run")

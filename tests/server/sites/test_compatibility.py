@@ -7,12 +7,12 @@ import pytest
 
 from common import protocol
 from common.errors import FederationError
-from server.sites.compatibility import Terms, agree
+from server.sites.compatibility import SiteTraits, agree
 
 CLASSES = ("anger", "neutral")
 
 
-def terms(**more: Any) -> Terms:
+def terms(**more: Any) -> SiteTraits:
     own = {
         "protocol": protocol.VERSION,
         "release": "1",
@@ -21,10 +21,10 @@ def terms(**more: Any) -> Terms:
         "features": 3,
         "labels": "x",
     }
-    return Terms(**{**own, **more})
+    return SiteTraits(**{**own, **more})
 
 
-def told(caplog: pytest.LogCaptureFixture, **sites: Terms) -> list[str]:
+def told(caplog: pytest.LogCaptureFixture, **sites: SiteTraits) -> list[str]:
     with caplog.at_level(logging.WARNING, "fedser.server"):
         agree(sites, CLASSES, strict=False)
     return [record.getMessage() for record in caplog.records]

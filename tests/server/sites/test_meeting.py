@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 
 from common import protocol
 from common.errors import FederationError
-from server.sites.meeting import Meeting, meet, pooled_sums
+from server.sites.meeting import Meeting, gather_sums, meet
 from simulations.engine.worker_grid import InProcessGrid
 
 CLASSES = ["anger", "neutral"]
@@ -89,7 +89,7 @@ def test_too_few_sites_are_not_waited_for_for_ever() -> None:
 
 
 def test_the_sums_of_the_sites_add_up() -> None:
-    sums = met(site("a"), site("b"), then=lambda grid, nodes: pooled_sums(grid, nodes, 10, {}, least=2))
+    sums = met(site("a"), site("b"), then=lambda grid, nodes: gather_sums(grid, nodes, 10, {}, least=2))
     assert sums.frames == 3
     assert sums.total.tolist() == [3] * 5
     assert sums.square.tolist() == [30] * 5
@@ -176,7 +176,7 @@ def test_sums_that_are_none_are_left_out_where_enough_are_left(
 
     def pool(least: int) -> Any:
         own = [site("a"), site("b", sums=sums), site("c")]
-        return met(*own, then=lambda grid, nodes: pooled_sums(grid, nodes, 10, refused, least=least))
+        return met(*own, then=lambda grid, nodes: gather_sums(grid, nodes, 10, refused, least=least))
 
     with caplog.at_level(logging.WARNING, "fedser.server"):
         found = pool(2)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from server.federation.folder import bundle
 from simulations.engine.flower_simulation import run_under_flower, submit, superlink
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans
+from tests.server.federation.coordinator import wait
 from tests.simulations import tiny
 
 PRIVATE = {"privacy.epsilon": 8.0, "privacy.insecure_seed": True, **RECIPES["utterance"], "data.validation": "none"}
@@ -41,9 +41,7 @@ def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, 
     assert set(models["own"]) == set(models["flower"])
     for name, value in models["own"].items():
         np.testing.assert_allclose(models["flower"][name], value, rtol=0, atol=1e-5)
-    time.sleep(1)
-    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout.split()
-    assert left == []
+    wait(lambda: subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True).stdout == b"", seconds=5)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from common.progress import Display
 from server.run import checkpoint
 from simulations.engine.output import open_folder
 from simulations.job.simulate import Job, simulate
+from tests.server.federation.coordinator import wait
 from tests.server.reporting.test_run_record import KEPT, order_of_keys
 from tests.simulations import tiny
 
@@ -306,8 +307,7 @@ def test_a_run_killed_with_9_leaves_nothing_behind_and_resumes_bit_for_bit(manif
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (tmp_path / "killed/result.json").exists()
-    time.sleep(1.5)
-    assert not [path for path in Path("/proc").iterdir() if str(tmp_path / "killed") in arguments(path)]
+    wait(lambda: not any(str(tmp_path / "killed") in arguments(path) for path in Path("/proc").iterdir()), seconds=5)
     resumed = subprocess.run([PROGRAM, "simulate", "--resume", str(tmp_path / "killed")], env=environment(tmp_path))
     assert resumed.returncode == 0
     assert same(tmp_path / "whole", tmp_path / "killed")

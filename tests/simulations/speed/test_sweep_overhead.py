@@ -9,7 +9,7 @@ import pytest
 from server.records.fold_record import FoldRecord, Round, SiteRound
 from simulations.speed import sweep_overhead
 from simulations.speed.sweep_overhead import run
-from simulations.sweep.trials.runner import Job
+from simulations.sweep.trials.runner import SweepJob
 from tests.server.reporting.test_run_record import a_fold
 
 
@@ -25,9 +25,9 @@ def test_the_figures_are_those_of_the_contract(tmp_path: Path, monkeypatch: pyte
 
 def test_training_is_timed_in_the_workers_and_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here the busy workers take ten times as long."""
-    jobs: list[Job] = []
+    jobs: list[SweepJob] = []
 
-    def carry_out(job: Job, _: Any) -> None:
+    def carry_out(job: SweepJob, _: Any) -> None:
         jobs.append(job)
         for seed in job.sweep.seeds:
             for fold in range(sweep_overhead.FOLDS):

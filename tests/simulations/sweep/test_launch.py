@@ -13,7 +13,7 @@ def test_a_public_scaling_is_of_the_sweeps_own_features(monkeypatch: pytest.Monk
         assert config.data.normalise == "public"
         return config.with_values({"data.public": "made-up"})
 
-    monkeypatch.setattr(launch, "with_embedded", embedded)
+    monkeypatch.setattr(launch, "provide_embedded", embedded)
     given = {"data.corpus": "emodb", "data.root": "/x", "data.normalise": "public", "features.log_mel": 8}
     with Display() as display:
         assert launch._with_places(given, display) == {**given, "data.public": "made-up"}

@@ -26,7 +26,7 @@ def trained(site: Site, server: ServerAudit) -> None:
     message = site.take()
     assert message is not None
     site.answer(Message(update(), reply_to=message))
-    server.refused(1, "train", {"b": "no answer"})
+    server.note_refused(1, "train", {"b": "no answer"})
 
 
 def ask(site: Site, head: dict[str, Any], run: int) -> None:
@@ -61,10 +61,10 @@ def test_a_coordinators_log_that_was_cut_or_put_back_is_refused_also_in_a_run_th
     for number in (1, 2):
         ask(site, shorter.about(), number)
         assert_refused(site, "has not grown: it had 3 lines, now it has 2")
-    shorter.refused(1, "train", {"c": "no answer"})  # as long again, and another
+    shorter.note_refused(1, "train", {"c": "no answer"})  # as long again, and another
     ask(site, shorter.about(), 2)
     assert_refused(site, "has not grown: it had 3 lines, now it has 3")
-    shorter.refused(1, "train", {"c": "no answer"})  # longer: that shows when the log itself is held against this one
+    shorter.note_refused(1, "train", {"c": "no answer"})  # longer: it shows when the log itself is compared
     ask(site, shorter.about(), 2)
     assert site.take() is not None
     assert "had 3 lines; the coordinator cut it" in str(verify(site.audit.path, path).coordinator_fault)
@@ -108,7 +108,7 @@ def test_two_runs_at_once_have_a_log_each(tmp_path: Path, fab: Fab) -> None:
     for number, log in ((2, second), (1, first), (2, second), (1, first)):
         ask(site, log.about(), number)
         assert site.take() is not None
-        log.refused(1, "train", {"b": "no answer"})
+        log.note_refused(1, "train", {"b": "no answer"})
     assert verify(site.audit.path, path).told == 5
     assert verify(site.audit.path, path.with_name("second.jsonl")).told == 2
 
@@ -133,7 +133,7 @@ def test_a_log_that_is_written_anew_does_not_hold_against_the_sites(tmp_path: Pa
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:kept]))
     anew = ServerAudit(path, 1, fab.hash_str)
     for _ in range(5):
-        anew.refused(1, "train", {"b": "a kinder word"})
+        anew.note_refused(1, "train", {"b": "a kinder word"})
     found = verify(site.audit.path, path)
     assert (found.fault, found.entries) == (None, 7)  # this site's own log is sound
     assert "wrote it anew" in str(found.coordinator_fault) or "was written anew" in str(found.coordinator_fault)

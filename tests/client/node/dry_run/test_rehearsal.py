@@ -10,7 +10,7 @@ from rich.console import Console
 from client.node.dry_run import rehearsal
 from client.node.dry_run.dry_report import Report, render
 from client.node.site import kit
-from client.node.site.node_settings import Address, NodeSettings, State
+from client.node.site.node_settings import Address, NodeSettings, StateFolder
 from common import protocol
 from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
@@ -29,7 +29,7 @@ def run(folder: Path, policy: str = "", **more: Any) -> Report:
     if not data.exists():
         tiny.write(data)
     listen = Address(host=LOOPBACK, port=0)
-    settings = NodeSettings(kit=about.folder, state=State(folder=folder / "state"), listen=listen, data=str(data))
+    settings = NodeSettings(kit=about.folder, state=StateFolder(folder=folder / "state"), listen=listen, data=str(data))
     own = {name.replace("__", "."): value for name, value in more.items()}
     return rehearsal.dry_run(settings, about, {**SMALL, **own})
 
@@ -69,7 +69,7 @@ def test_it_shows_what_an_ordinary_run_takes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", ["utterance", "speaker"])
 def test_a_private_run_costs_what_it_says_and_the_ledger_is_a_copy(tmp_path: Path, unit: str) -> None:
-    ledger = spent(State(folder=tmp_path / "state"))
+    ledger = spent(StateFolder(folder=tmp_path / "state"))
     before = {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
     more: dict[str, Any] = {
         "privacy__unit": unit,
@@ -92,7 +92,7 @@ def test_a_private_run_costs_what_it_says_and_the_ledger_is_a_copy(tmp_path: Pat
 
 
 def test_a_budget_that_is_spent_shows(tmp_path: Path) -> None:
-    spent(State(folder=tmp_path / "state"))
+    spent(StateFolder(folder=tmp_path / "state"))
     policy = "[privacy]\nbudget = 0.01\n"
     report = run(tmp_path, policy, privacy__unit="speaker", privacy__epsilon=8.0, privacy__delta=1e-4)
     assert report.privacy is not None
@@ -116,7 +116,7 @@ def test_a_policy_without_a_bundle_says_so(tmp_path: Path) -> None:
     about = kit.read(tmp_path / "kit")
     listen = Address(host=LOOPBACK, port=0)
     settings = NodeSettings(
-        kit=about.folder, state=State(folder=tmp_path / "state"), listen=listen, data=str(tmp_path / "data")
+        kit=about.folder, state=StateFolder(folder=tmp_path / "state"), listen=listen, data=str(tmp_path / "data")
     )
     assert rehearsal.dry_run(settings, about, SMALL).refused == "the policy allows no bundle (bundle.hashes)"
 

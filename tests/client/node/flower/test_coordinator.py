@@ -93,7 +93,14 @@ def test_a_site_that_is_taken_in_leaves_again_for_flower_to_come(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(412, "does not take this site's key"), (401, "clocks"), (404, "HTTP 404"), (502, "HTTP 502")]
+    ("status", "words"),
+    [
+        (307, "sends this site on to another address"),
+        (412, "does not take this site's key"),
+        (401, "clocks"),
+        (404, "HTTP 404"),
+        (502, "HTTP 502"),
+    ],
 )
 def test_a_refusal_has_words(fleet: Fleet, authority: Signed, tmp_path: Path, status: int, words: str) -> None:
     fleet.statuses = [status]

@@ -18,7 +18,7 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import FedserError
 from common.flower.packing import is_packed, pack, unpack
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 from tests.client.node.bundles import bundle, weights
 from tests.client.node.guarded import LOG, assert_refused, held, site_of, train_message, update
 

@@ -96,7 +96,7 @@ def test_a_message_for_another_site_or_an_answer_is_refused(tmp_path: Path, fab:
     asked = site.server.ask(protocol.HELLO)
     site.server.inbox.clear()
     for message in (Message(content, NODE + 1, protocol.HELLO), Message(content, reply_to=asked)):
-        parcel = wire.packed(message)
+        parcel = wire.pack_parcel(message)
         site.server.inbox.append(parcel)
         site.server.objects |= parcel.contents
         assert_refused(site, "is an answer, or for another site")

@@ -32,7 +32,7 @@ from client.node.flower.node_state import NodeStates
 from client.node.policy.clauses import DataPolicy, PrivacyPolicy
 from client.node.policy.document import Policy
 from client.node.site import keys, kit, log_lines
-from client.node.site.node_settings import Address, NodeSettings, State
+from client.node.site.node_settings import Address, NodeSettings, StateFolder
 from common import protocol
 from common.errors import FedserError, UsageError
 from server.federation.folder.certificate import new_authority, new_key
@@ -94,14 +94,14 @@ def opened() -> Any:
 def test_flowers_loop_is_given_the_guards_callbacks(connection: list[tuple[Any, ...]]) -> None:
     own = Callbacks(*callbacks(*NAMES))
     guard: Any = SimpleNamespace(callbacks=lambda: own)
-    with hook.replaced(lambda _: guard):
+    with hook.guard_connection(lambda _: guard):
         assert opened() is own
     assert opened() is connection[0]
 
 
 def test_callbacks_in_another_order_end_the_node(connection: list[tuple[Any, ...]]) -> None:
     connection[0] = callbacks(*reversed(NAMES))
-    with hook.replaced(lambda _: pytest.fail("unguarded")), pytest.raises(SystemExit):
+    with hook.guard_connection(lambda _: pytest.fail("unguarded")), pytest.raises(SystemExit):
         opened()
 
 
@@ -129,7 +129,7 @@ def test_a_thread_that_fails_ends_the_node_with_a_reason() -> None:
     before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     faults: list[BaseException] = []
     try:
-        with hook.watched(faults):
+        with hook.watch_threads(faults):
             for error in (RuntimeError("no heartbeat"), unauthorized()):
                 thread = threading.Thread(target=_raise, args=(error,))
                 thread.start()
@@ -156,7 +156,7 @@ def site(folder: Path, policy: str = "") -> Path:
 
 
 def settings(folder: Path, **more: Any) -> NodeSettings:
-    return NodeSettings(kit=folder, state=State(folder=folder / "state"), data="/data", **more)
+    return NodeSettings(kit=folder, state=StateFolder(folder=folder / "state"), data="/data", **more)
 
 
 def test_the_app_is_told_of_places_by_the_site(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class Node:
         supernode._serve_trainer(self.states, self.address)
         thread = threading.Thread(target=self._train, daemon=True)
         thread.start()
-        with hook.replaced(self._guarded), contextlib.suppress(SystemExit):
+        with hook.guard_connection(self._guarded), contextlib.suppress(SystemExit):
             flower.start_client_internal(
                 state_factory=self.states,
                 server_address="127.0.0.1:1",
@@ -168,6 +168,19 @@ def test_each_message_is_answered_by_the_bundles_own_code_in_a_process_of_its_ow
         assert np.array_equal(update, np.ones((2, 3), np.float32))
     kinds = [entry["kind"] for entry in told.audit.entries()]
     assert kinds == ["run", "in", "out", "in", "out"]
+
+
+@pytest.mark.parametrize("exempt", [{}, {"NO_PROXY": "127.0.0.1", "no_proxy": "localhost,.corp.example"}])
+def test_no_proxy_is_asked_for_the_node(node: Any, monkeypatch: pytest.MonkeyPatch, exempt: dict[str, str]) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name, value in exempt.items():
+        monkeypatch.setenv(name, value)
+    told = node(deed("pass"))
+    told.run()
+    assert not told.link.reply().has_error()
 
 
 def test_what_lies_in_the_apps_folder_does_not_run_in_the_bundles_place(node: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from client.node.audit.site_log import AuditLog, verify
 from client.node.site import kit
 from client.node.site.forget import DOES_NOT, forget, recordings_of
 from client.node.site.kit import Kit
-from client.node.site.node_settings import State
+from client.node.site.node_settings import StateFolder
 from common.config.settings import DataConfig
 from common.errors import FedserError, UsageError
 from common.privacy.accounting.accountants import Spend
@@ -28,11 +28,11 @@ def about(tmp_path: Path) -> Kit:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(folder=tmp_path / "state")
+def state(tmp_path: Path) -> StateFolder:
+    return StateFolder(folder=tmp_path / "state")
 
 
-def spent(state: State) -> Ledger:
+def spent(state: StateFolder) -> Ledger:
     ledger = Ledger(state.ledger / "st-mary.jsonl")
     ledger.begin("run", TERMS)
     with ledger.round("run", 1) as entry:
@@ -41,7 +41,7 @@ def spent(state: State) -> Ledger:
     return ledger
 
 
-def test_a_speaker_is_put_on_the_list_and_the_records_say_so(about: Kit, state: State) -> None:
+def test_a_speaker_is_put_on_the_list_and_the_records_say_so(about: Kit, state: StateFolder) -> None:
     ledger = spent(state)
     head = ledger.head()
     first = forget("P17", kit=about, state=state)
@@ -64,7 +64,7 @@ def test_a_speaker_is_put_on_the_list_and_the_records_say_so(about: Kit, state: 
     assert verify(state.audit).fault is None
 
 
-def test_doing_it_again_does_the_rest(about: Kit, state: State) -> None:
+def test_doing_it_again_does_the_rest(about: Kit, state: StateFolder) -> None:
     state.audit.mkdir(parents=True)  # no file can be made there
     with pytest.raises(FedserError):
         forget("P17", kit=about, state=state)
@@ -75,7 +75,7 @@ def test_doing_it_again_does_the_rest(about: Kit, state: State) -> None:
     assert AuditLog(state.audit).head().entries == 1
 
 
-def test_features_that_were_computed_are_deleted(about: Kit, state: State) -> None:
+def test_features_that_were_computed_are_deleted(about: Kit, state: StateFolder) -> None:
     assert not forget("P17", kit=about, state=state).features
     (state.cache / "more").mkdir(parents=True)
     (state.cache / "a.safetensors").write_text("features")
@@ -85,7 +85,7 @@ def test_features_that_were_computed_are_deleted(about: Kit, state: State) -> No
 
 
 @pytest.mark.parametrize("text", ["{", '{"P17": 1}', "[17]"])
-def test_a_list_that_cannot_be_read_is_not_replaced(about: Kit, state: State, text: str) -> None:
+def test_a_list_that_cannot_be_read_is_not_replaced(about: Kit, state: StateFolder, text: str) -> None:
     state.ledger.mkdir(parents=True)
     state.forgotten.write_text(text)
     with pytest.raises(FedserError, match="mend it first, for it says who withdrew"):
@@ -100,7 +100,7 @@ def test_a_misspelt_speaker_is_noticed(tmp_path: Path) -> None:
         recordings_of("3", data)
 
 
-def test_an_empty_id_is_nobodys(about: Kit, state: State) -> None:
+def test_an_empty_id_is_nobodys(about: Kit, state: StateFolder) -> None:
     with pytest.raises(UsageError, match="--speaker is empty, expected the id"):
         forget("", kit=about, state=state)
     assert not state.folder.exists()

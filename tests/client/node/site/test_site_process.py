@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from client.node.site import site_process
-from client.node.site.node_settings import SECRET, SUPERVISED, Address, NodeSettings, State
+from client.node.site.node_settings import SECRET, SUPERVISED, Address, NodeSettings, StateFolder
 from common.cli import main
 
 SLEEPER = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); {first}; time.sleep(60)"
@@ -21,7 +21,7 @@ END = "from common.processes.parent_watch import end_with_parent; end_with_paren
 
 
 def settings(folder: Path, **more: object) -> NodeSettings:
-    return NodeSettings(kit=folder / "kit", state=State(folder=folder / "state"), data="/data", **more)  # type: ignore[arg-type]
+    return NodeSettings(kit=folder / "kit", state=StateFolder(folder=folder / "state"), data="/data", **more)  # type: ignore[arg-type]
 
 
 def test_both_processes_are_what_the_containers_run(tmp_path: Path) -> None:

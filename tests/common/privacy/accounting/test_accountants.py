@@ -1,14 +1,19 @@
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from dp_accounting.pld import privacy_loss_distribution
+from hypothesis import Phase, assume, example, given, settings
+from hypothesis import strategies as st
 from opacus.accountants import RDPAccountant
 from opacus.accountants.analysis.rdp import compute_rdp
+from scipy.optimize import brentq
+from scipy.special import log_ndtr
 
 from common.errors import UsageError
+from common.privacy.accounting import accountants
 from common.privacy.accounting.accountants import ORDERS, Filter, Spend, epsilon_prv, epsilon_rdp, rdp
 from common.privacy.accounting.calibration import calibrate
 
@@ -201,3 +206,70 @@ def test_a_run_that_is_calibrated_to_a_budget_is_admitted_whole() -> None:
     noise = calibrate(8.0, DELTA, 0.5, 20, "rdp", spent)
     for done in range(20):
         assert Filter(8.0, DELTA).admits([*spent, spend(0.5, noise, done)], spend(0.5, noise, 1))
+
+
+def logarithmic(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(math.log10(low), math.log10(high)).map(lambda power: min(max(10**power, low), high))
+
+
+RATES = st.one_of(st.just(1.0), st.floats(0.01, 1.0), logarithmic(1e-12, 1.0), st.floats(5e-324, 1.0))
+ANY = st.lists(
+    st.tuples(RATES, logarithmic(1e-3, 1e9), st.one_of(st.integers(1, 1000), st.integers(1, 10**9))),
+    min_size=1,
+    max_size=3,
+)
+FEW = st.lists(st.tuples(RATES, logarithmic(0.3, 1e4), st.integers(1, 200)), min_size=1, max_size=2)
+DELTAS = logarithmic(1e-12, 0.1)
+
+
+@pytest.fixture(scope="class")
+def _coarse() -> Iterator[None]:
+    """A mesh that is quick; what it computes is kept from nobody else's figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accountants, "_POINTS", 2**17)
+        accountants._epsilon_prv.cache_clear()
+        yield
+    accountants._epsilon_prv.cache_clear()
+
+
+@pytest.mark.usefixtures("_coarse")
+@settings(max_examples=60, deadline=None, derandomize=True)
+@example([(1.0, 6.0, 600), (0.5, 2.0, 100)], 1e-5)  # six runs that hide speakers, and one of a sample
+@example([(1.0, 1e-3, 10**9), (0.5, 1.0, 3)], 1e-5)
+@example([(1e-9, 1e-3, 2)], 1e-3)
+@example([(0.1, 1.0, 7 * 10**8), (0.1, 1.0, 7 * 10**8)], 1e-5)  # together above what one may have
+@given(ANY, DELTAS)
+def test_any_steps_have_an_epsilon_of_at_most_that_by_divergences(parts: list[Step], delta: float) -> None:
+    spends = [spend(*part) for part in parts]
+    most = epsilon_rdp(spends, delta)
+    assert epsilon_prv(spends, delta) >= 0
+    assert math.isfinite(most)
+    if len(parts) > 1 or parts[0][2] > 1:
+        assert epsilon_prv(spends, delta) <= most * (1 + 1e-9) + 1e-12
+
+
+@pytest.mark.usefixtures("_coarse")
+@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@example([(1.0, 6.0, 600), (0.5, 2.0, 100)], 1e-5)
+@given(FEW, logarithmic(1e-9, 0.1))
+def test_no_epsilon_is_below_google_s_optimistic_one(parts: list[Step], delta: float) -> None:
+    spends = [spend(*part) for part in parts]
+    assume(epsilon_rdp(spends, delta) < 60)  # above, Google's overflows
+    widest = max(1 / sigma**2 + 10 / sigma for _, sigma, _ in parts)  # of a step's losses
+    least = google(parts, delta, widest / 20_000, pessimistic=False)
+    assert epsilon_prv(spends, delta) >= least * (1 - 1e-9)
+    assert epsilon_rdp(spends, delta) >= least * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("delta", [1e-5, 1.1e-9, 1.1e-10])
+@pytest.mark.parametrize("steps", [10**6, 10**7, 10**9])
+def test_rounding_understates_nothing_however_many_steps(steps: int, delta: float) -> None:
+    """So many steps with so small losses are one Gaussian's, to 1e-4 of ε (Dong, Roth, Su 2022, theorem 5.4)."""
+    noise = 1 / math.sqrt(math.log1p(0.25 / (steps * 0.25)))
+
+    def excess(epsilon: float) -> float:  # of a Gaussian of µ = 0.5
+        low, high = log_ndtr(0.25 - 2 * epsilon), epsilon + log_ndtr(-0.25 - 2 * epsilon)
+        return float(math.exp(low) - math.exp(high) - delta)
+
+    truth = brentq(excess, 0.0, 20.0, xtol=1e-12)
+    assert epsilon_prv([spend(0.5, noise, steps)], delta) >= truth

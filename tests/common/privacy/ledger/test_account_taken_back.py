@@ -55,13 +55,13 @@ def test_a_ledger_that_is_taken_back_while_another_process_has_the_lock(
     older = ledger.path.read_bytes()
     make(tmp_path, "other")
     opened = Ledger(ledger.path, expected=ledger.head())
-    lock = Chain._lock
+    lock = Chain._acquire
 
     def late(chain: Chain) -> int:
         chain.path.write_bytes(older)
         return lock(chain)
 
-    monkeypatch.setattr(Chain, "_lock", late)
+    monkeypatch.setattr(Chain, "_acquire", late)
     with pytest.raises(LedgerError, match="has 1 lines, but this site reported 2 lines"):
         play(opened, 1)
 

@@ -192,3 +192,16 @@ def test_of_many_runs_only_the_ledgers_or_the_last_are_shown(tmp_path: Path) -> 
     lines = printed(show(tmp_path))
     assert len(lines) == 3
     assert lines[2] == "43 runs in 2 ledgers; give one ledger to see its runs, or --json"
+
+
+def test_runs_that_take_everybody_and_one_that_samples_are_one_statement(tmp_path: Path) -> None:
+    """Six runs of the defaults that hide speakers are one step of little noise."""
+    ledger = Ledger(tmp_path / "site.jsonl")
+    for run, rate, noise in [*((f"all-{number}", 1.0, 6.0) for number in range(6)), ("sampled", 0.5, 2.0)]:
+        ledger.begin(run, {"unit": "speaker", "sample_rate": rate, "noise_multiplier": noise, "delta": 1e-5})
+        with ledger.round(run, 1) as entry:
+            entry.reserve(Spend(unit="speaker", sample_rate=rate, noise_multiplier=noise, steps=100))
+            entry.store(b"x")
+    [seen] = show(ledger.path)["ledgers"]
+    [unit] = seen["units"].values()
+    assert 20 < unit["epsilon"] <= unit["epsilon_rdp"] < 100

@@ -10,16 +10,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from common.errors import FederationError, UsageError
 from server.federation.folder import registry
-from server.federation.folder.registry import Node, Site
+from server.federation.folder.registry import LinkedNode, RegisteredSite
 from tests.server.federation import coordinator
 
 
-def node(key: str) -> Node:
-    return Node(key=key, online=False, seen=None)
+def node(key: str) -> LinkedNode:
+    return LinkedNode(key=key, online=False, seen=None)
 
 
 def test_a_registry_comes_back_as_it_was(tmp_path: Path) -> None:
-    sites = {"alpha": Site(public_key="type key", former=("type old",)), "beta": Site(), "gamma": Site(revoked=True)}
+    sites = {
+        "alpha": RegisteredSite(public_key="type key", former=("type old",)),
+        "beta": RegisteredSite(),
+        "gamma": RegisteredSite(revoked=True),
+    }
     registry.write(tmp_path / "sites.json", sites)
     assert registry.read(tmp_path / "sites.json") == sites
     assert json.loads((tmp_path / "sites.json").read_text())["beta"] == {
@@ -31,11 +35,11 @@ def test_a_registry_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_it_stays_the_same_file_for_a_container_that_has_it_mounted(tmp_path: Path) -> None:
     path = tmp_path / "sites.json"
-    registry.write(path, {"alpha": Site(public_key="k" * 500)})
+    registry.write(path, {"alpha": RegisteredSite(public_key="k" * 500)})
     before = path.stat().st_ino
-    registry.write(path, {"alpha": Site()})
+    registry.write(path, {"alpha": RegisteredSite()})
     assert path.stat().st_ino == before
-    assert registry.read(path) == {"alpha": Site()}
+    assert registry.read(path) == {"alpha": RegisteredSite()}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"ab": {"revoked": false}}', '{"ab": {'])
@@ -46,13 +50,13 @@ def test_a_broken_registry_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_a_key_comes_in_once() -> None:
-    sites = registry.with_key({"alpha": Site()}, "alpha", "t one")
-    assert sites == {"alpha": Site(public_key="t one")}
+    sites = registry.with_key({"alpha": RegisteredSite()}, "alpha", "t one")
+    assert sites == {"alpha": RegisteredSite(public_key="t one")}
     assert registry.with_key(sites, "alpha", "t one") == sites
     with pytest.raises(UsageError, match="this key is alpha's already"):
         registry.with_key(sites, "beta", "t one")
     replaced = registry.with_key(sites, "alpha", "t two")
-    assert replaced == {"alpha": Site(public_key="t two", former=("t one",))}
+    assert replaced == {"alpha": RegisteredSite(public_key="t two", former=("t one",))}
     revoked = registry.without(replaced, "alpha")
     assert not revoked["alpha"].admitted
     for old in ("t one", "t two"):
@@ -60,20 +64,20 @@ def test_a_key_comes_in_once() -> None:
             with pytest.raises(UsageError, match="revoked or replaced; let the site make a new one"):
                 registry.with_key(revoked, name, old)
     back = registry.with_key(revoked, "alpha", "t three")
-    assert back == {"alpha": Site(public_key="t three", former=("t one", "t two"))}
+    assert back == {"alpha": RegisteredSite(public_key="t three", former=("t one", "t two"))}
 
 
 def test_nobody_can_be_revoked_who_is_not_there() -> None:
     with pytest.raises(UsageError, match="no site is called 'gamma'; there are alpha, beta"):
-        registry.without({"beta": Site(), "alpha": Site()}, "gamma")
+        registry.without({"beta": RegisteredSite(), "alpha": RegisteredSite()}, "gamma")
 
 
 def test_a_superlink_is_told_what_differs() -> None:
     sites = {
-        "alpha": Site(public_key="t a"),
-        "beta": Site(public_key="t b2", former=("t b1",)),
-        "gamma": Site(public_key="t c", revoked=True),
-        "delta": Site(),
+        "alpha": RegisteredSite(public_key="t a"),
+        "beta": RegisteredSite(public_key="t b2", former=("t b1",)),
+        "gamma": RegisteredSite(public_key="t c", revoked=True),
+        "delta": RegisteredSite(),
     }
     nodes = {1: node("t a"), 2: node("t b1"), 3: node("t c"), 4: node("t stranger")}
     found = registry.changes(sites, nodes)

@@ -10,7 +10,7 @@ import pytest
 
 from server.federation.monitor import page
 from server.federation.monitor.snapshot import look
-from server.federation.runs.run_folder import FAILED, LOST, RunFolder, State
+from server.federation.runs.run_folder import FAILED, LOST, RunFolder, RunState
 from tests.server.example_result import SPENT
 from tests.server.federation import example_folder
 from tests.server.federation.example_folder import NOW, entry
@@ -87,7 +87,7 @@ def test_a_private_run_has_epsilon_against_the_budget_and_no_curve(tmp_path: Pat
 
 @pytest.mark.parametrize(("state", "heading"), [(FAILED, "run-1 failed: round 0"), (LOST, "run-1 was lost: round 0")])
 def test_a_run_that_did_not_end_well_says_how_to_go_on(tmp_path: Path, state: str, heading: str) -> None:
-    run = example_folder.run(example_folder.folder(tmp_path), state=State(state=state, why="no quorum"))
+    run = example_folder.run(example_folder.folder(tmp_path), state=RunState(state=state, why="no quorum"))
     text = words(rendered(run))
     assert heading in text
     assert "no quorum. Go on with: fedser federation run --resume run-1" in text
@@ -95,7 +95,7 @@ def test_a_run_that_did_not_end_well_says_how_to_go_on(tmp_path: Path, state: st
 
 def test_a_finished_run_has_its_held_out_score(run: RunFolder) -> None:
     finish(run)
-    run.note(State(state="finished"))
+    run.note(RunState(state="finished"))
     text = words(rendered(run))
     assert "run-1 is finished after 3 rounds" in text
     assert "Held-out UAR 0.850" in text

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from server.federation.monitor.snapshot import as_json, look
 from server.federation.monitor.watch import drawn
-from server.federation.runs.run_folder import FAILED, State
+from server.federation.runs.run_folder import FAILED, RunState
 from tests.server.example_result import SPENT, privacy
 from tests.server.federation import example_folder
 from tests.server.federation.example_folder import NOW, entry
@@ -78,7 +78,7 @@ def test_with_the_unit_site_every_site_has_the_same_epsilon(tmp_path: Path) -> N
 def test_the_newest_run_is_shown_with_its_last_warnings(tmp_path: Path) -> None:
     folder = example_folder.folder(tmp_path)
     example_folder.run(folder, "old")
-    run = example_folder.run(folder, "new", state=State(state=FAILED, why="no quorum"))
+    run = example_folder.run(folder, "new", state=RunState(state=FAILED, why="no quorum"))
     run.file("run.json").touch()
     log = "".join(f"2026-11-21T15:00:0{n}Z WARNING fault {n}\n2026-11-21T15:00:0{n}Z INFO dull\n" for n in range(8))
     run.file("run.log").write_text(log)
@@ -97,7 +97,7 @@ def test_the_held_out_score_is_there_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_run_that_nobody_scored_is_over_without_one(tmp_path: Path) -> None:
-    run = example_folder.run(example_folder.folder(tmp_path), state=State(state="finished"))
+    run = example_folder.run(example_folder.folder(tmp_path), state=RunState(state="finished"))
     finish(run, test=None, by_speaker=None)
     view = look(run.folder, NOW)
     assert view.run is not None

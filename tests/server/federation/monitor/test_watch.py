@@ -12,7 +12,7 @@ from common.cli import main
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.monitor import watch
 from server.federation.monitor.snapshot import look
-from server.federation.runs.run_folder import FAILED, State
+from server.federation.runs.run_folder import FAILED, RunState
 from tests.server.federation import example_folder
 from tests.server.federation.example_folder import NOW, entry
 
@@ -50,7 +50,7 @@ def test_a_private_run_shows_epsilon_against_the_budget(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_says_why_and_a_server_that_is_down_is_told(tmp_path: Path) -> None:
-    run = example_folder.run(example_folder.folder(tmp_path, up=False), state=State(state=FAILED, why="no quorum"))
+    run = example_folder.run(example_folder.folder(tmp_path, up=False), state=RunState(state=FAILED, why="no quorum"))
     text = shown(run.folder)
     assert "server down: start fedser server" in text
     assert "no quorum" in text

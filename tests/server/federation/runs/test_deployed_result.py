@@ -96,6 +96,7 @@ def test_a_run_that_nobody_scored_says_so_everywhere(run: RunFolder, capsys: pyt
     for page in (report, card, whole._repr_html_()):
         assert NOT_SCORED in page
     assert "<title>fedser: the sites' own recordings, not scored</title>".replace("'", "&#39;") in report
+    assert '<dt>Federated UAR</dt><dd class="value">not scored</dd>' in report
     assert 'id="comparison"' not in report
     assert "scored once, at the end" not in report + card
     assert "the coordinator's own, who are not protected" in card

@@ -14,11 +14,11 @@ from common.errors import FederationError, UsageError
 from common.progress import Display
 from server.federation.folder import bundle, registry
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.folder.registry import Site
+from server.federation.folder.registry import RegisteredSite
 from server.federation.runs import deployed_result, follow, run_folder
 from server.federation.runs import deployed_run as module
 from server.federation.runs.deployed_run import Wish, run, wait_for_sites
-from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, State
+from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, RunState
 from server.federation.runs.submit import Progress
 from server.federation.service import status
 from server.reporting.run_record import Result
@@ -168,7 +168,7 @@ def test_a_finished_run_that_is_gone_on_with_is_only_concluded(folder: Folder, s
 
 
 def test_a_run_that_still_goes_on_is_followed_not_started_twice(folder: Folder, superlink: SuperLink) -> None:
-    place = example_folder.run(folder, state=State(state=RUNNING, flower=7))
+    place = example_folder.run(folder, state=RunState(state=RUNNING, flower=7))
     superlink.before[7] = [Progress(ended=False), DONE]
     finish(place)
     place.file("fold.json").rename(place.file("later"))
@@ -184,7 +184,7 @@ def test_a_run_that_still_goes_on_is_followed_not_started_twice(folder: Folder, 
 
 
 def test_what_a_lost_superlink_may_have_left_is_stopped_before_a_new_run(folder: Folder, superlink: SuperLink) -> None:
-    example_folder.run(folder, state=State(state=LOST, flower=7, seconds=40.0))
+    example_folder.run(folder, state=RunState(state=LOST, flower=7, seconds=40.0))
     superlink.ends = [well]
     whole = run(folder, again())
     assert superlink.stopped == [7]
@@ -192,7 +192,7 @@ def test_what_a_lost_superlink_may_have_left_is_stopped_before_a_new_run(folder:
 
 
 def test_a_run_whose_serverapp_died_without_a_word_is_started_anew(folder: Folder, superlink: SuperLink) -> None:
-    example_folder.run(folder, state=State(state=RUNNING, flower=7))
+    example_folder.run(folder, state=RunState(state=RUNNING, flower=7))
     superlink.before[7] = [Progress(ended=False), Progress(ended=True, why="No heartbeat received from the task")]
     superlink.ends = [well]
     run(folder, again())
@@ -213,7 +213,7 @@ def test_a_run_goes_on_with_fewer_sites_where_one_is_gone(folder: Folder, superl
 
 
 def test_another_run_that_goes_on_is_in_the_way(folder: Folder, superlink: SuperLink) -> None:
-    example_folder.run(folder, "other", state=State(state=RUNNING, flower=7))
+    example_folder.run(folder, "other", state=RunState(state=RUNNING, flower=7))
     superlink.before[7] = [Progress(ended=False)]
     with pytest.raises(UsageError, match="other still goes on; follow it with --resume other"):
         run(folder, wish())
@@ -234,7 +234,7 @@ def test_another_run_that_goes_on_is_in_the_way(folder: Folder, superlink: Super
 def test_a_wrong_wish_is_one_line_and_starts_nothing(
     folder: Folder, superlink: SuperLink, asked: dict[str, Any], why: str
 ) -> None:
-    example_folder.run(folder, "taken", state=State(state=LOST))
+    example_folder.run(folder, "taken", state=RunState(state=LOST))
     with pytest.raises(UsageError, match=why):
         run(folder, wish(**asked))
     assert superlink.started == []
@@ -242,7 +242,9 @@ def test_a_wrong_wish_is_one_line_and_starts_nothing(
 
 
 def test_without_a_registered_site_nothing_can_start(folder: Folder, superlink: SuperLink) -> None:
-    registry.write(folder.registry, {"charite": Site(), "gone": Site(public_key="ecdsa x", revoked=True)})
+    registry.write(
+        folder.registry, {"charite": RegisteredSite(), "gone": RegisteredSite(public_key="ecdsa x", revoked=True)}
+    )
     with pytest.raises(FederationError, match="no site is registered yet; fedser federation add-site"):
         run(folder, wish())
 

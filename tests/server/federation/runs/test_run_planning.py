@@ -9,7 +9,7 @@ from common.errors import CorpusError, UsageError
 from common.progress import Display
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import RunFolder
-from server.federation.runs.run_planning import configured, placed, planned, run_config
+from server.federation.runs.run_planning import configured, place_inputs, plan_run, run_config
 from tests.server.federation import example_folder
 from tests.simulations import tiny
 
@@ -21,13 +21,13 @@ def folder(tmp_path: Path) -> Folder:
 
 def plan_of(folder: Folder, **settings: object) -> tuple[object, object]:
     with Display() as display:
-        return planned(configured(settings), 3, folder, display, "fedser federation run")
+        return plan_run(configured(settings), 3, folder, display, "fedser federation run")
 
 
 def test_all_speakers_of_the_coordinators_recordings_are_test_speakers(folder: Folder) -> None:
     manifest = tiny.write(folder.held_out, speakers=3)
     with Display() as display:
-        plan, kept = planned(configured({"data.root": str(manifest)}), 2, folder, display, "fedser federation run")
+        plan, kept = plan_run(configured({"data.root": str(manifest)}), 2, folder, display, "fedser federation run")
     assert plan.fold == "held-out"
     assert plan.test == ("00", "01", "02")
     assert plan.classes == tiny.CLASSES
@@ -40,7 +40,7 @@ def test_a_broken_recording_is_skipped_by_the_name_that_a_container_knows_it_by(
     manifest = tiny.write(folder.held_out, speakers=3)
     (folder.held_out / "01-anger-0.npy").write_bytes(b"broken")
     with Display() as display:
-        plan, kept = planned(configured({"data.root": str(manifest)}), 2, folder, display, "")
+        plan, kept = plan_run(configured({"data.root": str(manifest)}), 2, folder, display, "")
     assert plan.skipped == ("held-out/01-anger-0.npy",)
     assert kept.tested == 23
     assert [problem["kind"] for problem in kept.problems] == ["unreadable"]
@@ -60,7 +60,7 @@ def test_without_recordings_here_the_classes_must_be_named(folder: Folder) -> No
     with pytest.raises(UsageError, match="--classes names an emotion twice: anger, anger"):
         plan_of(folder, **{"data.classes": ("ang", "angry")})
     with Display() as display:
-        plan, _ = planned(configured({"data.classes": ("ang", "neu")}), 1, folder, display, "")
+        plan, _ = plan_run(configured({"data.classes": ("ang", "neu")}), 1, folder, display, "")
     assert plan.classes == ("anger", "neutral")
     assert plan.test == ()
 
@@ -86,20 +86,20 @@ def test_paths_inside_the_folder_are_relative_and_small_files_from_elsewhere_are
     (model / "model.safetensors").write_bytes(b"weights")
     held_out = folder.held_out / "manifest.csv"
     own = {"data.root": str(held_out), "data.label_map": str(labels), "data.public": str(model)}
-    told = placed(flatten(Config().with_values(own)), run)
+    told = place_inputs(flatten(Config().with_values(own)), run)
     assert told["data.root"] == "held-out/manifest.csv"
     assert told["data.label_map"] == "runs/run-1/label-map.toml"
     assert told["data.public"] == "runs/run-1/public.safetensors"
     assert (folder.root / "runs/run-1/label-map.toml").read_text() == labels.read_text()
     assert (folder.root / "runs/run-1/public.safetensors").read_bytes() == b"weights"
-    elsewhere = placed(flatten(Config().with_values({"data.root": str(tmp_path)})), run)
+    elsewhere = place_inputs(flatten(Config().with_values({"data.root": str(tmp_path)})), run)
     assert elsewhere["data.root"] == str(tmp_path)
 
 
 def test_a_file_that_is_not_there_is_one_line(folder: Folder, tmp_path: Path) -> None:
     run = example_folder.run(folder)
     with pytest.raises(UsageError, match=r"nowhere\.toml cannot be copied"):
-        placed(flatten(Config().with_values({"data.label_map": str(tmp_path / "nowhere.toml")})), run)
+        place_inputs(flatten(Config().with_values({"data.label_map": str(tmp_path / "nowhere.toml")})), run)
 
 
 def test_the_serverapp_is_told_where_things_lie(folder: Folder) -> None:

@@ -16,7 +16,7 @@ from server.federation.runs.run_planning import run_config
 from server.federation.runs.submit import Progress, Runs
 from tests.server.federation import coordinator
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("submit")]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pytest
 from common.errors import FederationError, FedserError
 from common.storage import atomic
 from server.federation.folder import registry
-from server.federation.folder.registry import Node, Site
+from server.federation.folder.registry import LinkedNode, RegisteredSite
 from server.federation.service import status
 from server.federation.service.admission import Doorkeeper
 from tests.server.federation import coordinator
@@ -18,11 +18,11 @@ class Control:
     """A SuperLink's control interface that keeps its nodes in a dict; Flower takes each key once."""
 
     def __init__(self) -> None:
-        self.let_in: dict[int, Node] = {}
+        self.let_in: dict[int, LinkedNode] = {}
         self.taken: list[str] = []
         self.up = True
 
-    def nodes(self) -> dict[int, Node]:
+    def nodes(self) -> dict[int, LinkedNode]:
         if not self.up:
             raise ConnectionError
         return dict(self.let_in)
@@ -31,7 +31,7 @@ class Control:
         if key in self.taken:
             raise FederationError(f"Flower refuses {name}'s key: Public key already in use.")
         self.taken.append(key)
-        self.let_in[len(self.taken)] = Node(key=key, online=True, seen=datetime.now(UTC))
+        self.let_in[len(self.taken)] = LinkedNode(key=key, online=True, seen=datetime.now(UTC))
         return len(self.taken)
 
     def unregister(self, node: int) -> None:
@@ -42,17 +42,19 @@ def test_the_registry_is_carried_out(tmp_path: Path) -> None:
     folder = coordinator.make(tmp_path)
     control, said = Control(), list[str]()
     keeper = Doorkeeper(folder, control, said.append)
-    registry.write(folder.registry, {"alpha": Site(public_key="t a"), "beta": Site()})
+    registry.write(folder.registry, {"alpha": RegisteredSite(public_key="t a"), "beta": RegisteredSite()})
     keeper.look()
     assert said == ["the site alpha is let in as node 1"]
     assert coordinator.status(folder)["sites"]["alpha"]["node_id"] == "1"
     assert coordinator.status(folder)["sites"]["alpha"]["online"]
     keeper.look()
     assert len(said) == 1
-    registry.write(folder.registry, {"alpha": Site(public_key="t a2", former=("t a",)), "beta": Site()})
+    registry.write(
+        folder.registry, {"alpha": RegisteredSite(public_key="t a2", former=("t a",)), "beta": RegisteredSite()}
+    )
     keeper.look()
     assert said[1:] == ["the key of node 1 is shut out", "the site alpha is let in as node 2"]
-    registry.write(folder.registry, {"alpha": Site(public_key="t a2", revoked=True)})
+    registry.write(folder.registry, {"alpha": RegisteredSite(public_key="t a2", revoked=True)})
     keeper.look()
     assert control.let_in == {}
     assert coordinator.status(folder)["sites"]["alpha"]["node_id"] is None
@@ -63,7 +65,9 @@ def test_trouble_is_said_once_and_the_rest_goes_on(tmp_path: Path) -> None:
     control, said = Control(), list[str]()
     control.taken = ["t a"]
     keeper = Doorkeeper(folder, control, said.append)
-    registry.write(folder.registry, {"alpha": Site(public_key="t a"), "beta": Site(public_key="t b")})
+    registry.write(
+        folder.registry, {"alpha": RegisteredSite(public_key="t a"), "beta": RegisteredSite(public_key="t b")}
+    )
     keeper.look()
     keeper.look()
     assert said == [
@@ -80,7 +84,7 @@ def test_trouble_is_said_once_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 def test_without_a_superlink_nobody_is_online(tmp_path: Path) -> None:
     folder = coordinator.make(tmp_path)
-    registry.write(folder.registry, {"alpha": Site(public_key="t a")})
+    registry.write(folder.registry, {"alpha": RegisteredSite(public_key="t a")})
     control = Control()
     keeper = Doorkeeper(folder, control, print)
     keeper.look()
@@ -104,7 +108,7 @@ def test_a_full_disk_shuts_no_door(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     folder = coordinator.make(tmp_path)
     control, said = Control(), list[str]()
     keeper = Doorkeeper(folder, control, said.append)
-    registry.write(folder.registry, {"alpha": Site(public_key="t a")})
+    registry.write(folder.registry, {"alpha": RegisteredSite(public_key="t a")})
 
     def full(path: Path, content: object, **_: object) -> None:
         raise FedserError(f"{path} cannot be written: No space left on device; free space there")

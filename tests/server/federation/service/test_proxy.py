@@ -46,6 +46,13 @@ def test_in_a_container_the_superlink_may_change_its_address() -> None:
     assert "upstream" not in text
 
 
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_it_listens_on_ipv6_where_there_is_one(ipv6: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "has_ipv6", lambda: ipv6)
+    text = proxy.configuration(proxy.here(Folder(root=Path("/srv/federation"), host="fl.example.org")))
+    assert ("listen 8443 ssl;" in text, "listen [::]:8443 ssl;" in text) == (True, ipv6)
+
+
 def test_a_path_that_nginx_would_misread(tmp_path: Path) -> None:
     folder = Folder(root=tmp_path / 'a"b', host="fl.example.org")
     with pytest.raises(UsageError, match="nginx reads no path with a quote"):

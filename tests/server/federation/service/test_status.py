@@ -8,13 +8,17 @@ from rich.console import Console
 
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
-from server.federation.folder.registry import Node, Site
+from server.federation.folder.registry import LinkedNode, RegisteredSite
 from server.federation.service import status
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SEEN = NOW - timedelta(seconds=12)
-SITES = {"alpha": Site(public_key="t a"), "beta": Site(public_key="t b", revoked=True), "gamma": Site()}
-NODES = {7: Node(key="t a", online=True, seen=SEEN)}
+SITES = {
+    "alpha": RegisteredSite(public_key="t a"),
+    "beta": RegisteredSite(public_key="t b", revoked=True),
+    "gamma": RegisteredSite(),
+}
+NODES = {7: LinkedNode(key="t a", online=True, seen=SEEN)}
 
 
 def test_a_snapshot_names_each_site_of_the_registry() -> None:
@@ -38,7 +42,7 @@ def test_a_snapshot_names_each_site_of_the_registry() -> None:
 
 def test_when_a_site_was_last_seen_is_remembered() -> None:
     first = status.snapshot(SITES, NODES, {}, up=True, now=NOW)
-    overdue = {7: Node(key="t a", online=False, seen=NOW)}  # Flower says when it became overdue
+    overdue = {7: LinkedNode(key="t a", online=False, seen=NOW)}  # Flower says when it became overdue
     second = status.snapshot(SITES, overdue, first["sites"], up=True, now=NOW)
     assert second["sites"]["alpha"]["last_seen"] == SEEN.isoformat()
     assert not second["sites"]["alpha"]["online"]
@@ -62,7 +66,10 @@ def test_what_a_dead_server_wrote_is_not_believed(tmp_path: Path) -> None:
 def test_the_registry_has_the_last_word_on_who_there_is(tmp_path: Path) -> None:
     folder = Folder(root=tmp_path, host="fl.example.org")
     status.write(folder, status.snapshot(SITES, NODES, {}, up=True, now=NOW))
-    registry.write(folder.registry, {"alpha": Site(public_key="t a", revoked=True), "delta": Site(public_key="t d")})
+    registry.write(
+        folder.registry,
+        {"alpha": RegisteredSite(public_key="t a", revoked=True), "delta": RegisteredSite(public_key="t d")},
+    )
     found = status.read(folder, NOW)["sites"]
     assert list(found) == ["alpha", "delta"]
     assert (found["alpha"]["registered"], found["alpha"]["revoked"], found["alpha"]["online"]) == (False, True, False)

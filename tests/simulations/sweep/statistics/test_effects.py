@@ -150,9 +150,9 @@ def test_tables_are_written_as_markdown_and_csv(whole: Benchmark) -> None:
     table = result_tables.frontier(whole, effects.results(whole))
     assert table.head[:3] == ["Condition", "UAR", "95 % interval"]
     assert "Seed 1" in table.head
-    assert result_tables.as_markdown(table).splitlines()[3] == "|---|---|---|---|---|---|---|---|---|---|"
-    assert result_tables.as_csv(table).splitlines()[1].startswith("no privacy,0.")
-    assert len(result_tables.as_csv(table).splitlines()) == 7
+    assert table.markdown().splitlines()[3] == "|---|---|---|---|---|---|---|---|---|---|"
+    assert table.csv().splitlines()[1].startswith("no privacy,0.")
+    assert len(table.csv().splitlines()) == 7
 
 
 def test_the_sites_table_has_the_signal_over_the_noise(whole: Benchmark) -> None:

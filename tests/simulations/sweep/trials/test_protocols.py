@@ -12,7 +12,7 @@ import soundfile
 from common.config.settings import Config
 from common.data.resident import listing
 from common.errors import UsageError
-from simulations.sweep.launch import Start, start, sweep_of
+from simulations.sweep.launch import SweepStart, start, sweep_of
 from simulations.sweep.trials import protocols
 from simulations.sweep.trials.trial import trials
 from simulations.synthesis.corpus import synthesize
@@ -31,9 +31,9 @@ FOLDS = {"iemocap-loso": 5, "ravdess": 6, "emodb": 5, "cremad": 5, "casia": 4}
 CASIA = ("angry", "fear", "happy", "neutral", "sad", "surprise")
 
 
-def wish(name: str, root: Path, out: Path, **more: object) -> Start:
+def wish(name: str, root: Path, out: Path, **more: object) -> SweepStart:
     settings = {"data.root": str(root), **SMALL, **{key.replace("__", "."): value for key, value in more.items()}}
-    return Start(
+    return SweepStart(
         settings=settings,
         conditions="inf,utterance:8",
         strategies=None,
@@ -69,7 +69,7 @@ def test_there_is_a_preset_for_each_protocol() -> None:
 def test_a_preset_is_made_of_settings_and_conditions_that_go_together(name: str) -> None:
     preset = protocols.read(name)
     Config().with_values(preset.settings)
-    sweep = sweep_of(Start(**{**vars(wish(name, Path(), Path())), "conditions": None, "seeds": None}), preset)
+    sweep = sweep_of(SweepStart(**{**vars(wish(name, Path(), Path())), "conditions": None, "seeds": None}), preset)
     for condition in sweep.conditions:
         for sites in sweep.sites:
             assert sweep.config(condition, "fedavg", sites, 0).data.validation == "none"

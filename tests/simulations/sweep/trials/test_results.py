@@ -88,18 +88,18 @@ def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: p
 def test_two_programs_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "PATIENCE", 0.0)
     context = multiprocessing.get_context("fork")
-    with results.locked(tmp_path):
+    with results.lock(tmp_path):
         other = context.Process(target=_enter, args=(tmp_path,))
         other.start()
         other.join()
     assert other.exitcode == 3
-    with results.locked(tmp_path):
+    with results.lock(tmp_path):
         pass
 
 
 def _enter(out: Path) -> None:
     try:
-        with results.locked(out):
+        with results.lock(out):
             raise SystemExit(0)
     except FedserError as error:
         raise SystemExit(3 if "another fedser benchmark is at work" in str(error) else 4) from None

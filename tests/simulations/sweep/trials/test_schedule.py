@@ -45,7 +45,7 @@ def test_a_trial_is_complete_with_its_last_part_and_a_failure_ends_only_those_th
         part("needs bad", int, ["three"], after=("bad",)),
     ]
     waiting = Waiting(parts)
-    complete = [waiting.ended(outcome) for outcome in carry_out(parts, Processes(0))]
+    complete = [waiting.end(outcome) for outcome in carry_out(parts, Processes(0))]
     assert sorted(complete) == [[], [], [], ["one", "two"]]
     assert {name: str(error) for name, error in waiting.failed.items()} == {"three": "no"}
     assert len(waiting) == 0

@@ -75,7 +75,7 @@ def test_shadows_are_trained_once_and_each_condition_has_its_own_target(
     for trial in chosen:
         lay_out(out, trial, "fedser benchmark")
     carried_out([part for trial in chosen for part in parts_of(out, trial, cache, with_baselines=False)] + parts)
-    told = {attack.trial.condition.name: trial_attacks.found(attack) for attack in own}
+    told = {attack.trial.condition.name: trial_attacks.read_findings(attack) for attack in own}
     for found in told.values():
         for level in ("recordings", "speakers"):
             assert 0 <= found["membership"][level]["likelihood_ratio"]["auc"] <= 1
@@ -102,5 +102,5 @@ def test_they_find_what_fedser_audit_finds(
     assert dataclasses.asdict(run.config) == dataclasses.asdict(trial.config)
     with Display() as display:
         outcome = audit_membership(run, shadows=2, workers=0, display=display)
-    found = trial_attacks.found(attack)["membership"]
+    found = trial_attacks.read_findings(attack)["membership"]
     assert json.loads(json.dumps(outcome.details["recordings"])) == found["recordings"]

@@ -10,18 +10,18 @@ import pytest
 from common.config.settings import Config
 from common.data.resident import listing
 from common.errors import UsageError
-from simulations.sweep.launch import Start, start, sweep_of
+from simulations.sweep.launch import SweepStart, start, sweep_of
 from simulations.sweep.trials.conditions import parse
 from simulations.sweep.trials.trial import Sweep, trials
 from simulations.sweep.trials.tuning import candidates, factors, unvalidated, without_test, without_validation
 from tests.simulations import tiny
 
 
-def wish(manifest: Path, out: Path, **more: Any) -> Start:
+def wish(manifest: Path, out: Path, **more: Any) -> SweepStart:
     settings = {**tiny.SMALL, "data.root": str(manifest), "data.sites": "2", "federation.rounds": 1}
     own: dict[str, Any] = {"conditions": "inf,site:8", "tune": 3} | more
     settings |= own.pop("settings", {})
-    return Start(
+    return SweepStart(
         settings=settings,
         strategies=None,
         seeds=None,

@@ -1,4 +1,4 @@
-"""A strategy's part in a site's round: what the server sent for it, what the site kept, what goes back.
+"""A strategy's part in a site's round: it reads the server's arrays and the site's state, and keeps the new state.
 
 The state is on the disk before the reply leaves. It is never in a reply but through the records that the strategy
 declares.
@@ -17,19 +17,19 @@ from client.site import Site
 from common import protocol
 from common.errors import FedserError
 from common.storage.state_store import StateStore
+from common.strategies.available import CATALOGUE
 from common.strategies.contract import Local, Steps
-from common.strategies.named import CATALOGUE
 
 log = logging.getLogger("fedser.client")
 
 
-class Steered:
+class StrategyRound:
     """A site's round under a run's strategy.
 
     Args:
         site: whose it is.
         message: the server's.
-        turn: the pass and the round's number in it, as ``Site.turn`` has them.
+        turn: the pass and the round's number in it, as ``Site.pass_round`` has them.
         rate: the learning rate of the round.
 
     Raises:
@@ -40,8 +40,9 @@ class Steered:
         self._site, self._turn = site, turn
         declared = CATALOGUE[site.config.federation.strategy]
         sent = {name: tensors(message, name) for name in declared.down}
-        run = str(message.content.config_records[protocol.CONFIG].get(protocol.RUN, ""))
-        self._store = store(site, run) if declared.keeps else None
+        asked = message.content.config_records[protocol.CONFIG]
+        self._store = store(site, str(asked.get(protocol.RUN, ""))) if declared.keeps else None
+        self._taken = int(str(asked.get(protocol.TAKEN, turn[1] - 1)))
         kept = self._recall()
         start = tensors(message, protocol.ARRAYS)
         self.steps: Steps | None = declared.begin(Local(start=start, sent=sent, kept=kept, rate=rate))
@@ -52,19 +53,23 @@ class Steered:
             return {}
         ended = self.steps.end(model)
         if self._store is not None:
-            self._store.keep(*self._turn, {name: tensor.numpy() for name, tensor in ended.kept.items()})
+            kept = {name: tensor.numpy() for name, tensor in ended.kept.items()}
+            self._store.keep(*self._turn, kept, start=self._taken)
         return {name: _record(arrays) for name, arrays in ended.told.items()}
 
     def _recall(self) -> dict[str, Tensor]:
-        """What the site kept; it says so where that should be something and is nothing."""
+        """What the site kept of the round whose update was taken last, for the server knows of no other.
+
+        It says so where that should be something and is nothing.
+        """
         if self._store is None:
             return {}
-        kept, number = self._store.before(*self._turn), self._turn[1]
-        if not kept and number > 1 and self._site.config.federation.fraction == 1:
+        kept = self._store.before(self._turn[0], self._taken + 1)
+        if not kept and self._taken:
             log.warning(
-                "site %s: round %d of a pass: nothing is kept of an earlier one, it was missed or the disk is new; the "
-                "site's part in the strategy begins anew",
-                *(self._site.name, number),
+                "site %s: nothing is kept of round %d of the pass, whose update was taken: the disk is new; the site's "
+                "part in the strategy begins anew",
+                *(self._site.name, self._taken),
             )
         return {name: torch.from_numpy(values) for name, values in kept.items()}
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from common.config.settings import HOLDS_ALL, STRATEGIES
-from common.strategies.named import CATALOGUE
+from common.strategies.available import CATALOGUE
 
 
 def test_the_settings_know_the_strategies_of_the_catalogue() -> None:

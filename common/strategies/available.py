@@ -1,4 +1,4 @@
-"""The strategies that there are.
+"""The catalogue of strategies.
 
 Those of one line differ at the server alone, where Flower's own class does what they do: ``server.rounds.strategy``.
 """
