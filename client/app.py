@@ -68,6 +68,8 @@ def hello(message: Message, context: Context) -> Message:
     site = open_site(context.run_config, context.node_config)
     if run := message.content.config_records[protocol.CONFIG].get(protocol.RUN):
         store(site, str(run)).forget()
+        gone = ConfigRecord({protocol.SITE: site.name})  # how much it holds was told once, and may be another by now
+        return Message(RecordDict({protocol.CONFIG: gone}), reply_to=message)
     train_examples, validation_examples, test_examples = site.counts()
     speakers, validation_speakers = site.speakers()
     answer = ConfigRecord(
@@ -145,7 +147,7 @@ def validate(message: Message, context: Context) -> Message:
     site = open_site(context.run_config, context.node_config)
     _refuse_if_private(site, "scores of its validation speakers")
     scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
-    return _counts(message, scores, np.sum(list(scores.confusion.values()), axis=0))
+    return _counts(message, scores, np.sum(list(scores.confusion.values()), axis=0), {protocol.LOSS: scores.loss})
 
 
 @app.query("privacy")
@@ -158,25 +160,29 @@ def privacy(message: Message, context: Context) -> Message:
 
 @app.evaluate("test")
 def test(message: Message, context: Context) -> Message:
-    """Send confusion counts of each held-out speaker that this site holds, unnamed: once, of the chosen model."""
+    """Send confusion counts of the held-out speakers that this site holds: once, of the chosen model.
+
+    They are of all together, or, unnamed, of each. In a simulation these speakers are the coordinator's, who is on the
+    same machine: it has its score in a private run too, with the loss.
+    """
     site = open_site(context.run_config, context.node_config)
+    if site.holding.deployed:
+        _refuse_if_private(site, "scores of its held-out speakers")
     scores = evaluate(_model(message, site), site.dataset("test", _scaling(message)))
-    return _counts(message, scores, np.stack(list(scores.confusion.values())))
+    each = np.stack(list(scores.confusion.values()))
+    told: dict[str, int | float] = {protocol.SPEAKERS: len(each)}
+    told |= {} if site.holding.deployed else {protocol.LOSS: scores.loss}
+    return _counts(message, scores, each if site.holding.one_by_one else each.sum(axis=0), told)
 
 
-def _counts(message: Message, scores: Evaluated, confusion: Confusion) -> Message:
-    metrics = MetricRecord(
-        {
-            protocol.EXAMPLES: scores.examples,
-            protocol.LOSS: scores.loss,
-            protocol.CONFUSION: confusion.ravel().tolist(),
-        }
-    )
+def _counts(message: Message, scores: Evaluated, confusion: Confusion, beside: dict[str, int | float]) -> Message:
+    counts: list[int] = confusion.ravel().tolist()
+    metrics = MetricRecord({protocol.EXAMPLES: scores.examples, protocol.CONFUSION: counts, **beside})
     return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
 
 
 def _refuse_if_private(site: Site, what: str) -> None:
-    """Beside the noisy updates nothing that is made of training or validation recordings leaves a private run."""
+    """Beside the noisy updates nothing that is made of a site's recordings leaves a private run."""
     if site.config.privacy.on:
         raise FedserError(f"site {site.name}: the run is private, the server asked for {what}; nothing was sent")
 

@@ -56,6 +56,7 @@ class _Node:
         self.budget = float(str(node_config.get(protocol.NODE_BUDGET) or math.inf))
         self.max_epsilon = float(str(node_config.get(protocol.NODE_MAX_EPSILON) or math.inf))
         self.report_epsilon = node_config.get(protocol.NODE_REPORT_EPSILON) is True
+        self.one_by_one = node_config.get(protocol.NODE_TEST_SPEAKERS) is True
         withdrawn = str(node_config.get(protocol.NODE_FORGOTTEN) or "")
         self.forgotten = frozenset(forgotten.read(Path(withdrawn))) if withdrawn else frozenset()
 
@@ -105,7 +106,8 @@ def _load(node: _Node, config: Config) -> Site:
         labels=_digest(classes, config.data.label_map),
         max_epsilon=node.max_epsilon,
         report_epsilon=node.report_epsilon,
-        live=True,
+        deployed=True,
+        one_by_one=node.one_by_one,
     )
     return Site(config, holding)
 

@@ -73,7 +73,7 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
         log.warning("site %s: round %d: %s", site.name, number, error)
         extra[protocol.STOPPED] = True
         reply = None
-    if site.holding.live and site.holding.report_epsilon and (kept := ledger.terms(run)):
+    if site.holding.deployed and site.holding.report_epsilon and (kept := ledger.terms(run)):
         spends = ledger.spends(site.config.privacy.unit, run), ledger.spends(site.config.privacy.unit)
         figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in extra, quick=True)
         extra[protocol.FIGURES] = json.dumps(figures)

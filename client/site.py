@@ -41,7 +41,9 @@ class Holding:
         labels: a digest of how its labels become classes.
         max_epsilon: that a run may come to here.
         report_epsilon: whether the server is told what the site spent.
-        live: whether it is told in every round too, for those who watch.
+        deployed: whether it is a site of its own, and not one of a simulation on one machine: then the server is told
+            in every round too what was spent, for those who watch, and less of held-out speakers.
+        one_by_one: whether held-out speakers are counted one by one.
     """
 
     name: str
@@ -54,7 +56,8 @@ class Holding:
     labels: str = ""
     max_epsilon: float = math.inf
     report_epsilon: bool = True
-    live: bool = False
+    deployed: bool = False
+    one_by_one: bool = True
 
 
 class Site:

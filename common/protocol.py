@@ -2,13 +2,14 @@
 
 A site answers six messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
 features, for the scaling. ``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked
-once at the end, of held-out speakers that it holds (``evaluate.test``). ``query.privacy``: what its ledger says.
+once at the end and never in a private run, of held-out speakers that it holds (``evaluate.test``). ``query.privacy``:
+what its ledger says.
 A ``query.hello`` that names a run is its farewell: the run is over, the site forgets what it kept for its strategy.
 """
 
 from __future__ import annotations
 
-VERSION = 5
+VERSION = 6
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -45,7 +46,7 @@ FEATURES = "features"
 EXAMPLES = "num-examples"
 VALIDATION_EXAMPLES = "validation-examples"
 TEST_EXAMPLES = "test-examples"
-SPEAKERS = "speakers"  # how many it trains on
+SPEAKERS = "speakers"  # how many it trains on; in METRICS how many held-out ones were scored
 RECORDINGS = "recordings"  # likewise; in HELD
 VALIDATION_SPEAKERS = "validation-speakers"
 MISSING = "missing-classes"  # that none of its training recordings has; empty in a private run
@@ -53,7 +54,7 @@ RELEASE = "release"  # of fedser and torch
 LABELS = "label-map"  # a digest of how its labels become classes
 LOSS = "loss"
 SECONDS = "seconds"
-CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of test speakers one each, not named
+CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of held-out speakers one each, not named
 FRAMES = "frames"
 STOPPED = "stopped"  # the site's budget refuses another step
 
@@ -81,6 +82,7 @@ NODE_FORGOTTEN = "forgotten"  # a JSON file: the ids of speakers whose recording
 NODE_BUDGET = "budget"  # what all runs may tell of a unit, in sum; 0 for no limit of the site's own
 NODE_MAX_EPSILON = "max-epsilon"  # what one run may come to; 0 for no limit
 NODE_REPORT_EPSILON = "report-epsilon"  # whether the server is told what the site spent
+NODE_TEST_SPEAKERS = "test-speakers"  # whether held-out speakers are counted one by one
 
 # Of the figures in the answer to PRIVACY, those that a site keeps to itself where its policy says so
 FIGURES = "figures"

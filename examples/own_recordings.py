@@ -80,6 +80,8 @@ def main() -> None:
         rounds=asked.rounds,
         out=asked.out,
     )
+    if result.summary is None:
+        sys.exit("the model was not scored")
     figure = result.summary.uar
     between = f", 95 % interval {figure.ci95[0]:.3f} to {figure.ci95[1]:.3f}" if figure.ci95 else ""
     print(f"UAR on unheard speakers: {figure.mean:.3f}{between}; guessing is {1 / len(result.corpus.classes):.3f}")

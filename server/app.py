@@ -133,13 +133,13 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
 
 def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> FoldRecord:
     """What ``fold.json`` says of who took part, of the rounds and of the score."""
-    deployed = not plan.sites
+    deployed, named = not plan.sites, tuple(plan.test_speakers)
     validation = {n.site: n.validation_speakers for n in nodes} if deployed else tuple(plan.validation_speakers)
     return FoldRecord(
         fold=plan.fold,
         train_speakers={n.site: n.speakers for n in nodes} if deployed else tuple(plan.train_speakers),
         validation_speakers=validation,
-        test_speakers=tuple(plan.test_speakers),
+        test_speakers=named if not deployed or held.speakers == len(named) else held.speakers,
         privacy=None,
         chosen_round=state.best_round or state.round,
         test=held.test,
@@ -165,7 +165,7 @@ def _state(
     path = folder / "checkpoint.safetensors"
     if path.exists():
         return checkpoint.load(path)
-    check_held_out(plan, nodes)
+    check_held_out(config, plan, nodes)
     scaling = _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
     state = State(arrays=initial, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
     if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:

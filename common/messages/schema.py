@@ -88,16 +88,18 @@ def _metrics(fields: Fields) -> RecordForm:
 HELD = _config({protocol.RECORDINGS: Count(), protocol.SPEAKERS: Count()})
 
 
-# query.hello: what a site is and how much it holds, in numbers and in names that were known before
+# query.hello: what a site is and how much it holds, in numbers and in names that were known before; once a run
 
 
 def _hello_request(_: Scope) -> Form:
-    """One that names a run is its farewell: the site forgets what it kept of it for the strategy."""
+    """One that names a run is its farewell: the site forgets what it kept for the strategy, and tells only its name."""
     return Form(records={protocol.CONFIG: _config({}, {protocol.RUN: _RUN_NAME})})
 
 
 def _hello_reply(scope: Scope) -> Form:
     site = Text(re.escape(scope.site), repr(scope.site)) if scope.site else Text(r"(?s).{1,1000}", "a site's name")
+    if scope.farewell:
+        return Form(records={protocol.CONFIG: _config({protocol.SITE: site})})
     held = Count(0, RECORDINGS)
     fields: Fields = {
         protocol.SITE: site,
@@ -160,7 +162,7 @@ def _stopped_reply(_: Scope) -> Form:
 
 
 # evaluate: the model; back come confusion counts of all validation speakers together; never in a private run
-# evaluate.test: likewise of held-out speakers, a table of counts for each, without a name
+# evaluate.test: likewise of held-out speakers, all together, or a table of counts for each, without a name
 
 
 def _scaling(scope: Scope) -> dict[str, RecordForm]:
@@ -174,17 +176,25 @@ def _evaluate_request(scope: Scope) -> Form:
     return Form(records=model | _scaling(scope) | {protocol.CONFIG: config}, rules=_MODEL_SENT)
 
 
-def _evaluate_reply(scope: Scope, groups: int = 1) -> Form:
+def _evaluate_reply(scope: Scope) -> Form:
     fields: Fields = {
         protocol.EXAMPLES: Count(1, scope.most),
         protocol.LOSS: Number(),
-        protocol.CONFUSION: Confusion(scope.class_count, groups),
+        protocol.CONFUSION: Confusion(scope.class_count, 1),
     }
     return Form(records={protocol.METRICS: _metrics(fields)}, rules=(_adds_up,))
 
 
 def _test_reply(scope: Scope) -> Form:
-    return _evaluate_reply(scope, groups=scope.most)
+    """Without a loss, whose digits tell what a single recording is like; on one machine there is nobody to tell."""
+    fields: Fields = {
+        protocol.EXAMPLES: Count(1, scope.most),
+        protocol.SPEAKERS: Count(1, scope.most),
+        protocol.CONFUSION: Confusion(scope.class_count, scope.most if scope.one_by_one else 1),
+    }
+    loss: Fields = {protocol.LOSS: Number()} if scope.simulated else {}
+    rules = (_adds_up, _all_or_each(scope.class_count))
+    return Form(records={protocol.METRICS: _metrics({**fields, **loss})}, rules=rules)
 
 
 # query.privacy: what the ledger says: what this run, and all runs, cost the site's people
@@ -222,6 +232,16 @@ def _adds_up(told: Told) -> str | None:
     return None if counted == examples else f"metrics: the counts are of {counted} recordings, not of {examples}"
 
 
+def _all_or_each(classes: int) -> Callable[[Told], str | None]:
+    def rule(told: Told) -> str | None:
+        metrics: dict[str, Any] = told[protocol.METRICS]
+        groups, speakers = len(metrics[protocol.CONFUSION]) // classes**2, metrics[protocol.SPEAKERS]
+        fits = groups in (1, speakers) and speakers <= metrics[protocol.EXAMPLES]
+        return None if fits else f"metrics: there are counts of {groups} groups, of {speakers} speakers"
+
+    return rule
+
+
 # The six types: the request's form, and the reply's
 
 _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
@@ -233,7 +253,11 @@ _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
     protocol.PRIVACY: (_privacy_request, _privacy_reply),
 }
 TYPES = tuple(_FORMS)
-NOT_IN_PRIVATE = {protocol.STATISTICS: "sums of features", protocol.EVALUATE: "scores of validation speakers"}
+NOT_IN_PRIVATE = {
+    protocol.STATISTICS: "sums of features",
+    protocol.EVALUATE: "scores of validation speakers",
+    protocol.EVALUATE_TEST: "scores of held-out speakers",
+}
 
 
 def request(kind: str, scope: Scope) -> Form:

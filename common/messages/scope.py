@@ -23,6 +23,9 @@ class Scope:
         class_count: how many the model tells apart.
         features: of a frame; None where it is not known.
         most: recordings that can have been scored.
+        one_by_one: whether held-out speakers may be counted one by one, and not only all together.
+        farewell: whether a hello is the farewell, which is told no counts.
+        simulated: whether all sites are on one machine, whose coordinator holds their held-out speakers.
         model: the form of each of the model's arrays; see ``forms_of``.
         extra: further records of arrays, each like the model's in ``float32``, that the strategy sends beside it.
         max_rounds: the last round that may be asked for.
@@ -36,6 +39,9 @@ class Scope:
     class_count: int = 2
     features: int | None = None
     most: int = RECORDINGS
+    one_by_one: bool = True
+    farewell: bool = False
+    simulated: bool = False
     model: Mapping[str, Numbers] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     max_rounds: int = 100_000

@@ -25,7 +25,7 @@ SIZE = "It is a size of the model, the same for any recordings, and no layer mix
 AFTER = "It works on what is noised already, or, where sites are hidden, within one site; that costs no privacy."
 STEP = "It decides how many noisy steps there are, or how large their samples are; all are counted beforehand."
 DEAL = "It deals people by name and by what a corpus says of them, not by what they said; who takes part is public."
-TEST = f"{DEAL[:-1]}; the held-out train nothing, are scored without noise, and are not protected."
+TEST = f"{DEAL[:-1]}; the held-out are the coordinator's, train nothing, and are scored without noise or protection."
 
 # What refuses a value, where it is not the common line.
 NORMALISE = (
@@ -47,10 +47,11 @@ JUDGEMENTS: dict[str, Judgement] = {
     "data.corpus": Judgement("It names a kind of folder, whose recordings are read one by one."),
     "data.root": Judgement("It says where a corpus lies; a deployed site has its own, and tells nobody."),
     "data.classes": Judgement(
-        "A recording is taken or left by its own label; left empty, it makes the labels that a corpus has public too."
+        "A recording is taken or left by its own label, and left empty a corpus's labels are public too; a deployed "
+        "site fixes the classes, as two runs' counts would tell a label's."
     ),
-    "data.label_map": Judgement("A table renames each label, whatever the other labels are."),
-    "data.style": Judgement("A recording is taken or left by its own style."),
+    "data.label_map": Judgement("A table renames each label, whatever the others are; a deployed site has its own."),
+    "data.style": Judgement("A recording is taken or left by its own style; a deployed site fixes it, as the classes."),
     "data.held_out": Judgement(TEST),
     "data.folds": Judgement(TEST),
     "data.sites": Judgement(DEAL),

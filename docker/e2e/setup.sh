@@ -37,7 +37,8 @@ deal_recordings() {
 # node's user may read a site's key.
 make_federation() {
   local name kit
-  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")"
+  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" \
+    --classes anger,boredom,disgust,fear,happiness,neutral,sadness
   cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
   for name in "${SITES[@]}"; do
     kit=$WORK/kits/$name

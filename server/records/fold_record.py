@@ -148,10 +148,11 @@ class FoldRecord(Record):
         test_speakers: whose recordings were scored once, at the end.
         privacy: None where nothing was private.
         chosen_round: whose model is kept.
-        test: of that model.
+        test: of that model; None where it was not scored.
         rounds: in order.
         refit: of the training again with the validation speakers' recordings; empty where there was none.
-        by_speaker: the confusion counts of each test speaker.
+        by_speaker: the confusion counts of each test speaker; None where it was not scored, or a site told those of
+            its own together.
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
         seconds: that the fold took.
     """
@@ -162,12 +163,23 @@ class FoldRecord(Record):
     test_speakers: Speakers
     privacy: PrivacyAccount | None
     chosen_round: int
-    test: Scores
+    test: Scores | None
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] = may_lack()
-    by_speaker: tuple[Counts, ...]
+    by_speaker: tuple[Counts, ...] | None
     test_sites: Mapping[str, int | None] | None = may_lack()
     seconds: float | None = may_lack()
+
+    @property
+    def scored(self) -> Scores:
+        """The score of a fold that has one, as every fold of a simulation does.
+
+        Raises:
+            FedserError: it was not scored.
+        """
+        if self.test is None:
+            raise FedserError(f"fold {self.fold} was not scored: it has no test speaker that may be asked")
+        return self.test
 
     @property
     def all_rounds(self) -> tuple[Round, ...]:

@@ -11,8 +11,9 @@ from common.corpora import catalogue
 from common.progress import Display
 from common.storage import atomic
 from server.reporting.card import write_card
+from server.reporting.findings import NOT_SCORED
 from server.reporting.report import write_report
-from server.reporting.run_record import Result
+from server.reporting.run_record import Result, Summary
 from server.reporting.scalars import write_scalars
 
 
@@ -35,15 +36,22 @@ def leave(whole: Result, out: Path, model: Path) -> None:
 
 def tell(whole: Result, out: Path, display: Display) -> None:
     """Print the figures in a table, and where the rest lies."""
+    if whole.summary is None:
+        display.say(NOT_SCORED)
+    else:
+        _tell_scores(whole, whole.summary, display)
+    display.say(f"{out / 'report.html'}: the report; result.json, model.safetensors, MODEL_CARD.md lie beside it")
+
+
+def _tell_scores(whole: Result, summary: Summary, display: Display) -> None:
     table = Table(title="Held-out speakers" + (" (synthetic speech)" if whole.corpus.synthetic else ""))
     for heading in ("", "mean over folds", "95 % interval"):
         table.add_column(heading, justify="left" if not heading else "right")
     rows = {"UAR": "uar", "WA": "wa", "macro-F1": "macro_f1", "pooled UAR": "pooled_uar", "local UAR": "local_uar"}
     for label, key in rows.items():
-        figure = getattr(whole.summary, key)
+        figure = getattr(summary, key)
         if figure:
             interval = figure.ci95
             between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"
             table.add_row(label, f"{figure.mean:.3f}", between)
     display.console.print(table)
-    display.say(f"{out / 'report.html'}: the report; result.json, model.safetensors, MODEL_CARD.md lie beside it")

@@ -54,7 +54,7 @@ def _content(result: Result) -> dict[str, Any]:
         "claim": findings.claim(privacy) if privacy else "",
         "result": result,
         "classes": corpus.classes,
-        "figures": [(name, figure) for name, key in named if (figure := getattr(summary, key))],
+        "figures": [(name, figure) for name, key in named if (figure := getattr(summary, key, None))],
         "recalls": tables.recalls(result),
         "splits": [[findings.fold_name(fold), *tables.speaker_counts(fold)] for fold in result.folds],
         "speakers": findings.test_speakers(result),

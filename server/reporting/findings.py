@@ -15,6 +15,10 @@ Curve = list[float | None]
 Curves = dict[str, Curve]
 COUNTS = ("utterances", "skipped", "speakers")
 UNTOLD = "an untold number of"  # recordings at sites that count speakers
+NOT_SCORED = (
+    "Not scored: no held-out speaker was at the coordinator, and in a private run those of the sites are asked nothing."
+)
+ENOUGH = 5  # test speakers for an interval
 
 
 def count(value: int | Sequence[Any] | Mapping[str, int]) -> int:
@@ -98,10 +102,14 @@ def test_speakers(result: Result) -> int:
 
 def interval_note(result: Result) -> str:
     """What to know about the 95 % interval: why it is missing, or what it leaves out."""
+    if result.summary is None:
+        return NOT_SCORED
     speakers = test_speakers(result)
     if not result.summary.uar.ci95:
-        few = f"There is no 95 % interval: {speakers} test speakers are too few for one (it takes at least 5)."
-        return few + _unscored_note(result)
+        why = f"{speakers} test speakers are too few for one (it takes at least {ENOUGH})"
+        if speakers >= ENOUGH:
+            why = f"it takes the counts of each of the {speakers} test speakers, and a site tells those of all together"
+        return f"There is no 95 % interval: {why}.{_unscored_note(result)}"
     note = f"The 95 % interval comes from resampling the {speakers} test speakers (bootstrap)."
     if speakers < 20:
         note += " With fewer than 20 speakers it is too narrow: the truth lies outside more often than 5 times in 100."
@@ -136,7 +144,7 @@ def fold_name(fold: RunFold) -> str:
 def confusion(result: Result) -> list[list[int]]:
     """The confusion counts of all folds' test recordings together; rows are the truth, columns the prediction."""
     size = len(result.corpus.classes)
-    matrices = [fold.test.confusion for fold in result.folds]
+    matrices = [fold.test.confusion for fold in result.folds if fold.test]
     return [[sum(matrix[row][column] for matrix in matrices) for column in range(size)] for row in range(size)]
 
 
@@ -188,11 +196,13 @@ Model = tuple[str, Figure, Callable[[RunFold], float | None]]
 
 
 def models(result: Result) -> list[Model]:
-    """The models compared, each with its name, its summary figure and how to get its UAR in a fold."""
+    """The models compared, each with its name, its summary figure and how to get its UAR in a fold; none unscored."""
     summary = result.summary
+    if summary is None:
+        return []
     every: list[tuple[str, Figure | None, Callable[[RunFold], float | None]]] = [
         ("Pooled", summary.pooled_uar, pooled_uar),
-        ("Federated", summary.uar, lambda fold: fold.test.uar),
+        ("Federated", summary.uar, lambda fold: fold.test.uar if fold.test else None),
         ("Each site alone", summary.local_uar, local_uar),
     ]
     return [(name, figure, of_fold) for name, figure, of_fold in every if figure]

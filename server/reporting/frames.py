@@ -32,10 +32,7 @@ def of_folds(result: Result) -> Iterator[Row]:
     for fold in result.folds:
         yield {
             "fold": fold.fold,
-            "uar": fold.test.uar,
-            "wa": fold.test.wa,
-            "macro_f1": fold.test.macro_f1,
-            "loss": fold.test.loss,
+            **{name: getattr(fold.test, name, None) for name in ("uar", "wa", "macro_f1", "loss")},
             "pooled_uar": findings.pooled_uar(fold),
             "local_uar": findings.local_uar(fold),
             "chosen_round": fold.chosen_round,

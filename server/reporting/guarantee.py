@@ -18,6 +18,8 @@ def promise(unit: str) -> dict[str, str]:
         "Trust": own.trust,
         "Public": f"{own.public} All settings.",
         "Beside the noise": own.left_out,
+        "Held-out speakers": "The model is scored on the coordinator's own, who are not protected: what it takes their "
+        "recordings for is published without noise. Those that a site holds are asked nothing.",
         "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for the run, whose noise was fixed before it; over all runs on "
         "the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is some per cent larger.",
         "Not covered": "Noise in floating point is not exactly Gaussian (Mironov 2012); each number is a sum of four, "

@@ -9,7 +9,7 @@ from common.config.units import UNITS
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
 from server.reporting.drawing import Illustration
 from server.reporting.pages import Table, Tile, listing
-from server.reporting.run_record import Result
+from server.reporting.run_record import Result, Summary
 
 
 def write_report(result: Result, path: Path) -> None:
@@ -29,7 +29,7 @@ def _content(result: Result) -> dict[str, Any]:
     return findings.overview(result) | {
         "result": result,
         "headline": _tiles(result),
-        "scores": [_comparison(result), _recall(result), _confusion(result)],
+        "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),
@@ -43,11 +43,16 @@ def _content(result: Result) -> dict[str, Any]:
 
 
 def _tiles(result: Result) -> list[Tile]:
-    named = {"Pooled UAR": result.summary.pooled_uar, "Each site alone, UAR": result.summary.local_uar}
-    shown = [Tile.of("Federated UAR", result.summary.uar, main=True)]
-    shown += [Tile.of(name, figure) for name, figure in named.items() if figure]
-    guess = f"guessing among {len(result.corpus.classes)}"
-    return [*shown, Tile(name="Chance", value=formatting.score(findings.chance(result)), note=guess)]
+    chance, guess = formatting.score(findings.chance(result)), f"guessing among {len(result.corpus.classes)}"
+    return [*_scores(result.summary), Tile(name="Chance", value=chance, note=guess)]
+
+
+def _scores(summary: Summary | None) -> list[Tile]:
+    if summary is None:
+        return [Tile(name="Federated UAR", value="not scored", note="nobody may be asked", main=True)]
+    named = {"Pooled UAR": summary.pooled_uar, "Each site alone, UAR": summary.local_uar}
+    others = [Tile.of(name, figure) for name, figure in named.items() if figure]
+    return [Tile.of("Federated UAR", summary.uar, main=True), *others]
 
 
 def _lists(result: Result) -> dict[str, Table]:
@@ -65,7 +70,7 @@ def _comparison(result: Result) -> Illustration:
     bars = {name: (figure, [get(fold) for fold in result.folds]) for name, figure, get in findings.models(result)}
     title = "UAR: " + ", ".join(f"{name} {formatting.score(figure.mean)}" for name, (figure, _) in bars.items())
     caption = "UAR on held-out speakers. The dashed line is guessing." + _rings(result)
-    if result.summary.uar.ci95:
+    if result.summary and result.summary.uar.ci95:
         caption += " The whiskers are 95 % intervals."
     if findings.is_counted(result):
         caption += " Where recordings stay at separate sites there is no pooled model to compare it with."
@@ -87,7 +92,7 @@ def _rings(result: Result) -> str:
 
 def _recall(result: Result) -> Illustration:
     together = findings.recall(result)
-    folds = {name: [fold.test.recall.get(name) for fold in result.folds] for name in together}
+    folds = {name: [fold.test.recall.get(name) if fold.test else None for fold in result.folds] for name in together}
     title = "Recall: " + ", ".join(f"{name} {formatting.score(value, 2)}" for name, value in together.items())
     return Illustration(
         key="recall",

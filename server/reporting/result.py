@@ -82,8 +82,8 @@ def build(
 def _fold(fold: FoldResult) -> RunFold:
     federated, baselines = fold.federated, None
     if fold.pooled is not None and fold.local is not None:
-        local = {site: Scored(test=own.test) for site, own in fold.local.items()}
-        baselines = Baselines(pooled=Scored(test=fold.pooled.test), local=local)
+        local = {site: Scored(test=own.scored) for site, own in fold.local.items()}
+        baselines = Baselines(pooled=Scored(test=fold.pooled.scored), local=local)
     return RunFold(
         fold=federated.fold,
         train_speakers=federated.train_speakers,
@@ -105,27 +105,33 @@ def _worst(folds: Sequence[FoldResult]) -> PrivacyAccount | None:
     return max(accounts, key=lambda account: largest_epsilon(account) or 0.0, default=None)
 
 
-def _summary(folds: Sequence[FoldResult]) -> Summary:
+def _summary(folds: Sequence[FoldResult]) -> Summary | None:
+    if any(fold.federated.test is None for fold in folds):
+        return None
     federated = [_counts([fold.federated]) for fold in folds]
     pooled = [_counts([fold.pooled]) for fold in folds if fold.pooled is not None]
     local = [_counts(list(fold.local.values())) for fold in folds if fold.local is not None]
+    one_by_one = all(fold.federated.by_speaker is not None for fold in folds)
     complete = len(pooled) == len(folds) == len(local)
     return Summary(
-        uar=_figure(federated, "uar"),
-        wa=_figure(federated, "wa"),
-        macro_f1=_figure(federated, "macro_f1"),
+        uar=_figure(federated, "uar", one_by_one),
+        wa=_figure(federated, "wa", one_by_one),
+        macro_f1=_figure(federated, "macro_f1", one_by_one),
         pooled_uar=_figure(pooled, "uar") if complete else None,
         local_uar=_figure(local, "uar") if complete else None,
     )
 
 
-def _figure(folds: Sequence[Confusion], figure: str) -> Figure:
-    return Figure.from_json(summarise(folds, figure))
+def _figure(folds: Sequence[Confusion], figure: str, one_by_one: bool = True) -> Figure:
+    """A figure over the folds; the interval takes the counts of each speaker."""
+    return Figure.from_json(summarise(folds, figure) | ({} if one_by_one else {"ci95": None}))
 
 
 def _counts(models: Sequence[FoldRecord]) -> Confusion:
-    """The test speakers' counts under each model, ``(models, speakers, classes, classes)``."""
-    return np.array([model.by_speaker for model in models], dtype=np.int64)
+    """The test speakers' counts under each model, ``(models, speakers, classes, classes)``; 1 speaker for all of them
+    where they were not counted one by one.
+    """
+    return np.array([model.by_speaker or [model.scored.confusion] for model in models], dtype=np.int64)
 
 
 def environment() -> dict[str, Any]:

@@ -58,7 +58,10 @@ class Baselines(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFold(Record):
-    """A fold of a run: as ``server.records.fold_record.FoldRecord``, with its baselines, where they were trained."""
+    """A fold of a run: as ``server.records.fold_record.FoldRecord``, with its baselines, where they were trained.
+
+    Its ``test`` is None where nobody scored the model: so it may be in a private run of separate sites.
+    """
 
     fold: str
     train_speakers: Speakers
@@ -66,7 +69,7 @@ class RunFold(Record):
     test_speakers: Speakers
     privacy: PrivacyAccount | None
     chosen_round: int
-    test: Scores
+    test: Scores | None
     baselines: Baselines | None
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] | None = may_lack()
@@ -80,7 +83,7 @@ class Figure(Record):
     Attributes:
         mean: of the folds.
         sd: their standard deviation; None for one fold.
-        ci95: the 95 % interval of the mean, over test speakers; None below 5.
+        ci95: the 95 % interval of the mean, over test speakers; None below 5, or where not counted one by one.
     """
 
     mean: float
@@ -142,7 +145,7 @@ class Result(Record):
         config: every setting, by flat name.
         corpus: what was trained and scored on.
         folds: in order.
-        summary: the figures over the folds.
+        summary: the figures over the folds; None where nothing was scored.
         privacy: the account of the fold that spent most; None where nothing was private.
         split: who is where, an entry a fold.
         timing: in seconds.
@@ -158,7 +161,7 @@ class Result(Record):
     config: Mapping[str, Any]
     corpus: CorpusRecord
     folds: tuple[RunFold, ...]
-    summary: Summary
+    summary: Summary | None
     privacy: PrivacyAccount | None
     split: tuple[Split, ...] | None = may_lack()
     timing: Timing
@@ -210,7 +213,8 @@ class Result(Record):
         return as_html(self)
 
     def __repr__(self) -> str:
-        return f"<Result: UAR {self.summary.uar.mean:.3f}, {len(self.folds)} folds of {self.corpus.name}>"
+        score = f"UAR {self.summary.uar.mean:.3f}" if self.summary else "not scored"
+        return f"<Result: {score}, {len(self.folds)} folds of {self.corpus.name}>"
 
 
 def load_result(path: str | PathLike[str]) -> Result:

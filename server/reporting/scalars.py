@@ -19,7 +19,8 @@ def write_scalars(folder: Path, folds: Sequence[RunFold]) -> None:
             for tag, value in _tags(entry).items():
                 if value is not None:
                     writer.add_scalar(tag, value, entry.round)
-        writer.add_scalar("test/uar", fold.test.uar, fold.chosen_round)
+        if fold.test is not None:
+            writer.add_scalar("test/uar", fold.test.uar, fold.chosen_round)
         writer.close()
 
 

@@ -44,7 +44,7 @@ def recalls(result: Result) -> Table:
             str(sum(counts[index])),
             str(counts[index][index]),
             score(together[name]),
-            *(score(fold.test.recall.get(name)) for fold in result.folds),
+            *(score(fold.test.recall.get(name) if fold.test else None) for fold in result.folds),
         ]
         for index, name in enumerate(result.corpus.classes)
     ]
@@ -90,7 +90,7 @@ def folds(result: Result) -> Table:
     rows = [
         [
             fold_name(fold),
-            *(score(getattr(fold.test, figure)) for figure in ("uar", "wa", "macro_f1", "loss")),
+            *(score(getattr(fold.test, figure, None)) for figure in ("uar", "wa", "macro_f1", "loss")),
             *(score(get(fold)) for _, _, get in others),
             str(fold.chosen_round),
             *speaker_counts(fold),
@@ -107,10 +107,11 @@ def folds(result: Result) -> Table:
 
 def _foot(result: Result, label: str, key: str) -> list[str]:
     summary = result.summary
-    others = [figure for figure in (summary.pooled_uar, summary.local_uar) if figure]
+    own = ("uar", "wa", "macro_f1")
+    others = [figure for name in ("pooled_uar", "local_uar") if (figure := getattr(summary, name, None))]
     first, more = (
-        [score(getattr(figure, key)) for figure in figures]
-        for figures in ((summary.uar, summary.wa, summary.macro_f1), others)
+        [score(getattr(figure, key, None)) for figure in figures]
+        for figures in ([getattr(summary, name, None) for name in own], others)
     )
     return [label, *first, "", *more, "", "", "", ""]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.learning import metrics
 from common.learning.architectures import build_model
-from common.learning.training import evaluate
+from common.learning.training import Evaluated, evaluate
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
 from server.records.fold_record import Counts, Scores
@@ -37,13 +36,15 @@ class HeldOut:
     """The score on held-out speakers.
 
     Attributes:
-        test: of the chosen model.
-        by_speaker: the confusion counts of each test speaker.
+        test: of the chosen model; None where it was not scored.
+        speakers: how many were scored.
+        by_speaker: the confusion counts of each; None where a site tells those of all its own together.
         sites: by the sites that hold test speakers, how many recordings each scored; None where one did not.
     """
 
-    test: Scores
-    by_speaker: tuple[Counts, ...]
+    test: Scores | None
+    speakers: int
+    by_speaker: tuple[Counts, ...] | None
     sites: dict[str, int | None]
 
 
@@ -58,7 +59,9 @@ def score_held_out(
 ) -> HeldOut:
     """Score the chosen model on the held-out speakers, the server's own and those that sites hold.
 
-    In a deployment a site that does not score the model is named in the log, and the score is without its speakers.
+    In a deployment a site that does not score the model is named in the log, and the score is without its speakers. In
+    a private one no site is asked: counts of single people have no noise, so only the server's own speakers are scored,
+    or nobody's. In a simulation all of them are the server's own, wherever the plan puts them.
 
     Args:
         grid: Flower's way to the nodes.
@@ -72,31 +75,58 @@ def score_held_out(
     Raises:
         FederationError: nobody scored it; in a simulation, any site that holds test speakers did not.
     """
-    chosen = state.best or state.arrays
-    holders = [node for node in nodes if node.test]
-    answers = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused)
-    _check_scored(plan, holders, answers)
-    counts: list[metrics.Confusion] = []
-    loss, examples = 0.0, 0
+    chosen, simulated = state.best or state.arrays, bool(plan.sites)
+    holders = [] if untouched(config, plan) else [node for node in nodes if node.test]
+    answers = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused, simulated=simulated)
+    if not untouched(config, plan):
+        _check_scored(plan, holders, answers)
+    parts = list(answers.values())
     if plan.test:
-        own = score(config, plan, plan.test, chosen, state.scaling, cache)
-        counts += list(own.confusion.values())
-        loss, examples = own.loss, own.examples
-    for site in answers.values():
-        counts += list(site.confusion)
-        loss, examples = loss + site.loss, examples + site.examples
-    test = Scores.from_json(metrics.scores(np.sum(counts, axis=0), plan.classes, loss / examples))
+        parts.insert(0, _own(score(config, plan, plan.test, chosen, state.scaling, cache)))
     sites = {node.site: answers[node.site].examples if node.site in answers else None for node in holders}
-    return HeldOut(test=test, by_speaker=tuple(_counts(confusion) for confusion in counts), sites=sites)
+    if not parts:
+        log.warning("the model is not scored: the run is private, and no held-out speaker is at the coordinator")
+        return HeldOut(test=None, speakers=0, by_speaker=None, sites=sites)
+    counts = [table for part in parts for table in part.confusion]
+    return HeldOut(
+        test=Scores.from_json(metrics.scores(np.sum(counts, axis=0), plan.classes, _mean_loss(parts))),
+        speakers=sum(part.speakers for part in parts),
+        by_speaker=tuple(map(_counts, counts)) if all(part.by_speaker for part in parts) else None,
+        sites=sites,
+    )
 
 
-def check_held_out(plan: Plan, nodes: Sequence[Node]) -> None:
-    """Refuse a run that nobody could score at its end.
+def untouched(config: Config, plan: Plan) -> bool:
+    """Whether the held-out speakers at the sites are left alone: those of a private run that is no simulation."""
+    return config.privacy.on and not plan.sites
+
+
+def _own(scored: Evaluated) -> Answer:
+    """The server's own score, as a site tells its."""
+    confusion = np.stack(list(scored.confusion.values()))
+    return Answer(confusion=confusion, examples=scored.examples, loss=scored.loss, speakers=len(confusion))
+
+
+def _mean_loss(parts: Sequence[Answer]) -> float | None:
+    """Of all recordings; None where a site does not tell its own."""
+    losses = [part.loss for part in parts if part.loss is not None]
+    return sum(losses) / sum(part.examples for part in parts) if len(losses) == len(parts) else None
+
+
+def check_held_out(config: Config, plan: Plan, nodes: Sequence[Node]) -> None:
+    """Refuse a run that nobody could score at its end; a private one goes without a score, which the log says.
 
     Raises:
         FederationError: neither the server nor a site holds a test speaker.
     """
-    if not plan.test and not any(node.test for node in nodes):
+    if plan.test or (any(node.test for node in nodes) and not untouched(config, plan)):
+        return
+    if untouched(config, plan):
+        log.warning(
+            "the model will not be scored: no held-out speaker is at the coordinator (--root gives it some), and in a "
+            "private run those of the sites are asked nothing"
+        )
+    else:
         raise FederationError(
             "no held-out speaker is anywhere: no site has recordings marked split=test, and the coordinator has none; "
             "give it some by --root, or let a site mark some"
@@ -111,7 +141,8 @@ def _check_scored(plan: Plan, holders: Sequence[Node], answers: dict[str, Answer
     if not answers and not plan.test:
         raise FederationError(
             f"no held-out speaker was scored: they lie at {silent or 'no site that is here'}, expected an answer from "
-            "one; the rounds are done and the model is kept: let the site's policy allow it (allow_test = true)"
+            "one; the rounds are done and the model is kept: let the site's policy allow it (allow_test = true), which "
+            "takes as many held-out speakers there as its min_speakers"
         )
     if silent:
         log.warning("held-out speakers at %s are not in the score: the model was not scored there", silent)
@@ -123,7 +154,7 @@ def _counts(confusion: metrics.Confusion) -> Counts:
 
 def score(
     config: Config, plan: Plan, speakers: Sequence[str], arrays: Arrays, scaling: Arrays, cache: FeatureCache
-) -> Any:
+) -> Evaluated:
     """Evaluate weights on recordings that this machine holds."""
     mean, deviation = (torch.from_numpy(scaling[name]) for name in ("mean", "deviation"))
     recordings = normalise(

@@ -274,4 +274,4 @@ class Rounds:
         confusion = np.sum([own.confusion.sum(axis=0) for own in counts.values()], axis=0)
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(own.examples for own in counts.values())
-        return {**scores, "loss": sum(own.loss for own in counts.values()) / examples}
+        return {**scores, "loss": sum(own.loss or 0.0 for own in counts.values()) / examples}

@@ -23,11 +23,24 @@ from server.sites.handshake import Node
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a site sent of an evaluation: ``confusion (groups, classes, classes)``, the summed loss, the examples."""
+    """What a site sent of an evaluation.
+
+    Attributes:
+        confusion: ``(groups, classes, classes)``.
+        examples: recordings.
+        loss: summed; None where it was not told.
+        speakers: held-out ones that were scored; 0 where none were asked for.
+    """
 
     confusion: metrics.Confusion
-    loss: float
     examples: int
+    loss: float | None = None
+    speakers: int = 0
+
+    @property
+    def by_speaker(self) -> bool:
+        """Whether each group is a held-out speaker."""
+        return len(self.confusion) == self.speakers
 
 
 def ask(
@@ -38,6 +51,8 @@ def ask(
     message_type: str,
     arrays: Arrays,
     refused: Refused,
+    *,
+    simulated: bool = False,
 ) -> dict[str, Counts]:
     """Send sites a model to evaluate, and collect their counts.
 
@@ -49,6 +64,7 @@ def ask(
         message_type: ``protocol.EVALUATE`` or ``protocol.EVALUATE_TEST``.
         arrays: the model.
         refused: the sites whose answer is not taken are added, with the reason.
+        simulated: whether the sites are on this machine.
 
     Returns:
         By site, what those counted that answered as they should.
@@ -69,7 +85,8 @@ def ask(
             refuse(node.site, "evaluation", failure(reply), refused)
             continue
         most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
-        scope = Scope(class_count=state.arrays[config.model.architecture.output_bias].shape[0], most=most)
+        classes = state.arrays[config.model.architecture.output_bias].shape[0]
+        scope = Scope(class_count=classes, most=most, simulated=simulated)
         try:
             counts[node.site] = _counts(reply, message_type, scope)
         except Misfit as misfit:
@@ -85,7 +102,8 @@ def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:
     """
     values = schema.read_reply(message_type, scope, reply.content)[protocol.METRICS]
     confusion = np.array(values[protocol.CONFUSION], dtype=np.int64).reshape(-1, scope.class_count, scope.class_count)
-    return Counts(confusion=confusion, loss=values[protocol.LOSS], examples=values[protocol.EXAMPLES])
+    loss, speakers = values.get(protocol.LOSS), values.get(protocol.SPEAKERS, 0)
+    return Counts(confusion=confusion, examples=values[protocol.EXAMPLES], loss=loss, speakers=speakers)
 
 
 def record(arrays: Arrays) -> ArrayRecord:

@@ -118,7 +118,7 @@ def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: 
     ledger = job.ledger or job.out / "ledger" / slug(plan.fold)
     federated = run(job.config, plan, folder, path, cache, workers=job.workers, on_reply=on_reply, ledger=ledger)
     ended = len(federated.all_rounds)
-    step.update(ended, f"held-out UAR {federated.test.uar:.3f}", ended)
+    step.update(ended, f"held-out UAR {federated.scored.uar:.3f}", ended)
     return federated
 
 

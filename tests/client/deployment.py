@@ -13,6 +13,7 @@ from flwr.app import Context, Message, RecordDict
 
 from client.node.gate import outbound
 from client.node.policy import inbound
+from client.node.policy.clauses import DataPolicy, OutboundPolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.run_config import parse_run_config
@@ -26,6 +27,7 @@ from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 from tests.simulations import tiny
 
 SITES = ("s0", "s1", "s2", "s3")
+POLICY = Policy(data=DataPolicy(min_speakers=1), outbound=OutboundPolicy(allow_test_speakers=True))
 
 
 def deal(manifest: Path, folder: Path) -> None:
@@ -85,7 +87,7 @@ def gated() -> Any:
         assert inbound.fault(message.metadata.message_type, unpack(message.content), config) is None
         reply, head = app(message, context), Head(entries=1, hash="ab" * 32)
         site = str(context.node_config[protocol.NODE_SITE])
-        left = outbound.passed(reply, message, site=site, policy=Policy(), config=config, head=head)
+        left = outbound.passed(reply, message, site=site, policy=POLICY, config=config, head=head)
         return Message(pack(left), reply_to=message)
 
     return answer

@@ -47,7 +47,8 @@ def test_a_deployment_trains_the_model_that_a_simulation_trains(
     own: dict[str, Any] = {"federation__strategy": strategy}
     whole = run(job(manifest, tmp_path / "sim", data__sites="column", data__held_out="split", **own))
     monkeypatch.setattr(deployment, "client", deployment.gated)
-    fold = run_deployed(tmp_path, settings(**own), monkeypatch)
+    nodes = [node(tmp_path, site, **{protocol.NODE_TEST_SPEAKERS: True}) for site in SITES]
+    fold = run_deployed(tmp_path, settings(**own), monkeypatch, nodes=nodes)
     simulated = safetensors.numpy.load_file(tmp_path / "sim/model.safetensors")
     deployed = safetensors.numpy.load_file(tmp_path / "home/runs/one/model.safetensors")
     assert simulated.keys() == deployed.keys()

@@ -53,6 +53,7 @@ def test_a_folder_becomes_a_manifest_is_checked_and_run(
     assert result.corpus.utterances == len(rows)
     printed = capsys.readouterr().out
     assert f"<Corpus manifest at {recordings / 'manifest.csv'}" in printed
+    assert result.summary is not None
     assert f"UAR on unheard speakers: {result.summary.uar.mean:.3f}" in printed
     assert "guessing is 0.333" in printed
 

@@ -168,7 +168,7 @@ class Federation:
 @contextlib.contextmanager
 def federation(root: Path, names: Sequence[str] = SITES) -> Iterator[Federation]:
     """Set up and start all of it; every process ends with the block."""
-    manifest = tiny.write(root / "corpus", speakers=24, test=(0, 5))
+    manifest = tiny.write(root / "corpus", speakers=24, test=(0, 1, 4, 5))  # two at s0, two at s1
     keep = [line for line in manifest.read_text().splitlines() if ",s3," not in line]
     manifest.write_text("\n".join(keep) + "\n")
     deal(manifest, root / "dealt")
@@ -176,6 +176,7 @@ def federation(root: Path, names: Sequence[str] = SITES) -> Iterator[Federation]
     options = zip(("--port", "--admin-port", "--superlink-port"), map(str, ports), strict=True)
     home = root / "coordinator"
     fedser("federation", "init", str(home), "--host", "localhost", "--sites", ",".join(names), "--trial-keys",
+           "--classes", ",".join(tiny.CLASSES),
            *(word for pair in options for word in pair))  # fmt: skip
     folder = read(home)
     sites = {name: _site(folder, name, root) for name in names}

@@ -73,6 +73,29 @@ def test_a_run_ends_well_where_a_site_does_not_score_the_model(folder: Path, mon
     assert refusals(folder) == [(protocol.EVALUATE_TEST, {"s0": "refused by the site's policy"})]
 
 
+@pytest.mark.parametrize("unit", ["utterance", "speaker", "site"])
+def test_a_private_run_asks_no_site_for_a_score(folder: Path, monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
+    """Held-out patients lie at two sites, and the coordinator has nobody: the run ends well, without a score."""
+    small = {name: value for name, value in tiny.SMALL.items() if name not in ("training.batch_size", "data.held_out")}
+    own = {"privacy.epsilon": 8.0, "privacy.unit": unit, "federation.rounds": 1, "data.classes": list(tiny.CLASSES)}
+    asked: list[str] = []
+    app: Callable[[Message, Context], Message] = gated()
+
+    def load() -> Any:
+        def answer(message: Message, context: Context) -> Message:
+            asked.append(message.metadata.message_type)
+            return app(message, context)
+
+        return answer
+
+    monkeypatch.setattr(deployment, "client", load)
+    fold = deployment.run_deployed(folder, Config().with_values(private_settings({**small, **own})), monkeypatch)
+    assert protocol.EVALUATE_TEST not in asked
+    assert (fold["test"], fold["by_speaker"], fold["test_speakers"]) == (None, None, [])
+    assert "test_sites" not in fold
+    assert fold["privacy"]["unit"] == unit
+
+
 def test_a_run_that_nobody_scored_keeps_its_model_and_can_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = {(site, protocol.EVALUATE_TEST): refuse for site in ("s0", "s1")}
     spoilt(monkeypatch, silent)

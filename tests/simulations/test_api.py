@@ -108,7 +108,7 @@ def test_the_weights_are_the_command_s(manifest: Path, tmp_path: Path) -> None:
     result = run(**flags, settings=settings, out=tmp_path / "library", progress=False)
     assert same(tmp_path / "command", tmp_path / "library")
     before, after = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("command", "library"))
-    assert before["folds"][0]["test"] == after["folds"][0]["test"] == result.folds[0].test.as_json()
+    assert before["folds"][0]["test"] == after["folds"][0]["test"] == result.as_json()["folds"][0]["test"]
     assert before["config"] == after["config"]
     assert after["command"].startswith("simulations.run(corpus='manifest', root=")
     assert load_result(tmp_path / "library") == result
@@ -246,6 +246,8 @@ def test_a_run_is_gone_on_with(manifest: Path, tmp_path: Path) -> None:
     first = run(**FLAGS, root=manifest, out=tmp_path / "out", progress=False)
     again = run(resume=tmp_path / "out", baselines=True, workers=0, progress=False)
     assert again.folds[0].test == first.folds[0].test
+    assert first.summary is not None
+    assert again.summary is not None
     assert first.summary.pooled_uar is None
     assert again.summary.pooled_uar is not None
 

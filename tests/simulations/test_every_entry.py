@@ -15,7 +15,7 @@ from flwr.clientapp import ClientApp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.node.policy.clauses import BundlePolicy, RunPolicy
+from client.node.policy.clauses import BundlePolicy, DataPolicy, RunPolicy
 from client.node.policy.document import Policy
 from client.site import Holding, Site
 from common.config.settings import Config, flatten
@@ -52,7 +52,7 @@ from tests.simulations import tiny
 
 PLAN = Plan(fold="f", classes=tiny.CLASSES, test=("09",), sites=(SiteSplit(name="one", train=("01", "02")),))
 BUNDLE = "ab" * 32
-POLICY = Policy(bundle=BundlePolicy(hashes=(BUNDLE,)), run=RunPolicy(bounds={}))
+POLICY = Policy(bundle=BundlePolicy(hashes=(BUNDLE,)), run=RunPolicy(bounds={}), data=DataPolicy(classes=tiny.CLASSES))
 OUTSIDE: dict[str, st.SearchStrategy[Any]] = {
     "data.normalise": st.sampled_from(["speaker", "utterance", "global"]),
     "data.validation": st.sampled_from(["one", "0.2", "0.5"]),

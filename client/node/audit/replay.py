@@ -1,4 +1,5 @@
-"""What a run may settle but once, however often the server asks: its name in the ledger, and the model it tests.
+"""What a run may settle but once, however often the server asks: its name in the ledger, the model it tests, and how
+much the site holds.
 
 The audit log has what a run has settled, so that a restart of the node changes nothing: a server can bring one about.
 """
@@ -16,7 +17,8 @@ from client.node.gate.outbound import Refused
 from common import protocol
 from common.storage.hash_chain import Entry
 
-NAME, TESTED = "name", "tested"  # in a line of the audit log: the run's in the ledger; of the model, a digest
+# In a line of the audit log: the run's name in the ledger; of the model, a digest; units or recordings to train on.
+NAME, TESTED, COUNTED = "name", "tested", "counted"
 
 
 def check_replay(
@@ -38,18 +40,41 @@ def check_replay(
         What the message settles, for its own line.
 
     Raises:
-        Refused: the run has another name in the ledger, or had another model tested.
+        Refused: the run has another name in the ledger, had another model tested, or was told what the site holds.
         FedserError: the arrays are not what the message says that they are.
     """
     fields = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
     if fields and (name := _before(earlier, run, NAME)) not in (None, fields[NAME]):
         raise Refused(f"the run calls itself {fields[NAME]} in the ledger, and was {name} before")
+    if kind == protocol.HELLO and not fields and counted(earlier, run) is not None:
+        raise Refused("the run was told how much there is here, and is told it once: by now it may be more")
     if kind != protocol.EVALUATE_TEST:
         return fields
     tested = _digest(content)
     if _before(earlier, run, TESTED) not in (None, tested):
         raise Refused("the held-out speakers have scored a model in this run, and score no other")
     return fields | {TESTED: tested}
+
+
+def told_counts(kind: str, content: RecordDict) -> dict[str, int]:
+    """Of a reply that leaves, what its line in the audit log says of how much the site trains on."""
+    answer = content.config_records.get(protocol.CONFIG)
+    if kind != protocol.HELLO or answer is None or protocol.EXAMPLES not in answer:
+        return {}
+    return {COUNTED: int(str(answer[protocol.EXAMPLES]))}
+
+
+def counted(earlier: Sequence[Entry], run: int) -> int | None:
+    """How much the run was told that the site trains on; None where it was not told yet."""
+    found = _before(earlier, run, COUNTED)
+    return None if found is None else int(found)
+
+
+def keep_count(kind: str, content: RecordDict, earlier: Sequence[Entry], run: int) -> None:
+    """Write the examples of a private update as the run was told them: another number would tell who came since."""
+    metrics, told = content.metric_records.get(protocol.METRICS), counted(earlier, run)
+    if kind == protocol.TRAIN and metrics is not None and told is not None:
+        metrics[protocol.EXAMPLES] = told
 
 
 def _before(earlier: Sequence[Entry], run: int, key: str) -> str | None:

@@ -58,13 +58,13 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
     Raises:
         FedserError: there is no such corpus, a setting is wrong, or the app failed, with its own reason.
     """
-    policy = Policy.read(site_kit.policy)
+    policy = Policy.read(site_kit.policy).of_corpus(settings.corpus or site_kit.corpus)
     with tempfile.TemporaryDirectory() as folder:
         state = StateFolder(folder=Path(folder))
         if settings.state.ledger.is_dir():
             shutil.copytree(settings.state.ledger, state.ledger)
-        node = node_config(dataclasses.replace(settings, state=state), site_kit) | of_policy(policy)
-        config = _config(node, given)
+        node = node_config(dataclasses.replace(settings, state=state), site_kit) | of_policy(policy, settings.data)
+        config = _config(node, policy, given)
         report = Report(
             site=site_kit.name,
             refused=_refusal(policy, config),
@@ -80,9 +80,13 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
         return dataclasses.replace(report, outcomes=outcomes, bytes_round=each_round, refit=refit, privacy=dry.cost())
 
 
-def _config(node: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
-    """The run's settings, as a coordinator would send them: a private one's by the recipe, and its classes named."""
-    config = Config().with_values(private_settings(given))
+def _config(node: Mapping[str, Any], policy: Policy, given: Mapping[str, Any]) -> Config:
+    """The run's settings, as a coordinator would send them: a private one's by the recipe, and its classes named.
+
+    Where they are not given they are those that the recordings have, which a manifest's policy must name.
+    """
+    style = {"data.style": policy.data.style} if policy.data.style else {}
+    config = Config().with_values(private_settings({**style, **given}))
     if config.data.classes:
         return config
     own = {"corpus": protocol.NODE_CORPUS, "root": protocol.NODE_ROOT, "label_map": protocol.NODE_LABEL_MAP}
@@ -120,7 +124,7 @@ class _Dry:
         yield self._outcome(protocol.TRAIN, EACH_ROUND)
         if validation and not private:
             yield self._outcome(protocol.EVALUATE, EACH_ROUND)
-        if test:
+        if test and not private:
             yield self._outcome(protocol.EVALUATE_TEST, ONCE)
         if self._config.privacy.at_sites:
             yield self._outcome(protocol.PRIVACY, ONCE)

@@ -26,6 +26,7 @@ from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.run import RunNotRunningException
 
+from client.node.audit import replay
 from client.node.audit.site_log import AuditLog
 from client.node.audit.spend import Spent
 from client.node.flower import wire
@@ -174,12 +175,15 @@ class Guard:
         content = outbound.passed(
             reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )
+        if run.config.privacy.on:
+            replay.keep_count(asked.message.metadata.message_type, content, self._audit.entries(), fields["run"])
         leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
         parcel = wire.pack_parcel(Message(leaving, reply_to=asked.message))
         self._sent.add(fields["run"], fields["round"], parcel.size, run.policy)
         records = {name: sorted(record) for name, record in content.items()}
         spent = self._spent.since(run.config.privacy)
-        self._audit.add("out", **fields, bytes=parcel.size, records=records, model=model(content), **spent)
+        counts = replay.told_counts(asked.message.metadata.message_type, content)
+        self._audit.add("out", **fields, bytes=parcel.size, records=records, model=model(content), **spent, **counts)
         return parcel
 
     def _refuse(

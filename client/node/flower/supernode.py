@@ -72,7 +72,7 @@ class NodeParts:
     """
 
     def __init__(self, settings: NodeSettings, site_kit: kit.Kit) -> None:
-        self._kit, self._ledger = site_kit, settings.state.ledger
+        self._settings, self._kit, self._ledger = settings, site_kit, settings.state.ledger
         self.coordinator = Coordinator(address=site_kit.superlink, kit=settings.kit, number=settings.state.number)
         self.coordinator.certificate()
         self.coordinator.key()
@@ -82,8 +82,9 @@ class NodeParts:
 
     def policy(self) -> Policy:
         """Read the site's policy; what the app is told of it follows."""
-        read = Policy.read(self._kit.policy)
-        self.config.update(of_policy(read))  # Flower hands this very dictionary to each new run
+        read = Policy.read(self._kit.policy).of_corpus(str(self.config[protocol.NODE_CORPUS]))
+        told = node_config(self._settings, self._kit) | of_policy(read, self._settings.data)
+        self.config.update(told)  # Flower hands this very dictionary to each new run
         return read
 
     def guard(self, server: Callbacks) -> Guard:
@@ -119,13 +120,20 @@ def node_config(settings: NodeSettings, site_kit: kit.Kit) -> dict[str, Any]:
     }
 
 
-def of_policy(policy: Policy) -> dict[str, Any]:
-    """What the app is told of the policy, which it keeps too."""
-    privacy = policy.privacy
+def of_policy(policy: Policy, data: str = "") -> dict[str, Any]:
+    """What the app is told of the policy, which it keeps too.
+
+    Args:
+        policy: the site's.
+        data: the folder of recordings, as the trainer sees it.
+    """
+    privacy, labels = policy.privacy, policy.data.label_map
     return {
+        **({protocol.NODE_LABEL_MAP: str(Path(data, labels))} if labels else {}),
         protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
         protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
         protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,
+        protocol.NODE_TEST_SPEAKERS: policy.outbound.allow_test_speakers,
     }
 
 

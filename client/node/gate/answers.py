@@ -59,17 +59,19 @@ class Reply:
             values = form.read(self.content)
         except Misfit as misfit:
             raise Refused(f"the reply's {misfit}") from None
-        self._check_enough(values.pop(protocol.HELD))
+        self._check_enough(values.pop(protocol.HELD), "to train on")
+        if self.kind == protocol.EVALUATE_TEST:
+            self._check_enough({protocol.SPEAKERS: values[protocol.METRICS][protocol.SPEAKERS]}, "to score")
         self._keep_what_was_spent(values)
         return {name: _MAKERS[form.records[name].kind](values[name]) for name in values}
 
-    def _check_enough(self, held: Mapping[str, int]) -> None:
+    def _check_enough(self, held: Mapping[str, int], for_what: str) -> None:
         """Refuse to speak for too few, whatever was asked."""
         data = self.policy.data
         least = {protocol.RECORDINGS: data.min_recordings, protocol.SPEAKERS: data.min_speakers}
         for name, found in held.items():
             if found < (asked := least[name]):
-                raise Refused(f"there are {found} {name} to train on, the policy asks for {asked} (data.min_{name})")
+                raise Refused(f"there are {found} {name} {for_what}, the policy asks for {asked} (data.min_{name})")
 
     def _scope(self) -> Scope:
         """What the site knows of the run, and of the model that the server sent."""
@@ -87,6 +89,8 @@ class Reply:
             class_count=_class_count(arrays, self.config.model.architecture.output_bias) if scoring else 2,
             model=forms_of(arrays),
             extra=extra,
+            farewell=protocol.RUN in self.asked.get(protocol.CONFIG, ()),
+            one_by_one=self.policy.outbound.allow_test_speakers,
         )
 
     def _keep_what_was_spent(self, values: Told) -> None:

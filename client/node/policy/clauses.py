@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound, Hours, check_bound, outside
 from common import protocol
-from common.config.settings import Config, PrivacyConfig
+from common.config.settings import Config, DataConfig, PrivacyConfig
 from common.config.units import UNITS
+from common.corpora.catalogue import CORPORA
+from common.curation.selection import STYLES
 from common.errors import UsageError
 from common.messages import schema
-from common.messages.fields import is_sha256
+from common.messages.fields import is_sha256, short
+from common.utterance import emotion_name
 from common.validate import in_range, one_of
 
 
@@ -134,19 +139,56 @@ class PrivacyPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class DataPolicy:
-    """How few people may be spoken for.
+    """Which recordings take part, and how few people may be spoken for.
+
+    What a server may choose of these it could count: the difference of two runs' counts is how many recordings have a
+    label. So the site says it, once, and each run must say the same.
 
     Attributes:
+        classes: the emotions that each run must tell apart, in any order; empty for the corpus's own.
+        style: the speech that each run must take, ``improvised`` or ``scripted``; empty for both.
+        label_map: a file below the folder of recordings that says which label is which emotion; empty for the kit's. A
+            run's own is for the coordinator's recordings, and reaches no site.
         min_recordings: fewer training recordings than this, and nothing leaves.
-        min_speakers: fewer training speakers, likewise.
+        min_speakers: fewer training speakers, likewise; of fewer held-out speakers no counts leave.
     """
 
+    classes: tuple[str, ...] = ()
+    style: str = ""
+    label_map: str = ""
     min_recordings: int = 10
     min_speakers: int = 2
 
     def __post_init__(self) -> None:
+        if self.style:
+            one_of("data.style", self.style, STYLES)
+        if self.classes and not 1 < len(self.classes) == len(_names(self.classes)):
+            raise UsageError(f"data.classes is {list(self.classes)}, expected at least 2 emotions, none of them twice")
         in_range("data.min_recordings", self.min_recordings, 1, 10**9)
         in_range("data.min_speakers", self.min_speakers, 1, 10**9)
+
+    def of_corpus(self, corpus: str) -> Self:
+        """The same with the corpus's own classes, where it names none.
+
+        Raises:
+            UsageError: there is no such corpus.
+        """
+        one_of("the corpus", corpus, CORPORA)
+        return self if self.classes else dataclasses.replace(self, classes=tuple(CORPORA[corpus].CLASSES))
+
+    def reasons(self, run: DataConfig) -> Iterator[str]:
+        """Why a run is refused. One that names no classes can't count any: the app refuses it too."""
+        if run.classes and _names(run.classes) != _names(self.classes):
+            allowed = ", ".join(sorted(_names(self.classes))) or "only the corpus's own"
+            yield (
+                f"the run tells apart {', '.join(map(short, run.classes))}; the policy allows {allowed} (data.classes)"
+            )
+        if run.style != self.style:
+            yield f"the run takes {run.style or 'all'} speech, the policy allows {self.style or 'all'} (data.style)"
+
+
+def _names(classes: Collection[str]) -> set[str]:
+    return set(map(emotion_name, classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,13 +199,15 @@ class OutboundPolicy:
         max_bytes_round: of all records together, in a round.
         allow_statistics: sums of the training features, once before round 1; never in a private run.
         allow_validation: confusion counts of the validation speakers, summed; never in a private run.
-        allow_test: confusion counts of each held-out speaker that the site holds, without a name.
+        allow_test: confusion counts of the held-out speakers that the site holds, summed; never in a private run.
+        allow_test_speakers: the same of each held-out speaker, without a name.
     """
 
     max_bytes_round: int = 16 * 2**20
     allow_statistics: bool = True
     allow_validation: bool = True
     allow_test: bool = True
+    allow_test_speakers: bool = False
 
     def __post_init__(self) -> None:
         in_range("outbound.max_bytes_round", self.max_bytes_round, 1, 2**40)

@@ -6,6 +6,7 @@ line for the site's own log; the server is told only that the policy refused.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -48,6 +49,14 @@ class Policy:
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
 
+    def of_corpus(self, corpus: str) -> Self:
+        """The same at a site that has this corpus, whose own classes are meant where none are named.
+
+        Raises:
+            UsageError: there is no such corpus.
+        """
+        return dataclasses.replace(self, data=self.data.of_corpus(corpus))
+
     def refusal(self, bundle_hash: str, config: Config) -> str | None:
         """Why a run is refused, at any hour, in one line; None where it is not.
 
@@ -61,6 +70,7 @@ class Policy:
         if bundle_hash not in self.bundle.hashes:
             yield f"the bundle is {bundle_hash}, none of the {len(self.bundle.hashes)} that are allowed (bundle.hashes)"
         yield from self.run.reasons(config)
+        yield from self.data.reasons(config.data)
         yield from self.privacy.reasons(config.privacy)
         try:
             refuse_leaks(config)

@@ -43,7 +43,7 @@ def reasons(
 
 
 def fault(kind: str, content: RecordDict, config: Config) -> str | None:
-    """What is wrong with the records of a message whose settings the policy allows; None where nothing is.
+    """Why a message whose settings the policy allows is refused for its run or its records; None where it is not.
 
     The model's own form is the server's to choose; what the strategy sends beside it must have the same.
 
@@ -52,6 +52,8 @@ def fault(kind: str, content: RecordDict, config: Config) -> str | None:
         content: its records, the arrays not packed.
         config: of the run.
     """
+    if config.privacy.on and kind in schema.NOT_IN_PRIVATE:
+        return f"the run is private, {schema.NOT_IN_PRIVATE[kind]} may not leave: the server asks for {kind}"
     extra, _ = extra_records(config)
     scope = Scope(model=forms_of(content.array_records.get(protocol.ARRAYS, {})), extra=extra)
     found = schema.request(kind, scope).fault(content)

@@ -34,6 +34,16 @@ def init(
         str | None, typer.Option("--host", help="The name by which sites reach this machine.", show_default=False)
     ] = None,
     sites: Annotated[str, typer.Option("--sites", metavar="A,B,C", help="The sites' names.", show_default=False)] = "",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes",
+            metavar="A,B,C",
+            help="The emotions that the kits' policies allow; without it those of each site's corpus, which a manifest "
+            "has none of.",
+            show_default=False,
+        ),
+    ] = None,
     trial_keys: Annotated[
         bool, typer.Option("--trial-keys", help="Put ready keys into the kits, for a trial.")
     ] = False,
@@ -50,13 +60,17 @@ def init(
     from server.federation.service import setup
 
     names = registry.names(name.strip() for name in sites.split(",") if name.strip())
-    given = {"host": host, "port": port, "admin_port": admin_port, "superlink_port": superlink_port}
+    given = {"host": host, "port": port, "admin_port": admin_port, "superlink_port": superlink_port, "classes": classes}
     coordinator_folder = setup.settle(directory, {name: value for name, value in given.items() if value is not None})
     made = setup.furnish(coordinator_folder, names, datetime.now(UTC), trial_keys=trial_keys)
     typer.echo(f"{coordinator_folder.root}: the coordinator of {coordinator_folder.address}")
     for name, done in made.sites.items():
         typer.echo(f"  {kit_builder.path(coordinator_folder, name).relative_to(coordinator_folder.root)}  {done}")
     typer.echo(f"the kits allow the bundle {made.bundle}")
+    told = (
+        ", ".join(coordinator_folder.class_names) or "those of each site's corpus; a site with a manifest names its own"
+    )
+    typer.echo(f"the emotions that their policies allow: {told}")
     for line in _certificates(coordinator_folder):
         typer.echo(line)
     if trial_keys:

@@ -56,7 +56,7 @@ def run(
     """Train one model across the sites of a federation, and score it on speakers that nobody trained on.
 
     With --root the coordinator holds the test speakers: all those of that corpus. Without it the sites hold them,
-    marked split=test, and --classes names the emotions.
+    marked split=test, and --classes names the emotions; a private run asks nothing of them, and is then not scored.
     """  # fmt: skip
     from server.federation.folder import coordinator_folder
     from server.federation.runs.deployed_run import Wish, run

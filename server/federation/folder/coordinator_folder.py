@@ -13,10 +13,12 @@ from common.config.toml_file import read_table
 from common.deployment.site_kit import SITE_NAME
 from common.errors import FederationError, UsageError
 from common.storage import atomic
+from common.utterance import emotion_name
 from common.validate import in_range, one_of
 
 SETTINGS = "federation.toml"
 DEFAULT = Path("federation")
+_CLASS = re.compile(r"[^\s\"\\]{1,40}")  # it is written into policy.toml
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
 
 
@@ -30,6 +32,7 @@ class Folder:
         port: where they reach it; the proxy's.
         admin_port: the admin page's, on loopback.
         superlink_port: of Flower's SuperLink, on loopback; the commands of this machine reach it there.
+        classes: the emotions that the kits' policies name, with commas; empty for those of each site's corpus.
     """
 
     root: Path
@@ -37,14 +40,24 @@ class Folder:
     port: int = 8443
     admin_port: int = 8080
     superlink_port: int = 8000
+    classes: str = ""
 
     def __post_init__(self) -> None:
         check_host(self.host)
+        names = self.class_names
+        odd = [name for name in names if not _CLASS.fullmatch(name)]
+        if odd or (self.classes and not 1 < len(names) == len(set(names))):
+            raise UsageError(f"classes is {self.classes!r}, expected at least 2 emotions with commas, each once")
         ports = {"port": self.port, "admin_port": self.admin_port, "superlink_port": self.superlink_port}
         for name, value in ports.items():
             in_range(name, value, 1, 65535)
         if len(set(ports.values())) < len(ports):
             raise UsageError(f"two of {', '.join(ports)} are the same; give each a port of its own")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The emotions that the kits' policies name."""
+        return tuple(emotion_name(name) for name in self.classes.replace(",", " ").split())
 
     def settings(self) -> dict[str, str | int]:
         """What ``federation.toml`` holds."""
@@ -152,11 +165,12 @@ def read(root: Path) -> Folder:
     """
     path = root / SETTINGS
     settings = read_table(path, unreadable=FederationError)
-    fields = {field.name: str if field.name == "host" else int for field in dataclasses.fields(Folder)[1:]}
+    texts = ("host", "classes")
+    fields = {field.name: str if field.name in texts else int for field in dataclasses.fields(Folder)[1:]}
     for name, value in settings.items():
         one_of(f"a setting of {path}", name, fields)
         if type(value) is not fields[name]:
-            raise UsageError(f"{path}: {name} is {value!r}, expected {'a text' if name == 'host' else 'a number'}")
+            raise UsageError(f"{path}: {name} is {value!r}, expected {'a text' if name in texts else 'a number'}")
     if "host" not in settings:
         raise UsageError(f"{path} has no host; add the name by which sites reach the coordinator")
     return Folder(root=root.absolute(), **settings)

@@ -73,6 +73,7 @@ def _files(folder: Folder, site: str, bundle: str) -> dict[str, bytes]:
         "@HOST@": folder.host,
         "@PORT@": str(folder.port),
         "@BUNDLE@": bundle,
+        "@CLASSES@": ", ".join(f'"{name}"' for name in folder.class_names),
         "@VERSION@": importlib.metadata.version("fedser"),
         "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
         "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",

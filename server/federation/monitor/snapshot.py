@@ -17,7 +17,7 @@ from common.config.settings import Config
 from common.config.units import UNITS
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
-from server.federation.runs.run_folder import RUNNING, RunFolder
+from server.federation.runs.run_folder import FINISHED, RUNNING, RunFolder
 from server.federation.service import status
 from server.reporting.formatting import natural
 from server.run import run_log
@@ -79,7 +79,7 @@ class RunView:
         heard: when the last round was complete.
         classes: how many emotions are told apart.
         unit: of privacy; None where the run is not private.
-        test_uar: on the held-out speakers, at the end.
+        test_uar: on the held-out speakers, at the end; None before, and where nobody could be asked.
         warnings: the last of the run's log, the newest last: time and text.
     """
 
@@ -101,6 +101,11 @@ class RunView:
     def done(self) -> int:
         """How many rounds there were, both trainings' together."""
         return len(self.uars) + (self.round if self.again else 0)
+
+    @property
+    def unscored(self) -> bool:
+        """Whether it is over, and nobody could be asked to score it."""
+        return self.state == FINISHED and self.test_uar is None
 
     @property
     def place(self) -> str:
@@ -233,6 +238,7 @@ def _run(run: RunFolder, events: Sequence[Mapping[str, Any]]) -> RunView:
     last = events[-1] if events else None
     rounds, refit = config.federation.rounds, last.get("refit", 0) if last else 0
     first = [event for event in events if event["round"] <= rounds]
+    test = run.result().test if run.finished else None
     return RunView(
         name=run.name,
         state=state.state if state else WAITING,
@@ -245,7 +251,7 @@ def _run(run: RunFolder, events: Sequence[Mapping[str, Any]]) -> RunView:
         heard=datetime.fromtimestamp(last["time"], tz=UTC) if last else None,
         classes=len(config.data.classes),
         unit=config.privacy.unit if config.privacy.on else None,
-        test_uar=run.result().test.uar if run.finished else None,
+        test_uar=test.uar if test else None,
         warnings=_warnings(run),
     )
 

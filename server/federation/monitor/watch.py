@@ -67,6 +67,8 @@ def _run(run: RunView, now: datetime) -> list[RenderableType]:
         parts.append(Text.assemble((sparkline(run.uars), "cyan"), f"  {uar}"))
     if run.test_uar is not None:
         parts.append(Text(f"held-out UAR {score(run.test_uar)}", "bold green"))
+    elif run.unscored:
+        parts.append(Text("not scored: no held-out speaker is at the coordinator", "dim"))
     return parts
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from common.config.settings import Config
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from server.federation.runs.run_folder import RunFolder, RunStart
-from server.records.fold_record import FoldRecord, Speakers
+from server.records.fold_record import FoldRecord
 from server.reporting import result
 from server.reporting.artifacts import leave
 from server.reporting.findings import count
@@ -28,7 +26,6 @@ def conclude(run: RunFolder, seconds: float) -> Result:
     """
     start, fold = run.read_start(), run.result()
     config, plan = Config().with_values(start.settings), plans.read(run.file("plan.json"))
-    fold = dataclasses.replace(fold, test_speakers=_test_speakers(fold))
     timing = _timing(start, fold, seconds)
     corpus = _about(config, start, plan, fold)
     problems = [SkippedRecording.from_json(item) for item in start.problems]
@@ -38,16 +35,10 @@ def conclude(run: RunFolder, seconds: float) -> Result:
     return whole.at(run.path)
 
 
-def _test_speakers(fold: FoldRecord) -> Speakers:
-    """The coordinator's own by name; where sites hold some, who don't say their names, the number of all."""
-    scored = len(fold.by_speaker)
-    return fold.test_speakers if count(fold.test_speakers) == scored else scored
-
-
 def _about(config: Config, start: RunStart, plan: Plan, fold: FoldRecord) -> CorpusRecord:
     """The ``corpus`` entry; None for the number of recordings where sites count speakers."""
     parts = (fold.train_speakers, fold.validation_speakers, fold.test_speakers)
-    tested = sum(map(sum, fold.test.confusion))
+    tested = sum(map(sum, fold.test.confusion)) if fold.test else 0
     trained = _examples(fold)
     counted = config.privacy.at_sites and not config.privacy.protects.single
     return CorpusRecord(

@@ -16,6 +16,7 @@ from common.errors import FederationError, UsageError
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
+from common.splits.plan import Plan
 from server.federation.folder import bundle, registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
@@ -81,7 +82,8 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     place = RunFolder(folder=folder, name=wish.name or run_folder.next_name(folder))
     if place.path.exists():
         raise UsageError(f"--out {place.name} exists; go on with it by --resume {place.name}, or give another name")
-    config = configured(wish.settings)
+    named = {"data.classes": list(folder.class_names)} if folder.classes else {}  # what the kits' policies allow
+    config = configured({**named, **wish.settings})
     quorum = _quorum(folder, wish.sites)
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")
@@ -89,8 +91,14 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     plan, kept = plan_run(config, quorum, folder, display, wish.command)
     place.write_start(kept)
     plan.write(place.file("plan.json"))
-    display.say(f"{place.name}: {', '.join(plan.classes)}; {len(plan.test) or 'the sites hold the'} test speakers")
+    display.say(f"{place.name}: {', '.join(plan.classes)}; {_tested(plan, config)}")
     return place
+
+
+def _tested(plan: Plan, config: Config) -> str:
+    if not plan.test and config.privacy.on:
+        return "it will not be scored: without --root nobody may be asked in a private run"
+    return f"{len(plan.test) or 'the sites hold the'} test speakers"
 
 
 def _resume(folder: Folder, runs: Runs, wish: Wish) -> RunFolder:

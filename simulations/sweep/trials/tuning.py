@@ -106,7 +106,7 @@ def choose_settings(out: Path, trial: Trial, count: int) -> Trial:
         trial: its candidates are trained.
         count: of candidates.
     """
-    scores = [training.result().test.uar for training in trainings(out, trial, count)]
+    scores = [training.result().scored.uar for training in trainings(out, trial, count)]
     tried = [{**own, "uar": score} for own, score in zip(candidates(trial, count), scores, strict=True)]
     best = max(tried, key=lambda own: own["uar"])  # of equals the first: the recipe as it is
     chosen = {name: value for name, value in best.items() if name != "uar"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
 
@@ -19,6 +20,7 @@ from common import protocol
 from common.errors import FedserError
 from common.storage import hash_chain
 from tests.client.node.bundles import run_of, scaling, weights
+from tests.client.node.gated import LEDGER, PRIVATE, content, counted
 from tests.client.node.guarded import Site, assert_refused, site_of, train_message, update
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -114,3 +116,48 @@ def test_a_refused_runs_verdict_is_noted_once_there_is_room(
 
 def full(*_: object, **__: object) -> None:
     raise FedserError("No space left on device")
+
+
+def test_how_much_there_is_is_told_once_a_run(tmp_path: Path, fab: Fab) -> None:
+    """Asked again a day later, after a restart of the node too, it would tell who came since."""
+    for ended in (False, True, True):
+        site = site_of(tmp_path, fab)
+        site.server.ask(protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
+        message = site.take()
+        assert (message is None) is ended
+        if message is not None:
+            site.answer(Message(counted(content(protocol.HELLO)), reply_to=message))
+            assert site.lines("out")[-1]["counted"] == 40
+    assert "the run was told how much there is here" in str(site.lines("refused")[-1]["why"])
+    site.server.ask(protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord({protocol.RUN: "over"})}))
+    message = site.take()
+    assert message is not None
+    site.answer(Message(counted(content(protocol.HELLO)), reply_to=message))
+    assert "is not expected" in str(site.lines("refused")[-1]["why"])
+
+
+def test_a_farewell_is_answered_with_the_name_alone(tmp_path: Path, fab: Fab) -> None:
+    site = site_of(tmp_path, fab)
+    site.server.ask(protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord({protocol.RUN: "over"})}))
+    message = site.take()
+    assert message is not None
+    told = RecordDict({protocol.CONFIG: ConfigRecord({protocol.SITE: "st-mary"})})
+    site.answer(Message(counted(told), reply_to=message))
+    left = site.server.reply().content.config_records[protocol.CONFIG]
+    assert set(left) == {protocol.SITE, protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH}
+
+
+def test_a_private_update_tells_the_number_that_the_hello_told(tmp_path: Path, fab: Fab) -> None:
+    site = site_of(tmp_path, fab, changes={"override_config": {"privacy.epsilon": "8.0"}})
+    site.server.ask(protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
+    message = site.take()
+    assert message is not None
+    site.answer(Message(counted(content(protocol.HELLO, PRIVATE)), reply_to=message))
+    train_message(site.server, **{protocol.RUN: "first"})
+    message = site.take()
+    assert message is not None
+    came = update()
+    del came[protocol.METRICS]
+    more: Any = {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 41}), protocol.CONFIG: ConfigRecord(LEDGER)}
+    site.answer(Message(RecordDict({**came, **more}), reply_to=message))
+    assert site.server.reply().content.metric_records[protocol.METRICS][protocol.EXAMPLES] == 40

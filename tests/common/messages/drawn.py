@@ -112,9 +112,13 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
             groups = [own.fields, *(group for group in own.perhaps if draw(st.booleans()))]
             keys = {key: item for group in groups for key, item in group.items()}
             content[name] = KINDS[own.kind]({key: draw(value_of(item)) for key, item in keys.items()})
-    if protocol.CONFUSION in content.get(protocol.METRICS, {}):  # the one rule between values that a draw would miss
+    if protocol.CONFUSION in content.get(protocol.METRICS, {}):  # the rules between values that a draw would miss
         metrics: Any = content[protocol.METRICS]
-        metrics[protocol.EXAMPLES] = sum(metrics[protocol.CONFUSION])
+        metrics[protocol.EXAMPLES] = examples = sum(metrics[protocol.CONFUSION])
+        if protocol.SPEAKERS in metrics:
+            field: Any = form.records[protocol.METRICS].fields[protocol.CONFUSION]
+            groups = len(metrics[protocol.CONFUSION]) // field.classes**2
+            metrics[protocol.SPEAKERS] = groups if groups > 1 else draw(st.integers(1, examples))
     return content
 
 

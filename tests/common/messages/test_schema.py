@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from client.node.gate.outbound import Refused, passed
 from client.node.policy import inbound
-from client.node.policy.clauses import PrivacyPolicy
+from client.node.policy.clauses import DataPolicy, OutboundPolicy, PrivacyPolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.settings import Config
@@ -34,11 +34,15 @@ from server.sites.meeting import gather_sums
 from tests.client.node.gated import CLASSES, HEAD, MODEL, PLAIN, PRIVATE, SITE, arrays, config_of, counted
 from tests.common.messages import drawn
 
-POLICY = Policy(privacy=PrivacyPolicy(report_epsilon=True))
+POLICY = Policy(
+    privacy=PrivacyPolicy(report_epsilon=True),
+    data=DataPolicy(min_speakers=1),
+    outbound=OutboundPolicy(allow_test_speakers=True),
+)
 SITE_UNIT = PRIVATE | {"privacy.unit": "site"}
-EVERYWHERE = (protocol.HELLO, protocol.TRAIN, protocol.EVALUATE_TEST)
+EVERYWHERE = (protocol.HELLO, protocol.TRAIN)
 RUNS = [
-    *((kind, PLAIN) for kind in (*EVERYWHERE, protocol.STATISTICS, protocol.EVALUATE)),
+    *((kind, PLAIN) for kind in (*EVERYWHERE, *schema.NOT_IN_PRIVATE)),
     *((kind, run) for kind in EVERYWHERE for run in (PRIVATE, SITE_UNIT)),
     (protocol.PRIVACY, PRIVATE),
 ]

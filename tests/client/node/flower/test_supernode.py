@@ -29,6 +29,8 @@ from flwr.supernode.nodestate import InMemoryNodeState
 from client.node.flower import hook, node_state, supernode
 from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
+from client.node.policy.clauses import DataPolicy, PrivacyPolicy
+from client.node.policy.document import Policy
 from client.node.site import keys, kit, log_lines
 from client.node.site.node_settings import Address, NodeSettings, StateFolder
 from common import protocol
@@ -163,6 +165,9 @@ def test_the_app_is_told_of_places_by_the_site(tmp_path: Path) -> None:
     assert told[protocol.NODE_SITE] == "st-mary"
     assert told[protocol.NODE_ROOT] == "/data/a"
     assert told[protocol.NODE_LABEL_MAP] == "/data/l.toml"
+    mapped = Policy(data=DataPolicy(label_map="m.toml"))
+    assert supernode.of_policy(mapped, "/data")[protocol.NODE_LABEL_MAP] == "/data/m.toml"
+    assert protocol.NODE_LABEL_MAP not in supernode.of_policy(Policy(), "/data")
     assert told[protocol.NODE_LEDGER] == str(folder / "state" / "ledger")
     other = supernode.node_config(settings(folder, corpus="emodb", label_map="/m.toml"), kit.read(folder))
     assert other[protocol.NODE_CORPUS] == "emodb"
@@ -170,12 +175,14 @@ def test_the_app_is_told_of_places_by_the_site(tmp_path: Path) -> None:
 
 
 def test_the_app_keeps_to_the_policys_budget() -> None:
-    from client.node.policy.clauses import PrivacyPolicy
-    from client.node.policy.document import Policy
-
     assert supernode.of_policy(Policy())[protocol.NODE_BUDGET] == 0.0
     told = supernode.of_policy(Policy(privacy=PrivacyPolicy(budget=3.0, report_epsilon=True)))
-    assert told == {protocol.NODE_BUDGET: 3.0, protocol.NODE_MAX_EPSILON: 10.0, protocol.NODE_REPORT_EPSILON: True}
+    assert told == {
+        protocol.NODE_BUDGET: 3.0,
+        protocol.NODE_MAX_EPSILON: 10.0,
+        protocol.NODE_REPORT_EPSILON: True,
+        protocol.NODE_TEST_SPEAKERS: False,
+    }
     assert supernode.of_policy(Policy(privacy=PrivacyPolicy(max_epsilon=math.inf)))[protocol.NODE_MAX_EPSILON] == 0.0
     assert math.isfinite(told[protocol.NODE_BUDGET])
 

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from flwr.app import Array, ConfigRecord, MetricRecord, RecordDict
 
-from client.node.policy.clauses import PrivacyPolicy
+from client.node.policy import inbound
+from client.node.policy.clauses import OutboundPolicy, PrivacyPolicy
 from client.node.policy.document import Policy
 from common import protocol
+from common.config.units import UNITS
+from common.messages import schema
+from common.messages.schema import NOT_IN_PRIVATE
+from common.messages.scope import Scope
 from tests.client.node.gated import (
     ABOUT,
     FIGURES,
@@ -22,9 +27,11 @@ from tests.client.node.gated import (
     SCORES,
     SECRET,
     SPEAKERS,
+    TEST_SCORES,
     TRAINED,
     Arrays,
     arrays,
+    config_of,
     content,
     refused,
     through,
@@ -163,17 +170,36 @@ def test_sums_are_one_number_a_feature(change: Arrays) -> None:
     ],
 )
 def test_scores_are_counts_that_add_up(change: dict[str, Any]) -> None:
-    for kind in (protocol.EVALUATE, protocol.EVALUATE_TEST):
-        refused(kind, RecordDict({protocol.METRICS: MetricRecord(SCORES | change)}))
+    for kind, own in ((protocol.EVALUATE, SCORES), (protocol.EVALUATE_TEST, TEST_SCORES)):
+        refused(kind, RecordDict({protocol.METRICS: MetricRecord(own | change)}))
 
 
-def test_only_held_out_speakers_are_counted_one_by_one() -> None:
-    two = SCORES | {protocol.CONFUSION: [1, 1, 0, 0, 2, 0, 0, 0, 1] + [0] * 8 + [1]}
-    told = RecordDict({protocol.METRICS: MetricRecord(two)})
-    through(protocol.EVALUATE_TEST, told)
-    refused(protocol.EVALUATE, told)
-    seven = SCORES | {protocol.CONFUSION: [6, *([0] * (7 * 9 - 1))]}  # more groups than recordings
-    refused(protocol.EVALUATE_TEST, RecordDict({protocol.METRICS: MetricRecord(seven)}))
+def test_held_out_speakers_are_counted_one_by_one_where_the_policy_says_so() -> None:
+    allowing = Policy(outbound=OutboundPolicy(allow_test_speakers=True))
+    confusion = [1, 1, 0, 0, 2, 0, 0, 0, 1] + [0] * 8 + [1]
+    two = RecordDict(
+        {protocol.METRICS: MetricRecord(TEST_SCORES | {protocol.SPEAKERS: 2, protocol.CONFUSION: confusion})}
+    )
+    through(protocol.EVALUATE_TEST, two, policy=allowing)
+    refused(protocol.EVALUATE_TEST, two)
+    refused(protocol.EVALUATE, RecordDict({protocol.METRICS: MetricRecord(SCORES | {protocol.CONFUSION: confusion})}))
+    seven = TEST_SCORES | {protocol.CONFUSION: [6, *([0] * (7 * 9 - 1))]}  # more groups than recordings
+    for policy in (Policy(), allowing):
+        through(protocol.EVALUATE_TEST, content(protocol.EVALUATE_TEST), policy=policy)
+        refused(protocol.EVALUATE_TEST, RecordDict({protocol.METRICS: MetricRecord(seven)}), policy=policy)
+        for speakers in (1, 7):  # too few for the policy, more than recordings
+            odd = TEST_SCORES | {protocol.SPEAKERS: speakers}
+            refused(protocol.EVALUATE_TEST, RecordDict({protocol.METRICS: MetricRecord(odd)}), policy=policy)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("kind", list(NOT_IN_PRIVATE))
+def test_nothing_that_only_other_runs_are_told_leaves_a_private_one(kind: str, unit: str) -> None:
+    settings = PRIVATE | {"privacy.unit": unit}
+    assert "the run is private" in refused(kind, content(kind), settings)
+    asked = schema.request(kind, Scope()).records
+    about = RecordDict({name: ConfigRecord() for name in asked if name == protocol.CONFIG})
+    assert "the run is private" in str(inbound.fault(kind, about, config_of(settings)))
     for model in ({}, {"classifier.bias": np.zeros(())}, {"classifier.bias": np.zeros(1)}):
         refused(protocol.EVALUATE, content(protocol.EVALUATE), model=model)
 

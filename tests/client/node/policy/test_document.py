@@ -11,6 +11,7 @@ from client.node.policy.document import Policy
 from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
+from common.corpora import emodb
 from common.errors import UsageError
 
 ROOT = Path(__file__).parents[4]
@@ -39,7 +40,7 @@ def test_the_kits_policy_is_the_defaults(tmp_path: Path) -> None:
     template = (ROOT / "docker/site/policy.toml").read_text()
     assert template.count("@BUNDLE@") == 1
     path = tmp_path / "policy.toml"
-    path.write_text(template.replace("@BUNDLE@", BUNDLE))
+    path.write_text(template.replace("@BUNDLE@", BUNDLE).replace("@CLASSES@", ""))
     assert Policy.read(path) == policy(tmp_path)
     lines = [line.partition(" ")[0] for line in template.splitlines() if " = " in line and line[0] not in "#["]
     default = Policy()
@@ -111,7 +112,7 @@ def test_bounds_add_to_the_defaults(tmp_path: Path) -> None:
 
 def test_bounds_on_lists_and_truths(tmp_path: Path) -> None:
     text = "'data.classes' = ['anger', 'sadness']\n'features.windows' = [20, 30]\n'data.strict' = true\n"
-    own = policy(tmp_path, f"[run.bounds]\n{text}")
+    own = policy(tmp_path, f"[run.bounds]\n{text}[data]\nclasses = ['anger', 'sadness']\n")
     good = settings(data__classes="anger,sadness", data__strict=True)
     assert refusal(own, good) is None
     for bad in ({"data.classes": "anger,fear"}, {"features.windows": "25,50"}, {"data.strict": False}):
@@ -256,3 +257,35 @@ def test_a_type_that_the_site_does_not_answer(tmp_path: Path, key: str, kind: st
     assert policy(tmp_path).message_refusal(kind, {}) is None
     reason = policy(tmp_path, f"[outbound]\n{key} = false\n").message_refusal(kind, {})
     assert reason == f"the server asks for {kind}, which the policy does not allow (outbound)"
+
+
+def test_a_run_has_the_classes_and_the_style_that_the_site_says(tmp_path: Path) -> None:
+    own = policy(tmp_path, "[data]\nclasses = ['neutral', 'Ang']\nstyle = 'scripted'\n")
+    assert refusal(own, settings(data__classes="anger,neutral", data__style="scripted")) is None
+    for odd in (
+        {"data__classes": "anger,sadness"},
+        {"data__classes": "anger"},
+        {"data__classes": "anger,neutral,fear"},
+    ):
+        reason = refusal(own, settings(data__style="scripted", **odd))
+        assert "the policy allows anger, neutral (data.classes)" in str(reason)
+    for style in ("", "improvised"):
+        reason = refusal(own, settings(data__classes="anger,neutral", data__style=style))
+        assert "the policy allows scripted (data.style)" in str(reason)
+
+
+def test_without_classes_a_run_has_those_of_the_sites_corpus(tmp_path: Path) -> None:
+    own = policy(tmp_path)
+    every = ",".join(emodb.CLASSES)
+    assert refusal(own.of_corpus("emodb"), settings(data__classes=every)) is None
+    assert refusal(own.of_corpus("emodb"), settings(data__classes="anger,neutral")) is not None
+    assert refusal(own.of_corpus("manifest"), settings(data__classes=every)) is not None
+    assert "only the corpus's own" in str(refusal(own, settings(data__classes=every)))
+    with pytest.raises(UsageError, match="the corpus is 'emodbb'"):
+        own.of_corpus("emodbb")
+
+
+@pytest.mark.parametrize("text", ["classes = ['anger']", "classes = ['anger', 'ang']", "style = 'loud'"])
+def test_classes_and_a_style_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"policy.toml: data\.(classes|style)"):
+        policy(tmp_path, f"[data]\n{text}\n")

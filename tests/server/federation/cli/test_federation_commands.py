@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from common.errors import FedserError
+from common.errors import FedserError, UsageError
 from server.federation.cli import federation_commands
 from server.federation.folder import bundle, ca, coordinator_folder, registry
 from tests.server.federation import coordinator
@@ -83,6 +83,20 @@ def test_a_folder_and_its_kits(tmp_path: Path) -> None:
     assert "`fl.example.org:9443`" in readme
     for name in ("README.md", "policy.toml"):
         assert b"@" not in files[name]
+
+
+def test_the_kits_policies_name_the_emotions_and_later_ones_too(tmp_path: Path) -> None:
+    out = init(tmp_path, "--sites", "st-mary", "--classes", "ang, neutral,sadness")
+    assert "allow: anger, neutral, sadness" in out
+    call("init", tmp_path, "--sites", "charite")
+    for site in ("st-mary", "charite"):
+        told = tomllib.loads(kit(tmp_path, site)["policy.toml"].decode())["data"]
+        assert told["classes"] == ["anger", "neutral", "sadness"]
+    with pytest.raises(UsageError, match="says classes = 'ang, neutral,sadness', not 'fear,anger'"):
+        call("init", tmp_path, "--classes", "fear,anger")
+    for odd in ("anger", "anger,ang", 'anger,"x'):
+        with pytest.raises(UsageError, match="expected at least 2 emotions"):
+            init(tmp_path / "odd", "--classes", odd)
 
 
 def test_the_fingerprint_in_the_kit_is_what_openssl_says(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_a_finished_run_has_its_held_out_score(run: RunFolder) -> None:
     text = words(rendered(run))
     assert "run-1 is finished after 3 rounds" in text
     assert "Held-out UAR 0.850" in text
+    finish(run, test=None, by_speaker=None)
+    assert "Held-out UAR not scored" in words(rendered(run))
 
 
 def test_without_a_run_or_without_a_superlink_it_says_what_to_do(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from server.federation.monitor.snapshot import as_json, look
+from server.federation.monitor.watch import drawn
 from server.federation.runs.run_folder import FAILED, RunState
 from tests.server.example_result import SPENT, privacy
 from tests.server.federation import example_folder
@@ -90,6 +93,17 @@ def test_the_held_out_score_is_there_at_the_end(tmp_path: Path) -> None:
     view = look(run.folder, NOW)
     assert view.run is not None
     assert view.run.test_uar == pytest.approx(0.85)
+    assert not view.run.unscored
+
+
+def test_a_run_that_nobody_scored_is_over_without_one(tmp_path: Path) -> None:
+    run = example_folder.run(example_folder.folder(tmp_path), state=RunState(state="finished"))
+    finish(run, test=None, by_speaker=None)
+    view = look(run.folder, NOW)
+    assert view.run is not None
+    assert (view.run.test_uar, view.run.unscored) == (None, True)
+    Console(file=(shown := io.StringIO()), width=120).print(drawn(view))
+    assert "not scored: no held-out speaker is at the coordinator" in shown.getvalue()
 
 
 def test_as_json_has_the_keys_of_the_status_and_the_run(tmp_path: Path) -> None:

@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 
 from common.errors import FedserError
+from common.progress import Display
 from common.splits.plan import Plan
 from server.federation.runs.deployed_result import conclude as concluded
 from server.federation.runs.run_folder import RunFolder
+from server.reporting.artifacts import tell
+from server.reporting.findings import NOT_SCORED
+from server.reporting.frames import of_folds
+from server.reporting.run_record import load_result
 from tests.server.example_result import CLASSES, FULL, SPENT, privacy, scores
 from tests.server.federation import example_folder
 
@@ -65,9 +70,42 @@ def test_it_leaves_what_a_simulation_leaves_with_counts_by_site(run: RunFolder) 
 
 
 def test_test_speakers_of_sites_are_a_number(run: RunFolder) -> None:
-    whole = conclude(finish(run, test_speakers=[]), 100.0)
+    whole = conclude(finish(run, test_speakers=2), 100.0)
     assert whole["folds"][0]["test_speakers"] == 2
     assert whole["corpus"]["speakers"] == 9 + 3 + 2
+
+
+def test_speakers_that_are_counted_together_have_a_score_and_no_interval(run: RunFolder) -> None:
+    seven = {"test_speakers": 7, "by_speaker": None, "test_sites": {"charite": 80}}
+    whole = conclude(finish(run, **seven), 100.0)
+    assert whole["summary"]["uar"] == {"mean": pytest.approx(0.85), "sd": None, "ci95": None}
+    assert conclude(finish(run, test_speakers=7, by_speaker=[FULL] * 7), 1.0)["summary"]["uar"]["ci95"] is not None
+    conclude(finish(run, **seven), 100.0)
+    for name in ("report.html", "MODEL_CARD.md"):
+        assert "it takes the counts of each of the 7 test speakers" in run.file(name).read_text()
+
+
+def test_a_run_that_nobody_scored_says_so_everywhere(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = concluded(finish(run, test=None, by_speaker=None, test_speakers=[], privacy=privacy()), 100.0)
+    kept = json.loads(run.file("result.json").read_text())
+    assert kept["summary"] is None
+    assert kept["folds"][0]["test"] is None
+    assert load_result(run.path) == whole
+    assert "not scored" in repr(whole)
+    report, card = (run.file(name).read_text() for name in ("report.html", "MODEL_CARD.md"))
+    for page in (report, card, whole._repr_html_()):
+        assert NOT_SCORED in page
+    assert "<title>fedser: the sites' own recordings, not scored</title>".replace("'", "&#39;") in report
+    assert '<dt>Federated UAR</dt><dd class="value">not scored</dd>' in report
+    assert 'id="comparison"' not in report
+    assert "scored once, at the end" not in report + card
+    assert "the coordinator's own, who are not protected" in card
+    with Display() as display:
+        tell(whole, run.path, display)
+    out = capsys.readouterr()
+    assert "Not scored" in " ".join((out.out + out.err).split())
+    [row] = of_folds(whole)
+    assert (row["uar"], row["loss"]) == (None, None)
 
 
 def test_a_site_s_losses_and_epsilon_that_it_keeps_are_null(tmp_path: Path) -> None:
