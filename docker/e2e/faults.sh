@@ -1,7 +1,7 @@
 # The third part of docker/e2e.sh: one run, and what happens to it.
 # shellcheck shell=bash
 
-readonly FAULT_ROUNDS=18
+readonly FAULT_ROUNDS=36  # so many that it is still running when a site that was cut off for a minute is back
 readonly -a QUICK=(--local-epochs 1 --batch-size 16 --seed 7)
 
 start_long_run() {
