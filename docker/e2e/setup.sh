@@ -36,9 +36,9 @@ deal_recordings() {
 # As its people would: init, unpack the kits, a key made at each site and let in, the recordings named. Nobody but the
 # node's user may read a site's key.
 make_federation() {
-  local name kit
-  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" \
-    --classes anger,boredom,disgust,fear,happiness,neutral,sadness
+  local name kit classes
+  classes=$(tail -n +2 "$WORK/data/held-out/manifest.csv" | cut -d , -f 2 | sort -u | paste -s -d ,)
+  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --classes "$classes"
   cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
   for name in "${SITES[@]}"; do
     kit=$WORK/kits/$name
