@@ -51,4 +51,5 @@ if [ "$(stamp)" != "$(cat "$HOUSE/.stamp" 2> /dev/null)" ]; then
   refuse_cuda
   stamp > "$HOUSE/.stamp"
 fi
+(cd "$HOUSE" && sha256sum -- *.whl > SHA256SUMS)  # goes into the images, and with the kits
 echo "wheelhouse: $(find "$HOUSE" -name '*.whl' | wc -l) wheels, $(du -sm "$HOUSE" | cut -f1) MB"

@@ -94,12 +94,23 @@ def test_node_and_trainer_are_two_users_of_one_group() -> None:
 
 def test_the_trainer_sees_no_kit_and_no_audit_log() -> None:
     mounted = sources(SITE["services"]["trainer"])
-    assert mounted.keys() == {"/data", "/state/ledger", "/state/cache", "/state/strategy"}
+    assert mounted.keys() == {"/data", "/state/ledger", "/state/cache", "/state/strategy", "/state/desk"}
     assert not any(source.startswith((".", "audit")) for source in mounted.values())
 
 
 def test_the_node_sees_no_recording() -> None:
-    assert sources(SITE["services"]["node"]) == {"/kit": "./", "/state/ledger": "ledger", "/state/audit": "audit"}
+    mounted = sources(SITE["services"]["node"])
+    assert mounted == {"/kit": "./", "/state/ledger": "ledger", "/state/audit": "audit", "/state/desk": "desk"}
+
+
+def test_the_trainer_reads_the_nodes_secret_and_cannot_change_it() -> None:
+    assert "desk:/state/desk:ro" in [volume.split("  #")[0] for volume in SITE["services"]["trainer"]["volumes"]]
+    assert "install -d -o node -g fedser -m 2750 /state/desk" in (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_what_sites_send_waits_on_a_disk() -> None:
+    assert "bodies:/tmp/body" in COORDINATOR["services"]["proxy"]["volumes"]
+    assert "install -d -m 1777 /tmp/body" in (DOCKER / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_recordings_and_kit_cannot_be_written() -> None:

@@ -26,8 +26,8 @@ from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
 from client.node.flower.retry import Patience
 from client.node.policy.document import Policy
-from client.node.site import kit, log_lines
-from client.node.site.node_settings import PORT, Address, NodeSettings, secret
+from client.node.site import kit, log_lines, trainer_secret
+from client.node.site.node_settings import PORT, Address, NodeSettings
 from common import protocol
 from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
@@ -50,7 +50,8 @@ def run(settings: NodeSettings) -> None:
     node = NodeParts(settings, site_kit)
     node.audit.add("start")
     try:
-        _serve_trainer(node.states, settings.listen or Address(host=LOOPBACK, port=PORT))
+        listen = settings.listen or Address(host=LOOPBACK, port=PORT)
+        _serve_trainer(node.states, listen, trainer_secret.make(settings.state.secret))
         log.info("waiting for the coordinator %s", site_kit.superlink)
         node.coordinator.wait()
         with guard_connection(node.guard):
@@ -167,8 +168,8 @@ def _run_flower(states: NodeStates, coordinator: Coordinator, config: dict[str, 
         raise FedserError("Flower's node ended; the lines above say why")
 
 
-def _serve_trainer(states: NodeStates, listen: Address) -> None:
-    """Listen for the trainer, in a thread of its own.
+def _serve_trainer(states: NodeStates, listen: Address, secret: bytes) -> None:
+    """Listen for the trainer, in a thread of its own; only who knows the secret gets work.
 
     Raises:
         UsageError: the address is in use, or not this machine's.
@@ -180,7 +181,7 @@ def _serve_trainer(states: NodeStates, listen: Address) -> None:
             probe.bind((listen.host, listen.port))
         except OSError as error:
             raise UsageError(f"the node cannot listen on {listen}: {error.strerror}; give another --listen") from None
-    app = create_app(states, secret())
+    app = create_app(states, secret)
     server = uvicorn.Server(
         uvicorn.Config(app, host=listen.host, port=listen.port, log_level="warning", access_log=False, ws="none")
     )

@@ -36,8 +36,8 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import run_clientapp
 
-from client.node.site import log_lines
-from client.node.site.node_settings import Address, TrainerSettings, secret
+from client.node.site import log_lines, trainer_secret
+from client.node.site.node_settings import Address, TrainerSettings
 from common.audio import torchaudio
 from common.deployment.environment import drop_proxies
 from common.flower.connections import keep_to, opened
@@ -75,9 +75,8 @@ def run(settings: TrainerSettings) -> None:
     preload()
     trainer = Trainer(settings.node, settings.state.flwr / "apps")
     log.info("ready, taking work from the node %s", settings.node)
-    known = secret()
-    auth = [SuperExecAuthHttpInterceptor(master_secret=known, protected_methods=_METHODS)] if known else []
-    with _client(settings.node, *auth) as client:
+    known = trainer_secret.wait(settings.state.secret)
+    with _client(settings.node, _showing(known)) as client:
         while True:
             trainer.step(client)
 
@@ -182,6 +181,10 @@ def forget() -> None:
     """Forget this copy of fedser, so that the bundle's is imported."""
     for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
         del sys.modules[name]
+
+
+def _showing(secret: bytes) -> SuperExecAuthHttpInterceptor:
+    return SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_METHODS)
 
 
 def _client(node: Address, *interceptors: ProtobufClientInterceptor) -> RuntimeHttpClient:

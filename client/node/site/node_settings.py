@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,21 +9,7 @@ from common.deployment.loopback import LOOPBACK
 from common.errors import UsageError
 
 PORT = 9094
-# Variables of the environment
-SECRET = "FEDSER_TRAINER_SECRET"  # noqa: S105 - in hex; where there is one, only who knows it gets work from the node
-SUPERVISED = "FEDSER_SUPERVISED"  # set where a process is to end with the one that started it
-
-
-def secret() -> bytes | None:
-    """What the trainer must know to get work from its node; None where anybody may who reaches the node.
-
-    Raises:
-        UsageError: it is no hex.
-    """
-    try:
-        return bytes.fromhex(os.environ.get(SECRET, "")) or None
-    except ValueError:
-        raise UsageError(f"{SECRET} is no text of hex digits; set the same at the node and at the trainer") from None
+SUPERVISED = "FEDSER_SUPERVISED"  # set in the environment where a process is to end with the one that started it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +41,11 @@ class StateFolder:
     def number(self) -> Path:
         """The number by which Flower knows the site: the node's alone."""
         return self.folder / "audit" / "node-id"
+
+    @property
+    def secret(self) -> Path:
+        """What the trainer must know to get work: the node writes it, the trainer reads it."""
+        return self.folder / "desk" / "secret"
 
     @property
     def strategy(self) -> Path:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 import sys
 import threading
 
 from client.node.site import log_lines
-from client.node.site.node_settings import SECRET, SUPERVISED, Address, NodeSettings
+from client.node.site.node_settings import SUPERVISED, Address, NodeSettings
 from common.deployment.loopback import LOOPBACK, free_port
 from common.errors import UsageError
 from common.processes import supervised
@@ -35,7 +34,7 @@ def run(settings: NodeSettings) -> None:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    environment = {**os.environ, SUPERVISED: "1", SECRET: secrets.token_hex(32)}
+    environment = {**os.environ, SUPERVISED: "1"}
     children = [
         Child(name, command, environment, log.warning, pauses=PAUSES, final=UsageError.exit_code)
         for name, command in commands(settings).items()

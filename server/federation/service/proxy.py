@@ -20,6 +20,10 @@ CONTAINER = Path("/fl")
 CONTAINER_PORT, CONTAINER_SUPERLINK = 8443, "superlink:8000"  # as compose.yaml has them
 CONTAINER_RESOLVER = "127.0.0.11"  # a Docker network's own
 BODY_LIMIT = "8m"  # Flower cuts what it sends into pieces of 5 MiB
+# A body waits on the disk, so that memory is bounded: by CONNECTIONS times BODY_MEMORY and a TLS session's 60 kB or so.
+BODY_MEMORY = "64k"
+CONNECTIONS = 512  # of all together, a network's or an attacker's: at most 4 GiB of disk
+CONNECTIONS_OF_AN_ADDRESS = 64
 
 _TEMPLATE = """\
 # Made by fedser; sites reach /v1/fleet/ and nothing else.
@@ -45,6 +49,7 @@ http {{
 
   limit_req_zone $binary_remote_addr zone=requests:10m rate=300r/s;
   limit_conn_zone $binary_remote_addr zone=connections:10m;
+  limit_conn_zone $server_name zone=together:1m;
   limit_req_status 503;
   limit_conn_status 503;
 {upstream}
@@ -57,14 +62,15 @@ http {{
     ssl_session_cache shared:sessions:10m;
     ssl_session_tickets off;
 
-    # A body stays in memory; what is slow or large is cut off.
+    # What is slow or large is cut off; a body waits on the disk, whoever sent it.
     client_max_body_size {body_limit};
-    client_body_buffer_size {body_limit};
+    client_body_buffer_size {body_memory};
     client_header_timeout 15s;
     client_body_timeout 30s;
     send_timeout 60s;
     reset_timedout_connection on;
-    limit_conn connections 64;
+    limit_conn connections {address_connections};
+    limit_conn together {connections};
 
     if ($allowed = 0) {{ return 403; }}
     location / {{ return 403; }}
@@ -163,6 +169,9 @@ def configuration(place: Place) -> str:
         port=place.port,
         listen_ipv6=f"\n    listen [::]:{place.port} ssl;" if place.ipv6 else "",
         body_limit=BODY_LIMIT,
+        body_memory=BODY_MEMORY,
+        address_connections=CONNECTIONS_OF_AN_ADDRESS,
+        connections=CONNECTIONS,
         upstream=upstream,
         target=target,
     )

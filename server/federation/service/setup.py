@@ -74,8 +74,8 @@ def furnish(folder: Folder, sites: Sequence[str], now: datetime, *, trial_keys: 
         trial_keys: put ready keys into the kits of sites that have none.
     """
     ca.establish(folder, now)
-    for place in (folder.state, folder.runs, folder.held_out, folder.kits):
-        place.mkdir(parents=True, exist_ok=True)
+    for place in (folder.state, folder.runs, folder.held_out, folder.kits):  # recordings, results and trial keys
+        place.mkdir(mode=0o700, exist_ok=True)
     atomic.write(folder.coordinator / "nginx.conf", proxy.configuration(proxy.in_container()))
     if not (folder.root / "compose.yaml").exists():
         shutil.copyfile(COMPOSE, folder.root / "compose.yaml")

@@ -188,11 +188,33 @@ def test_one_address_has_so_many_connections_and_no_more(running: Server) -> Non
     assert status == 401  # they are gone, and sites come in again
 
 
+def test_the_bodies_of_one_address_take_its_share_and_no_memory(running: Server) -> None:
+    """64 bodies of 8 MB, whose last byte doesn't come, by somebody without a key: others come in meanwhile."""
+    folder, process = running
+    size = 8 * 2**20
+    slow = post("/v1/fleet/push-object").replace(b"Content-Length: 0", b"Content-Length: %d" % size)
+    workers = [pid for pid in subreaper.descendants(process.pid) if program(pid).startswith("nginx")]
+    assert len(workers) >= 3
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(connected(folder)).sendall(slow + bytes(size - 1))
+        assert sum(map(resident, workers)) < 64 * 2**20
+        with connected(folder, "127.0.0.2") as other:
+            other.sendall(post("/v1/fleet/activate-node"))
+            assert other.recv(4096).split()[1] == b"401"
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has for itself; shared ones are divided among those who share them."""
+    [share] = [line for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:")]
+    return int(share.split()[1]) * 1024
+
+
 @contextlib.contextmanager
-def connected(folder: Folder) -> Iterator[ssl.SSLSocket]:
-    """A connection to the proxy."""
+def connected(folder: Folder, source: str = "127.0.0.1") -> Iterator[ssl.SSLSocket]:
+    """A connection to the proxy, by one of this machine's addresses."""
     with (
-        socket.create_connection(("127.0.0.1", folder.port), timeout=20) as plain,
+        socket.create_connection(("127.0.0.1", folder.port), timeout=20, source_address=(source, 0)) as plain,
         trusting(folder).wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         yield connection

@@ -312,14 +312,3 @@ def test_of_flowers_lines_those_that_say_something_are_printed_once() -> None:
     assert printed(logging.WARNING, trying) is not None
     assert printed(logging.ERROR, "something else") == "something else"
     assert printed(logging.ERROR, "Exit Code: 800\nAn unhandled exception") is None
-
-
-def test_a_secret_that_is_no_hex_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from client.node.site.node_settings import SECRET, secret
-
-    for text, found in (("", None), ("00ff", b"\x00\xff")):
-        monkeypatch.setenv(SECRET, text)
-        assert secret() == found
-    monkeypatch.setenv(SECRET, "zz")
-    with pytest.raises(UsageError, match=f"{SECRET} is no text of hex digits"):
-        secret()

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import TaskType
 from flwr.supercore.fab import Fab
 from flwr.supernode import start_client_internal as flower
 
@@ -35,6 +38,7 @@ from common import protocol
 from tests.client.node.bundles import Server, bundle, run_of, weights
 from tests.client.node.guarded import LOG
 
+SECRET = bytes(range(32))
 APP = """
 import os, signal
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, Message, RecordDict
@@ -73,12 +77,13 @@ class Node:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = Address(host="127.0.0.1", port=probe.getsockname()[1])
+        self.secret = SECRET  # the trainer's
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Let Flower's loop answer all that the server asks."""
         self.link.expected = len(self.link.inbox)
-        supernode._serve_trainer(self.states, self.address)
+        supernode._serve_trainer(self.states, self.address, SECRET)
         thread = threading.Thread(target=self._train, daemon=True)
         thread.start()
         with hook.guard_connection(self._guarded), contextlib.suppress(SystemExit):
@@ -104,7 +109,7 @@ class Node:
 
     def _train(self) -> None:
         work = Trainer(self.address, self.folder / "flwr" / "apps")
-        with trainer._client(self.address) as client:
+        with trainer._client(self.address, trainer._showing(self.secret)) as client:
             while not self._ended.is_set():
                 work.step(client)
 
@@ -168,6 +173,16 @@ def test_each_message_is_answered_by_the_bundles_own_code_in_a_process_of_its_ow
         assert np.array_equal(update, np.ones((2, 3), np.float32))
     kinds = [entry["kind"] for entry in told.audit.entries()]
     assert kinds == ["run", "in", "out", "in", "out"]
+
+
+def test_who_does_not_know_the_secret_gets_no_work(node: Any) -> None:
+    told = node(deed("pass"))
+    told.link.expected = 1
+    supernode._serve_trainer(told.states, told.address, SECRET)
+    asked = AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP])
+    for strangers in ([], [trainer._showing(bytes(32))]):
+        with trainer._client(told.address, *strangers) as client, pytest.raises(httpx.HTTPStatusError, match="401"):
+            client.AcquireTask(asked)
 
 
 @pytest.mark.parametrize("exempt", [{}, {"NO_PROXY": "127.0.0.1", "no_proxy": "localhost,.corp.example"}])

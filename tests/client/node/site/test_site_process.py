@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from client.node.site import site_process
-from client.node.site.node_settings import SECRET, SUPERVISED, Address, NodeSettings, StateFolder
+from client.node.site.node_settings import Address, NodeSettings, StateFolder
 from common.cli import main
 
 SLEEPER = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); {first}; time.sleep(60)"
@@ -113,8 +113,3 @@ def test_a_mistake_of_the_users_is_not_tried_again(tmp_path: Path) -> None:
     supervisor.process.communicate(timeout=20)
     assert supervisor.process.returncode == 2
     assert not any(map(alive, supervisor.all_pids()))
-
-
-def test_only_the_two_know_the_secret_by_which_work_is_given_out() -> None:
-    assert SECRET not in os.environ
-    assert SUPERVISED not in os.environ

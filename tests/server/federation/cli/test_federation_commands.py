@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import tomllib
 import zipfile
@@ -83,6 +84,13 @@ def test_a_folder_and_its_kits(tmp_path: Path) -> None:
     assert "`fl.example.org:9443`" in readme
     for name in ("README.md", "policy.toml"):
         assert b"@" not in files[name]
+
+
+def test_nobody_else_looks_into_what_the_coordinator_keeps(tmp_path: Path) -> None:
+    root = tmp_path / "federation"
+    init(root, "--sites", "st-mary")
+    for place in ("state", "runs", "held-out", "sites", "ca"):
+        assert stat.S_IMODE((root / place).stat().st_mode) == 0o700, place
 
 
 def test_the_kits_policies_name_the_emotions_and_later_ones_too(tmp_path: Path) -> None:
