@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from common.plain_text import PlainFormatter, plain
+
 EVERY_SECONDS = 10.0  # off a terminal, the least time between two lines of a step
 
 
@@ -27,7 +29,7 @@ class Display:
             TextColumn("{task.description:<24}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -44,7 +46,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(plain(line), markup=False, soft_wrap=True)
 
     def step(self, name: str, total: int) -> Step:
         """Begin a step of ``total`` parts."""
@@ -62,7 +64,7 @@ class Step:
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """Show how many parts are done, what is at work, and how many there are, where that is known better now."""
         self._total = total or self._total
-        self._bars.update(self._task, completed=done, note=note, total=self._total)
+        self._bars.update(self._task, completed=done, note=plain(note), total=self._total)
         now = time.monotonic()
         if self._bars.disable and done and (now - self._said > EVERY_SECONDS or done == self._total):
             self._said = now
@@ -76,9 +78,11 @@ def log_handler(console: Console) -> logging.Handler:
     Off a terminal a message is one line, however long: whoever searches a file for a recording's name finds it whole.
     """
     if console.is_terminal:
-        return RichHandler(console=console, show_time=False, show_path=False, markup=False)
-    handler = logging.StreamHandler(console.file)
-    handler.setFormatter(logging.Formatter("%(levelname)-8s %(message)s"))
+        handler: logging.Handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+        handler.setFormatter(PlainFormatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(PlainFormatter("%(levelname)-8s %(message)s"))
     return handler
 
 

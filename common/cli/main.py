@@ -21,6 +21,7 @@ from common.cli.corpus_commands import corpus
 from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
 from common.errors import FedserError
+from common.plain_text import plain
 
 RINGS = ("client", "server", "simulations")
 INTERRUPTED = 130
@@ -94,7 +95,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"fedser: error: {' '.join(message.split())}", err=True)
+    typer.echo(f"fedser: error: {' '.join(plain(message).split())}", err=True)
     return code
 
 

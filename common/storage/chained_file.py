@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from common.errors import ChainError, FedserError
 from common.storage import atomic
-from common.storage.hash_chain import Entry, text_after, verified
+from common.storage.hash_chain import NOTHING, Entry, Head, text_after, verified
 
+_DIGEST = hashlib.sha256().digest_size
 _PAUSE = 0.02  # seconds between two tries at a lock that another process holds
 
 
@@ -30,28 +32,62 @@ class Chain:
     Args:
         path: need not exist yet.
         timeout: how long to wait for another process that writes, in seconds.
+        keep: what of a line stays in memory; None for nothing but its hash. All of it, unless said otherwise.
     """
 
-    def __init__(self, path: Path, *, timeout: float = 600.0) -> None:
+    def __init__(
+        self, path: Path, *, timeout: float = 600.0, keep: Callable[[Entry], Entry | None] = lambda entry: entry
+    ) -> None:
         self.path = path
         self.timeout = timeout
-        self._known = b""  # the lines that were verified, and what they hold
-        self._entries: list[Entry] = []
+        self._keep = keep
+        self._forget()
+
+    def _forget(self) -> None:
+        self._size, self._known = 0, hashlib.sha256()  # of the lines that were verified
+        self._hashes, self._entries = bytearray(), list[Entry]()
 
     def read(self) -> list[Entry]:
-        """All lines, verified; none where there is no file. Waits for nobody.
+        """All lines that are kept, every line verified; none where there is no file. Waits for nobody.
 
         Raises:
             ChainError: a line was edited, dropped, repeated or moved.
             FedserError: the file cannot be read.
         """
-        content = _content(self.path)
-        whole = content[: content.rfind(b"\n") + 1]
-        grown = whole.startswith(self._known)
-        start, before = (len(self._known), self._entries) if grown else (0, [])
-        self._entries = verified(whole[start:], self.path, before)
-        self._known = whole
+        content = memoryview(_content(self.path))
+        if hashlib.sha256(content[: self._size]).digest() != self._known.digest():
+            self._forget()
+        new = bytes(content[self._size :])
+        found = list[Entry]()
+        hashes = bytearray()
+        for entry in verified(new, self.path, self._head):
+            hashes += bytes.fromhex(entry["hash"])
+            if (kept := self._keep(entry)) is not None:
+                found.append(kept)
+        whole = new[: new.rfind(b"\n") + 1]
+        self._size += len(whole)
+        self._known.update(whole)
+        self._hashes += hashes
+        self._entries += found
         return list(self._entries)
+
+    def head(self) -> Head:
+        """How far the file is; raises as ``read``."""
+        self.read()
+        return self._head
+
+    def contains(self, head: Head) -> bool:
+        """Whether the file once was as far as ``head``, and only grew since; raises as ``read``."""
+        self.read()
+        return 0 <= head.entries <= self._head.entries and self._head_at(head.entries) == head
+
+    @property
+    def _head(self) -> Head:
+        return self._head_at(len(self._hashes) // _DIGEST)
+
+    def _head_at(self, entries: int) -> Head:
+        end = entries * _DIGEST
+        return Head(entries=entries, hash=self._hashes[end - _DIGEST : end].hex()) if entries else NOTHING
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Writer]:
@@ -67,7 +103,7 @@ class Chain:
         descriptor, owner = self._acquire(), os.getpid()
         try:
             entries = self.read()
-            yield Writer(self.path, descriptor, entries, len(self._known))
+            yield Writer(self.path, descriptor, entries, self._head, self._size)
         finally:
             if os.getpid() == owner:  # a forked child shares the lock, which is its parent's to give up
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -111,11 +147,12 @@ class Writer:
     """A chain that this process has locked; made by ``Chain.lock``.
 
     Attributes:
-        entries: all lines, with those that were appended since.
+        entries: all lines that the chain keeps, with those that were appended since.
+        head: how far the file is with these.
     """
 
-    def __init__(self, path: Path, descriptor: int, entries: list[Entry], size: int) -> None:
-        self.entries = entries
+    def __init__(self, path: Path, descriptor: int, entries: list[Entry], head: Head, size: int) -> None:
+        self.entries, self.head = entries, head
         self._path = path
         self._descriptor = descriptor
         self._size = size
@@ -135,10 +172,11 @@ class Writer:
             FedserError: it cannot be written; the file is as it was before.
             ChainError: somebody else changed or replaced the file in spite of the lock.
         """
-        text = text_after(self.entries, kind, payload)
+        text = text_after(self.head, kind, payload)
         self._write(text.encode() + b"\n")
         entry: Entry = json.loads(text)
         self.entries.append(entry)
+        self.head = Head(entries=entry["n"], hash=entry["hash"])
         return entry
 
     def _write(self, data: bytes) -> None:

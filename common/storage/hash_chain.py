@@ -11,9 +11,10 @@ is how the lines get to a disk.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,9 @@ class Head:
     hash: str
 
 
+NOTHING = Head(entries=0, hash=_ZEROS)
+
+
 def head_of(entries: Sequence[Entry]) -> Head:
     """How far a chain is that has these lines."""
     return Head(entries=len(entries), hash=entries[-1]["hash"] if entries else _ZEROS)
@@ -45,11 +49,11 @@ def contains(entries: Sequence[Entry], head: Head) -> bool:
     return 0 <= head.entries <= len(entries) and head_of(entries[: head.entries]) == head
 
 
-def text_after(entries: Sequence[Entry], kind: str, payload: Mapping[str, Any]) -> str:
+def text_after(head: Head, kind: str, payload: Mapping[str, Any]) -> str:
     """The line that goes on with a chain, without its newline.
 
     Args:
-        entries: the lines so far.
+        head: of the lines so far.
         kind: what the line records.
         payload: JSON-ready, its numbers finite; none of ``n``, ``time``, ``prev``, ``hash``.
 
@@ -62,32 +66,31 @@ def text_after(entries: Sequence[Entry], kind: str, payload: Mapping[str, Any]) 
         json.dumps(payload, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"a line cannot record its payload ({error}), expected JSON") from None
-    head = head_of(entries)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = {"n": head.entries + 1, "time": now, "kind": kind, **payload, "prev": head.hash}
     return _text({**line, "hash": _hash(line)})
 
 
-def verified(content: bytes, path: Path, before: Sequence[Entry] = ()) -> list[Entry]:
-    """The lines of a chain; what follows the last newline is a torn line, and no part of it.
+def verified(content: bytes, path: Path, before: Head = NOTHING) -> Iterator[Entry]:
+    """The lines of a chain, one by one; what follows the last newline is a torn line, and no part of it.
 
     Args:
         content: of the file, from the first line that is not in ``before``.
         path: of the file, for the message.
-        before: its first lines, where they were verified already.
+        before: the head of its first lines, where they were verified already.
 
     Raises:
         ChainError: a line was edited, dropped, repeated or moved.
     """
-    entries = list(before)
-    for line in content.split(b"\n")[:-1]:
-        entry = _parsed(line)
-        if fault := _fault(entry, line, head_of(entries)):
+    for line in io.BytesIO(content[: content.rfind(b"\n") + 1]):
+        text = line.removesuffix(b"\n")
+        entry = _parsed(text)
+        if fault := _fault(entry, text, before):
             raise ChainError(
-                f"{path}: line {len(entries) + 1} {fault}; put the file back as it was, from a copy that is complete"
+                f"{path}: line {before.entries + 1} {fault}; put the file back as it was, from a copy that is complete"
             )
-        entries.append(entry)
-    return entries
+        before = Head(entries=before.entries + 1, hash=entry["hash"])
+        yield entry
 
 
 def _parsed(line: bytes) -> Entry:

@@ -6,6 +6,8 @@ import logging
 
 from flwr.app import Message
 
+from common.plain_text import plain
+
 log = logging.getLogger("fedser.server")
 LONGEST = 200  # characters of a reason, which a site may have written
 
@@ -31,5 +33,5 @@ def failure(reply: Message) -> str:
 
 
 def short(text: str) -> str:
-    """A site's words as one short line without control characters, which a log or a terminal would act on."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * LONGEST]).split())[:LONGEST]
+    """A site's words as one short line that a log or a terminal only shows."""
+    return " ".join(plain(text[: 4 * LONGEST]).split())[:LONGEST]

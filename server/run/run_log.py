@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.plain_text import PlainFormatter
+
 LINE = re.compile(r"(?P<time>\S+) (?P<level>[A-Z]+) (?P<text>.*)")
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -32,7 +34,7 @@ def write_log(path: Path) -> Iterator[None]:
             handler.close()
 
 
-class _OneLine(logging.Formatter):
+class _OneLine(PlainFormatter):
     """A line a message, in UTC."""
 
     @staticmethod

@@ -16,11 +16,14 @@ from typing import Any
 from client.node.audit import witness
 from common.errors import ChainError, FedserError
 from common.storage.chained_file import Chain
-from common.storage.hash_chain import Entry, Head, contains, head_of
+from common.storage.hash_chain import Entry, Head, head_of
 from common.validate import one_of
 
 START, STOP, RUN, IN, OUT, REFUSED, FORGET = "start", "stop", "run", "in", "out", "refused", "forget"
+ALLOWED = "allowed"  # the verdict on a run that the site takes part in
 KINDS = (START, STOP, RUN, IN, OUT, REFUSED, FORGET)
+
+_OF_THE_LINE = ("n", "prev", "hash", "records", "model", "settings", "bundle", "epsilon_before", "epsilon_after")
 
 
 class AuditLog:
@@ -33,7 +36,7 @@ class AuditLog:
 
     def __init__(self, path: Path, *, timeout: float = 60.0) -> None:
         self.path = path
-        self._chain = Chain(path, timeout=timeout)
+        self._chain = Chain(path, timeout=timeout, keep=_remembered)
         self._lock = threading.Lock()
 
     def add(self, kind: str, **payload: Any) -> Head:
@@ -54,25 +57,43 @@ class AuditLog:
         one_of("the kind of line", kind, KINDS)
         with self._lock, self._chain.lock() as writer:
             writer.append(kind, **payload)
-            return head_of(writer.entries)
+            return writer.head
 
     def entries(self) -> list[Entry]:
-        """All lines, verified; none where there is no file.
+        """All lines, verified anew from the disk, for who looks at them; none where there is no file.
 
         Raises:
             ChainError: a line was edited, dropped or moved.
             FedserError: the file cannot be read.
+        """
+        return Chain(self.path).read()
+
+    def settled(self) -> list[Entry]:
+        """What later messages are held against: of each line but the refusals what is not about that line alone.
+
+        Raises:
+            ChainError: as ``entries``.
+            FedserError: likewise.
         """
         with self._lock:
             return self._chain.read()
 
     def head(self) -> Head:
         """How far the log is; raises as ``entries``."""
-        return head_of(self.entries())
+        with self._lock:
+            return self._chain.head()
 
     def contains(self, head: Head) -> bool:
         """Whether the log once was as far as the server was told, and only grew since; raises as ``entries``."""
-        return contains(self.entries(), head)
+        with self._lock:
+            return self._chain.contains(head)
+
+
+def _remembered(entry: Entry) -> Entry | None:
+    """What of a line stays in memory: the node runs for years, and a server makes it write lines."""
+    if entry["kind"] == REFUSED or entry.get("verdict", ALLOWED) != ALLOWED:
+        return None
+    return {key: value for key, value in entry.items() if key not in _OF_THE_LINE}
 
 
 @dataclass(frozen=True, kw_only=True)

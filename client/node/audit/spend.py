@@ -68,5 +68,5 @@ class Spent:
 
     def _noted(self) -> Head | None:
         """How far the ledger was at the last private reply of any run, by the audit log."""
-        noted = (entry[LEDGER] for entry in reversed(self._audit.entries()) if entry.get(LEDGER))
+        noted = (entry[LEDGER] for entry in reversed(self._audit.settled()) if entry.get(LEDGER))
         return next((Head(entries=entries, hash=digest) for entries, digest in noted), None)

@@ -27,6 +27,7 @@ from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.run import RunNotRunningException
 
 from client.node.audit import replay
+from client.node.audit.refusals import Refusals
 from client.node.audit.site_log import AuditLog
 from client.node.audit.spend import Spent
 from client.node.flower import wire
@@ -38,6 +39,7 @@ from client.node.gate.outbound import Refused, RoundBytes
 from client.node.policy.document import Policy
 from common.errors import FederationError, FedserError
 from common.flower import packing
+from common.repeats import Repeats
 
 log = logging.getLogger("fedser.node")
 
@@ -79,7 +81,8 @@ class Guard:
         self._server, self._site, self._audit, self._store = server, site, audit, store
         self._intake = Intake(server, policy, audit, clock)
         self._spent = Spent(ledger, site, audit)
-        self._sent = RoundBytes(line for line in audit.entries() if line["kind"] == "out")
+        self._sent = RoundBytes(line for line in audit.settled() if line["kind"] == "out")
+        self._refusals = Refusals(audit, Repeats())
         self._patience = patience
         self._asked: Asked | None = None  # Flower's loop takes one message at a time
         self._last = -BUSY_SECONDS
@@ -101,6 +104,8 @@ class Guard:
         """The next message that the policy allows; None when none came for a while."""
         deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
+            with self._survive("noting refusals"):
+                self._refusals.tell_counted()
             with self._survive("asking the coordinator for a message"):
                 if (came := self._server.receive()) is not None:
                     self._last = time.monotonic()
@@ -176,7 +181,7 @@ class Guard:
             reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )
         if run.config.privacy.on:
-            replay.keep_count(asked.message.metadata.message_type, content, self._audit.entries(), fields["run"])
+            replay.keep_count(asked.message.metadata.message_type, content, self._audit.settled(), fields["run"])
         leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
         parcel = wire.pack_parcel(Message(leaving, reply_to=asked.message))
         self._sent.add(fields["run"], fields["round"], parcel.size, run.policy)
@@ -190,10 +195,8 @@ class Guard:
         self, message: Message, reason: Exception, text: str, code: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
     ) -> None:
         """Answer with an error that tells nothing, and note why."""
-        fields, why = about(message), _line(reason)
-        log.warning("run %s: %s refused: %s", fields["run"], fields["type"], why)
         with self._survive("noting a refusal"):
-            self._audit.add("refused", **fields, why=why)
+            self._refusals.add(about(message), _line(reason))
         with self._survive("answering with an error"):
             self._push(wire.pack_parcel(Message(Error(code, text), reply_to=message)), 0.0)
 

@@ -18,7 +18,7 @@ from flwr.supercore.run import Run
 
 from client.node.audit import replay, witness
 from client.node.audit.model_hash import model_hash
-from client.node.audit.site_log import AuditLog
+from client.node.audit.site_log import ALLOWED, AuditLog
 from client.node.flower import wire
 from client.node.flower.fab import CheckedRun, NotAllowed, check_run, hash_of
 from client.node.flower.wire import Parcel
@@ -29,11 +29,11 @@ from common import protocol
 from common.errors import FederationError
 from common.flower import packing
 from common.messages.npy import values_of
+from common.repeats import Repeats
 from common.storage.hash_chain import Head
 
 log = logging.getLogger("fedser.node")
 
-ALLOWED = "allowed"
 _SHOWN = 80  # characters of a text of the server's in a log
 
 
@@ -99,6 +99,7 @@ class Intake:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
         self._runs: dict[int, CheckedRun | NotAllowed] = {}
         self._taken_up: set[int] = set()
+        self._repeats = Repeats()
 
     def run(self, run_id: int) -> CheckedRun:
         """A run, looked at when its first message comes; what was refused once stays refused.
@@ -112,7 +113,9 @@ class Intake:
             try:
                 self._runs[run_id] = check_run(announced, fab, self._policy())
             except NotAllowed as reason:
-                self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
+                with self._repeats.telling(str(reason)) as told:
+                    if told:
+                        self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
                 self._runs[run_id] = reason
         found = self._runs[run_id]
         if isinstance(found, NotAllowed):
@@ -124,7 +127,7 @@ class Intake:
     def _take_up(self, run_id: int, found: CheckedRun) -> None:
         """Note that a run begins here, or goes on after the node was restarted, unless that is one too many today."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-        lines = (line for line in self._audit.entries() if line["kind"] == "run" and line["verdict"] == ALLOWED)
+        lines = (line for line in self._audit.settled() if line["kind"] == "run" and line["verdict"] == ALLOWED)
         taken, most = sum(line["time"] >= since for line in lines), found.policy.run.max_runs_day
         if taken >= most:  # told again at its next message: tomorrow it may go on
             raise NotAllowed(f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)")
@@ -157,7 +160,7 @@ class Intake:
         content = packing.unpack(parcel.message.content, values_of)
         if fault := inbound.fault(kind, content, run.config):
             raise Refused(fault)
-        number, earlier = message.metadata.run_id, self._audit.entries()
+        number, earlier = message.metadata.run_id, self._audit.settled()
         settled = replay.check_replay(earlier, number, kind, config, content)
         told = witness.check_server_log(earlier, number, kind, config)
         self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from common.plain_text import PlainFormatter
+
 # An app that raised, of which there is a traceback before; a handshake that failed, which Patience puts into words
 _SAID_ELSEWHERE = ("Exit Code: 800", "SSL/TLS handshake error")
 
@@ -40,7 +42,7 @@ def begin(who: str) -> None:
         who: begins each line, after the time.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"%(asctime)s {who}: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(PlainFormatter(f"%(asctime)s {who}: %(message)s", "%Y-%m-%d %H:%M:%S"))
     own, flower = logging.getLogger("fedser"), logging.getLogger("flwr")
     own.handlers, flower.handlers = [handler], [handler]
     own.propagate = flower.propagate = False  # libraries add handlers of their own

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 
 from common.errors import ChainError, FedserError, LedgerError, UsageError
-from common.storage.hash_chain import Entry, Head, contains, head_of, text_after, verified
+from common.storage.hash_chain import NOTHING, Entry, Head, contains, head_of, text_after, verified
 
 PATH = Path("site.jsonl")
+
+
+def read(content: bytes, path: Path, before: Head = NOTHING) -> list[Entry]:
+    return list(verified(content, path, before))
 
 
 def lines(count: int, **payload: Any) -> list[bytes]:
     texts: list[bytes] = []
     entries: list[Entry] = []
     for n in range(count):
-        texts.append(text_after(entries, "step", {"count": n, **payload}).encode() + b"\n")
-        entries = verified(b"".join(texts), PATH)
+        texts.append(text_after(head_of(entries), "step", {"count": n, **payload}).encode() + b"\n")
+        entries = read(b"".join(texts), PATH)
     return texts
 
 
@@ -35,7 +39,7 @@ def test_a_line_is_what_the_docstring_says() -> None:
 
 def test_what_was_recorded_is_read_as_it_was() -> None:
     payload = {"rate": 0.1, "tiny": 5e-324, "large": 10**30, "none": None, "deep": {"b": [1, True, "\n\u2028\ud800"]}}
-    [entry] = verified(lines(1, **payload)[0], PATH)
+    [entry] = read(lines(1, **payload)[0], PATH)
     assert {name: entry[name] for name in payload} == payload
 
 
@@ -64,7 +68,7 @@ DAMAGES: dict[str, tuple[Damage, int, str]] = {
 def test_damage_is_named(damage: str) -> None:
     change, number, fault = DAMAGES[damage]
     with pytest.raises(ChainError, match=rf"^site.jsonl: line {number} {fault}") as found:
-        verified(b"".join(change(lines(4))), PATH)
+        read(b"".join(change(lines(4))), PATH)
     assert "\n" not in str(found.value)
     assert isinstance(found.value, LedgerError)
     assert isinstance(found.value, FedserError)
@@ -77,35 +81,35 @@ def test_any_byte_that_changes_is_noticed() -> None:
         broken = bytearray(whole)
         broken[position] ^= 0x01
         with pytest.raises(ChainError):
-            verified(bytes(broken), PATH)
+            read(bytes(broken), PATH)
 
 
 def test_a_line_that_was_forged_with_its_hash_does_not_fit_the_next() -> None:
     texts = lines(3)
-    entries = verified(b"".join(texts), PATH)
-    texts[1] = text_after(entries[:1], "step", {"count": 7}).encode() + b"\n"
+    entries = read(b"".join(texts), PATH)
+    texts[1] = text_after(head_of(entries[:1]), "step", {"count": 7}).encode() + b"\n"
     with pytest.raises(ChainError, match="line 3 does not follow the line before it"):
-        verified(b"".join(texts), PATH)
+        read(b"".join(texts), PATH)
 
 
 def test_a_torn_line_is_no_part_of_the_chain() -> None:
     texts = lines(3)
-    whole = verified(b"".join(texts[:2]), PATH)
+    whole = read(b"".join(texts[:2]), PATH)
     for end in range(len(texts[2])):
-        assert verified(b"".join(texts[:2]) + texts[2][:end], PATH) == whole
-    assert len(verified(b"".join(texts), PATH)) == 3
+        assert read(b"".join(texts[:2]) + texts[2][:end], PATH) == whole
+    assert len(read(b"".join(texts), PATH)) == 3
 
 
 def test_lines_that_were_verified_before_are_not_read_again() -> None:
     texts = lines(3)
-    whole = verified(b"".join(texts), PATH)
-    assert verified(texts[2], PATH, whole[:2]) == whole
+    whole = read(b"".join(texts), PATH)
+    assert read(texts[2], PATH, head_of(whole[:2])) == whole[2:]
     with pytest.raises(ChainError, match="line 2 was line 3 once"):
-        verified(texts[2], PATH, whole[:1])
+        read(texts[2], PATH, head_of(whole[:1]))
 
 
 def test_a_head_stands_for_all_lines_before_it() -> None:
-    entries, others = verified(b"".join(lines(3)), PATH), verified(b"".join(lines(3, other=1)), PATH)
+    entries, others = read(b"".join(lines(3)), PATH), read(b"".join(lines(3, other=1)), PATH)
     assert head_of([]) == Head(entries=0, hash="0" * 64)
     heads = [head_of(entries[:n]) for n in range(4)]
     assert [head.entries for head in heads] == [0, 1, 2, 3]
@@ -119,10 +123,10 @@ def test_a_head_stands_for_all_lines_before_it() -> None:
 @pytest.mark.parametrize("name", ["n", "time", "prev", "hash", "kind"])
 def test_a_payload_cannot_take_the_chains_own_names(name: str) -> None:
     with pytest.raises(UsageError, match=f"cannot record {name}, expected other names"):
-        text_after([], "step", {name: 1})
+        text_after(NOTHING, "step", {name: 1})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), b"bytes", {1}])
 def test_a_payload_is_json(value: object) -> None:
     with pytest.raises(UsageError, match="cannot record its payload"):
-        text_after([], "step", {"value": value})
+        text_after(NOTHING, "step", {"value": value})
