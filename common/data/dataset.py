@@ -42,15 +42,20 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
     Args:
         recordings: normalised.
         classes: whose order numbers the labels.
+        units: of each unit of a private run, the places of its recordings here: none of one of which nothing can be
+            used. None where no list says so, and each recording, or each speaker, is a unit.
     """
 
-    def __init__(self, recordings: Sequence[Recording], classes: Sequence[str]) -> None:
+    def __init__(
+        self, recordings: Sequence[Recording], classes: Sequence[str], units: Sequence[Sequence[int]] | None = None
+    ) -> None:
         number = {name: i for i, name in enumerate(classes)}
         self.versions = [recording.versions for recording in recordings]
         labels = [number[recording.utterance.emotion] for recording in recordings]
         self.labels = torch.tensor(labels, dtype=torch.long)  # said, for a site may have nobody to validate with
         self.utterances = [recording.utterance for recording in recordings]
         self.classes = tuple(classes)
+        self.units = units
 
     @property
     def speakers(self) -> list[str]:
@@ -104,5 +109,7 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
     def in_order(self, batch_size: int = 64) -> Iterator[Batch]:
         """One pass over the originals, by length, so that little of a batch is padding."""
         lengths = torch.tensor([len(versions[0]) for versions in self.versions])
+        if not len(self):
+            return
         for index in torch.split(torch.argsort(lengths, stable=True), batch_size):
             yield self.batch(index)

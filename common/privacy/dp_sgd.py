@@ -102,15 +102,18 @@ def train_privately(
             sampled.to_standard_module()
 
 
-def units_of(data: SpeechDataset, unit: str) -> list[list[int]]:
-    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's."""
-    return UNITS[unit].groups(data.utterances)
+def units_of(data: SpeechDataset, unit: str) -> Sequence[Sequence[int]]:
+    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's.
+
+    A unit may have none: it is counted and drawn as the others are, and contributes nothing.
+    """
+    return UNITS[unit].groups(data.utterances) if data.units is None else data.units
 
 
 def _contributions(gradients: UnitGradients, model: nn.Module, drawn: Sequence[Sequence[int]]) -> Iterator[None]:
     if isinstance(model, GradSampleModule):
         return gradients.by_utterance(model, [recording for unit in drawn for recording in unit])
-    return gradients.by_speaker(model, drawn)
+    return gradients.by_speaker(model, [unit for unit in drawn if unit])
 
 
 def _accumulate(optimizer: PrivateOptimizer) -> None:
