@@ -47,7 +47,8 @@ class Holding:
         deployed: whether it is a site of its own, and not one of a simulation on one machine: then the server is told
             in every round too what was spent, for those who watch, and less of held-out speakers.
         one_by_one: whether held-out speakers are counted one by one.
-        places: of the units of a private run that hides some of a site's; ``train`` are their recordings.
+        places: of the units of a private run that hides some of a site's; ``train`` are their recordings, of which
+            those that can't be used have no version.
         tested: how many recordings are listed as held out, where none of them is looked at.
     """
 
@@ -89,7 +90,7 @@ class Site:
         speakers = {part: {r.utterance.speaker for r in own} for part, own in self._parts.items()}
         refuse_shared(f"site {self.name}", speakers)
         self._places = holding.places
-        if not (self._places.units if self._places else self._train):
+        if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
         self._datasets: dict[str, SpeechDataset] = {}
 
@@ -107,8 +108,6 @@ class Site:
     @cached_property
     def units(self) -> int:
         """How many of the privacy unit it trains on; recordings, where nothing is private."""
-        if self._places:
-            return len(self._places.units)
         privacy, own = self.config.privacy, [recording.utterance for recording in self._train]
         return privacy.protects.count(own) if privacy.at_sites else len(own)
 
@@ -124,7 +123,7 @@ class Site:
     @property
     def recordings(self) -> int:
         """How many there are to train on."""
-        return self._places.contents if self._places else len(self._train)
+        return len(self._train)
 
     def speakers(self) -> tuple[int, int]:
         """Speakers to train on, and to validate on."""
@@ -159,13 +158,14 @@ class Site:
         if part == "all":
             return self.dataset("train", scaling).joined(self.dataset("validation", scaling))
         if part not in self._datasets:
-            mode = self.config.data.normalise
-            refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
-            normalised = normalise(self._parts[part], mode, scaling)
+            mode, held = self.config.data.normalise, [r for r in self._parts[part] if r.versions]
+            refuse_single_frames(held, mode, self.config.model.statistics)
+            normalised = normalise(held, mode, scaling)
             if self._precomputed and self.model.statistics:
                 normalised = [_summarised(recording, self.model.statistics.of) for recording in normalised]
-            units = self._places.units if self._places and part == "train" else None
-            self._datasets[part] = SpeechDataset(normalised, self.classes, units)
+            ready = iter(normalised)
+            whole = [next(ready) if r.versions else r for r in self._parts[part]]
+            self._datasets[part] = SpeechDataset(whole, self.classes)
         return self._datasets[part]
 
     @property

@@ -40,22 +40,18 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
     """Recordings with their labels' numbers.
 
     Args:
-        recordings: normalised.
+        recordings: normalised. One without a version keeps its place: ``batch`` can't have it, and ``in_order`` leaves
+            it out.
         classes: whose order numbers the labels.
-        units: of each unit of a private run, the places of its recordings here: none of one of which nothing can be
-            used. None where no list says so, and each recording, or each speaker, is a unit.
     """
 
-    def __init__(
-        self, recordings: Sequence[Recording], classes: Sequence[str], units: Sequence[Sequence[int]] | None = None
-    ) -> None:
+    def __init__(self, recordings: Sequence[Recording], classes: Sequence[str]) -> None:
         number = {name: i for i, name in enumerate(classes)}
         self.versions = [recording.versions for recording in recordings]
-        labels = [number[recording.utterance.emotion] for recording in recordings]
+        labels = [number[r.utterance.emotion] if r.versions else 0 for r in recordings]
         self.labels = torch.tensor(labels, dtype=torch.long)  # said, for a site may have nobody to validate with
         self.utterances = [recording.utterance for recording in recordings]
         self.classes = tuple(classes)
-        self.units = units
 
     @property
     def speakers(self) -> list[str]:
@@ -108,8 +104,7 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
 
     def in_order(self, batch_size: int = 64) -> Iterator[Batch]:
         """One pass over the originals, by length, so that little of a batch is padding."""
-        lengths = torch.tensor([len(versions[0]) for versions in self.versions])
-        if not len(self):
-            return
-        for index in torch.split(torch.argsort(lengths, stable=True), batch_size):
+        held = torch.tensor([place for place, versions in enumerate(self.versions) if versions], dtype=torch.long)
+        lengths = torch.tensor([len(self.versions[place][0]) for place in held])
+        for index in torch.split(held[torch.argsort(lengths, stable=True)], batch_size) if len(held) else ():
             yield self.batch(index)

@@ -30,20 +30,17 @@ Row = tuple[Utterance, Found]
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """A site's units; how many they, the contents and the speakers are is public, whatever can be used of them.
+    """A site's units; how many they, their contents and the speakers are is public, whatever can be used of them.
 
     Attributes:
-        recordings: those that train, in the order of the list.
-        units: of each unit, in the order of the list, which of ``recordings`` are its; none where nothing can be used.
-        contents: recordings that are listed to train on, a content once a unit.
-        speakers: people of whom one is listed.
+        recordings: a content each, in the order of the list, by its first row; without a version where nothing of it
+            can be used.
+        speakers: people of whom a recording is listed to train on.
         width: features of a frame.
         unused: the rows that contribute nothing, for the site's own log.
     """
 
     recordings: list[Recording]
-    units: list[list[int]]
-    contents: int
     speakers: int
     width: int
     unused: list[Skipped]
@@ -74,6 +71,11 @@ class _Content:
             return "mixed", f"{found} features, the site's have {width}"
         return None
 
+    def recording(self, width: int) -> Recording:
+        """What trains of it: its first row's, or its place alone."""
+        row, found = self.rows[0]
+        return Recording(utterance=row, versions=()) if isinstance(found, Skipped) or self.fault(width) else found
+
     def unused(self, width: int) -> list[Skipped]:
         """Its rows that contribute nothing."""
         fault, first = self.fault(width), self.rows[0][0]
@@ -102,17 +104,8 @@ def take_places(
     rows = list(zip(utterances, extract(utterances), strict=True))
     contents = [content for content in _contents(unit, rows) if not content.held_out]
     width = frame_width(rows, features)
-    recordings: list[Recording] = []
-    units: dict[Hashable, list[int]] = {content.unit: [] for content in contents}
-    for content in contents:
-        first = content.rows[0][1]
-        if isinstance(first, Recording) and content.fault(width) is None:
-            units[content.unit].append(len(recordings))
-            recordings.append(first)
     return Places(
-        recordings=recordings,
-        units=list(units.values()),
-        contents=len(contents),
+        recordings=[content.recording(width) for content in contents],
         speakers=len({row.speaker for content in contents for row, _ in content.rows if row.split != TEST}),
         width=width,
         unused=[item for content in contents for item in content.unused(width)],

@@ -44,7 +44,7 @@ def centre_privately(
     model.to(device())
     units = units_of(data, spend.unit)
     own = figures(model, data)
-    means = [own[list(unit)].mean(0) if unit else None for unit in units]
+    means = torch.stack([own[unit].mean(0) for unit in units])  # of an empty unit NaN, which adds nothing
     centre = contours_of(model).centre
     with freeze_all_but_centre(model):
         optimizer = PrivateOptimizer(
@@ -56,9 +56,7 @@ def centre_privately(
         )
         for step in range((turn - 1) * spend.steps, turn * spend.steps):
             optimizer.param_groups[0]["lr"] = (step + 1) ** -0.5
-            drawn = [means[place] for place in stream.sample(len(units), spend.sample_rate).tolist()]
-            ways = [centre.detach() - mean for mean in drawn if mean is not None]
-            empty = centre.new_zeros((0, *centre.shape))
-            centre.grad_sample = torch.stack(ways) if ways else empty  # type: ignore[attr-defined]
+            drawn = stream.sample(len(units), spend.sample_rate)
+            centre.grad_sample = centre.detach() - means[drawn]  # type: ignore[attr-defined]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

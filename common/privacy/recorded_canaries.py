@@ -44,9 +44,6 @@ class RecordedCanaries:
         self.data = data.part(drawn, (data.labels[drawn] + shift) % len(data.classes))
         self.included = included
         self.training = data.part(rest).joined(self.data.part(torch.nonzero(included)[:, 0]))
-        if data.units is not None:  # places of which nothing can be used count on, and are no canaries
-            vacant: list[list[int]] = [[] for unit in data.units if not unit]
-            self.training.units = vacant + [[place] for place in range(len(self.training))]
         self.scores = torch.zeros(count, dtype=torch.float64)
 
     @property
@@ -68,7 +65,7 @@ class RecordedCanaries:
         """Each canary's cross-entropy, ``(count,)``."""
         where = device()
         model.to(where).eval()
-        found = torch.empty(len(self.data))
+        found = torch.zeros(len(self.data))
         for batch in self.data.in_order():
             step = batch.to(where)
             logits = model(step.features, step.lengths).float()
