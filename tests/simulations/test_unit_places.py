@@ -71,12 +71,14 @@ def simulated(manifest: Path, unit: str) -> Site:
 
 
 def at_its_own(manifest: Path, unit: str) -> Site:
-    """A deployed site, of the same list without the coordinator's speaker."""
+    """A deployed site, of the same list without the coordinator's speaker, in a strict run, which may tell no more."""
     here = manifest.parent / "s0"
     here.mkdir(exist_ok=True)
     own = [dict(row, path=f"../{row['path']}") for row in rows_of(manifest) if row["speaker"] != "00"]
     write(here / "manifest.csv", own)
-    config = Config().with_values({**private(unit), "data.held_out": "", "data.classes": list(tiny.CLASSES)})
+    config = Config().with_values(
+        {**private(unit), "data.held_out": "", "data.classes": list(tiny.CLASSES), "data.strict": True}
+    )
     return open_site(flatten(config), node(manifest.parent, "s0"))
 
 
@@ -196,6 +198,33 @@ def test_one_unit_changes_nothing_of_what_others_contribute(
     }
     assert own.units == n - gone[unit].get(change.__name__, 0)
     assert own.counts()[0] == own.units
+
+
+def test_a_site_that_is_hidden_is_cleaned_alone(tmp_path: Path) -> None:
+    """Of two sites one comes to hold the other's bytes under other labels, and matrices of another width."""
+    manifest = tiny.write(tmp_path / "corpus", speakers=6)
+
+    def sites() -> list[Site]:
+        forget()
+        values = {**private("site"), "data.sites": "2", "data.root": str(manifest), "privacy.delta": 0.01}
+        config, cache = Config().with_values(values), FeatureCache(tmp_path / "c")
+        selection = resident.listing(config.data)
+        with Display() as display:
+            skipped = prepare(config, selection, cache, display, workers=0, apart=True)
+        [plan] = plans(config, selection, skipped)
+        plan.write(tmp_path / "plan.json")
+        told = local_run_config(config, tmp_path, tmp_path / "events.jsonl", cache, tmp_path / "ledger")
+        return [open_site(told, {protocol.PARTITION: number}) for number in (0, 1)]
+
+    one, other = sites()
+    before, theirs = contributions(one), {item.utterance.speaker for item in other.holding.train}
+    rows = rows_of(manifest)
+    copied = [row for row in rows if row["speaker"] in theirs]
+    for row, origin in zip(copied, reversed([row for row in rows if row["path"] in before]), strict=False):
+        shutil.copy(manifest.parent / origin["path"], manifest.parent / row["path"])
+    for row in copied[-4:]:
+        np.save(manifest.parent / row["path"], np.ones((4, 9), np.float32))
+    assert contributions(sites()[0]) == before
 
 
 @pytest.mark.parametrize("entry", [simulated, at_its_own])
