@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from client.site import Holding, Site
 from common import protocol
@@ -17,9 +18,11 @@ from common.config.settings import Config
 from common.corpora import catalogue
 from common.curation import forgotten
 from common.curation.selection import Classes, list_corpus, merged, select
-from common.data.extraction import Recording, extract_all
+from common.data.extraction import Found, Recording, extract_all, extract_each
+from common.data.places import take_places
 from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
+from common.splits.folds import TEST, marked
 from common.splits.sites import set_aside
 from common.utterance import Utterance
 
@@ -91,16 +94,12 @@ def _load(node: _Node, config: Config) -> Site:
     if unknown := node.forgotten - {u.speaker for u in selection.listed}:
         log.warning("%d of the %d forgotten speakers have no recording here", len(unknown), len(node.forgotten))
     chosen = select(selection.listed, classes, config.data.style or None)
-    usable = _extract([u for u in chosen if u.speaker not in node.forgotten], config, node.cache)
-    test = {r.utterance.speaker for r in usable if r.utterance.split == "test"}
-    rest = sorted({r.utterance.speaker for r in usable} - test)
-    aside = set(set_aside(rest, config.data.validation, config.seed, node.name))
+    listed = [u for u in chosen if u.speaker not in node.forgotten]
+    parts = (_by_unit if config.privacy.at_sites else _by_speaker)(listed, config, node)
     holding = Holding(
         name=node.name,
         classes=tuple(names),
-        train=[r for r in usable if r.utterance.speaker not in test | aside],
-        validation=[r for r in usable if r.utterance.speaker in aside],
-        test=[r for r in usable if r.utterance.speaker in test],
+        **parts,
         ledger=node.ledger,
         state=node.state,
         labels=_digest(classes, config.data.label_map),
@@ -110,6 +109,37 @@ def _load(node: _Node, config: Config) -> Site:
         one_by_one=node.one_by_one,
     )
     return Site(config, holding)
+
+
+def _by_speaker(listed: Sequence[Utterance], config: Config, node: _Node) -> dict[str, Any]:
+    """Who trains, validates and is held out, of all recordings that can be used."""
+    usable = _extract(listed, config, node.cache)
+    test = marked([r.utterance for r in usable])
+    rest = sorted({r.utterance.speaker for r in usable} - test)
+    aside = set(set_aside(rest, config.data.validation, config.seed, node.name))
+    return {
+        "train": [r for r in usable if r.utterance.speaker not in test | aside],
+        "validation": [r for r in usable if r.utterance.speaker in aside],
+        "test": [r for r in usable if r.utterance.speaker in test],
+    }
+
+
+def _by_unit(listed: Sequence[Utterance], config: Config, node: _Node) -> dict[str, Any]:
+    """The units of a private run, each of which is cleaned alone; of held-out recordings none is looked at.
+
+    That one can't be used ends no such run, strict or not: it would tell of that one.
+    """
+    unit = config.privacy.protects
+    test = marked(listed, single=unit.single)
+
+    def each(utterances: Sequence[Utterance]) -> Sequence[Found]:
+        return extract_each(utterances, config.features, config.augment, node.cache, workers=0)
+
+    places = take_places(unit, [u for u in listed if u.speaker not in test], each, config.features)
+    for item in places.unused:
+        log.warning("%s: %s; it contributes nothing", item.name, item.detail)
+    tested = sum(u.split == TEST or u.speaker in test for u in listed)
+    return {"train": places.recordings, "validation": [], "test": [], "places": places, "tested": tested}
 
 
 def _extract(utterances: Sequence[Utterance], config: Config, cache: FeatureCache) -> list[Recording]:

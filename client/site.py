@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,10 @@ from torch import Tensor
 from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
-from common.data.extraction import Recording
+from common.data.extraction import Found, Recording
 from common.data.normalise import Scaling, Sums, normalise, refuse_single_frames
-from common.data.resident import of_speakers, recordings_of
+from common.data.places import Places, take_places
+from common.data.resident import each_of, listed_of, of_speakers, recordings_of
 from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory
 from common.learning.architectures import build_model
@@ -23,7 +24,9 @@ from common.learning.model import EmotionModel
 from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, LEDGER, OUT, PARTITION, PLAN, STATE
 from common.splits import plan as plans
-from common.splits.plan import refuse_shared
+from common.splits.plan import Plan, refuse_shared
+from common.splits.sites import SiteSplit
+from common.utterance import Utterance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,9 @@ class Holding:
         deployed: whether it is a site of its own, and not one of a simulation on one machine: then the server is told
             in every round too what was spent, for those who watch, and less of held-out speakers.
         one_by_one: whether held-out speakers are counted one by one.
+        places: of the units of a private run that hides some of a site's; ``train`` are their recordings, of which
+            those that can't be used have no version.
+        tested: how many recordings are listed as held out, where none of them is looked at.
     """
 
     name: str
@@ -58,6 +64,8 @@ class Holding:
     report_epsilon: bool = True
     deployed: bool = False
     one_by_one: bool = True
+    places: Places | None = None
+    tested: int = 0
 
 
 class Site:
@@ -81,6 +89,7 @@ class Site:
         self._train = holding.train
         speakers = {part: {r.utterance.speaker for r in own} for part, own in self._parts.items()}
         refuse_shared(f"site {self.name}", speakers)
+        self._places = holding.places
         if not self._train:
             raise FedserError(f"site {self.name} has no usable recording to train on")
         self._datasets: dict[str, SpeechDataset] = {}
@@ -105,11 +114,11 @@ class Site:
     @property
     def features(self) -> int:
         """Features of a frame."""
-        return self._train[0].versions[0].shape[1]
+        return self._places.width if self._places else self._train[0].versions[0].shape[1]
 
     def counts(self) -> tuple[int, int, int]:
         """Units to train on, recordings to validate on, and held out."""
-        return self.units, len(self._parts["validation"]), len(self._parts["test"])
+        return self.units, len(self._parts["validation"]), len(self._parts["test"]) or self.holding.tested
 
     @property
     def recordings(self) -> int:
@@ -119,7 +128,7 @@ class Site:
     def speakers(self) -> tuple[int, int]:
         """Speakers to train on, and to validate on."""
         train, validation = ({r.utterance.speaker for r in self._parts[part]} for part in ("train", "validation"))
-        return len(train), len(validation)
+        return self._places.speakers if self._places else len(train), len(validation)
 
     def missing(self) -> list[str]:
         """The classes that no training recording has."""
@@ -149,12 +158,14 @@ class Site:
         if part == "all":
             return self.dataset("train", scaling).joined(self.dataset("validation", scaling))
         if part not in self._datasets:
-            mode = self.config.data.normalise
-            refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
-            normalised = normalise(self._parts[part], mode, scaling)
+            mode, held = self.config.data.normalise, [r for r in self._parts[part] if r.versions]
+            refuse_single_frames(held, mode, self.config.model.statistics)
+            normalised = normalise(held, mode, scaling)
             if self._precomputed and self.model.statistics:
                 normalised = [_summarised(recording, self.model.statistics.of) for recording in normalised]
-            self._datasets[part] = SpeechDataset(normalised, self.classes)
+            ready = iter(normalised)
+            whole = [next(ready) if r.versions else r for r in self._parts[part]]
+            self._datasets[part] = SpeechDataset(whole, self.classes)
         return self._datasets[part]
 
     @property
@@ -196,14 +207,24 @@ def _open_simulated(run_config: Mapping[str, object], path: str, partition: int)
     config, plan = parse_run_config(run_config), plans.read(Path(path))
     split = plan.sites[partition]
     cache = FeatureCache(Path(str(run_config[CACHE])) if run_config.get(CACHE) else default_directory())
-    recordings = recordings_of(config, plan, {*split.train, *split.validation, *split.test}, cache)
+    places = _places(config, plan, split, cache) if config.privacy.at_sites else None
+    others = {*split.validation, *split.test}
+    recordings = recordings_of(config, plan, others if places else {*split.train, *others}, cache)
     holding = Holding(
         name=split.name,
         classes=plan.classes,
-        train=of_speakers(recordings, split.train),
+        train=places.recordings if places else of_speakers(recordings, split.train),
         validation=of_speakers(recordings, split.validation),
         test=of_speakers(recordings, split.test),
         ledger=Path(str(run_config[LEDGER])),
         state=Path(str(run_config[OUT])) / STATE,
+        places=places,
     )
     return Site(config, holding)
+
+
+def _places(config: Config, plan: Plan, split: SiteSplit, cache: FeatureCache) -> Places:
+    def each(utterances: Sequence[Utterance]) -> Sequence[Found]:
+        return each_of(config, utterances, cache)
+
+    return take_places(config.privacy.protects, listed_of(config, plan, split.train), each, config.features)

@@ -11,6 +11,8 @@ mixed                        no       features of another width than most, or ma
 clipped                      yes      over 1 % of the samples at full scale
 duplicate                    yes      the same bytes again, same label and speaker (released corpora have some); or the
                                       same file name again, in another folder or format: then the first alone is used
+overlap                      yes      a stretch of a file that overlaps another one's: a run that hides recordings
+                                      refuses such a list, for one sound would be in several of what it hides
 duplicate-label              no       the same bytes under two labels: none is counted, for none can be trusted
 duplicate-speaker            no       the same bytes under two speakers: the same
 unknown-label, unknown-name  no       a label that is no emotion; a file not named as the corpus names its own
@@ -20,6 +22,8 @@ single-speaker-class         --       a class that cannot be both learned from o
 ============================ ======== ==========================================================================
 
 A run leaves out what is not counted and goes on, so that the last two alone, and fewer than two classes, are obstacles.
+A private run looks at each unit alone: there copies of one unit are one recording, and what is doubtful beside another
+unit's recordings (``duplicate-speaker``, ``mixed``) is for this list to say, before the run (``common.data.places``).
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from common.curation.contents import content_of
 from common.curation.probe import read_all
 from common.curation.problems import (
     Pair,
@@ -36,6 +41,7 @@ from common.curation.problems import (
     class_problems,
     listing_problems,
     of_one_width,
+    overlapping,
     problem_with,
     same_bytes,
 )
@@ -89,9 +95,9 @@ def check(
     pairs = list(zip(selection.utterances, readings, strict=True))
     problems = [problem_with(kind, item, detail) for item, reading in pairs for kind, detail in reading.faults]
     pairs, mixed = of_one_width([pair for pair in pairs if pair[1].usable])
-    untrusted, doubled = same_bytes([(item, reading.digest) for item, reading in pairs])
+    untrusted, doubled = same_bytes([(item, repr(content_of(item, reading.digest))) for item, reading in pairs])
     usable = [pair for number, pair in enumerate(pairs) if number not in untrusted]
-    problems += [*mixed, *doubled, *listing_problems(selection)]
+    problems += [*mixed, *doubled, *overlapping(pairs), *listing_problems(selection)]
     problems += class_problems(selection, [item for item, _ in usable])
     return _count(selection, usable, sorted(problems, key=lambda problem: (problem.kind, problem.path)))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from common.corpora import catalogue
+from common.curation.contents import content_of, overlaps, seconds
 from common.curation.probe import Reading
 from common.curation.selection import Selection
 from common.utterance import EMOTIONS, Utterance
@@ -87,6 +88,16 @@ def _conflicts(members: Sequence[Utterance]) -> Iterator[Problem]:
                 others = ", ".join(sorted({other.path.name for other in members if other is not item}))
                 found = ", ".join(sorted(set(names)))
                 yield problem_with(kind, item, f"the same bytes as {others}, under the {noun} {found}")
+
+
+def overlapping(pairs: Sequence[Pair]) -> Iterator[Problem]:
+    """Each stretch that overlaps another of the same bytes, be they those of a copy."""
+    files: dict[Hashable, list[Utterance]] = {}
+    for item, reading in pairs:
+        files.setdefault(content_of(item, reading.digest)[0], []).append(item)
+    for later, other in overlaps(files):
+        where = "the same file" if later.path == other.path else f"its copy {other.path}"
+        yield problem_with("overlap", later, f"overlaps {seconds(other)} of {where}")
 
 
 def listing_problems(selection: Selection) -> Iterator[Problem]:

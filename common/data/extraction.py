@@ -24,7 +24,7 @@ from common.utterance import Utterance
 
 Versions = tuple[torch.Tensor, ...]
 _Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache]
-_Found = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
+_Sent = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,22 +34,34 @@ class Recording:
     Attributes:
         utterance: whose features they are.
         versions: each ``(frames, features)``; the first is the recording itself, the others are altered copies of it.
+        digest: names its bytes and the stretch of them, as ``common.curation.probe.digest_of``.
     """
 
     utterance: Utterance
     versions: Versions
-
-
-_Digested = tuple[Recording, str]  # with the digest of its bytes
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A recording that cannot be used, by ``Utterance.name``, and why; ``kind`` as in ``fedser corpus check``."""
+    """A recording that cannot be used, and why.
+
+    Attributes:
+        name: its ``Utterance.name``.
+        kind: as in ``fedser corpus check``.
+        detail: what was found.
+        digest: as ``Recording.digest``; empty where the bytes cannot be read.
+        alone: whether its speaker's recordings alone show it; otherwise it is for those of others.
+    """
 
     name: str
     kind: str
     detail: str
+    digest: str = ""
+    alone: bool = True
+
+
+Found = Recording | Skipped
 
 
 def extract_all(
@@ -61,66 +73,101 @@ def extract_all(
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[Recording], list[Skipped]]:
-    """Compute, or find in the cache, the features of all utterances.
+    """As ``extract_each``, and cleaned as a whole by ``clean``."""
+    return clean(extract_each(utterances, features, augmentation, cache, workers=workers, progress=progress))
+
+
+def extract_each(
+    utterances: Sequence[Utterance],
+    features: FeatureConfig,
+    augmentation: AugmentConfig,
+    cache: FeatureCache,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[Found]:
+    """Compute, or find in the cache, the features of all utterances, each by looking at it alone.
 
     Args:
-        utterances: in any order; the recordings come back in it.
+        utterances: in any order; what is found comes back in it.
         features: what to compute.
         augmentation: how many altered copies of each, and how they are altered.
         cache: where features are kept; each is written as soon as it is there.
         workers: processes; None for one a core, 0 for none beside this one.
         progress: called with the number of utterances done.
 
-    Returns:
-        The recordings, and those that were skipped: broken ones, those whose bytes stand under two labels or two
-        speakers, and matrices of another width than most.
-
     Raises:
         FedserError: a worker process was killed, or the cache cannot be written.
     """
     count = (os.cpu_count() or 1) if workers is None else workers
     jobs = [(utterance, features, augmentation, cache) for utterance in utterances]
-    found: list[_Digested] = []
-    skipped: list[Skipped] = []
+    found: list[Found] = []
     for done, (utterance, result) in enumerate(zip(utterances, _run(jobs, count), strict=True), 1):
         if isinstance(result, Skipped):
-            skipped.append(result)
+            found.append(result)
         else:
             digest, arrays = result
             versions = tuple(torch.from_numpy(array) for array in arrays)
-            found.append((Recording(utterance=utterance, versions=versions), digest))
+            found.append(Recording(utterance=utterance, versions=versions, digest=digest))
         progress(done)
-    contradictory = _contradictory(found)
-    trusted = _without(found, contradictory)
+    return found
+
+
+def clean(found: Sequence[Found]) -> tuple[list[Recording], list[Skipped]]:
+    """The recordings that can be used among all of these, and the others.
+
+    Those are broken ones, those whose bytes stand under two labels or two speakers, and matrices of another width than
+    most: whether one can be used hangs on the others, so that a private run must not clean those of several units so
+    (see ``common.data.places``).
+    """
+    whole = [item for item in found if isinstance(item, Recording)]
+    contradictory = _contradictory(whole)
+    trusted = _without(whole, contradictory)
     odd = _odd_widths(trusted)
-    return [recording for recording, _ in _without(trusted, odd)], [*skipped, *contradictory, *odd]
+    return _without(trusted, odd), [*(item for item in found if isinstance(item, Skipped)), *contradictory, *odd]
 
 
-def _without(found: Sequence[_Digested], bad: Sequence[Skipped]) -> list[_Digested]:
+def _without(found: Sequence[Recording], bad: Sequence[Skipped]) -> list[Recording]:
     names = {item.name for item in bad}
-    return [pair for pair in found if pair[0].utterance.name not in names]
+    return [recording for recording in found if recording.utterance.name not in names]
 
 
-def _contradictory(found: Sequence[_Digested]) -> list[Skipped]:
+def _contradictory(found: Sequence[Recording]) -> list[Skipped]:
     """The same bytes under two labels or two speakers: none of them can be trusted."""
-    untrusted, problems = same_bytes([(recording.utterance, digest) for recording, digest in found])
+    untrusted, problems = same_bytes([(recording.utterance, recording.digest) for recording in found])
     kinds = {problem.path: problem.kind for problem in problems if problem.kind != "duplicate"}
-    items = [found[i][0].utterance for i in sorted(untrusted)]
-    detail = "the same bytes under two labels or speakers"
-    return [Skipped(name=item.name, kind=kinds[str(item.path)], detail=detail) for item in items]
-
-
-def _odd_widths(found: Sequence[_Digested]) -> list[Skipped]:
-    """Feature matrices of another width than most."""
-    usual = usual_width(recording.versions[0].shape[1] for recording, _ in found)
+    labels: dict[tuple[str, str], set[str]] = {}
+    for item in found:
+        labels.setdefault((item.digest, item.utterance.speaker), set()).add(item.utterance.emotion)
     return [
-        Skipped(name=r.utterance.name, kind="mixed", detail=f"{r.versions[0].shape[1]} features, most have {usual}")
-        for r, _ in found
-        if r.versions[0].shape[1] != usual
+        Skipped(
+            name=item.utterance.name,
+            kind=kinds[str(item.utterance.path)],
+            detail="the same bytes under two labels or speakers",
+            digest=item.digest,
+            alone=len(labels[item.digest, item.utterance.speaker]) > 1,
+        )
+        for item in (found[i] for i in sorted(untrusted))
     ]
 
 
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Found | Skipped]:
+def _odd_widths(found: Sequence[Recording]) -> list[Skipped]:
+    """Feature matrices of another width than most."""
+    usual = usual_width(recording.versions[0].shape[1] for recording in found)
+    return [
+        Skipped(
+            name=item.utterance.name,
+            kind="mixed",
+            detail=f"{item.versions[0].shape[1]} features, most have {usual}",
+            digest=item.digest,
+            alone=False,
+        )
+        for item in found
+        if item.versions[0].shape[1] != usual
+    ]
+
+
+def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Sent | Skipped]:
     if workers == 0 or len(jobs) < 2:
         yield from map(_one, jobs)
         return
@@ -129,14 +176,14 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Found | Skipped]:
         yield from pool.map(_one, jobs, chunksize=4)
 
 
-def _one(job: _Job) -> _Found | Skipped:
-    utterance = job[0]
+def _one(job: _Job) -> _Sent | Skipped:
+    utterance, digest = job[0], ""
     try:
         digest = digest_of(utterance)
         # Sent as tensors they would each hold a file descriptor open.
         return digest, [version.numpy() for version in versions_of(digest, *job)]
     except AudioError as error:
-        return Skipped(name=utterance.name, kind=error.kind, detail=error.detail)
+        return Skipped(name=utterance.name, kind=error.kind, detail=error.detail, digest=digest)
 
 
 def versions_of(

@@ -8,9 +8,9 @@ from common.config.settings import Config
 from common.curation.preflight import check
 from common.curation.problems import Problem, listing_problems
 from common.curation.selection import Selection
-from common.data.extraction import Skipped, extract_all
+from common.data.extraction import Recording, Skipped, clean, extract_each
 from common.data.normalise import refuse_single_frames
-from common.data.resident import keep
+from common.data.resident import keep_each
 from common.errors import CorpusError
 from common.features.cache import FeatureCache
 from common.progress import Display
@@ -20,9 +20,18 @@ log = logging.getLogger("fedser.preparation")
 
 
 def prepare(
-    config: Config, selection: Selection, cache: FeatureCache, display: Display, *, workers: int
+    config: Config, selection: Selection, cache: FeatureCache, display: Display, *, workers: int, apart: bool = False
 ) -> list[Skipped]:
     """Compute, or find, the features of a corpus, and hold them in memory.
+
+    Args:
+        config: of the run.
+        selection: the corpus, and what was chosen of it.
+        cache: where features are kept.
+        display: of the progress.
+        workers: processes.
+        apart: whether each speaker is cleaned by looking at that speaker alone, as before a private simulation, whose
+            sites clean their units themselves; otherwise the corpus is cleaned as a whole.
 
     Returns:
         The recordings that cannot be used; each was named in the log.
@@ -36,9 +45,15 @@ def prepare(
         _refuse_any_problem(selection, display, workers)
     _say_what_is_left_out(selection)
     step = display.step("features", len(selection.utterances))
-    recordings, skipped = extract_all(
+    found = extract_each(
         selection.utterances, config.features, config.augment, cache, workers=workers, progress=step.update
     )
+    recordings, skipped = clean(found)
+    if apart:
+        skipped = [item for item in skipped if item.alone]
+        left_out = {item.name for item in skipped}
+        whole = [item for item in found if isinstance(item, Recording)]
+        recordings = [item for item in whole if item.utterance.name not in left_out]
     for item in skipped:
         log.warning("%s: %s; skipped", item.name, item.detail)
     if not recordings:
@@ -47,7 +62,7 @@ def prepare(
     if skipped and config.data.strict:  # changed since it was checked
         raise CorpusError(f"--strict: {len(skipped)} recordings cannot be used, the first is {skipped[0].name}")
     refuse_single_frames(recordings, config.data.normalise, config.model.statistics)
-    keep(config, recordings)
+    keep_each(config, selection.utterances, found)
     return skipped
 
 

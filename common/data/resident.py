@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.config.settings import AugmentConfig, Config, FeatureConfig
 from common.curation.selection import open_corpus
-from common.data.extraction import Recording, extract_all
+from common.data.extraction import Found, Recording, Skipped, clean, extract_all, extract_each
 from common.errors import FedserError
 from common.features.cache import FeatureCache
 from common.splits.plan import Plan
@@ -22,34 +22,75 @@ listing = lru_cache(maxsize=2)(open_corpus)
 
 _Key = tuple[Utterance, FeatureConfig, AugmentConfig]
 _resident: dict[_Key, Recording] = {}
+_broken: dict[_Key, Skipped] = {}
 
 
 def keep(config: Config, recordings: Iterable[Recording]) -> None:
     """Hold recordings in memory for this process and those that it forks."""
-    _resident.update({(r.utterance, config.features, config.augment): r for r in recordings})
+    _resident.update({_key(config, r.utterance): r for r in recordings})
+
+
+def keep_each(config: Config, utterances: Sequence[Utterance], found: Sequence[Found]) -> None:
+    """Hold what was found of each utterance, be it that it cannot be used."""
+    for utterance, item in zip(utterances, found, strict=True):
+        key = _key(config, utterance)
+        if isinstance(item, Skipped):
+            _broken[key] = item
+            _resident.pop(key, None)
+        else:
+            _resident[key] = item
+            _broken.pop(key, None)
+
+
+def _key(config: Config, utterance: Utterance) -> _Key:
+    return utterance, config.features, config.augment
 
 
 def forget() -> None:
     """Let go of what this process holds: who starts another run may have changed the corpus meanwhile."""
     listing.cache_clear()
     _resident.clear()
+    _broken.clear()
+
+
+def listed_of(config: Config, plan: Plan, speakers: Collection[str]) -> list[Utterance]:
+    """The utterances of some speakers that the plan does not leave out, in the order of the list."""
+    wanted, skipped = set(speakers), set(plan.skipped)
+    return [u for u in listing(config.data).utterances if u.speaker in wanted and u.name not in skipped]
+
+
+def each_of(config: Config, utterances: Sequence[Utterance], cache: FeatureCache) -> list[Found]:
+    """What looking at each utterance alone gives, from memory, else from the cache, else from the audio."""
+    keys = [_key(config, u) for u in utterances]
+    missing = [key[0] for key in keys if key not in _resident and key not in _broken]
+    keep_each(config, missing, extract_each(missing, config.features, config.augment, cache, workers=0))
+    return [_resident.get(key) or _broken[key] for key in keys]
+
+
+def digests_of(config: Config, utterances: Sequence[Utterance]) -> list[str]:
+    """Of each utterance the digest, where it is in memory; nothing is read."""
+    keys = [_key(config, u) for u in utterances]
+    return [found.digest if (found := _resident.get(key) or _broken.get(key)) else "" for key in keys]
 
 
 def recordings_of(config: Config, plan: Plan, speakers: Collection[str], cache: FeatureCache) -> list[Recording]:
     """The usable recordings of some speakers, from memory, else from the cache, else from the audio.
 
+    A private run's plan leaves out none of those who train; what of them cannot be used, among all that are asked for,
+    is missing here.
+
     Raises:
         FedserError: a recording that was usable when the plan was made is not any more.
     """
-    wanted = set(speakers)
-    skipped = set(plan.skipped)
-    utterances = [u for u in listing(config.data).utterances if u.speaker in wanted and u.name not in skipped]
-    missing = [u for u in utterances if (u, config.features, config.augment) not in _resident]
+    utterances = listed_of(config, plan, speakers)
+    if config.privacy.on and set(speakers) & set(plan.train_speakers):
+        return clean(each_of(config, utterances, cache))[0]
+    missing = [u for u in utterances if _key(config, u) not in _resident]
     found, broken = extract_all(missing, config.features, config.augment, cache, workers=0)
     if broken:
         raise FedserError(f"{Path(broken[0].name).name}: {broken[0].detail}; it was usable when the run was planned")
     keep(config, found)
-    return [_resident[u, config.features, config.augment] for u in utterances]
+    return [_resident[_key(config, u)] for u in utterances]
 
 
 def of_speakers(recordings: Sequence[Recording], speakers: Collection[str]) -> list[Recording]:

@@ -44,7 +44,7 @@ def centre_privately(
     model.to(device())
     units = units_of(data, spend.unit)
     own = figures(model, data)
-    means = torch.stack([own[unit].mean(0) for unit in units])
+    means = torch.stack([own[unit].mean(0) for unit in units])  # of an empty unit NaN, which adds nothing
     centre = contours_of(model).centre
     with freeze_all_but_centre(model):
         optimizer = PrivateOptimizer(

@@ -55,7 +55,8 @@ def train_privately(
 
     Args:
         model: maps a padded batch and lengths to logits; with the private LSTM, where the unit is the utterance.
-        data: the site's training recordings, normalised without a statistic that several units share.
+        data: the site's training recordings, normalised without a statistic that several units share; of a recording
+            that cannot be used the place alone, without a version.
         spend: what was reserved for it: the unit, the sample rate, the noise multiplier, the steps.
         training: optimizer and loss; class weights are never used.
         augment: the masks.
@@ -103,14 +104,17 @@ def train_privately(
 
 
 def units_of(data: SpeechDataset, unit: str) -> list[list[int]]:
-    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's."""
-    return UNITS[unit].groups(data.utterances)
+    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's.
+
+    A unit of which no recording can be used is there, and empty: how many units there are tells of none of them.
+    """
+    return [[place for place in group if data.versions[place]] for group in UNITS[unit].groups(data.utterances)]
 
 
 def _contributions(gradients: UnitGradients, model: nn.Module, drawn: Sequence[Sequence[int]]) -> Iterator[None]:
     if isinstance(model, GradSampleModule):
         return gradients.by_utterance(model, [recording for unit in drawn for recording in unit])
-    return gradients.by_speaker(model, drawn)
+    return gradients.by_speaker(model, [unit for unit in drawn if unit])
 
 
 def _accumulate(optimizer: PrivateOptimizer) -> None:

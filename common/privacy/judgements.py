@@ -66,7 +66,8 @@ JUDGEMENTS: dict[str, Judgement] = {
         only("none", line=VALIDATION),
     ),
     "data.strict": Judgement(
-        "It changes no step; but that a strict run ends tells that a recording is unusable, not which or whose."
+        "It is a check before a simulation. A deployed site heeds it not where it hides its units: that the run ended "
+        "there would tell that one is unusable."
     ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),

@@ -12,6 +12,7 @@ from common.errors import SplitError, UsageError
 from common.utterance import Utterance
 
 log = logging.getLogger("fedser")
+TEST = "test"  # the mark of a recording that a manifest holds out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,26 @@ def order(utterances: Sequence[Utterance]) -> list[str]:
     return sorted(gender, key=lambda speaker: (gender[speaker] == "", gender[speaker], speaker))
 
 
-def held_out(utterances: Sequence[Utterance], spec: str) -> list[Fold]:
+def marked(utterances: Sequence[Utterance], *, single: bool = False) -> set[str]:
+    """The speakers whom a manifest's ``split=test`` keeps for the test.
+
+    Args:
+        utterances: as they are listed.
+        single: whether a mark holds out that recording alone, and a speaker where all are marked: so where a recording
+            is what a private run hides, and may decide for no other; otherwise one mark holds out the whole speaker.
+    """
+    kept = {u.speaker for u in utterances if u.split == TEST}
+    return kept - {u.speaker for u in utterances if u.split != TEST} if single else kept
+
+
+def held_out(utterances: Sequence[Utterance], spec: str, *, single: bool = False) -> list[Fold]:
     """The folds of a specification.
 
     Args:
         utterances: all that are selected.
         spec: one fold, ``session:5``, ``speaker:03``, ``kfold:5:0`` or ``split`` (a manifest's ``split=test``); or each
             in turn, ``sessions``, ``speakers``, ``kfold:5``.
+        single: as ``marked`` takes it.
 
     Raises:
         UsageError: the specification cannot be read.
@@ -62,7 +76,7 @@ def held_out(utterances: Sequence[Utterance], spec: str) -> list[Fold]:
             "sessions, speakers or kfold:K for each in turn"
         )
     folds = makers[kind](utterances, rest)
-    kept = {u.speaker for u in utterances if u.split == "test"}
+    kept = marked(utterances, single=single)
     if any(kept & set(fold.train) for fold in folds):
         log.warning("speakers with split=test train in no fold: %s", ", ".join(sorted(kept)))
     return [_without(fold, kept) for fold in folds]
@@ -153,8 +167,8 @@ def _kfold(utterances: Sequence[Utterance], rest: str) -> list[Fold]:
 
 
 def _split(utterances: Sequence[Utterance], _: str) -> list[Fold]:
-    test = {u.speaker for u in utterances if u.split == "test"}
-    both = test & {u.speaker for u in utterances if u.split != "test"}
+    test = {u.speaker for u in utterances if u.split == TEST}
+    both = test & {u.speaker for u in utterances if u.split != TEST}
     if both:
         raise SplitError(f"speakers with split=test and without: {', '.join(sorted(both))}; expected each in one only")
     if not test:

@@ -157,9 +157,8 @@ def score(
 ) -> Evaluated:
     """Evaluate weights on recordings that this machine holds."""
     mean, deviation = (torch.from_numpy(scaling[name]) for name in ("mean", "deviation"))
-    recordings = normalise(
-        recordings_of(config, plan, speakers, cache), config.data.normalise, Scaling(mean=mean, deviation=deviation)
-    )
+    own = [r for r in recordings_of(config, plan, speakers, cache) if r.versions[0].shape[1] == len(mean)]
+    recordings = normalise(own, config.data.normalise, Scaling(mean=mean, deviation=deviation))
     data = SpeechDataset(recordings, plan.classes)
     model = build_model(mean.shape[0], len(plan.classes), config)
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})

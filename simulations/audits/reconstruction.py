@@ -20,13 +20,13 @@ from common.privacy.recipe import refuse_leaks
 from common.privacy.terms import Terms
 from common.progress import Display
 from common.seeds import numpy_generator, seed_of
-from common.splits.sites import SiteSplit
 from common.validate import in_range
 from simulations.audits.attacks.gradient_inversion import Reconstruction, random_guesses, success
 from simulations.audits.attacks.intervals import clopper_pearson
 from simulations.audits.audited_run import AuditedRun, refuse_site_unit
 from simulations.audits.inversion import Victim, invert_all
 from simulations.audits.outcome import AttackFigure, Outcome
+from simulations.engine.promises import units_at_sites
 
 _GUESSES = 200
 
@@ -55,7 +55,7 @@ def audit(
         in_range(f"--{name}", value, 1, most)
     final = run.final_model().model if trained else None
     own = of_speakers(run.normalised(run.recordings(workers, display)), run.plan.train_speakers)
-    terms = {site.name: _terms(run, site, own) for site in run.plan.sites} if run.privacy else {}
+    terms = _terms(run) if run.privacy else {}
     model = (final or run.initial_model(own[0].versions[0].shape[1])).eval()
     long = _long_enough(own, frames)
     drawn = numpy_generator(run.config.seed, "audit", "utterances").permutation(len(long))[:utterances].tolist()
@@ -90,10 +90,10 @@ def _victim(
     )
 
 
-def _terms(run: AuditedRun, site: SiteSplit, own: Sequence[Recording]) -> Terms:
-    """What a site's steps are; of a run without a budget spent before."""
-    held = [recording.utterance for recording in of_speakers(own, site.train)]
-    return Terms.of(run.config, run.config.privacy.protects.count(held), [])
+def _terms(run: AuditedRun) -> dict[str, Terms]:
+    """What each site's steps are; of a run without a budget spent before."""
+    held = units_at_sites(run.config, run.plan, run.utterances())
+    return {site: Terms.of(run.config, units, []) for site, units in held.items()}
 
 
 def _long_enough(recordings: Sequence[Recording], frames: int) -> list[Recording]:

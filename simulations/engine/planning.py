@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from common.config.settings import Config
+from common.curation.contents import refuse_overlaps
 from common.curation.selection import Selection
 from common.data.extraction import Skipped
 from common.errors import SplitError, UsageError
@@ -18,6 +19,9 @@ from common.utterance import Utterance
 def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:
     """The plan of each fold.
 
+    A private run's is made of the list alone, whatever can be used: who trains is cleaned at the sites, unit by unit,
+    and of the held-out what their own recordings show to be unusable is left out.
+
     Args:
         config: of the run.
         selection: the corpus, and what was chosen of it.
@@ -26,10 +30,23 @@ def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> l
     Raises:
         UsageError: a specification cannot be read.
         SplitError: these speakers cannot be split in this way.
+        CorpusError: the run is private, and stretches of one file overlap that are two units'.
     """
     broken = {item.name for item in skipped}
-    usable = [u for u in selection.utterances if u.name not in broken]
-    return [_plan(config, selection, fold, usable, sorted(broken)) for fold in _folds(config, usable)]
+    if not config.privacy.on:
+        usable = [u for u in selection.utterances if u.name not in broken]
+        return [_plan(config, selection, fold, usable, sorted(broken)) for fold in _folds(config, usable)]
+    alone = {item.name for item in skipped if item.alone}
+    folds = _folds(config, selection.utterances)
+    trained = {speaker for fold in folds for speaker in fold.train}
+    refuse_overlaps(config.privacy.protects, [u for u in selection.utterances if u.speaker in trained])
+    return [_private_plan(config, selection, fold, alone) for fold in folds]
+
+
+def _private_plan(config: Config, selection: Selection, fold: Fold, unusable: Collection[str]) -> Plan:
+    test = set(fold.test)
+    left_out = sorted({u.name for u in selection.utterances if u.speaker in test and u.name in unusable})
+    return _plan(config, selection, fold, selection.utterances, left_out)
 
 
 def _folds(config: Config, usable: Sequence[Utterance]) -> list[Fold]:
@@ -37,7 +54,8 @@ def _folds(config: Config, usable: Sequence[Utterance]) -> list[Fold]:
         raise UsageError("--folds and --held-out both say who is held out; give one")
     if config.data.folds:
         return [read_emobox(Path(config.data.folds), usable)]
-    return held_out(usable, config.data.held_out or default_held_out(usable))
+    single = config.privacy.at_sites and config.privacy.protects.single
+    return held_out(usable, config.data.held_out or default_held_out(usable), single=single)
 
 
 def default_held_out(usable: Sequence[Utterance]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.config.settings import Config
-from common.config.units import Unit
 from common.curation.selection import Selection
+from common.data.places import count_units
+from common.data.resident import digests_of
 from common.errors import UsageError
 from common.privacy.recipe import refuse_leaks
 from common.splits.plan import Plan
@@ -43,22 +44,27 @@ def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selecti
     for plan in plans if privacy.on else ():
         counts = [len(plan.sites)]
         if privacy.at_sites:
-            counts = [*units_at_sites(privacy.protects, plan, selection.utterances).values()]
+            counts = [*units_at_sites(config, plan, selection.utterances).values()]
         check_delta(privacy.delta, sum(counts) if pooled else max(counts), privacy.unit)
 
 
-def units_at_sites(unit: Unit, plan: Plan, utterances: Sequence[Utterance]) -> dict[str, int]:
-    """How many units each site trains on, by the site's name.
+def units_at_sites(config: Config, plan: Plan, utterances: Sequence[Utterance]) -> dict[str, int]:
+    """How many units each site trains on, by the site's name: recordings, where nothing is private.
+
+    Copies are one recording in a private run, as far as this process has read them: before, each is counted.
 
     Args:
-        unit: of privacy.
+        config: of the run.
         plan: of the fold.
         utterances: all that are selected.
     """
+    privacy = config.privacy
     skipped = set(plan.skipped)
     owner = {speaker: site.name for site in plan.sites for speaker in site.train}
     held: dict[str, list[Utterance]] = {site.name: [] for site in plan.sites}
     for utterance in utterances:
         if utterance.speaker in owner and utterance.name not in skipped:
             held[owner[utterance.speaker]].append(utterance)
-    return {name: unit.count(own) for name, own in held.items()}
+    if not privacy.at_sites:
+        return {name: len(own) for name, own in held.items()}
+    return {name: count_units(privacy.protects, own, digests_of(config, own)) for name, own in held.items()}

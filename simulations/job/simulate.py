@@ -68,10 +68,12 @@ def simulate(job: Job, display: Display) -> Result:
     warm_up()
     cache = FeatureCache(default_directory())
     selection = listing(job.config.data)
-    skipped = prepare(job.config, selection, cache, display, workers=job.workers)
+    apart = job.config.privacy.on
+    skipped = prepare(job.config, selection, cache, display, workers=job.workers, apart=apart)
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
+    skipped = _told(skipped, planned)
     folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in planned]
     trained = time.perf_counter()
     done = [(plan, folder, _run_fold(job, plan, folder, cache, display)) for plan, folder in folds]
@@ -120,6 +122,12 @@ def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: 
     ended = len(federated.all_rounds)
     step.update(ended, f"held-out UAR {federated.scored.uar:.3f}", ended)
     return federated
+
+
+def _told(skipped: Sequence[Skipped], planned: Sequence[Plan]) -> list[Skipped]:
+    """Of what cannot be used what the result names: of a private run's training recordings it says nothing."""
+    left_out = {name for plan in planned for name in plan.skipped}
+    return [item for item in skipped if item.name in left_out]
 
 
 def _about(selection: Selection, skipped: Sequence[Skipped]) -> CorpusRecord:

@@ -11,7 +11,6 @@ import numpy as np
 import safetensors
 
 from common.config.settings import flatten
-from common.config.units import UTTERANCE
 from common.splits.plan import Plan
 from common.utterance import Utterance
 from server.records.fold_record import FoldRecord
@@ -116,7 +115,7 @@ def _units(trial: Trial, utterances: Sequence[Utterance]) -> dict[str, int]:
     privacy = trial.config.privacy
     if privacy.at_server:
         return {"federation": len(trial.plan.sites)}
-    return units_at_sites(privacy.protects if privacy.on else UTTERANCE, trial.plan, utterances)
+    return units_at_sites(trial.config, trial.plan, utterances)
 
 
 def _parameters(model: Path) -> int:

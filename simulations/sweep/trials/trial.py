@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +132,14 @@ def trials(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> li
             dealt = plans(config, selection, skipped)
             if sweep.tune:
                 _refuse_unvalidated(dealt, sites)
+            own: list[list[Plan]] = []
             for condition in sweep.conditions:
                 private = sweep.config(condition, sweep.strategies[0], sites, seed)
                 refuse_unkept(private)
-                refuse_large_delta(private, dealt, selection, pooled=sweep.baselines and not private.privacy.at_server)
-            found += [trial for plan in dealt for trial in _of_fold(sweep, sites, seed, plan)]
+                own.append(plans(dataclasses.replace(config, privacy=private.privacy), selection, skipped))
+                pooled = sweep.baselines and not private.privacy.at_server
+                refuse_large_delta(private, own[-1], selection, pooled=pooled)
+            found += [trial for fold in zip(*own, strict=True) for trial in _of_fold(sweep, sites, seed, fold)]
     return found
 
 
@@ -150,7 +154,8 @@ def _refuse_unvalidated(dealt: Sequence[Plan], sites: str) -> None:
             )
 
 
-def _of_fold(sweep: Sweep, sites: str, seed: int, plan: Plan) -> list[Trial]:
+def _of_fold(sweep: Sweep, sites: str, seed: int, fold: Sequence[Plan]) -> list[Trial]:
+    """The trials of one fold, of which each condition has a plan: what can't be used keeps its place where it hides."""
     return [
         Trial(
             condition=condition,
@@ -160,7 +165,7 @@ def _of_fold(sweep: Sweep, sites: str, seed: int, plan: Plan) -> list[Trial]:
             plan=plan,
             config=sweep.config(condition, strategy, sites, seed),
         )
-        for condition in sweep.conditions
+        for condition, plan in zip(sweep.conditions, fold, strict=True)
         for strategy in sweep.strategies
     ]
 

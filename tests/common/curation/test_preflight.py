@@ -229,6 +229,28 @@ def test_feature_matrices(tmp_path: Path, examine: Callable[..., Preflight]) -> 
     assert (result.utterances, result.hours, result.sample_rates) == (8, 0.0, {})
 
 
+def test_stretches_that_overlap_and_copies_of_them_are_listed(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a.wav", "b.wav", "c.wav")):
+        tone(tmp_path / name, seed, seconds=2.0)
+    (tmp_path / "copy.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+    (tmp_path / "manifest.csv").write_text(
+        "path,emotion,speaker,start,end\n"
+        "a.wav,ang,a,0,1\na.wav,sad,a,0.5,1.5\n"  # overlap
+        "copy.wav,sad,a,1.25,2\n"  # overlaps what is the second row's
+        "b.wav,ang,a,0,1\nb.wav,sad,b,1,2\n"  # touch
+        "c.wav,sad,b,,\nc.wav,sad,b,0,\n"  # one stretch, said in two ways
+        "c.wav,ang,b,0.2,0.4\n"
+    )
+    result = check(list_corpus(DataConfig(corpus="manifest", root=str(tmp_path))), workers=0)
+    assert [(problem.kind, Path(problem.path).name, problem.detail) for problem in result.problems] == [
+        ("duplicate", "c.wav", f"the same bytes as {tmp_path / 'c.wav'} (0- s)"),
+        ("overlap", "a.wav", "overlaps 0 to 1 s of the same file (0.5-1.5 s)"),
+        ("overlap", "c.wav", "overlaps 0 s to the end of the same file (0.2-0.4 s)"),
+        ("overlap", "copy.wav", f"overlaps 0.5 to 1.5 s of its copy {tmp_path / 'a.wav'} (1.25-2 s)"),
+    ]
+    assert result.utterances == 8
+
+
 def test_worker_processes_give_the_same(tmp_path: Path, healthy: Rows, examine: Callable[..., Preflight]) -> None:
     rows = [(f"{n}/{name}", emotion, speaker) for n in range(13) for name, emotion, speaker in healthy]
     for seed, (name, _, _) in enumerate(rows):
