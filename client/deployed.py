@@ -81,6 +81,7 @@ class _Node:
         }
         if config.privacy.at_sites:
             values["privacy.budget"] = str(min(config.privacy.budget, self.budget))
+            values["data.strict"] = "false"  # that the site fails would tell that one of its recordings is broken
         return config.with_values(values)
 
 
@@ -133,7 +134,8 @@ def _by_unit(listed: Sequence[Utterance], config: Config, node: _Node) -> dict[s
     test = marked(listed, single=unit.single)
 
     def each(utterances: Sequence[Utterance]) -> Sequence[Found]:
-        return extract_each(utterances, config.features, config.augment, node.cache, workers=0)
+        longest = config.privacy.longest
+        return extract_each(utterances, config.features, config.augment, node.cache, workers=0, seconds=longest)
 
     places = take_places(unit, [u for u in listed if u.speaker not in test], each, config.features)
     for item in places.unused:

@@ -46,7 +46,13 @@ def prepare(
     _say_what_is_left_out(selection)
     step = display.step("features", len(selection.utterances))
     found = extract_each(
-        selection.utterances, config.features, config.augment, cache, workers=workers, progress=step.update
+        selection.utterances,
+        config.features,
+        config.augment,
+        cache,
+        workers=workers,
+        progress=step.update,
+        seconds=config.privacy.longest,
     )
     recordings, skipped = clean(found)
     if apart:

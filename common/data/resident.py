@@ -20,7 +20,7 @@ from common.utterance import Utterance
 # A corpus is listed once a process, however many sites it is; a simulation's forks find it listed.
 listing = lru_cache(maxsize=2)(open_corpus)
 
-_Key = tuple[Utterance, FeatureConfig, AugmentConfig]
+_Key = tuple[Utterance, FeatureConfig, AugmentConfig, float]
 _resident: dict[_Key, Recording] = {}
 _broken: dict[_Key, Skipped] = {}
 
@@ -43,7 +43,7 @@ def keep_each(config: Config, utterances: Sequence[Utterance], found: Sequence[F
 
 
 def _key(config: Config, utterance: Utterance) -> _Key:
-    return utterance, config.features, config.augment
+    return utterance, config.features, config.augment, config.privacy.longest
 
 
 def forget() -> None:
@@ -63,7 +63,9 @@ def each_of(config: Config, utterances: Sequence[Utterance], cache: FeatureCache
     """What looking at each utterance alone gives, from memory, else from the cache, else from the audio."""
     keys = [_key(config, u) for u in utterances]
     missing = [key[0] for key in keys if key not in _resident and key not in _broken]
-    keep_each(config, missing, extract_each(missing, config.features, config.augment, cache, workers=0))
+    longest = config.privacy.longest
+    found = extract_each(missing, config.features, config.augment, cache, workers=0, seconds=longest)
+    keep_each(config, missing, found)
     return [_resident.get(key) or _broken[key] for key in keys]
 
 
@@ -86,7 +88,8 @@ def recordings_of(config: Config, plan: Plan, speakers: Collection[str], cache: 
     if config.privacy.on and set(speakers) & set(plan.train_speakers):
         return clean(each_of(config, utterances, cache))[0]
     missing = [u for u in utterances if _key(config, u) not in _resident]
-    found, broken = extract_all(missing, config.features, config.augment, cache, workers=0)
+    longest = config.privacy.longest
+    found, broken = extract_all(missing, config.features, config.augment, cache, workers=0, seconds=longest)
     if broken:
         raise FedserError(f"{Path(broken[0].name).name}: {broken[0].detail}; it was usable when the run was planned")
     keep(config, found)
