@@ -115,7 +115,7 @@ class Guard:
         """Check a message and its run, and keep it; or refuse it."""
         try:
             asked = self._intake.check(message, tree)
-            self._spent.note(asked.run.config.privacy)
+            self._spent.note(asked.run.config.privacy, asked.run.policy.privacy)
             self._asked = asked
         except NotAllowed as reason:
             self._refuse(message, reason, REFUSED, ErrorCode.INVALID_FAB)

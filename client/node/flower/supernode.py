@@ -131,6 +131,7 @@ def of_policy(policy: Policy, data: str = "") -> dict[str, Any]:
     return {
         **({protocol.NODE_LABEL_MAP: str(Path(data, labels))} if labels else {}),
         protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
+        protocol.NODE_BUDGET_UNIT: privacy.unit,
         protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
         protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,
         protocol.NODE_TEST_SPEAKERS: policy.outbound.allow_test_speakers,

@@ -9,8 +9,9 @@ file, then a line), and only then sent. Whoever has the lock knows that nobody i
 reply released nothing, and is voided.
 
 Assumed: the reply is sent after ``store``, and nothing else that was made of private data is sent; one ledger holds all
-runs on the same people, and no person is at two sites, else their ε add up. Budgets are kept by unit: the steps of one
-unit say nothing of another's.
+runs on the same people, and no person is at two sites, else their ε add up. A budget is for one unit (see
+``common.privacy.ledger.budget_unit``), and steps that hide a coarser one count in it too: what tells of a speaker tells
+of each recording.
 
 Against whom: crashes, restarts, concurrent processes, edits, and an older copy that was put back. A site that wants to
 cheat itself can: it owns the disk. The hash chain makes edits show, and where the ledger's head is reported to somebody
@@ -75,6 +76,10 @@ class Ledger:
         """What a run's parameters were fixed to; None if it has not begun here."""
         return self._account().terms.get(run)
 
+    def begun(self) -> list[dict[str, Any]]:
+        """The parameters of all runs, in the order in which they began."""
+        return list(self._account().terms.values())
+
     def begin(self, run: str, terms: Mapping[str, Any]) -> dict[str, Any]:
         """Fix a run's parameters, once.
 
@@ -101,10 +106,11 @@ class Ledger:
             return account(writer.entries, self.path).terms[run]
 
     def spends(self, unit: str, run: str | None = None) -> list[Spend]:
-        """The steps that count, in the order in which they were reserved.
+        """What the steps that count tell of a unit, in the order in which they were reserved.
 
         Args:
-            unit: of privacy.
+            unit: of privacy; steps of a coarser one have less noise for it, and those of a finer one none that bounds
+                anything (``Spend.toward``).
             run: one run's only.
         """
         return self._account().spends(unit, run)
