@@ -179,12 +179,15 @@ def test_the_app_keeps_to_the_policys_budget() -> None:
     told = supernode.of_policy(Policy(privacy=PrivacyPolicy(budget=3.0, report_epsilon=True)))
     assert told == {
         protocol.NODE_BUDGET: 3.0,
+        protocol.NODE_BUDGET_UNIT: "",
         protocol.NODE_MAX_EPSILON: 10.0,
         protocol.NODE_REPORT_EPSILON: True,
         protocol.NODE_TEST_SPEAKERS: False,
     }
     assert supernode.of_policy(Policy(privacy=PrivacyPolicy(max_epsilon=math.inf)))[protocol.NODE_MAX_EPSILON] == 0.0
     assert math.isfinite(told[protocol.NODE_BUDGET])
+    named = supernode.of_policy(Policy(privacy=PrivacyPolicy(unit="speaker", budget=3.0)))
+    assert named[protocol.NODE_BUDGET_UNIT] == "speaker"
 
 
 def test_a_mistake_is_one_line_before_anything_is_connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
