@@ -1,4 +1,4 @@
-"""The units of privacy: whose presence a private run hides, and all that follows from that choice.
+"""The units of privacy: whose contribution a private run hides, and all that follows from that choice.
 
 Neighbouring worlds differ in one unit, whose place stays and whose contribution is nothing in one of them (zero-out
 adjacency); an ε is of that difference. So a unit decides what is counted and drawn at a site, whose contribution is
@@ -21,7 +21,7 @@ from common.utterance import Utterance
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Whose presence is hidden.
+    """Whose contribution is hidden.
 
     Attributes:
         name: as ``privacy.unit`` takes it, and ledgers and results keep it.
@@ -92,9 +92,10 @@ _COUNTED = (
     "of its speakers and of its held-out speakers and recordings."
 )
 PUBLIC = (  # in every private run, whatever its unit
-    "The sites' names, and who took part in a round; a digest of how labels become classes; how far each site's ledger "
-    "and audit log are, as a count and a digest; all settings. Whoever joins or leaves between two runs changes the "
-    "numbers: that somebody did shows, not what they sound like."
+    "The sites' names and versions, and which took part in a round; a digest of how labels become classes; how far "
+    "each site's ledger and audit log are, as a count and a digest, that its budget is spent, and what it spent where "
+    "its policy has that told; all settings. Whoever joins or leaves between two runs changes the numbers: that "
+    "somebody did shows, not what they sound like."
 )
 
 UTTERANCE = Unit(

@@ -125,7 +125,7 @@ class PrivacyAccount(Record):
     """A fold's account of its privacy.
 
     Attributes:
-        unit: whose presence is hidden.
+        unit: whose contribution is hidden.
         target_epsilon: that was asked for; None where the noise was.
         max_grad_norm: each unit's contribution is clipped to it.
         accountant: of the run's ε.

@@ -12,8 +12,8 @@ number of steps follow from public numbers. ``Filter`` alone lets them follow fr
 
 Public, beside the noisy sums: the spends; how many units, speakers and held-out speakers and recordings each site has;
 its name, which where the site is the unit says who takes part; a digest of how its labels become classes; the heads of
-its ledger and its audit log, with their numbers of lines. Whoever compares two runs sees that somebody joined or left
-in between; nothing here hides that.
+its ledger and its audit log, with their numbers of lines; that its budget is spent. Whoever compares two runs sees that
+somebody joined or left in between; nothing here hides that.
 
 Units within units (``Spend.toward``). When one recording of a speaker goes, the speaker's clipped mean moves, by at
 most 2 C, and does not vanish: steps that hide speakers tell of a recording what steps of noise sigma / 2 tell. At q = 1
@@ -67,7 +67,7 @@ class Spend:
     """Noisy steps that are alike.
 
     Attributes:
-        unit: whose presence they hide: ``utterance``, ``speaker`` or ``site``.
+        unit: whose contribution they hide: ``utterance``, ``speaker`` or ``site``.
         sample_rate: q, each unit's chance to be drawn in a step.
         noise_multiplier: sigma, the noise's deviation over the clipping norm; 0 for no privacy.
         steps: how many.
