@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from common.config.settings import Config
+from common.config.settings import Config, PrivacyConfig
 from common.config.units import UNITS
 from common.errors import UsageError
 from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, epsilon_rdp
@@ -102,8 +102,8 @@ class Terms:
         terms = dataclasses.replace(self, noise_multiplier=noise)
         if self.filter is None or self.budget is None or self.filter.admits(spent, terms.spend(steps)):
             return terms
-        kept = {"accountant": "rdp", "spent": spent, "unit": self.unit, "keep": self.filter}
-        noise = calibrate(self.budget, self.delta, self.sample_rate, steps, **kept)
+        asked = (self.budget, self.delta, self.sample_rate, steps)
+        noise = calibrate(*asked, accountant="rdp", spent=spent, unit=self.unit, keep=self.filter)
         return dataclasses.replace(self, noise_multiplier=noise)
 
     @property
@@ -189,7 +189,20 @@ def agree_terms(
     terms = from_json(kept)
     _check_same(run, terms, config)
     _check_most(terms, most)
+    return as_of_now(terms, ledger, privacy, named=named)
+
+
+def as_of_now(terms: Terms, ledger: Ledger, privacy: PrivacyConfig, *, named: str = "") -> Terms:
+    """A run's terms with the smaller of its budget and today's, for the unit that the ledger's runs have by now.
+
+    Args:
+        terms: as the ledger keeps them.
+        ledger: in which the run began.
+        privacy: of the run, with the site's budget.
+        named: as for ``agree_terms``.
+    """
     budgets = [budget for budget in (terms.budget, _finite(privacy.budget)) if budget is not None]
+    unit = budget_unit(ledger.begun(), terms.unit, named=named)
     return dataclasses.replace(terms, budget=min(budgets, default=None), budget_unit=unit)
 
 

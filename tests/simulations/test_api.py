@@ -318,7 +318,7 @@ def test_a_run_that_shares_a_ledger_shares_its_budget_or_is_refused(manifest: Pa
     assert first.privacy is not None
     assert second.privacy is not None
     assert {own.budget for own in second.privacy.sites.values()} == {50.0}
-    one, two = ([own.epsilon_total or 0 for own in of.privacy.sites.values()] for of in (first, second))
+    one, two = ([own.epsilon_total or 0 for own in of.sites.values()] for of in (first.privacy, second.privacy))
     assert all(before < after <= 50.0 for before, after in zip(one, two, strict=True))
     for other, line in (
         ({}, "has a budget of ε = 50, and a run without privacy would tell of its people without bound"),

@@ -98,7 +98,8 @@ class Intake:
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
         self._runs: dict[int, CheckedRun] = {}
-        self._refused: dict[int, tuple[Policy, NotAllowed]] = {}
+        self._refused: dict[int, str] = {}  # why, under this policy
+        self._refused_under: Policy | None = None
         self._taken_up: set[int] = set()
 
     def run(self, run_id: int) -> CheckedRun:
@@ -126,16 +127,17 @@ class Intake:
         return found
 
     def _look(self, run_id: int, policy: Policy) -> None:
-        before, reason = self._refused.get(run_id, (None, None))
-        if reason is not None and before == policy:
-            raise reason
+        if policy != self._refused_under:
+            self._refused, self._refused_under = {}, policy
+        if run_id in self._refused:
+            raise NotAllowed(self._refused[run_id])
         announced = self._server.get_run(run_id)
         fab = self._server.get_fab(announced.fab_hash, run_id)
         try:
             self._runs[run_id] = check_run(announced, fab, policy)
         except NotAllowed as why:
             self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(why))
-            self._refused[run_id] = policy, why
+            self._refused[run_id] = str(why)
             raise
 
     def _take_up(self, run_id: int, found: CheckedRun) -> None:

@@ -21,6 +21,7 @@ from client.node.flower.node_state import NodeState
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.settings import Config, flatten
+from common.errors import UsageError
 from common.privacy.ledger.account import Ledger
 from common.privacy.recipe import private_settings
 from tests.client.node.bundles import bundle, run_of, scaling, weights
@@ -79,7 +80,7 @@ def opened(folder: Path, settings: dict[str, Any]) -> Site:
     site = site_of(folder, fab)
     for clause, value in {"privacy.allow_insecure_seed": True, "data.classes": ("anger", "neutral")}.items():
         site.policy = changed(site.policy, clause, value)
-    site.server.runs[2], site.server.fabs[2] = run_of(2, fab), [fab]
+    site.server.runs, site.server.fabs = {1: site.server.runs[1], 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
     site.server.ask(protocol.HELLO, run=2)
     assert site.take() is not None
     return site
@@ -142,6 +143,22 @@ def test_a_run_that_was_refused_is_looked_at_again_once_the_policy_is_another(tm
         assert ask(site) is None
     assert site.server.asked_for_fab == 2  # with the other run's
     site.policy = allowed
+    assert ask(site) is not None
+
+
+def test_while_the_policy_cannot_be_read_nothing_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = opened(tmp_path, {})
+    message = ask(site)
+    assert message is not None
+
+    def unreadable() -> Policy:
+        raise UsageError("policy.toml: line 3 is no TOML")
+
+    with monkeypatch.context() as while_it_is:
+        while_it_is.setattr(site.guard._intake, "_policy", unreadable)
+        site.answer(Message(update(), reply_to=message))
+        assert ask(site) is None
+        assert [line["why"] for line in site.lines("refused")] == ["policy.toml: line 3 is no TOML"] * 2
     assert ask(site) is not None
 
 

@@ -231,7 +231,9 @@ def test_what_the_policy_says_now_is_told_to_the_app_of_each_message(tmp_path: P
         clauses = f'[privacy]\nbudget = {budget}\nunit = "{unit}"\n' if budget else ""
         (folder / "policy.toml").write_text(f'[data]\nclasses = ["anger", "fear"]\n{clauses}')
         node.policy()  # which the guard does with each message
-        told = state.get_run_series_context(1).node_config
+        context = state.get_run_series_context(1)
+        assert context is not None
+        told = context.node_config
         assert (told[protocol.NODE_BUDGET], told[protocol.NODE_BUDGET_UNIT]) == (budget, unit)
         assert told[protocol.NODE_SITE] == "st-mary"
 
