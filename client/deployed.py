@@ -58,6 +58,7 @@ class _Node:
         self.cache = FeatureCache(Path(self._text(protocol.NODE_CACHE)))
         self.budget = float(str(node_config.get(protocol.NODE_BUDGET) or math.inf))
         self.max_epsilon = float(str(node_config.get(protocol.NODE_MAX_EPSILON) or math.inf))
+        self.budget_unit = str(node_config.get(protocol.NODE_BUDGET_UNIT) or "")
         self.report_epsilon = node_config.get(protocol.NODE_REPORT_EPSILON) is True
         self.one_by_one = node_config.get(protocol.NODE_TEST_SPEAKERS) is True
         withdrawn = str(node_config.get(protocol.NODE_FORGOTTEN) or "")
@@ -105,6 +106,7 @@ def _load(node: _Node, config: Config) -> Site:
         state=node.state,
         labels=_digest(classes, config.data.label_map),
         max_epsilon=node.max_epsilon,
+        budget_unit=node.budget_unit,
         report_epsilon=node.report_epsilon,
         deployed=True,
         one_by_one=node.one_by_one,

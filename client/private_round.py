@@ -38,9 +38,10 @@ from common.privacy.canaries import Canaries
 from common.privacy.centre import centre_privately
 from common.privacy.dp_sgd import train_privately
 from common.privacy.ledger.account import Ledger
+from common.privacy.ledger.budget_unit import budget_unit
 from common.privacy.recorded_canaries import RecordedCanaries
 from common.privacy.stream import SecretStream
-from common.privacy.terms import Terms, agree_terms, from_json, nothing_spent
+from common.privacy.terms import Terms, agree_terms, as_of_now, from_json, nothing_spent
 from common.seeds import seed_of
 from common.storage.hash_chain import Head
 
@@ -66,10 +67,11 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
             reply = entry.reply
             if reply is None:
                 known = ledger.terms(run) is not None
-                terms = agree_terms(ledger, run, site.config, site.units, most=site.holding.max_epsilon)
+                held = site.holding
+                terms = agree_terms(ledger, run, site.config, site.units, most=held.max_epsilon, named=held.budget_unit)
                 if not known:
                     _warn_if_drowned(terms, site)
-                steps = terms.affordable(ledger.spends(terms.unit))
+                steps = terms.affordable(ledger.spends(terms.budget_unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 ready = _Ready.of(site, arrays, scaling, terms, asked, number)
                 entry.reserve(spend, terms.filter)
@@ -83,9 +85,8 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
         extra[protocol.STOPPED] = True
         extra |= {protocol.CUT_SHORT: True} if isinstance(error, CutShort) else {}
         reply = None
-    if site.holding.deployed and site.holding.report_epsilon and (kept := ledger.terms(run)):
-        spends = ledger.spends(site.config.privacy.unit, run), ledger.spends(site.config.privacy.unit)
-        figures = from_json(kept).figures(*spends, stopped=protocol.STOPPED in extra, quick=True)
+    if site.holding.deployed and site.holding.report_epsilon and ledger.terms(run):
+        figures = _figures(site, ledger, run, stopped=protocol.STOPPED in extra, quick=True)
         extra[protocol.FIGURES] = json.dumps(figures)
     head = ledger.head()
     record = ConfigRecord({protocol.LEDGER_ENTRIES: head.entries, protocol.LEDGER_HASH: head.hash, **extra})
@@ -116,15 +117,22 @@ def report(site: Site, message: Message) -> RecordDict:
     asked = message.content.config_records[protocol.CONFIG]
     run = str(asked[protocol.RUN])
     ledger = open_ledger(site, asked)
-    kept, total = ledger.terms(run), ledger.spends(site.config.privacy.unit)
-    if kept is None:
-        figures = nothing_spent(site.config, site.units, total)
+    if ledger.terms(run) is None:
+        unit = budget_unit(ledger.begun(), site.config.privacy.unit, named=site.holding.budget_unit)
+        figures = nothing_spent(site.config, site.units, ledger.spends(unit), unit)
     else:
-        terms = from_json(kept)
-        figures = terms.figures(ledger.spends(terms.unit, run), total, stopped=ledger.refused(run))
+        figures = _figures(site, ledger, run, stopped=ledger.refused(run))
     if not site.holding.report_epsilon:
         figures |= dict.fromkeys(protocol.SPENT)
     return RecordDict({protocol.CONFIG: ConfigRecord({protocol.FIGURES: json.dumps(figures)})})
+
+
+def _figures(site: Site, ledger: Ledger, run: str, *, stopped: bool, quick: bool = False) -> dict[str, Any]:
+    """What a run that has begun, and all runs, cost this site's people."""
+    kept = from_json(ledger.terms(run) or {})
+    terms = as_of_now(kept, ledger, site.config.privacy, named=site.holding.budget_unit)
+    spends = ledger.spends(terms.unit, run), ledger.spends(terms.budget_unit)
+    return terms.figures(*spends, stopped=stopped, quick=quick)
 
 
 def _warn_if_drowned(terms: Terms, site: Site) -> None:

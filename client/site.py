@@ -44,6 +44,7 @@ class Holding:
         state: the folder of what it keeps for a strategy from round to round.
         labels: a digest of how its labels become classes.
         max_epsilon: that a run may come to here.
+        budget_unit: whom its policy's budget is for; empty where the policy names no unit.
         report_epsilon: whether the server is told what the site spent.
         deployed: whether it is a site of its own, and not one of a simulation on one machine: then the server is told
             in every round too what was spent, for those who watch, and less of held-out speakers.
@@ -62,6 +63,7 @@ class Holding:
     state: Path
     labels: str = ""
     max_epsilon: float = math.inf
+    budget_unit: str = ""
     report_epsilon: bool = True
     deployed: bool = False
     one_by_one: bool = True

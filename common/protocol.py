@@ -81,10 +81,14 @@ NODE_STATE = "strategy"  # the folder of what it keeps for a strategy from round
 NODE_CACHE = "cache"
 NODE_FORGOTTEN = "forgotten"  # a JSON file: the ids of speakers whose recordings are not used any more
 NODE_BUDGET = "budget"  # what all runs may tell of a unit, in sum; 0 for no limit of the site's own
+NODE_BUDGET_UNIT = "budget-unit"  # of which unit, where the site's policy names one
 NODE_MAX_EPSILON = "max-epsilon"  # what one run may come to; 0 for no limit
 NODE_REPORT_EPSILON = "report-epsilon"  # whether the server is told what the site spent
 NODE_TEST_SPEAKERS = "test-speakers"  # whether held-out speakers are counted one by one
 
 # Of the figures in the answer to PRIVACY, those that a site keeps to itself where its policy says so
 FIGURES = "figures"
-SPENT = ("epsilon", "epsilon_total", "epsilon_rdp", "noise_multiplier", "steps", "sample_rate", "budget")
+SPENT = (
+    *("epsilon", "epsilon_total", "epsilon_rdp", "noise_multiplier", "steps", "sample_rate"),
+    *("budget", "budget_unit"),
+)

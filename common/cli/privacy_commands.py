@@ -24,7 +24,7 @@ Steps = Annotated[int, typer.Option("--steps", metavar="T", help="Noisy steps in
 Units = Annotated[
     int | None, typer.Option("--n", metavar="N", help="How many units there are; tells whether a signal is left.")
 ]
-Unit = Annotated[str, typer.Option("--unit", metavar="UNIT", help=f"Whose presence is hidden: {units.listed()}.")]
+Unit = Annotated[str, typer.Option("--unit", metavar="UNIT", help=f"Whose contribution is hidden: {units.listed()}.")]
 Parameters = Annotated[
     int | None, typer.Option("--parameters", metavar="P", help="Of the model; the default model's by default.")
 ]
@@ -47,7 +47,7 @@ def calibrate(
 ) -> None:
     """The noise that a target takes, and whether a model can still learn under it.
 
-    The guarantee is for adding or removing one unit, under Poisson sampling and Gaussian noise.
+    The guarantee is for what one unit contributes, whose place is public, under Poisson sampling and Gaussian noise.
     """
     from common.errors import UsageError
     from common.privacy.accounting import calibration
@@ -163,7 +163,7 @@ def _text(result: dict[str, Any], unit: str) -> str:
     if result["noise_multiplier"] is not None:
         lines.append(f"noise multiplier  {result['noise_multiplier']:g} (the noise's deviation over the clipping norm)")
         both = f"{result['epsilon']:.4g} (PRV), {result['epsilon_rdp']:.4g} (RDP)"
-        lines.append(f"epsilon           {both} at delta {result['delta']:g}, for one {unit} added or removed")
+        lines.append(f"epsilon           {both} at delta {result['delta']:g}, for what one {unit} contributes")
     if (ratio := result["signal_to_noise"]) is not None:
         total = ratio * math.sqrt(result["steps"])
         lines.append(f"signal to noise   at most {ratio:.3g} a step, {total:.3g} over all (below 1, noise drowns it)")

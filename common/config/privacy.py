@@ -17,7 +17,7 @@ class PrivacyConfig:
     """Whether and how a run is differentially private; see ``common.privacy``.
 
     Attributes:
-        unit: whose presence is hidden: an ``utterance``'s, a ``speaker``'s or a ``site``'s.
+        unit: whose contribution is hidden: an ``utterance``'s, a ``speaker``'s or a ``site``'s.
         epsilon: what the run may tell of a unit; ``inf`` for no privacy, unless there is a ``noise_multiplier``.
         delta: the chance that it tells more.
         max_grad_norm: each unit's contribution is clipped to this L2 norm.
@@ -29,7 +29,7 @@ class PrivacyConfig:
         max_seconds: of a recording that are used where sites add the noise, the first ones: what a step takes in memory
             and time is bounded without a look at the recordings.
         insecure_seed: draw noise and sample from ``seed``: reproducible, and not private.
-        budget: what all runs on a site's people may tell in sum; ``inf`` for no limit.
+        budget: what all runs on a site's people may tell in sum of one unit, at one δ; ``inf`` for no limit.
         canaries: made-up units that an audit puts in at each site.
         canary_kind: ``gradients``, crafted ones, or ``recordings``, real ones under wrong labels.
     """

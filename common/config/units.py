@@ -1,7 +1,11 @@
-"""The units of privacy: whose presence a private run hides, and all that follows from that choice.
+"""The units of privacy: whose contribution a private run hides, and all that follows from that choice.
 
-Neighbouring worlds differ in one unit, added or removed; an ε is of that difference. So a unit decides what is counted
-and drawn at a site, whose contribution is clipped, who adds the noise, and what the report promises.
+Neighbouring worlds differ in one unit, whose place stays and whose contribution is nothing in one of them (zero-out
+adjacency); an ε is of that difference. So a unit decides what is counted and drawn at a site, whose contribution is
+clipped, who adds the noise, and what the report promises.
+
+Places are public: how many units there are tells the sample rate, the steps and the noise, so it is no secret that
+somebody joined or left between two runs, only what they contributed. ``PUBLIC`` and ``public`` list what else is.
 
 What a private run sets by default, and what it may set, are ``common.privacy.recipe``'s affair, which knows a unit by
 its name.
@@ -9,7 +13,7 @@ its name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.utterance import Utterance
@@ -17,7 +21,7 @@ from common.utterance import Utterance
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Whose presence is hidden.
+    """Whose contribution is hidden.
 
     Attributes:
         name: as ``privacy.unit`` takes it, and ledgers and results keep it.
@@ -28,9 +32,9 @@ class Unit:
         owner: which of a site's recordings are one unit's: those of which this says the same; None where each recording
             is a unit by itself.
         hides: the other units that it hides too, each with the steps, from neighbour to neighbour, between two worlds
-            that differ in one of them. A recording more or less of a speaker who stays is two: the speaker is taken
-            out, and put in again with the other recordings. So what is (ε, δ) for each speaker is (2 ε, (1 + exp ε) δ)
-            for each recording, whatever the mechanism. Nothing is accounted by it.
+            that differ in one of them. A recording of a speaker who stays is two: the speaker's place is emptied, and
+            filled again with the other recordings. A clipped sum moves by at most the clipping norm in each step, so by
+            twice that: a speaker's mean over recordings moves when one of them goes, it doesn't vanish.
         neighbours: what two worlds differ in, in words.
         trust: who is trusted with what, in words.
         public: which numbers are public, in words.
@@ -56,7 +60,11 @@ class Unit:
 
     def covers(self, name: str) -> bool:
         """Whether it hides a unit of this name, be it as one of its own kind or as a part of one."""
-        return name == self.name or name in self.hides
+        return self.moves(name) is not None
+
+    def moves(self, name: str) -> int | None:
+        """How many clipping norms a sum moves by at most when one unit of this name is emptied; None for no bound."""
+        return 1 if name == self.name else self.hides.get(name)
 
     def groups(self, utterances: Sequence[Utterance]) -> list[list[int]]:
         """The recordings of each unit at one site, by their places among ``utterances``, in the order of the first."""
@@ -79,7 +87,16 @@ def _site(utterance: Utterance) -> str:  # noqa: ARG001 - all recordings of a si
 
 
 _NOISE_AT_SITES = "Nobody but the site is trusted: the noise is added there, and the server sees noisy updates only."
-_COUNTED = "The number of {} at each site, which the sample rate and the weights of the average tell."
+_COUNTED = (
+    "The number of {} at each site, which the sample rate, the noise and the weights of the average tell; the numbers "
+    "of its speakers and of its held-out speakers and recordings."
+)
+PUBLIC = (  # in every private run, whatever its unit
+    "The sites' names and versions, and which took part in a round; a digest of how labels become classes; how far "
+    "each site's ledger and audit log are, as a count and a digest, that its budget is spent, and what it spent where "
+    "its policy has that told; all settings. Whoever joins or leaves between two runs changes the numbers: that "
+    "somebody did shows, not what they sound like."
+)
 
 UTTERANCE = Unit(
     name="utterance",
@@ -88,7 +105,7 @@ UTTERANCE = Unit(
     nouns="recordings",
     at_sites=True,
     owner=None,
-    neighbours="one recording added to or removed from one site's training recordings",
+    neighbours="what one recording contributes: its place stays in both, and in one of them it contributes nothing",
     trust=_NOISE_AT_SITES,
     public=_COUNTED.format("recordings"),
     left_out="Each recording is normalised by itself, or by public figures; there are no class weights, validation "
@@ -102,7 +119,8 @@ SPEAKER = Unit(
     at_sites=True,
     owner=_speaker,
     hides={"utterance": 2},
-    neighbours="one person, with all of that person's recordings, added to or removed from one site",
+    neighbours="what one person contributes with all recordings at a site: the place stays in both, and in one of them "
+    "nothing is contributed",
     trust=_NOISE_AT_SITES,
     public=_COUNTED.format("speakers"),
     left_out="Each speaker is normalised by themselves; there are no class weights, validation speakers or losses.",
@@ -115,10 +133,11 @@ SITE = Unit(
     at_sites=False,
     owner=_site,
     hides={"utterance": 2, "speaker": 2},
-    neighbours="one site, with all its people, added to or removed from the federation",
+    neighbours="what one site contributes with all its people: its place stays in both, and in one of them it "
+    "contributes nothing",
     trust="The server is trusted: it sees each site's update as it is, clips it, and adds the noise. The promise is "
     "about the models that leave it.",
-    public="The number of sites.",
+    public="The number of sites, and for each the numbers of its recordings and speakers.",
     left_out="There are no validation speakers and no published losses; normalisation needs nothing of another site.",
 )
 UNITS = {unit.name: unit for unit in (UTTERANCE, SPEAKER, SITE)}  # the smallest first
@@ -127,6 +146,11 @@ UNITS = {unit.name: unit for unit in (UTTERANCE, SPEAKER, SITE)}  # the smallest
 def rank(name: str) -> int:
     """A unit's place among all, the smallest's first: the smaller it is, the less may tell of others of its kind."""
     return list(UNITS).index(name)
+
+
+def finest(names: Iterable[str]) -> str:
+    """The smallest of some units."""
+    return min(names, key=rank)
 
 
 def listed() -> str:

@@ -141,7 +141,7 @@ class Confusion:
 class Maybe:
     """A value, or null."""
 
-    value: Count | Number
+    value: Count | Number | Text
 
     def read(self, value: Any) -> Any:
         """The value, checked."""

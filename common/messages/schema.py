@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from common import protocol
+from common.config.units import UNITS
 from common.messages.fields import (
     RECORDINGS,
     SHA256,
@@ -56,6 +57,7 @@ FIGURES: Fields = {
     "steps": Maybe(Count()),
     "sample_rate": _FIGURE,
     "budget": _FIGURE,
+    "budget_unit": Maybe(Text("|".join(UNITS), "a unit of privacy")),
     "stopped": Truth(),
 }
 _FIGURES: Fields = {protocol.FIGURES: Json(FIGURES)}

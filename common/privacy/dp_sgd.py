@@ -1,9 +1,10 @@
 """Private training at a site: DP-SGD whose unit is a recording or a speaker.
 
 Each step draws a Poisson sample of the units, takes one gradient a unit, clips it, and adds noise to the sum; see
-``common.privacy.mechanism`` for the guarantee. A recording's gradient is the mean over copies of it at other speeds and
-with other masks (augmentation multiplicity, De et al. 2022). A speaker's is the mean over all that speaker's
-recordings: one contribution a speaker, however many there are (the user-level DP of McMahan et al. 2018).
+``common.privacy.mechanism`` for the guarantee, which is for what a unit contributes: how many there are is public. A
+recording's gradient is the mean over copies of it at other speeds and with other masks (augmentation multiplicity, De
+et al. 2022). A speaker's is the mean over all that speaker's recordings: one contribution a speaker, however many there
+are (the user-level DP of McMahan et al. 2018).
 
 Nothing is returned that was made of private data: no loss, no count of what was drawn. Nor does it fail for what a unit
 holds: a unit without recordings has its place and adds nothing, and so has one whose gradient cannot be computed

@@ -1,14 +1,16 @@
 """The Gaussian mechanism of DP-SGD as an optimizer: clip each unit's gradient, sum, add noise (Abadi et al. 2016).
 
-Guarantee. Let a unit be a recording or a speaker, and let neighbouring datasets differ in one unit that is added or
-removed. Each step's summed gradient moves by at most ``max_grad_norm`` in the L2 norm when a unit is added, whatever
-that unit's gradient is, and Gaussian noise of ``noise_multiplier * max_grad_norm`` is added to it. If each unit is
-drawn by itself with probability q (Poisson sampling), the step is a Poisson-subsampled Gaussian mechanism, and
-``common.privacy.accounting.accountants`` says what T of them cost. Everything that is made of the noisy sums alone
-(Adam's moments, the model, its average over rounds) costs nothing more.
+Guarantee. Let a unit be a recording or a speaker, and let neighbouring datasets differ in one unit: its place stays,
+and in one of them it contributes nothing. Each step's summed gradient moves by at most ``max_grad_norm`` in the L2 norm
+when it does, whatever its gradient is (by twice that when only a part of the unit goes), and Gaussian noise of
+``noise_multiplier * max_grad_norm`` is added to it. If each unit is drawn by itself with probability q (Poisson
+sampling), the step is a Poisson-subsampled Gaussian mechanism, and ``common.privacy.accounting.accountants`` says what
+T of them cost. Everything that is made of the noisy sums alone (Adam's moments, the model, its average over rounds)
+costs nothing more.
 
 Assumed: noise and sample come from a ``SecretStream``; q, the noise multiplier and the number of steps were fixed
-without looking at the data. Public: the number of units (q and the averaging weights tell it), all settings.
+without looking at the data. Public: the number of units (q, the divisor of the sums and the averaging weights tell it),
+and what ``common.privacy.accounting.accountants`` lists.
 """
 
 from __future__ import annotations

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from common.config.settings import Config
+from common.config.settings import Config, PrivacyConfig
 from common.config.units import UNITS
 from common.errors import UsageError
 from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, epsilon_rdp
 from common.privacy.accounting.calibration import calibrate
 from common.privacy.ledger.account import Ledger
+from common.privacy.ledger.budget_unit import budget_unit, refuse_other
 
 FEDERATION = "federation"  # the name of the server's own ledger, where the unit is the site
 
@@ -23,7 +24,7 @@ class Terms:
     """What a run's noisy steps will be.
 
     Attributes:
-        unit: ``utterance``, ``speaker`` or ``site``; neighbours differ in one of them, added or removed.
+        unit: ``utterance``, ``speaker`` or ``site``; in one of two neighbours one of them contributes nothing.
         units: how many of them there are; public.
         sample_rate: the chance of each to be drawn in a step.
         noise_multiplier: the noise's deviation over ``max_grad_norm``.
@@ -34,6 +35,8 @@ class Terms:
         target_epsilon: what was asked for; None where a noise multiplier was.
         budget: over all runs; None for none.
         insecure_seed: the noise can be replayed, and nothing is guaranteed.
+        budget_unit: whom the budget is for, and all runs' ε is told of: ``unit``, or a finer one.
+        order: of the budget's Rényi filter, fixed with the first budget of the ledger; None where none was yet.
     """
 
     unit: str
@@ -47,9 +50,13 @@ class Terms:
     target_epsilon: float | None
     budget: float | None
     insecure_seed: bool
+    budget_unit: str = ""
+    order: float | None = None
 
     @classmethod
-    def of(cls, config: Config, units: int, spent: Sequence[Spend]) -> Self:
+    def of(
+        cls, config: Config, units: int, spent: Sequence[Spend], *, budget_unit: str = "", order: float | None = None
+    ) -> Self:
         """The terms of a run, its noise calibrated to the target, and to what is left of a budget where that binds.
 
         The target alone is met under the PRV accountant. A budget is kept by the Rényi filter, whose ε is some per cent
@@ -59,6 +66,8 @@ class Terms:
             config: of the run.
             units: how many there are.
             spent: on the same people, by earlier runs.
+            budget_unit: whom the budget is for; the run's own unit by default.
+            order: that earlier runs fixed.
 
         Raises:
             UsageError: δ is too large for so few units.
@@ -80,8 +89,12 @@ class Terms:
             target_epsilon=_finite(privacy.epsilon),
             budget=_finite(privacy.budget),
             insecure_seed=privacy.insecure_seed,
+            budget_unit=budget_unit or privacy.unit,
+            order=order,
         )
-        return terms if privacy.noise_multiplier else terms._calibrated(spent)
+        terms = terms if privacy.noise_multiplier else terms._calibrated(spent)
+        fixed = terms.filter and terms.filter.order_of([*spent, terms.spend(1)])
+        return dataclasses.replace(terms, order=fixed or order)
 
     def _calibrated(self, spent: Sequence[Spend]) -> Self:
         target, steps = self.target_epsilon or math.inf, self.steps_per_round * self.rounds
@@ -89,13 +102,14 @@ class Terms:
         terms = dataclasses.replace(self, noise_multiplier=noise)
         if self.filter is None or self.budget is None or self.filter.admits(spent, terms.spend(steps)):
             return terms
-        noise = calibrate(self.budget, self.delta, self.sample_rate, steps, accountant="rdp", spent=spent)
+        asked = (self.budget, self.delta, self.sample_rate, steps)
+        noise = calibrate(*asked, accountant="rdp", spent=spent, unit=self.unit, keep=self.filter)
         return dataclasses.replace(self, noise_multiplier=noise)
 
     @property
     def filter(self) -> Filter | None:
         """What refuses a step that would pass the budget; None where there is none."""
-        return None if self.budget is None else Filter(self.budget, self.delta)
+        return None if self.budget is None else Filter(self.budget, self.delta, self.budget_unit, self.order)
 
     def spend(self, steps: int) -> Spend:
         """So many of these steps."""
@@ -119,7 +133,7 @@ class Terms:
 
         Args:
             run: this run's steps.
-            total: all runs' steps of this unit.
+            total: all runs' steps, as those of ``budget_unit``.
             stopped: the budget ended the run early, or the site is out of it for rounds that were cut short.
             quick: take RDP's ε of the run, which is larger than PRV's and costs nothing: while the run goes on.
         """
@@ -132,16 +146,20 @@ class Terms:
             "steps": sum(spend.steps for spend in run),
             "sample_rate": self.sample_rate,
             "budget": self.budget,
+            "budget_unit": self.budget_unit,
             "stopped": stopped,
         }
 
 
 def from_json(values: Mapping[str, Any]) -> Terms:
-    """The terms as a ledger keeps them."""
-    return Terms(**{field.name: values[field.name] for field in dataclasses.fields(Terms)})
+    """The terms as a ledger keeps them; the budget of an older one is for the run's own unit."""
+    own = {"budget_unit": values["unit"], "order": None, **values}
+    return Terms(**{field.name: own[field.name] for field in dataclasses.fields(Terms)})
 
 
-def agree_terms(ledger: Ledger, run: str, config: Config, units: int, *, most: float = math.inf) -> Terms:
+def agree_terms(
+    ledger: Ledger, run: str, config: Config, units: int, *, most: float = math.inf, named: str = ""
+) -> Terms:
     """Read a run's terms from its ledger, or, in its first round, write new ones there.
 
     The budget is the smaller of the one that was kept and today's: whoever lowers it is obeyed at once.
@@ -152,22 +170,40 @@ def agree_terms(ledger: Ledger, run: str, config: Config, units: int, *, most: f
         config: of the run.
         units: how many there are.
         most: the greatest ε that the run may come to.
+        named: the unit that the site's policy names; empty for none.
 
     Raises:
-        UsageError: as ``Terms.of``; the run comes to more than ``most``; or a run of this name began here on other
-            terms, which the policy that allowed this one has not seen.
+        UsageError: as ``Terms.of``; the run comes to more than ``most``; a run of this name began here on other terms,
+            which the policy that allowed this one has not seen; or as ``budget_unit.refuse_other``.
         BudgetSpent: nothing is left.
     """
-    kept = ledger.terms(run)
+    kept, begun, privacy = ledger.terms(run), ledger.begun(), config.privacy
+    if privacy.budget < math.inf or (kept and kept.get("budget")):
+        refuse_other(begun, privacy, named=named)
+    unit = budget_unit(begun, privacy.unit, named=named)
     if kept is None:
-        terms = Terms.of(config, units, ledger.spends(config.privacy.unit))
+        fixed = next((terms["order"] for terms in begun if terms.get("order")), None)
+        terms = Terms.of(config, units, ledger.spends(unit), budget_unit=unit, order=fixed)
         _check_most(terms, most)
         kept = ledger.begin(run, dataclasses.asdict(terms))
     terms = from_json(kept)
     _check_same(run, terms, config)
     _check_most(terms, most)
-    budgets = [budget for budget in (terms.budget, _finite(config.privacy.budget)) if budget is not None]
-    return dataclasses.replace(terms, budget=min(budgets, default=None))
+    return as_of_now(terms, ledger, privacy, named=named)
+
+
+def as_of_now(terms: Terms, ledger: Ledger, privacy: PrivacyConfig, *, named: str = "") -> Terms:
+    """A run's terms with the smaller of its budget and today's, for the unit that the ledger's runs have by now.
+
+    Args:
+        terms: as the ledger keeps them.
+        ledger: in which the run began.
+        privacy: of the run, with the site's budget.
+        named: as for ``agree_terms``.
+    """
+    budgets = [budget for budget in (terms.budget, _finite(privacy.budget)) if budget is not None]
+    unit = budget_unit(ledger.begun(), terms.unit, named=named)
+    return dataclasses.replace(terms, budget=min(budgets, default=None), budget_unit=unit)
 
 
 def _check_same(run: str, terms: Terms, config: Config) -> None:
@@ -203,8 +239,15 @@ def _check_most(terms: Terms, most: float) -> None:
         )
 
 
-def nothing_spent(config: Config, units: int, total: Sequence[Spend]) -> dict[str, Any]:
-    """What a site tells whose budget was spent before the run: as ``Terms.figures``, with no noise for no step."""
+def nothing_spent(config: Config, units: int, total: Sequence[Spend], unit: str) -> dict[str, Any]:
+    """What a site tells whose budget was spent before the run: as ``Terms.figures``, with no noise for no step.
+
+    Args:
+        config: of the run.
+        units: how many there are.
+        total: all runs' steps, as those of ``unit``.
+        unit: whom the budget is for.
+    """
     privacy = config.privacy
     return {
         "epsilon": 0.0,
@@ -215,6 +258,7 @@ def nothing_spent(config: Config, units: int, total: Sequence[Spend]) -> dict[st
         "steps": 0,
         "sample_rate": sample_rate(config, units),
         "budget": _finite(privacy.budget),
+        "budget_unit": unit,
         "stopped": True,
     }
 

@@ -58,6 +58,7 @@ class SiteRound(Record):
         epsilon: of this run so far, where a private site tells it while the run goes on.
         epsilon_total: of all its runs so far.
         budget: that these may come to.
+        budget_unit: whom both are for.
     """
 
     examples: int | None
@@ -68,6 +69,7 @@ class SiteRound(Record):
     epsilon: float | None = may_lack()
     epsilon_total: float | None = may_lack()
     budget: float | None = may_lack()
+    budget_unit: str | None = may_lack()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ class LedgerFigures(Record):
 
     Attributes:
         epsilon: of the run, by the PRV accountant.
-        epsilon_total: of all runs on the same people, by a Rényi filter.
+        epsilon_total: of all runs on the same people, by a Rényi filter, for each ``budget_unit``.
         epsilon_rdp: of the run, by RDP.
         delta: the chance that more is told.
         noise_multiplier: the noise's deviation over the clipping norm.
@@ -103,6 +105,7 @@ class LedgerFigures(Record):
         sample_rate: a unit's chance to be drawn in a step.
         budget: of all runs; None where there is none.
         stopped: whether it ended the run early.
+        budget_unit: whom budget and ``epsilon_total`` are for: the unit that is hidden, or one within it.
     """
 
     epsilon: float | None
@@ -114,6 +117,7 @@ class LedgerFigures(Record):
     sample_rate: float | None
     budget: float | None
     stopped: bool
+    budget_unit: str | None = may_lack()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +125,7 @@ class PrivacyAccount(Record):
     """A fold's account of its privacy.
 
     Attributes:
-        unit: whose presence is hidden.
+        unit: whose contribution is hidden.
         target_epsilon: that was asked for; None where the noise was.
         max_grad_norm: each unit's contribution is clipped to it.
         accountant: of the run's ε.

@@ -79,11 +79,15 @@ def _config_record(reply: Message) -> Mapping[str, Any]:
     return {} if reply.has_error() else reply.content.config_records.get(protocol.CONFIG) or {}
 
 
-def spent_so_far(reply: Message) -> dict[str, float]:
+def spent_so_far(reply: Message) -> dict[str, float | str]:
     """``LIVE``, as a private site told it with its sound update; nothing where it keeps that to itself."""
     figures = json.loads(str(_config_record(reply).get(protocol.FIGURES, "{}")))
     found = {name: figures.get(name) for name in LIVE}
-    return {name: float(value) for name, value in found.items() if value is not None and value < math.inf}
+    told: dict[str, float | str] = {
+        name: float(value) for name, value in found.items() if value is not None and value < math.inf
+    }
+    unit = figures.get("budget_unit")
+    return {**told, "budget_unit": unit} if unit is not None and told else told
 
 
 def refuse_unaccounted(config: Config, run_config: Mapping[str, Any]) -> None:

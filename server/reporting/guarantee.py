@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.config.units import UNITS
+from common.config.units import PUBLIC, UNITS
 from server.records.fold_record import LedgerFigures, PrivacyAccount
 from server.reporting.formatting import NONE, natural
 from server.reporting.pages import Table
@@ -16,7 +16,7 @@ def promise(unit: str) -> dict[str, str]:
         "Neighbours": f"Two worlds that differ in {own.neighbours}. Whoever sees all that left can hardly tell which "
         "it was: the chances of any outcome differ by a factor of at most exp(ε), but for a chance of δ.",
         "Trust": own.trust,
-        "Public": f"{own.public} All settings.",
+        "Public": f"{own.public} {PUBLIC}",
         "Beside the noise": own.left_out,
         "Held-out speakers": "The model is scored on the coordinator's own, who are not protected: what it takes their "
         "recordings for is published without noise. Those that a site holds are asked nothing.",
@@ -38,7 +38,7 @@ def spent(privacy: PrivacyAccount) -> Table:
             site,
             _number(own.epsilon),
             _number(own.epsilon_rdp),
-            _number(own.epsilon_total),
+            _number(own.epsilon_total) + ("" if own.budget_unit == privacy.unit else _each(own)),
             _number(own.delta, "g"),
             _number(own.noise_multiplier),
             _number(own.sample_rate, ".3g"),
@@ -57,7 +57,12 @@ def _budget(own: LedgerFigures) -> str:
         return NONE + (", spent" if own.stopped else "")
     if not own.budget:  # what stopped it were rounds that were cut short
         return "none" + (", out of the run" if own.stopped else "")
-    return f"{own.budget:g}" + (", spent" if own.stopped else "")
+    return f"{own.budget:g}{_each(own)}" + (", spent" if own.stopped else "")
+
+
+def _each(own: LedgerFigures) -> str:
+    """Whom budget and all runs' ε are for; nothing where the site does not say."""
+    return f" per {UNITS[own.budget_unit].noun}" if own.budget_unit in UNITS else ""
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

@@ -1,10 +1,12 @@
 """Privacy of sites: a trusted server clips each site's update and adds the noise.
 
-Guarantee. The unit is a site with all its people; neighbouring federations differ in one site, added or removed. The
-server clips each site's update to ``max_grad_norm`` in the L2 norm, sums, adds Gaussian noise of ``noise_multiplier *
-max_grad_norm`` and divides by the number of sites that there were at the start, whoever answered. All sites take part
-in every round, each with the same weight: no sampling amplifies it. It holds for the models that leave the server,
-which sees the updates as they are, as may whoever can listen to it. Public: the number of sites, all settings.
+Guarantee. The unit is a site with all its people; neighbouring federations differ in one site, whose place stays and
+which contributes nothing in one of them (a site that does not answer is such a one). The server clips each site's
+update to ``max_grad_norm`` in the L2 norm, sums, adds Gaussian noise of ``noise_multiplier * max_grad_norm`` and
+divides by the number of sites that there were at the start, whoever answered. All sites take part in every round, each
+with the same weight: no sampling amplifies it. It holds for the models that leave the server, which sees the updates as
+they are, as may whoever can listen to it. Public: the number of sites and their names, how many recordings and speakers
+each has, which of them answered, all settings.
 """
 
 from __future__ import annotations

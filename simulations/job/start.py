@@ -13,6 +13,7 @@ from typing import Any
 from common.config.settings import Config, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
+from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import private_settings
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
@@ -90,14 +91,15 @@ def _fresh(wish: Start) -> Job:
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings(wish.flags))
+    ledger = wish.ledger.expanduser().absolute() if wish.ledger else None
     return Job(
-        config=config.with_whole_paths(),
+        config=(joined(ledger, config) if ledger else config).with_whole_paths(),
         out=wish.out,
         engine=wish.engine or ENGINES[0],
         workers=workers_of(wish.workers),
         baselines=wish.baselines,
         command=wish.command,
-        ledger=wish.ledger.expanduser().absolute() if wish.ledger else None,
+        ledger=ledger,
     )
 
 

@@ -19,6 +19,8 @@ from common import protocol
 from common.config.settings import Config, flatten
 from common.curation.selection import list_corpus
 from common.errors import FederationError, FedserError, UsageError
+from common.privacy.accounting.accountants import Spend, epsilon_rdp
+from common.privacy.ledger.account import Ledger
 from common.privacy.recipe import private_settings
 from common.storage.chained_file import Chain
 from simulations.synthesis.corpus import synthesize
@@ -188,6 +190,32 @@ def test_a_site_keeps_what_it_spent_to_itself_and_holds_its_own_budget(
     assert live[-1] == pytest.approx(told["s2"]["epsilon_rdp"])
     assert all("epsilon" not in entry["sites"]["s0"] for entry in fold["rounds"])
     assert {entry["sites"]["s1"]["budget"] for entry in fold["rounds"] if "s1" in entry["sites"]} == {2.0}
+
+
+def test_a_site_s_budget_is_for_the_unit_that_its_policy_names(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two sites hold steps that hid speakers: these count for each recording, or refuse a budget of another unit."""
+    small = {name: value for name, value in tiny.SMALL.items() if name not in ("training.batch_size", "data.held_out")}
+    asked = {**small, "data.classes": list(tiny.CLASSES), "federation.rounds": 1, "privacy.epsilon": 2.0}
+    nodes = [node(tmp_path, site, **{protocol.NODE_BUDGET: 40.0}) for site in SITES]
+    for site in ("s0", "s1"):
+        ledger = Ledger.of_site(tmp_path / site / "ledger", site)
+        ledger.begin("people", {"unit": "speaker", "sample_rate": 1.0, "noise_multiplier": 9.0, "delta": 1e-5})
+        with ledger.round("people", 1) as entry:
+            entry.reserve(Spend(unit="speaker", sample_rate=1.0, noise_multiplier=9.0, steps=4))
+            entry.store(b"weights")
+    nodes[0][protocol.NODE_BUDGET_UNIT] = "utterance"
+    config = Config().with_values(private_settings({**asked, "privacy.unit": "utterance"}))
+    fold = run_deployed(tmp_path, config, monkeypatch, nodes=nodes)
+    told = fold["privacy"]["sites"]
+    assert {own["budget_unit"] for own in told.values()} == {"utterance"}
+    halved = Spend(unit="utterance", sample_rate=1.0, noise_multiplier=4.5, steps=4)
+    own = Spend(unit="utterance", **{name: told["s0"][name] for name in ("sample_rate", "noise_multiplier", "steps")})
+    assert told["s0"]["epsilon_total"] == pytest.approx(epsilon_rdp([halved, own], 1e-5))
+    assert told["s0"]["epsilon"] <= 2.0
+    assert set(fold["rounds"][0]["sites"]) == {"s0", "s2", "s3"}
+    assert "the run hides the utterance, the ledger's budget is for each speaker" in caplog.text
 
 
 def test_a_ledger_that_was_put_back_between_two_runs_is_not_spent_again(

@@ -23,6 +23,7 @@ SPENT = {
     "steps": 240,
     "sample_rate": 0.25,
     "budget": 20.0,
+    "budget_unit": "utterance",
     "stopped": True,
 }
 

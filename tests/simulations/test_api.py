@@ -311,6 +311,25 @@ def test_a_run_of_another_version_is_not_gone_on_with(manifest: Path, tmp_path: 
         run(resume=tmp_path / "out", progress=False)
 
 
+def test_a_run_that_shares_a_ledger_shares_its_budget_or_is_refused(manifest: Path, tmp_path: Path) -> None:
+    shared: dict[str, Any] = {**FLAGS, "root": manifest, "ledger": tmp_path / "ledger", "progress": False, "rounds": 1}
+    first = run(**shared, epsilon=8, budget=50, out=tmp_path / "first")
+    second = run(**shared, epsilon=8, out=tmp_path / "second")
+    assert first.privacy is not None
+    assert second.privacy is not None
+    assert {own.budget for own in second.privacy.sites.values()} == {50.0}
+    one, two = ([own.epsilon_total or 0 for own in of.sites.values()] for of in (first.privacy, second.privacy))
+    assert all(before < after <= 50.0 for before, after in zip(one, two, strict=True))
+    for other, line in (
+        ({}, "has a budget of ε = 50, and a run without privacy would tell of its people without bound"),
+        ({"epsilon": 8, "delta": 1e-6}, "the run's δ is 1e-06, the ledger's budget is at δ = 1e-05"),
+        ({"epsilon": 8, "privacy_unit": "site"}, "whose noise the server adds and which counts in no site's ledger"),
+    ):
+        with pytest.raises(UsageError, match=line):
+            run(**shared, **other, out=tmp_path / "third")
+    assert not (tmp_path / "third").exists()
+
+
 def test_an_empty_ledger_is_none(manifest: Path) -> None:
     with pytest.raises(UsageError, match="an account that vanishes is none"):
         run(root=manifest, epsilon=8, ledger="", progress=False, **FLAGS)

@@ -6,18 +6,25 @@ runs or within one, no longer has that, and nothing more is answered in private 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.node.audit.site_log import AuditLog
+from client.node.gate.answers import Refused
+from client.node.policy.clauses import PrivacyPolicy
 from common.config.settings import PrivacyConfig
+from common.errors import UsageError
 from common.storage.hash_chain import Head
+
+if TYPE_CHECKING:
+    from common.privacy.ledger.account import Ledger
 
 LEDGER = "ledger"  # in a line of the audit log: the ledger's lines, and the last one's hash
 
 
 class Spent:
-    """The ε of all runs together, before a message was answered and after.
+    """The ε of all runs together, before a message was answered and after, for the unit that the budget is for.
 
     The accountant takes a second and 300 MB to import: that is paid by sites in private runs alone.
 
@@ -33,13 +40,25 @@ class Spent:
         self._head: Head | None = None  # of the ledger, at the last reply
         self._before: float | None = None
 
-    def note(self, privacy: PrivacyConfig) -> None:
+    def note(self, privacy: PrivacyConfig, policy: PrivacyPolicy | None = None) -> None:
         """Remember where the ledger is now, if the run is private.
+
+        Args:
+            privacy: of the run.
+            policy: the site's; with a budget, the run must be one that its ledger can count in that.
 
         Raises:
             LedgerError: the ledger was changed, or is older than the audit log says.
+            Refused: the budget is for another unit, or at another δ.
         """
         self._before = self._epsilon(privacy)
+        if policy is not None and privacy.at_sites and policy.budget < math.inf:
+            from common.privacy.ledger.budget_unit import refuse_other
+
+            try:
+                refuse_other(self._ledger().begun(), privacy, named=policy.unit)
+            except UsageError as error:
+                raise Refused(str(error)) from None
 
     def since(self, privacy: PrivacyConfig) -> dict[str, Any]:
         """The ε before, as noted, and now, and how far the ledger is; nothing where the run is not private.
@@ -57,14 +76,18 @@ class Spent:
     def _epsilon(self, privacy: PrivacyConfig) -> float | None:
         if not privacy.at_sites:
             return None
-        import math
-
         from common.privacy.accounting.accountants import epsilon_rdp
+        from common.privacy.ledger.budget_unit import budget_unit
+
+        ledger = self._ledger()
+        unit = budget_unit(ledger.begun(), privacy.unit)
+        epsilon, self._head = epsilon_rdp(ledger.spends(unit), privacy.delta), ledger.head()
+        return epsilon if epsilon < math.inf else None
+
+    def _ledger(self) -> Ledger:
         from common.privacy.ledger.account import Ledger
 
-        ledger = Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())
-        epsilon, self._head = epsilon_rdp(ledger.spends(privacy.unit), privacy.delta), ledger.head()
-        return epsilon if epsilon < math.inf else None
+        return Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())
 
     def _noted(self) -> Head | None:
         """How far the ledger was at the last private reply of any run, by the audit log."""

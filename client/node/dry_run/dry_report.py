@@ -100,7 +100,8 @@ def _summary(report: Report) -> Iterator[str]:
     else:
         yield f"ε for each of {told['units']} {UNITS[told['unit']].plural}, at δ = {told['delta']:g}:"
         yield f"  a round {_number(told['epsilon_round'])}, all {report.rounds} rounds {_number(told['epsilon_run'])}"
-        yield f"  runs before {_number(told['epsilon_before'])}, with this one {_number(told['epsilon_after'])}"
+        each = "" if told["budget_unit"] == told["unit"] else f" for each {UNITS[told['budget_unit']].noun}"
+        yield f"  runs before {_number(told['epsilon_before'])}, with this one {_number(told['epsilon_after'])}{each}"
         yield f"  budget {told['budget'] or 'none: nothing bounds what all runs together tell (privacy.budget)'}"
 
 

@@ -19,6 +19,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 
 from client.app import app
 from client.node.audit.site_log import AuditLog
+from client.node.audit.spend import Spent
 from client.node.dry_run.dry_report import EACH_ROUND, ONCE, DryAnswer, Report
 from client.node.flower import wire
 from client.node.flower.supernode import node_config, of_policy
@@ -67,7 +68,7 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
         config = _config(node, policy, given)
         report = Report(
             site=site_kit.name,
-            refused=_refusal(policy, config),
+            refused=_refusal(policy, config) or _uncounted(settings.state, site_kit.name, policy, config),
             bytes_allowed=policy.outbound.max_bytes_round,
             rounds=config.federation.rounds,
         )
@@ -99,6 +100,15 @@ def _refusal(policy: Policy, config: Config) -> str | None:
     if not policy.bundle.hashes:
         return "the policy allows no bundle (bundle.hashes)"
     return policy.refusal(policy.bundle.hashes[0], config)
+
+
+def _uncounted(state: StateFolder, site: str, policy: Policy, config: Config) -> str | None:
+    """Why the site's ledger could not count such a run in its budget; None where it could."""
+    try:
+        Spent(state.ledger, site, AuditLog(state.audit)).note(config.privacy, policy.privacy)
+    except Refused as reason:
+        return str(reason)
+    return None
 
 
 class _Dry:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
+from typing import Self
 
 from flwr.app.user_config import UserConfig
 from flwr.common.config import get_fab_config, get_fused_config_from_fab, get_metadata_from_config
@@ -35,7 +36,7 @@ class CheckedRun:
         fab: the bytes that were checked; what is handed on is this.
         settings: the run config, flat: the bundle's defaults with what the run's starter changed.
         config: the same, read.
-        policy: as it was when the run came.
+        policy: as it was when the message in hand came.
     """
 
     run: Run
@@ -43,6 +44,18 @@ class CheckedRun:
     settings: UserConfig
     config: Config
     policy: Policy
+
+    def under(self, policy: Policy) -> Self:
+        """The same under the policy as it is now, which may not be the one that allowed the run.
+
+        Raises:
+            NotAllowed: it does not allow it.
+        """
+        if policy == self.policy:
+            return self
+        if reason := policy.refusal(self.fab.hash_str, self.config):
+            raise NotAllowed(reason)
+        return dataclasses.replace(self, policy=policy)
 
 
 class NotAllowed(FedserError):  # noqa: N818 - it is a decision, not a fault

@@ -120,7 +120,7 @@ class Guard:
         """Check a message and its run, and keep it; or refuse it."""
         try:
             asked = self._intake.check(message, tree)
-            self._spent.note(asked.run.config.privacy)
+            self._spent.note(asked.run.config.privacy, asked.run.policy.privacy)
             self._asked = asked
         except NotAllowed as reason:
             self._refuse(message, reason, REFUSED, ErrorCode.INVALID_FAB)
@@ -163,7 +163,7 @@ class Guard:
         try:
             parcel = self._pass_out(asked, wire.wait_for_reply(self._store, reply, HANDOVER_SECONDS))
         except Exception as reason:
-            self._refuse(asked.message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
+            self._refuse(asked.message, reason, REFUSED if isinstance(reason, (Refused, NotAllowed)) else FAILED)
             return
         private = asked.run.config.privacy.on  # then not even the time that it took is told
         self._push(parcel, 0.0 if private else seconds)
@@ -176,7 +176,7 @@ class Guard:
         """Make the reply as it leaves, and note it in the audit log."""
         if reply.has_error():
             raise FederationError(f"the app failed (Flower's code {reply.error.code}); the trainer's log says why")
-        run, fields = asked.run, about(asked.message)
+        run, fields = self._intake.run_now(asked.message.metadata.run_id), about(asked.message)
         content = outbound.passed(
             reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )

@@ -88,7 +88,7 @@ class Intake:
 
     Args:
         server: Flower's own callbacks.
-        policy: reads the site's policy; asked at each run's first message.
+        policy: reads the site's policy; asked anew at each message and before each reply: a change holds at once.
         audit: the site's log.
         clock: the time, for the policy's hours.
     """
@@ -97,40 +97,63 @@ class Intake:
         self, server: Callbacks, policy: Callable[[], Policy], audit: AuditLog, clock: Callable[[], datetime]
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
-        self._runs: dict[int, CheckedRun | NotAllowed] = {}
+        self._runs: dict[int, CheckedRun] = {}
+        self._refused: dict[int, str] = {}  # why, under this policy
+        self._refused_under: Policy | None = None
         self._taken_up: set[int] = set()
         self._repeats = Repeats()
 
     def run(self, run_id: int) -> CheckedRun:
-        """A run, looked at when its first message comes; what was refused once stays refused.
+        """A run that was let in, with the policy of then.
 
         Raises:
-            NotAllowed: the site does not take part in it.
+            NotAllowed: none such was.
         """
         if run_id not in self._runs:
-            announced = self._server.get_run(run_id)
-            fab = self._server.get_fab(announced.fab_hash, run_id)
-            try:
-                self._runs[run_id] = check_run(announced, fab, self._policy())
-            except NotAllowed as reason:
-                with self._repeats.telling(str(reason)) as told:
-                    if told:
-                        self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
-                self._runs[run_id] = reason
-        found = self._runs[run_id]
-        if isinstance(found, NotAllowed):
-            raise found
-        if run_id not in self._taken_up:
-            self._take_up(run_id, found)
+            raise NotAllowed(f"run {run_id} was not let in")
+        return self._runs[run_id]
+
+    def run_now(self, run_id: int) -> CheckedRun:
+        """A run under the policy as it is now; its bundle is looked at when its first message comes.
+
+        Raises:
+            NotAllowed: the site takes no part in it; for the same policy that is not looked at again.
+            UsageError: the policy cannot be read.
+        """
+        policy = self._policy()
+        if run_id not in self._runs:
+            self._look(run_id, policy)
+        self._runs[run_id] = found = self._runs[run_id].under(policy)
+        self._take_up(run_id, found)
         return found
+
+    def _look(self, run_id: int, policy: Policy) -> None:
+        if policy != self._refused_under:
+            self._refused, self._refused_under = {}, policy
+        if run_id in self._refused:
+            raise NotAllowed(self._refused[run_id])
+        announced = self._server.get_run(run_id)
+        fab = self._server.get_fab(announced.fab_hash, run_id)
+        try:
+            self._runs[run_id] = check_run(announced, fab, policy)
+        except NotAllowed as why:
+            with self._repeats.telling(str(why)) as told:
+                if told:
+                    self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(why))
+            self._refused[run_id] = str(why)
+            raise
 
     def _take_up(self, run_id: int, found: CheckedRun) -> None:
         """Note that a run begins here, or goes on after the node was restarted, unless that is one too many today."""
         since = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         lines = (line for line in self._audit.settled() if line["kind"] == "run" and line["verdict"] == ALLOWED)
-        taken, most = sum(line["time"] >= since for line in lines), found.policy.run.max_runs_day
+        runs, most = [line["run"] for line in lines if line["time"] >= since], found.policy.run.max_runs_day
+        known = run_id in self._taken_up
+        taken = (len(runs) - 1 - runs[::-1].index(run_id) if run_id in runs else 0) if known else len(runs)
         if taken >= most:  # told again at its next message: tomorrow it may go on
             raise NotAllowed(f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)")
+        if known:
+            return
         bundle = found.run.fab_hash
         self._audit.add("run", run=run_id, bundle=bundle, verdict=ALLOWED, settings=digest(found.settings))
         self._taken_up.add(run_id)
@@ -148,7 +171,7 @@ class Intake:
             Refused: the policy refuses the message.
             FedserError: it is not what the server says, or the audit log is not, or cannot be written.
         """
-        run = self.run(message.metadata.run_id)
+        run = self.run_now(message.metadata.run_id)
         if message.metadata.reply_to_message_id or message.metadata.dst_node_id != self._server.node_id:
             raise Refused("the message is an answer, or for another site")
         parcel = wire.pull_parcel(message, tree, self._server.pull_object)

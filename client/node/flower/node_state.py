@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from flwr.app import Message
+from flwr.app import Context, Message
+from flwr.app.user_config import UserConfig
 from flwr.common.constant import Status, SubStatus
 from flwr.proto.task_pb2 import Task
 from flwr.supercore.date import now
@@ -29,11 +30,24 @@ _WORK = {"statuses": [Status.PENDING], "order_by": "pending_at", "ascending": Tr
 
 
 class NodeState(InMemoryNodeState):
-    """The state of one node; Flower's loop asks in one thread, the trainer's questions come in others."""
+    """The state of one node; Flower's loop asks in one thread, the trainer's questions come in others.
 
-    def __init__(self, object_store: ObjectStore) -> None:
+    Args:
+        object_store: of its messages.
+        config: what each message's app is told of the site, as it is then; None for what Flower keeps for each run.
+    """
+
+    def __init__(self, object_store: ObjectStore, config: UserConfig | None = None) -> None:
         super().__init__(object_store)
+        self._config = config
         self._replied, self._tasked = threading.Event(), threading.Event()
+
+    def get_run_series_context(self, series_id: int) -> Context | None:
+        """As Flower's, which keeps what a run's first message was told of the site; here each is told what is now."""
+        context: Context | None = super().get_run_series_context(series_id)
+        if context is not None and self._config is not None:
+            context.node_config = dict(self._config)
+        return context
 
     def store_message(self, message: Message) -> str | None:
         """As Flower's; and the loop that waits for a reply looks again."""
@@ -93,11 +107,15 @@ class NodeState(InMemoryNodeState):
 
 
 class NodeStates(NodeStateFactory):
-    """Makes the one state of a node, and its store of objects."""
+    """Makes the one state of a node, and its store of objects.
 
-    def __init__(self) -> None:
+    Args:
+        config: of ``NodeState``.
+    """
+
+    def __init__(self, config: UserConfig | None = None) -> None:
         super().__init__(ObjectStoreFactory())
-        self.state_instance = NodeState(self.store)
+        self.state_instance = NodeState(self.store, config)
 
     @property
     def store(self) -> ObjectStore:

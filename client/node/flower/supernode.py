@@ -78,14 +78,14 @@ class NodeParts:
         self.coordinator.certificate()
         self.coordinator.key()
         self.config = node_config(settings, site_kit)
-        self.audit, self.states = AuditLog(settings.state.audit), NodeStates()
+        self.audit, self.states = AuditLog(settings.state.audit), NodeStates(self.config)
         self.policy()
 
     def policy(self) -> Policy:
         """Read the site's policy; what the app is told of it follows."""
         read = Policy.read(self._kit.policy).of_corpus(str(self.config[protocol.NODE_CORPUS]))
         told = node_config(self._settings, self._kit) | of_policy(read, self._settings.data)
-        self.config.update(told)  # Flower hands this very dictionary to each new run
+        self.config.update(told)  # this very dictionary is what each message's app is told
         return read
 
     def guard(self, server: Callbacks) -> Guard:
@@ -132,6 +132,7 @@ def of_policy(policy: Policy, data: str = "") -> dict[str, Any]:
     return {
         **({protocol.NODE_LABEL_MAP: str(Path(data, labels))} if labels else {}),
         protocol.NODE_BUDGET: privacy.budget if privacy.budget < math.inf else 0.0,
+        protocol.NODE_BUDGET_UNIT: privacy.unit,
         protocol.NODE_MAX_EPSILON: privacy.max_epsilon if privacy.max_epsilon < math.inf else 0.0,
         protocol.NODE_REPORT_EPSILON: privacy.report_epsilon,
         protocol.NODE_TEST_SPEAKERS: policy.outbound.allow_test_speakers,

@@ -106,7 +106,9 @@ class PrivacyPolicy:
         max_epsilon: of a run; ``inf`` for no bound. Of one that fixes its noise it is computed before the first step.
         min_noise_multiplier: of a run that fixes its noise instead of its ε; 0 for no bound.
         max_delta: of (ε, δ).
-        budget: the ε that all runs together may come to; ``inf`` for no bound of the site's own.
+        budget: the ε that all runs together may come to, for each ``unit``, or the one that the ledger's first run hid;
+            ``inf`` for no bound of the site's own. With one, no run may hide a finer unit, have another δ, or not be
+            private; one that hides the site, of which the coordinator keeps the account, must be named as ``unit``.
         report_epsilon: whether the server is told what was spent here.
         allow_insecure_seed: whether noise may be replayable, which protects nobody.
     """
@@ -129,9 +131,14 @@ class PrivacyPolicy:
 
     def reasons(self, run: PrivacyConfig) -> Iterator[str]:
         """Why a run is refused."""
+        found = f"hides the {run.unit}" if run.on else "is not private"
         if self.unit and not (run.on and run.unit == self.unit):
-            found = f"hides the {run.unit}" if run.on else "is not private"
             yield f"the run {found}, the policy asks that it hides the {self.unit} (privacy.unit)"
+        if self.budget < math.inf and not self.unit and not run.at_sites:
+            yield (
+                f"the run {found}, which no ledger of this site counts, and the policy has a budget (privacy.budget); "
+                "privacy.unit = site would allow a run that hides the site"
+            )
         if not run.on:
             return
         yield from self._strength(run)

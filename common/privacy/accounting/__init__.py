@@ -1,3 +1,3 @@
-"""What noisy steps cost: PRV and RDP, and the noise that a target takes. It imports nothing of fedser but checks of
-arguments.
+"""What noisy steps cost: PRV and RDP, and the noise that a target takes. It imports nothing of fedser but units and
+checks of arguments.
 """

@@ -1,12 +1,25 @@
 """What noisy steps cost: the accountants, and the filter that keeps a budget.
 
-Guarantee. Let the unit be a recording, a speaker or a site, and let neighbouring datasets differ in one unit that is
-added or removed. Then everything that the steps release is (ε, δ)-differentially private for that unit.
+Guarantee. Let the unit be a recording, a speaker or a site, and let neighbouring datasets differ in one unit: its place
+stays, and in one of them its contribution is nothing (zero-out adjacency). Then everything that the steps release is
+(ε, δ)-differentially private for that unit. The formulas are those for adding and removing one; but how many units
+there are is public and q, sigma and the steps follow from it, so it is not hidden whether a unit is there, only what it
+contributes.
 
 Assumed of each step: every unit is drawn by itself with probability q (Poisson sampling; q = 1 takes all), its
 contribution is clipped to an L2 norm C, and Gaussian noise of deviation sigma C is added to the sum; q, sigma and the
-number of steps follow from public numbers. ``Filter`` alone lets them follow from earlier outputs too. Public: the
-spends.
+number of steps follow from public numbers. ``Filter`` alone lets them follow from earlier outputs too.
+
+Public, beside the noisy sums: the spends; how many units, speakers and held-out speakers and recordings each site has;
+its name, which where the site is the unit says who takes part; a digest of how its labels become classes; the heads of
+its ledger and its audit log, with their numbers of lines; that its budget is spent. Whoever compares two runs sees that
+somebody joined or left in between; nothing here hides that.
+
+Units within units (``Spend.toward``). When one recording of a speaker goes, the speaker's clipped mean moves, by at
+most 2 C, and does not vanish: steps that hide speakers tell of a recording what steps of noise sigma / 2 tell. At q = 1
+that is exact. Below, it is taken for the Poisson sample of that: for one step no pair of neighbours tells more (by
+advanced joint convexity, Balle, Barthe, Gaboardi 2018), and for sums of steps the tests compare it with the farthest
+pair.
 
 Two accountants, both upper bounds. RDP adds Rényi divergences (Mironov, Talwar, Zhang 2019) and overstates ε by some
 8-10 %; PRV adds the losses themselves (Gopi, Lee, Wutschitz 2021), as long as rounding leaves their sum exact enough:
@@ -19,13 +32,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from opacus.accountants.analysis.rdp import compute_rdp
 
+from common.config.units import UNITS
 from common.privacy.accounting import prv
 from common.validate import in_range, positive
 
@@ -52,7 +67,7 @@ class Spend:
     """Noisy steps that are alike.
 
     Attributes:
-        unit: whose presence they hide: ``utterance``, ``speaker`` or ``site``.
+        unit: whose contribution they hide: ``utterance``, ``speaker`` or ``site``.
         sample_rate: q, each unit's chance to be drawn in a step.
         noise_multiplier: sigma, the noise's deviation over the clipping norm; 0 for no privacy.
         steps: how many.
@@ -68,6 +83,19 @@ class Spend:
         in_range("sample_rate", self.sample_rate, 0, 1)
         in_range("noise_multiplier", self.noise_multiplier, 0, 1e9)
         in_range("steps", self.steps, 0, 10**9)
+
+    def toward(self, unit: str) -> Self:
+        """What these steps tell of a unit, as steps of that unit; without noise where nothing bounds it.
+
+        That is the case of a coarser unit than theirs: a speaker has any number of recordings.
+
+        Args:
+            unit: whose budget they count in.
+        """
+        if unit == self.unit:
+            return self
+        moves = UNITS[self.unit].moves(unit)
+        return replace(self, unit=unit, noise_multiplier=self.noise_multiplier / moves if moves else 0.0)
 
 
 def rdp(spends: Iterable[Spend]) -> Array:
@@ -116,22 +144,27 @@ def epsilon_prv(spends: Iterable[Spend], delta: float) -> float:
 class Filter:
     """Stops before a budget is passed: a Rényi filter (Feldman and Zrnic 2021; Lécuyer 2021).
 
-    Guarantee: all admitted spends together are (budget, δ)-differentially private, for the module's unit, adjacency and
-    assumptions, even where each spend's q, sigma and steps, and whether there is one, are chosen after a look at all
-    earlier outputs. That holds because the sum of Rényi divergences at one order, *fixed before the first output*,
-    stays below what ``budget`` converts to at that order. Here it is the order at which the first spend, alone, could
-    go on longest: nothing was released before it, so it tells of nobody. While q and sigma stay the same this admits
+    Guarantee: all admitted spends together are (budget, δ)-differentially private, for each ``unit`` and the module's
+    adjacency and assumptions, even where each spend's q, sigma and steps, and whether there is one, are chosen after a
+    look at all earlier outputs. That holds because the sum of Rényi divergences at one order, *fixed before the first
+    output*, stays below what ``budget`` converts to at that order. Where none is given it is the order at which the
+    first spend, alone, could go on longest: nothing was released before it, so it tells of nobody. A budget that
+    changes later keeps that ``order``. While q and sigma stay the same this admits
     exactly what ``epsilon_rdp`` allows; otherwise it can be stricter, never laxer. To take whichever order is best in
     the end would let the outputs choose the order: the proof does not cover that without a smaller δ (and filters on
     whole privacy profiles fail so, unless the mechanisms are totally ordered: Regehr et al. 2026, arXiv:2602.15815).
 
     Attributes:
-        budget: ε in sum, over all spends of a unit on the same people; fixed beforehand.
+        budget: ε in sum, over all spends on the same people; fixed beforehand.
         delta: of (ε, δ).
+        unit: whose budget it is: other units' spends count as ``Spend.toward`` has them; empty where all are of one.
+        order: one of ``ORDERS``; None for the first spend's.
     """
 
     budget: float
     delta: float
+    unit: str = ""
+    order: float | None = None
 
     def admits(self, spent: Sequence[Spend], wanted: Spend) -> bool:
         """Whether ``wanted`` still fits after ``spent``, which is in the order in which it was spent."""
@@ -139,13 +172,23 @@ class Filter:
 
     def epsilon(self, spends: Sequence[Spend]) -> float:
         """The ε of ``spends`` at the filter's order, at least that of ``epsilon_rdp``; 0 for no steps."""
-        real = _real(spends)
+        real = self._counted(spends)
         if not real:
             return 0.0
-        left = self.budget - _at_orders(np.zeros(len(ORDERS)), self.delta)
-        first = rdp(real[:1]) / real[0].steps
-        order = int(np.argmax(left / np.maximum(first, 1e-300)))
+        order = ORDERS.index(self.order_of(real))
         return max(0.0, float(_at_orders(rdp(real), self.delta)[order]))
+
+    def order_of(self, spends: Sequence[Spend]) -> float:
+        """The order that holds for ``spends``, of which there is one at least."""
+        if self.order is not None:
+            return self.order
+        first = self._counted(spends)[0]
+        left = self.budget - _at_orders(np.zeros(len(ORDERS)), self.delta)
+        return ORDERS[int(np.argmax(left / np.maximum(rdp([first]) / first.steps, 1e-300)))]
+
+    def _counted(self, spends: Iterable[Spend]) -> list[Spend]:
+        real = _real(spends)
+        return [spend.toward(self.unit) for spend in real] if self.unit else real
 
 
 def _real(spends: Iterable[Spend]) -> list[Spend]:

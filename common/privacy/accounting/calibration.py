@@ -27,11 +27,15 @@ def calibrate(
     steps: int,
     accountant: str = "prv",
     spent: Sequence[Spend] = (),
+    *,
+    unit: str = "",
+    keep: Filter | None = None,
 ) -> float:
     """The smallest noise multiplier with which ``steps`` steps keep to ``epsilon``, rounded up.
 
-    Their ε ends between 0.995 of the target and the target. Adjacency: add or remove one unit; assumed: Poisson
-    sampling, Gaussian noise, one noise multiplier for all ``steps``; source of either accountant: see there.
+    Their ε ends between 0.995 of the target and the target. Adjacency: one unit contributes, or nothing does in its
+    place; assumed: Poisson sampling, Gaussian noise, one noise multiplier for all ``steps``; source of either
+    accountant: see there.
 
     Args:
         epsilon: of (ε, δ), of these steps, or with ``spent`` of all together; inf for no noise.
@@ -39,7 +43,9 @@ def calibrate(
         sample_rate: each unit's chance to be drawn in a step.
         steps: how many.
         accountant: ``prv``, or ``rdp``, which keeps to what ``Filter(epsilon, delta)`` admits.
-        spent: on the same people before, in its order, of the same unit; for ``rdp``.
+        spent: on the same people before, in its order; for ``rdp``.
+        unit: of the steps; by default that of ``spent``.
+        keep: of ``rdp``: the filter, where it is of another unit or has an order of its own.
 
     Raises:
         BudgetSpent: ``spent`` leaves nothing, or too little for any noise.
@@ -52,16 +58,16 @@ def calibrate(
     if epsilon == math.inf or steps == 0:
         return 0.0
     positive("epsilon", epsilon)
-    unit = spent[0].unit if spent else ""
-    keep = Filter(epsilon, delta)
+    unit = unit or (spent[0].unit if spent else "")
+    budget = keep or Filter(epsilon, delta)
 
     def reached(noise: float) -> float:
         wanted = Spend(unit=unit, sample_rate=sample_rate, noise_multiplier=noise, steps=steps)
-        return epsilon_prv([wanted], delta) if accountant == "prv" else keep.epsilon([*spent, wanted])
+        return epsilon_prv([wanted], delta) if accountant == "prv" else budget.epsilon([*spent, wanted])
 
     # at q = 1 a noise this large adds nothing, and costs no time to account
     silent = Spend(unit=unit, sample_rate=1.0, noise_multiplier=1e9, steps=1)
-    hopeless = accountant == "rdp" and keep.epsilon([*spent, silent]) > _AIM * epsilon
+    hopeless = accountant == "rdp" and budget.epsilon([*spent, silent]) > _AIM * epsilon
     noise = None if hopeless else _smallest(reached, epsilon)
     if noise is None:
         raise _unreachable(epsilon, steps, accountant, spent)

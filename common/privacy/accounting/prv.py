@@ -1,14 +1,14 @@
 """The privacy loss of the subsampled Gaussian mechanism as a random variable, and what its sum over steps costs.
 
 The loss of a step is ``Y = log((1 - q) + q exp((2 x - 1) / (2 s²)))``, where x is drawn from N(1, s²) with probability
-q, else from N(0, s²): the log of how much likelier the step's noisy sum is with the unit than without it. Steps add
+q, else from N(0, s²): the log of how much likelier the step's noisy sum is with what the unit contributes. Steps add
 their losses, and ``δ(ε) = E[max(0, 1 - exp(ε - Y))]`` (Gopi, Lee, Wutschitz 2021, "Numerical composition of
-differential privacy"). This is the direction of removing a unit. Adding one is
-taken to cost no more (it is proved for one step and for q = 1); the tests compare with an accountant that takes the
-larger of both.
+differential privacy"). This is the direction of emptying a unit's place. Filling one is taken to cost no more (it is
+proved for one step and for q = 1); the tests compare with an accountant that takes the larger of both.
 
-Unit: whatever is sampled and clipped. Adjacency: add or remove one. Assumed: Poisson sampling at rate q, Gaussian noise
-of s (the noise multiplier) times the clipping norm on the sum, fixed beforehand. Public: q, s, the number of steps.
+Unit: whatever is sampled and clipped. Adjacency: one contributes, or nothing does in its place. Assumed: Poisson
+sampling at rate q, Gaussian noise of s (the noise multiplier) times the clipping norm on the sum, fixed beforehand.
+Public: q, s, the number of steps.
 """
 
 from __future__ import annotations

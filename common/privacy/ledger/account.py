@@ -10,8 +10,9 @@ reply released nothing, and is voided. Where ``most_voided`` bounds how often a 
 stay spent, and the run gets no more.
 
 Assumed: the reply is sent after ``store``, and nothing else that was made of private data is sent; one ledger holds all
-runs on the same people, and no person is at two sites, else their ε add up. Budgets are kept by unit: the steps of one
-unit say nothing of another's.
+runs on the same people, and no person is at two sites, else their ε add up. A budget is for one unit (see
+``common.privacy.ledger.budget_unit``), and steps that hide a coarser one count in it too: what tells of a speaker tells
+of each recording.
 
 Against whom: crashes, restarts, concurrent processes, edits, and an older copy that was put back. A site that wants to
 cheat itself can: it owns the disk. The hash chain makes edits show, and where the ledger's head is reported to somebody
@@ -81,6 +82,10 @@ class Ledger:
         """What a run's parameters were fixed to; None if it has not begun here."""
         return self._account().terms.get(run)
 
+    def begun(self) -> list[dict[str, Any]]:
+        """The parameters of all runs, in the order in which they began."""
+        return list(self._account().terms.values())
+
     def begin(self, run: str, terms: Mapping[str, Any]) -> dict[str, Any]:
         """Fix a run's parameters, once.
 
@@ -107,10 +112,11 @@ class Ledger:
             return account(writer.entries, self.path).terms[run]
 
     def spends(self, unit: str, run: str | None = None) -> list[Spend]:
-        """The steps that count, in the order in which they were reserved.
+        """What the steps that count tell of a unit, in the order in which they were reserved.
 
         Args:
-            unit: of privacy.
+            unit: of privacy; steps of a coarser one have less noise for it, and those of a finer one none that bounds
+                anything (``Spend.toward``).
             run: one run's only.
         """
         return self._account().spends(unit, run)

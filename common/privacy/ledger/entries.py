@@ -57,8 +57,8 @@ class Account:
     voided: Counter[str] = field(default_factory=Counter)
 
     def spends(self, unit: str, run: str | None = None) -> list[Spend]:
-        """The steps that count, of a unit, and of one run where it is given."""
-        return [r.spend for (name, _), r in self.reservations.items() if r.spend.unit == unit and run in (None, name)]
+        """What the steps that count tell of a unit, and where it is given those of one run; see ``Spend.toward``."""
+        return [r.spend.toward(unit) for (name, _), r in self.reservations.items() if run in (None, name)]
 
 
 def account(entries: Sequence[Entry], path: Path) -> Account:

@@ -140,9 +140,10 @@ def _over_plan(now: Account, run: str, terms: dict[str, Any], spend: Spend) -> s
 
 
 def _over_budget(now: Account, spend: Spend, budget: Filter | None) -> str | None:
-    if budget is None or budget.admits(now.spends(spend.unit), spend):
+    unit = budget.unit if budget is not None and budget.unit else spend.unit
+    if budget is None or budget.admits(now.spends(unit), spend):
         return None
-    return f"it would pass the budget of ε = {budget.budget:g} at δ = {budget.delta:g} for each {spend.unit}"
+    return f"it would pass the budget of ε = {budget.budget:g} at δ = {budget.delta:g} for each {unit}"
 
 
 def _worth_keeping(now: Account) -> set[Key]:

@@ -1,9 +1,10 @@
 """What ledgers say: what was spent, when, and by which run.
 
-Guarantee of each ε: that of ``common.privacy.accounting.accountants``, for the unit (one added or removed) and the δ
-beside it, over the steps that count. ``epsilon`` is PRV's, and takes all parameters for fixed without a look at earlier
-outputs; ``epsilon_rdp`` is some per cent larger. With an insecure seed neither holds. Public: only what the site
-publishes.
+Guarantee of each ε: that of ``common.privacy.accounting.accountants``, for the unit (its contribution is nothing, or
+not) and the δ beside it, over the steps that count. Those of runs that hid a coarser unit count too, with less noise;
+where some hid only a finer one there is no bound. ``epsilon`` is PRV's, and takes all parameters for fixed without a
+look at earlier outputs; ``epsilon_rdp`` is some per cent larger. With an insecure seed neither holds. Public: only what
+the site publishes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from common.config.units import finest
 from common.errors import LedgerError
 from common.privacy.accounting.accountants import epsilon_prv, epsilon_rdp
 from common.privacy.ledger.entries import Account, account
@@ -41,11 +43,13 @@ def show(path: Path) -> dict[str, Any]:
         path: a ledger, a folder of them, however deep, or the folder of a run, which has them under ``ledger``.
 
     Returns:
-        JSON-ready: ``{"ledgers": [{"name", "entries", "head", "units", "runs"}]}``. ``name`` is the path within the
-        folder. ``units``: by unit ``epsilon``, ``epsilon_rdp``, ``delta`` (the smallest of its runs') and ``steps``.
+        JSON-ready: ``{"ledgers": [{"name", "entries", "head", "units", "budget_unit", "budget", "runs"}]}``. ``name``
+        is the path within the folder. ``units``: by unit ``epsilon``, ``epsilon_rdp``, ``delta`` (the smallest of its
+        runs') and ``steps``. ``budget_unit``: of these the one that a budget is for, null where no run has begun;
+        ``budget``: that the last run had, null for none.
         ``runs``: ``run``, ``begun``, ``last`` (reserved), ``unit``, ``rounds``, ``steps``, ``sample_rate``,
         ``noise_multiplier``, ``delta``, ``target_epsilon``, ``epsilon`` (of this run alone), ``refused`` and ``voided``
-        (rounds), ``insecure_seed``. An ε is null where there was no noise to bound it.
+        (rounds), ``insecure_seed``. An ε is null where no noise bounds it.
 
     Raises:
         LedgerError: there is no ledger; or a line of one was changed, which it names.
@@ -77,12 +81,15 @@ def _ledger(file: Path, name: Path) -> dict[str, Any]:
     if not entries and file.stat().st_size:
         raise LedgerError(f"{file} has no whole line, expected a ledger")
     head, summed = head_of(entries), account(entries, file)
-    units = sorted({terms["unit"] for terms in summed.terms.values()})
+    begun = list(summed.terms.values())
+    units = sorted({terms["unit"] for terms in begun})
     return {
         "name": name.with_suffix("").as_posix(),
         "entries": head.entries,
         "head": head.hash,
         "units": {unit: _unit(summed, unit) for unit in units},
+        "budget_unit": finest(units) if units else None,
+        "budget": begun[-1].get("budget") if begun else None,
         "runs": [_run(summed, run) for run in summed.terms],
     }
 
@@ -127,6 +134,8 @@ def _summary(ledger: dict[str, Any]) -> Text:
         for name, unit in ledger["units"].items()
     ]
     lines = "1 line" if ledger["entries"] == 1 else f"{ledger['entries']} lines"
+    if ledger["budget"]:
+        spent.append(f"budget {ledger['budget']:g} for each {ledger['budget_unit']}")
     about = "; ".join(spent) or "nothing begun"
     return Text.assemble((ledger["name"], "bold"), f"  {about}; {lines}, head {ledger['head'][:8]}")
 

@@ -21,8 +21,11 @@ _GAUGES = {
     "fedser_site_seconds": ("What its training took in that round.", "seconds"),
     "fedser_site_validation_uar": ("UAR on its validation speakers.", "uar"),
     "fedser_site_epsilon": ("What it says that the run has spent.", "epsilon"),
-    "fedser_site_epsilon_all_runs": ("What it says that all runs have spent.", "epsilon_total"),
-    "fedser_site_epsilon_budget": ("What it says that all runs may spend.", "budget"),
+    "fedser_site_epsilon_all_runs": (
+        "What it says that all runs have spent of its budget, for the budget's unit.",
+        "epsilon_total",
+    ),
+    "fedser_site_epsilon_budget": ("What it says that all runs may spend, for the budget's unit.", "budget"),
 }
 
 

@@ -45,6 +45,7 @@ class SiteView:
         epsilon: that it has spent on the run; by RDP, which says a little more, until PRV's figure is there at the end.
         epsilon_total: that it has spent on all runs, by RDP: what the budget is for.
         budget: what all runs may spend.
+        budget_unit: whom both are for.
     """
 
     name: str
@@ -61,6 +62,7 @@ class SiteView:
     epsilon: float | None = None
     epsilon_total: float | None = None
     budget: float | None = None
+    budget_unit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +221,7 @@ def _site(
         epsilon=spent.get("epsilon", last.get("epsilon")),
         epsilon_total=spent.get("epsilon_total", last.get("epsilon_total")),
         budget=spent.get("budget", last.get("budget")),
+        budget_unit=spent.get("budget_unit", last.get("budget_unit")),
     )
 
 

@@ -37,13 +37,14 @@ def counted(run: RunView | None) -> str:
 
 
 def spent(site: SiteView) -> str:
-    """A site's ε of the run, and that of all runs against the budget; a dash where the site keeps it to itself."""
+    """A site's ε of the run, and all runs' against the budget, per unit of it; a dash where the site keeps it."""
     if site.epsilon is None:
         return NONE
     own = f"{site.epsilon:.2f}"
     if not site.budget:
         return own
-    return f"{own}, all runs {score(site.epsilon_total, 2)} of {site.budget:g}"
+    each = f" per {UNITS[site.budget_unit].noun}" if site.budget_unit in UNITS else ""
+    return f"{own}, all runs {score(site.epsilon_total, 2)} of {site.budget:g}{each}"
 
 
 def site_state(site: SiteView) -> tuple[str, bool]:

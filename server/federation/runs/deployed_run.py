@@ -13,6 +13,7 @@ from typing import Any
 
 from common.config.settings import Config, flatten, refuse_other_version
 from common.errors import FederationError, UsageError
+from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
@@ -23,7 +24,7 @@ from server.federation.runs import run_folder
 from server.federation.runs.deployed_result import conclude
 from server.federation.runs.follow import Follower
 from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder, RunState
-from server.federation.runs.run_planning import configured, place_inputs, plan_run, run_config
+from server.federation.runs.run_planning import STATE_LEDGER, configured, place_inputs, plan_run, run_config
 from server.federation.runs.submit import Progress, Runs
 from server.federation.service import status
 from server.reporting.artifacts import tell
@@ -83,7 +84,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     if place.path.exists():
         raise UsageError(f"--out {place.name} exists; go on with it by --resume {place.name}, or give another name")
     named = {"data.classes": list(folder.class_names)} if folder.classes else {}  # what the kits' policies allow
-    config = configured({**named, **wish.settings})
+    config = joined(folder.root / STATE_LEDGER, configured({**named, **wish.settings}))
     quorum = _quorum(folder, wish.sites)
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")

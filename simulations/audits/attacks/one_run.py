@@ -2,8 +2,8 @@
 
 Each of m canaries is included with probability 1/2, by its own coin. The auditor, who sees the output and one score a
 canary, guesses of some whether they were included and abstains from the rest. If training is (ε, δ)-differentially
-private (neighbours differ in one unit added or removed, a canary being one unit), the number of correct guesses is
-hardly more than that of ε-randomised response; more of them than that refute the claim.
+private (neighbours differ in one unit, which contributes or does not, a canary being one unit), the number of correct
+guesses is hardly more than that of ε-randomised response; more of them than that refute the claim.
 """
 
 from __future__ import annotations

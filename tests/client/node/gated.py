@@ -58,6 +58,7 @@ FIGURES: dict[str, Any] = {
     "steps": 30,
     "sample_rate": 0.2,
     "budget": None,
+    "budget_unit": "utterance",
     "stopped": False,
 }
 ABOUT: dict[str, Any] = {

@@ -46,7 +46,7 @@ def test_text_tells_the_noise_the_unit_and_both_epsilons() -> None:
     assert "7.98" in text
     assert "PRV" in text
     assert "RDP" in text
-    assert "one speaker added or removed" in text
+    assert "for what one speaker contributes" in text
 
 
 def test_rdp_keeps_its_own_epsilon_to_the_target() -> None:

@@ -89,10 +89,12 @@ def test_a_reply_without_records_says_nothing() -> None:
 
 def test_the_epsilon_of_all_runs_comes_with_the_budget() -> None:
     told = spent_so_far(said(figures=json.dumps(SPENT)))
-    assert told == {"epsilon": 7.98, "epsilon_total": 16.25, "budget": 20.0}
+    assert told == {"epsilon": 7.98, "epsilon_total": 16.25, "budget": 20.0, "budget_unit": "utterance"}
     assert spent_so_far(said(figures=json.dumps(SPENT | {"epsilon": math.inf, "budget": None}))) == {
-        "epsilon_total": 16.25
+        "epsilon_total": 16.25,
+        "budget_unit": "utterance",
     }
+    assert spent_so_far(said(figures=json.dumps(dict.fromkeys(SPENT)))) == {}
     assert spent_so_far(said()) == {}
     for odd in ('{"epsilon": "x"}', "[" * 10**5):
         assert str(fault(said(**HEAD, stopped=True, figures=odd), AT_SITES)).startswith("its config: figures ")

@@ -167,18 +167,26 @@ def test_run_is_described(whole: str) -> None:
 def test_privacy_is_shown_where_there_is_some(tmp_path: Path) -> None:
     text = words(written(tmp_path, result(privacy=privacy())))
     assert "with differential privacy for each recording , to ε = 8" in text.replace("recording,", "recording ,")
-    assert "site-1 7.980 8.610 16.250 1e-05 1.250 0.25 240 20, spent" in text
+    assert "site-1 7.980 8.610 16.250 1e-05 1.250 0.25 240 20 per recording, spent" in text
     assert "site-0 3.500 8.610 16.250 1e-05 1.250 0.25 240 none" in text
-    assert "one recording added to or removed from one site's training recordings" in text
+    assert "one recording contributes: its place stays in both, and in one of them it contributes nothing" in text
+    assert "Whoever joins or leaves between two runs changes the numbers" in text
     assert "without differential privacy" not in text
     assert "insecure" not in text
     assert "a private run publishes no losses" in text
     assert "Training loss" not in text
 
 
-@pytest.mark.parametrize(("unit", "told"), [("speaker", "one person, with all"), ("site", "The server is trusted")])
+@pytest.mark.parametrize(
+    ("unit", "told"), [("speaker", "one person contributes with all"), ("site", "The server is trusted")]
+)
 def test_each_unit_states_its_own_promise(tmp_path: Path, unit: str, told: str) -> None:
     assert told in words(written(tmp_path, result(privacy=privacy(unit=unit))))
+
+
+def test_what_all_runs_tell_is_told_of_the_unit_of_the_budget(tmp_path: Path) -> None:
+    text = words(written(tmp_path, result(privacy=privacy(unit="speaker"))))
+    assert "site-1 7.980 8.610 16.250 per recording 1e-05 1.250 0.25 240 20 per recording, spent" in text
 
 
 def test_an_insecure_seed_cannot_be_overlooked(tmp_path: Path) -> None:
@@ -193,7 +201,7 @@ def test_a_deployment_s_page_has_counts_by_site_and_dashes_for_what_sites_keep(t
     assert "charite 3 1 lausanne 1 0 All 4 1" in text
     assert "An untold number of recordings of 10 speakers" in text
     assert "lausanne – – – 1e-05 – – – –" in text  # noqa: RUF001
-    assert "charite 7.980 8.610 16.250 1e-05 1.250 0.25 240 20, spent" in text
+    assert "charite 7.980 8.610 16.250 per recording 1e-05 1.250 0.25 240 20 per recording, spent" in text
     assert "None" not in text.replace("None was", "")
 
 

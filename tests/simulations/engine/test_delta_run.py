@@ -40,6 +40,7 @@ SITE = {
     "steps",
     "sample_rate",
     "budget",
+    "budget_unit",
     "stopped",
 }
 

@@ -16,7 +16,7 @@ from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
 from common.privacy.ledger.account import Ledger
 from tests.client.node import kits
-from tests.client.node.site.test_forget import TERMS, spent
+from tests.client.node.site.test_forget import spent
 from tests.simulations import tiny
 
 SMALL = {name: value for name, value in tiny.SMALL.items() if not name.startswith("data.")}
@@ -85,7 +85,8 @@ def test_a_private_run_costs_what_it_says_and_the_ledger_is_a_copy(tmp_path: Pat
     assert report.privacy is not None
     assert report.privacy["epsilon_round"] < report.privacy["epsilon_run"] <= 8.0
     assert report.privacy["epsilon_run"] > 7.5
-    assert (report.privacy["epsilon_before"] > 0) is (unit == TERMS["unit"])
+    assert report.privacy["epsilon_before"] > 0  # by steps that hid the speaker, and so each recording
+    assert report.privacy["budget_unit"] == unit
     assert "null" in report.outcomes[2].records["config"]["figures"]  # report_epsilon is false
     assert {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()} == before
     assert f"ε for each of {8 if unit == 'speaker' else 64} {unit}s" in shown(report)
@@ -100,6 +101,16 @@ def test_a_budget_that_is_spent_shows(tmp_path: Path) -> None:
     assert report.outcomes[1].records["config"]["stopped"] is True
     assert "arrays" not in report.outcomes[1].records
     assert "refuses the first round" in shown(report)
+
+
+@pytest.mark.parametrize(("unit", "delta", "why"), [("utterance", 1e-4, "hides the utterance"), ("speaker", 1e-5, "δ")])
+def test_a_run_that_the_budget_cannot_count_takes_nothing(tmp_path: Path, unit: str, delta: float, why: str) -> None:
+    spent(StateFolder(folder=tmp_path / "state"))
+    more: dict[str, Any] = {"privacy__unit": unit, "privacy__epsilon": 8.0, "privacy__delta": delta}
+    report = run(tmp_path, "[privacy]\nbudget = 50\n", **more)
+    assert report.refused is not None
+    assert why in report.refused
+    assert report.outcomes == []
 
 
 def test_a_run_that_the_policy_refuses_takes_nothing(tmp_path: Path) -> None:

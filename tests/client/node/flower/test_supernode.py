@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.constant import Status, SubStatus
 from flwr.supercore.constant import TaskType
 from flwr.supercore.corestate import CoreState
@@ -179,12 +179,15 @@ def test_the_app_keeps_to_the_policys_budget() -> None:
     told = supernode.of_policy(Policy(privacy=PrivacyPolicy(budget=3.0, report_epsilon=True)))
     assert told == {
         protocol.NODE_BUDGET: 3.0,
+        protocol.NODE_BUDGET_UNIT: "",
         protocol.NODE_MAX_EPSILON: 10.0,
         protocol.NODE_REPORT_EPSILON: True,
         protocol.NODE_TEST_SPEAKERS: False,
     }
     assert supernode.of_policy(Policy(privacy=PrivacyPolicy(max_epsilon=math.inf)))[protocol.NODE_MAX_EPSILON] == 0.0
     assert math.isfinite(told[protocol.NODE_BUDGET])
+    named = supernode.of_policy(Policy(privacy=PrivacyPolicy(unit="speaker", budget=3.0)))
+    assert named[protocol.NODE_BUDGET_UNIT] == "speaker"
 
 
 def test_a_mistake_is_one_line_before_anything_is_connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +218,24 @@ def test_a_mistake_is_one_line_before_anything_is_connected(tmp_path: Path, monk
     finally:
         os.umask(umask)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_what_the_policy_says_now_is_told_to_the_app_of_each_message(tmp_path: Path) -> None:
+    folder = site(tmp_path / "kit", '[data]\nclasses = ["anger", "fear"]\n')
+    (folder / "ca.crt").write_bytes(new_authority(new_key(), "localhost", datetime.now(UTC)).certificate_pem())
+    keys.generate(folder)
+    node = supernode.NodeParts(settings(folder), kit.read(folder))
+    state = node.states.state()
+    state.set_run_series_context(1, Context(1, 99, dict(node.config), RecordDict(), {}))
+    for budget, unit in ((3.0, "speaker"), (2.0, "utterance"), (0.0, "")):
+        clauses = f'[privacy]\nbudget = {budget}\nunit = "{unit}"\n' if budget else ""
+        (folder / "policy.toml").write_text(f'[data]\nclasses = ["anger", "fear"]\n{clauses}')
+        node.policy()  # which the guard does with each message
+        context = state.get_run_series_context(1)
+        assert context is not None
+        told = context.node_config
+        assert (told[protocol.NODE_BUDGET], told[protocol.NODE_BUDGET_UNIT]) == (budget, unit)
+        assert told[protocol.NODE_SITE] == "st-mary"
 
 
 # Flower's state of the node

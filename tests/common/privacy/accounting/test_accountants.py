@@ -273,3 +273,41 @@ def test_rounding_understates_nothing_however_many_steps(steps: int, delta: floa
 
     truth = brentq(excess, 0.0, 20.0, xtol=1e-12)
     assert epsilon_prv([spend(0.5, noise, steps)], delta) >= truth
+
+
+# Units within units
+
+
+def farthest(q: float, sigma: float, steps: int, one: float, other: float, mesh: float = 4e-3) -> float:
+    """The ε between a drawn unit that contributes ``one`` and one that contributes ``other``, rounded down.
+
+    By their losses' distribution on a mesh, convolved ``steps`` times: no accountant of ours has a part in it.
+    """
+    x = np.linspace(min(0, one, other) - 10 * sigma, max(0, one, other) + 10 * sigma, 40_001)
+    centre = (1 - q) * np.exp(-((x / sigma) ** 2) / 2)
+    left, right = (centre + q * np.exp(-(((x - mean) / sigma) ** 2) / 2) for mean in (one, other))
+    place = np.floor(np.log(left / right) / mesh).astype(int)
+    mass = np.bincount(place - place.min(), weights=left / left.sum())
+    size = 1 << int(len(mass) * steps).bit_length()
+    total = np.maximum(np.fft.irfft(np.fft.rfft(mass, size) ** steps, size), 0)
+    losses = (np.arange(size) + place.min() * steps) * mesh
+
+    def delta(epsilon: float) -> float:
+        return float(total @ np.maximum(0, -np.expm1(np.minimum(0, epsilon - losses))))
+
+    return float(brentq(lambda epsilon: delta(epsilon) - DELTA, 0.0, 60.0))
+
+
+@pytest.mark.parametrize(("q", "sigma", "steps"), [(1.0, 4.0, 10), (0.9, 4.0, 30), (0.5, 6.0, 100), (0.1, 1.5, 50)])
+def test_what_hides_a_speaker_tells_of_a_recording_at_most_what_half_the_noise_tells(
+    q: float, sigma: float, steps: int
+) -> None:
+    """A recording goes, and a speaker's clipped mean moves from one end of the ball to the other, where it is drawn."""
+    own = Spend(unit="speaker", sample_rate=q, noise_multiplier=sigma, steps=steps)
+    told = epsilon_prv([own.toward("utterance")], DELTA)
+    pairs = [(1.0, -1.0), (1.0, 0.0), (0.0, 1.0), (1.0, -0.5)]
+    found = [farthest(q, sigma, steps, *pair) for pair in pairs]
+    assert max(found) == found[0] <= told
+    assert found[0] > epsilon_prv([own], DELTA)  # what the speaker's own figure would have said
+    if q == 1:
+        assert found[0] == pytest.approx(told, abs=steps * 4e-3)

@@ -1,10 +1,11 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from common.errors import BudgetSpent, LedgerError, UsageError
-from common.privacy.accounting.accountants import Filter, Spend, epsilon_rdp
+from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, epsilon_rdp
 from common.privacy.ledger.account import Ledger
 from common.storage.chained_file import Chain
 from tests.common.privacy.ledgers import SITE, STEPS, TERMS, fail, kinds, make, play
@@ -68,16 +69,31 @@ def test_the_same_round_of_another_run_counts_by_itself(tmp_path: Path) -> None:
     assert ledger.spends("utterance", "none") == []
 
 
-def test_budgets_are_kept_by_unit(tmp_path: Path) -> None:
+def test_steps_of_a_coarser_unit_count_in_a_budget_with_half_their_noise(tmp_path: Path) -> None:
     ledger = make(tmp_path)
     play(ledger, 1)
-    ledger.begin("sites", {"unit": "site", "sample_rate": 1.0, "noise_multiplier": 5.0, "delta": 1e-5})
-    budget = Filter(epsilon_rdp([SITE], 1e-5), 1e-5)
-    with ledger.round("sites", 1) as entry:
-        entry.reserve(SITE, budget)
+    ledger.begin("people", {"unit": "speaker", "sample_rate": 1.0, "noise_multiplier": 5.0, "delta": 1e-5})
+    person = Spend(unit="speaker", sample_rate=1.0, noise_multiplier=5.0, steps=1)
+    recording = Spend(unit="utterance", sample_rate=1.0, noise_multiplier=2.5, steps=1)
+    exact = Filter(1.0, 1e-5, "utterance").epsilon([STEPS, recording])
+    order = Filter(exact, 1e-5, "utterance").order_of([STEPS])
+    exact = Filter(exact, 1e-5, "utterance", order).epsilon([STEPS, recording])
+    with ledger.round("people", 1) as entry:
+        with pytest.raises(BudgetSpent, match=r"would pass the budget of ε = .* for each utterance"):
+            entry.reserve(person, Filter(exact * 0.999, 1e-5, "utterance", order))
+        entry.reserve(person, Filter(exact * 1.001, 1e-5, "utterance", order))
         entry.store(b"model")
-    assert ledger.spends("site") == [SITE]
-    assert ledger.spends("utterance") == [STEPS]
+    assert ledger.spends("utterance") == [STEPS, recording]
+    assert ledger.spends("utterance", "people") == [recording]
+
+
+def test_steps_of_a_finer_unit_bound_nothing_of_a_coarser_one(tmp_path: Path) -> None:
+    ledger = make(tmp_path)
+    play(ledger, 1)
+    assert epsilon_rdp(ledger.spends("utterance"), 1e-5) < math.inf
+    for unit in ("speaker", "site"):
+        assert epsilon_rdp(ledger.spends(unit), 1e-5) == epsilon_prv(ledger.spends(unit), 1e-5) == math.inf
+    assert epsilon_rdp(ledger.spends("speaker", "none"), 1e-5) == 0.0
 
 
 def test_what_fails_before_it_is_stored_does_not_count(tmp_path: Path) -> None:

@@ -87,17 +87,21 @@ def test_three_runs_cost_what_their_steps_cost_together(tmp_path: Path) -> None:
     assert seen["units"]["utterance"]["epsilon"] > seen["runs"][0]["epsilon"] == epsilon_prv([spend(20)], 1e-5)
 
 
-def test_units_are_kept_apart(tmp_path: Path) -> None:
+def test_what_was_told_of_a_speaker_is_told_of_each_recording(tmp_path: Path) -> None:
     play(tmp_path / "site.jsonl", "a", 1)
-    play(tmp_path / "site.jsonl", "b", 3, unit="speaker", delta=1e-4)
+    play(tmp_path / "site.jsonl", "b", 3, unit="speaker", delta=1e-4, noise_multiplier=2.0, budget=20.0)
     [seen] = show(tmp_path)["ledgers"]
-    assert {unit: (of["steps"], of["delta"]) for unit, of in seen["units"].items()} == {
-        "speaker": (30, 1e-4),
-        "utterance": (10, 1e-5),
-    }
-    text = "\n".join(printed(show(tmp_path), 200))
-    assert f"speaker ε {epsilon_prv([spend(30)], 1e-4):.3f}" in text
-    assert f"utterance ε {epsilon_prv([spend(10)], 1e-5):.3f}" in text
+    of_recording = epsilon_prv([spend(10), spend(30, 1.0)], 1e-5)  # half of 2
+    assert seen["budget_unit"] == "utterance"
+    assert seen["budget"] == 20.0
+    assert seen["units"]["utterance"]["epsilon"] == of_recording
+    assert seen["units"]["speaker"]["epsilon"] is None  # nobody knows how many recordings a speaker has
+    assert {unit: of["delta"] for unit, of in seen["units"].items()} == {"speaker": 1e-4, "utterance": 1e-5}
+    assert seen["runs"][1]["epsilon"] == epsilon_prv([spend(30, 2.0)], 1e-4)  # of each speaker
+    text = " ".join(printed(show(tmp_path), 200))
+    assert f"utterance ε {of_recording:.3f}" in text
+    assert "speaker ε infinite" in text
+    assert "budget 20 for each utterance" in text
 
 
 def test_no_noise_is_no_bound(tmp_path: Path) -> None:

@@ -75,10 +75,10 @@ def test_the_curve_runs_over_all_rounds_and_leaves_gaps(run: RunFolder) -> None:
 def test_a_private_run_has_epsilon_against_the_budget_and_no_curve(tmp_path: Path) -> None:
     private = {"privacy.unit": "speaker", "privacy.epsilon": 8.0}
     run = example_folder.run(example_folder.folder(tmp_path), settings=private)
-    own: dict[str, Any] = {name: SPENT[name] for name in ("epsilon", "epsilon_total", "budget")}
+    own: dict[str, Any] = {name: SPENT[name] for name in ("epsilon", "epsilon_total", "budget", "budget_unit")}
     example_folder.rounds(run, [entry(1, uar=None, seconds=None, **own)])
     text = rendered(run)
-    assert "7.98, all runs 16.25 of 20" in text
+    assert "7.98, all runs 16.25 of 20 per recording" in text  # of the speakers' run, what it tells of a recording
     assert '<progress value="16.25" max="20.0"' in text
     assert "<svg" not in text
     assert "Speakers" in text

@@ -58,14 +58,15 @@ def test_what_sites_keep_to_themselves_is_none(tmp_path: Path) -> None:
 
 def test_epsilon_comes_with_the_rounds_or_at_the_end(tmp_path: Path) -> None:
     run = example_folder.run(example_folder.folder(tmp_path), settings={"privacy.epsilon": 8.0})
-    example_folder.rounds(run, [entry(1, uar=None, epsilon=2.0, epsilon_total=4.0, budget=10.0)])
+    example_folder.rounds(run, [entry(1, uar=None, epsilon=2.0, epsilon_total=4.0, budget=10.0, budget_unit="speaker")])
     site = look(run.folder, NOW).sites[0]
-    assert (site.epsilon, site.epsilon_total, site.budget) == (2.0, 4.0, 10.0)
+    assert (site.epsilon, site.epsilon_total, site.budget, site.budget_unit) == (2.0, 4.0, 10.0, "speaker")
     example_folder.rounds(run, [entry(1, uar=None)])
     finish(run, privacy=privacy(sites={"charite": SPENT}))
     charite, lausanne, _ = look(run.folder, NOW).sites
     assert (charite.epsilon, charite.budget, lausanne.epsilon) == (7.98, 20.0, None)
     assert (charite.epsilon_total, lausanne.epsilon_total) == (16.25, None)
+    assert (charite.budget_unit, lausanne.budget_unit) == ("utterance", None)
 
 
 def test_with_the_unit_site_every_site_has_the_same_epsilon(tmp_path: Path) -> None:

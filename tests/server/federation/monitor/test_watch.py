@@ -45,6 +45,7 @@ def test_a_private_run_shows_epsilon_against_the_budget(tmp_path: Path) -> None:
     example_folder.rounds(run, [entry(1, uar=None, seconds=None, epsilon=3.2, epsilon_total=5.1, budget=8.0)])
     text = shown(run.folder)
     assert "3.20, all runs 5.10 of 8" in " ".join(text.split())
+    assert "recording" not in text
     assert "speakers" in text
     assert "UAR" not in text
 

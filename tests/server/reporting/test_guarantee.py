@@ -1,0 +1,71 @@
+"""What a private run promises, held against what its messages hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from common import protocol
+from common.config.units import UNITS
+from common.messages import schema
+from common.messages.scope import Scope
+from server.reporting.guarantee import promise
+
+ROOT = Path(__file__).parents[3]
+# Of each key that a site may tell beside the noisy update: the words that say so. None is a setting, or a constant.
+WORDS: dict[str, str | None] = {
+    protocol.SITE: "names",
+    protocol.RELEASE: "versions",
+    protocol.PROTOCOL: "versions",
+    protocol.LABELS: "a digest of how labels become classes",
+    protocol.EXAMPLES: "number",
+    protocol.SPEAKERS: "speakers",
+    protocol.TEST_EXAMPLES: "recordings",
+    protocol.LEDGER_ENTRIES: "how far each site's ledger",
+    protocol.LEDGER_HASH: "a digest",
+    protocol.AUDIT_ENTRIES: "audit log",
+    protocol.AUDIT_HASH: "a digest",
+    protocol.STOPPED: "that its budget is spent",
+    protocol.FIGURES: "what it spent where its policy has that told",
+    protocol.CLASSES: None,
+    protocol.FEATURES: None,
+    protocol.MISSING: None,  # always empty
+    protocol.VALIDATION_EXAMPLES: None,  # always 0
+    protocol.VALIDATION_SPEAKERS: None,
+}
+# Words of another adjacency: that a unit is there is public here, so no promise is made of it.
+OTHER = re.compile(r"(add\w*|remov\w*)( to)? (or|and) (add\w*|remov\w*)|whose presence", re.IGNORECASE)
+SAID_OF_OTHERS = {"common/privacy/accounting/accountants.py": 1}  # "the formulas are those for adding and removing one"
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_all_that_a_site_may_tell_in_a_private_run_is_listed_as_public(unit: str) -> None:
+    scope, words = Scope(private=True, at_sites=UNITS[unit].at_sites), promise(unit)["Public"]
+    for kind in [kind for kind in schema.TYPES if kind not in schema.NOT_IN_PRIVATE]:
+        for content in ({}, {protocol.CONFIG: {protocol.STOPPED: True}}):
+            records = schema.reply_of_site(kind, scope, content).records
+            told = {key for record in records.values() if record.kind != "ArrayRecord" for key in record.keys}
+            for key in told:
+                assert (phrase := WORDS[key]) is None or phrase in words, (kind, key)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_neighbours_differ_in_what_a_unit_contributes_and_joining_shows(unit: str) -> None:
+    told = promise(unit)
+    assert re.search(
+        r"what one \w+ contributes.* place stays in both, and in one of them .*(contribut\w+)", told["Neighbours"]
+    )
+    assert "joins or leaves between two runs changes the numbers" in told["Public"]
+
+
+def test_no_text_promises_that_a_unit_s_presence_is_hidden() -> None:
+    found: dict[str, int] = {}
+    for ring in ("client", "common", "server", "simulations", "docker", "docs"):
+        for path in (ROOT / ring).rglob("*"):
+            if path.suffix in (".py", ".md", ".toml", ".j2"):
+                text = " ".join(path.read_text(encoding="utf-8").split())
+                if hits := len(OTHER.findall(text)):
+                    found[path.relative_to(ROOT).as_posix()] = hits
+    assert found == SAID_OF_OTHERS
