@@ -48,31 +48,28 @@ def _spend(unit: str, own: LedgerFigures) -> Spend | None:
     return Spend(unit=unit, sample_rate=own.sample_rate, noise_multiplier=own.noise_multiplier, steps=own.steps)
 
 
-def compose(models: Sequence[NoisyModel], delta: float) -> AllModels:
+def compose(models: Sequence[NoisyModel], delta: float, *, quick: bool = False) -> AllModels:
     """What all models tell together of the unit that they tell most of.
 
     Args:
         models: of one unit of privacy.
         delta: of (ε, δ).
+        quick: take RDP's ε, which is some per cent larger than PRV's and costs nothing.
 
     Returns:
         Its ``epsilon`` is None where something that this unit's data went into has no known bound.
     """
-    from common.privacy.accounting.accountants import epsilon_prv
-
     most, epsilon = Went(), -1.0
-    for most_of, went in sorted(((_bound(own, delta), own) for own in _kinds(models)), key=lambda own: -own[0]):
-        if most_of <= epsilon:  # PRV's is never above it
+    for bound, went in sorted(((_epsilon(own, delta, quick=True), own) for own in _kinds(models)), key=_first):
+        if bound <= epsilon:  # PRV's is never above it
             break
-        own = math.inf if most_of == math.inf else epsilon_prv([s for s in went.elements() if s is not None], delta)
-        if own > epsilon:
+        if (own := bound if quick else _epsilon(went, delta, quick=False)) > epsilon:
             most, epsilon = went, own
     return AllModels(epsilon=max(epsilon, 0.0) if epsilon < math.inf else None, delta=delta, models=most.total())
 
 
-def bound(models: Sequence[NoisyModel], delta: float) -> float:
-    """As ``compose``, by RDP: some per cent larger, and at no cost; inf where it is not known."""
-    return max((_bound(went, delta) for went in _kinds(models)), default=0.0)
+def _first(bounded: tuple[float, Went]) -> float:
+    return -bounded[0]
 
 
 def _kinds(models: Sequence[NoisyModel]) -> list[Went]:
@@ -85,9 +82,11 @@ def _kinds(models: Sequence[NoisyModel]) -> list[Went]:
     return [Counter(dict(own)) for own in dict.fromkeys(frozenset(own.items()) for own in units.values())]
 
 
-def _bound(went: Went, delta: float) -> float:
-    """RDP's ε, which costs nothing; inf where steps are not known."""
-    from common.privacy.accounting.accountants import epsilon_rdp
+def _epsilon(went: Went, delta: float, *, quick: bool) -> float:
+    """Of a unit; inf where steps are not known."""
+    from common.privacy.accounting.accountants import epsilon_prv, epsilon_rdp
 
     known = [spend for spend in went.elements() if spend is not None]
-    return epsilon_rdp(known, delta) if len(known) == went.total() else math.inf
+    if len(known) < went.total():
+        return math.inf
+    return (epsilon_rdp if quick else epsilon_prv)(known, delta)

@@ -19,7 +19,7 @@ from common.privacy.ledger.account import Ledger
 from common.privacy.terms import FEDERATION, Terms
 from common.splits.plan import Plan
 from common.utterance import Utterance
-from server.records.composition import NoisyModel, bound, compose
+from server.records.composition import NoisyModel, compose
 from simulations.engine.all_models import everybody, members_of
 from simulations.engine.baselines import baseline_plans
 
@@ -102,9 +102,9 @@ def _with_ledger(config: Config, models: Sequence[NoisyModel], ledger: Path) -> 
 def _fitting(config: Config, models: Sequence[NoisyModel]) -> str:
     """What would fit: the least noise with which all models keep the budget, or the ε that each has with that."""
     budget, delta = config.privacy.budget, config.privacy.delta
-    share = _epsilon(models, delta) / bound(models, delta)  # PRV's of RDP's, which is quick to search with
+    share = _epsilon(models, delta) / _epsilon(models, delta, quick=True)
     factor = 1.0
-    while factor < _MOST and share * bound(_with_more(models, factor), delta) > budget:
+    while factor < _MOST and share * _epsilon(_with_more(models, factor), delta, quick=True) > budget:
         factor *= _MORE
     while factor < _MOST and _epsilon(_with_more(models, factor), delta) > budget:
         factor *= _MORE
@@ -116,8 +116,8 @@ def _fitting(config: Config, models: Sequence[NoisyModel]) -> str:
     return f"--epsilon {_rounded(min(epsilon_prv([spend], delta) for spend in each), math.floor):g} or less"
 
 
-def _epsilon(models: Sequence[NoisyModel], delta: float) -> float:
-    return compose(models, delta).epsilon or 0.0
+def _epsilon(models: Sequence[NoisyModel], delta: float, *, quick: bool = False) -> float:
+    return compose(models, delta, quick=quick).epsilon or 0.0
 
 
 def _with_more(models: Sequence[NoisyModel], factor: float) -> list[NoisyModel]:

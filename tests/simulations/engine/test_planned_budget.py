@@ -11,7 +11,7 @@ import pytest
 
 from common.data.resident import listing
 from common.errors import UsageError
-from common.privacy.accounting.accountants import Filter, Spend
+from common.privacy.accounting.accountants import Spend, epsilon_rdp
 from server.records.composition import compose
 from simulations.engine.planned_budget import planned_models, refuse_passed_budget
 from simulations.engine.planning import plans
@@ -90,7 +90,7 @@ def test_with_a_ledger_the_filter_decides_over_what_it_holds(manifest: Path, tmp
     }
     ledger = tmp_path / "ledgers"
     fold = Spend(unit="speaker", sample_rate=1.0, noise_multiplier=4.0, steps=2)
-    budget = Filter(100.0, 1e-5).epsilon([fold] * 6)  # for one run of four folds, not for two
+    budget = epsilon_rdp([fold] * 6, 1e-5)  # for one run of four folds, not for two
     run(private(manifest, tmp_path / "a", ledger=ledger, **more, privacy__budget=budget))
     with pytest.raises(UsageError, match=r"with what the ledger holds, above --budget"):
         run(private(manifest, tmp_path / "b", ledger=ledger, **more, privacy__budget=budget))
