@@ -48,7 +48,7 @@ def simulate(
         Path | None,
         options.option(
             "--ledger",
-            "Of the sites' ledgers, each of the same people; new ones a fold by default.",
+            "The folder of the sites' ledgers; a new one a fold by default.",
             PRIVACY,
             metavar="DIR",
         ),

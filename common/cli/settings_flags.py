@@ -66,7 +66,7 @@ FLAGS = (
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
     Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
     Flag("privacy.unit", str, "--privacy-unit", f"Whose presence is hidden: {units.listed()}.", PRIVACY),
-    Flag("privacy.epsilon", float, "--epsilon", "What a model may tell of a unit, e.g. 8; inf for no privacy.", PRIVACY),
+    Flag("privacy.epsilon", float, "--epsilon", "What a model may tell of a unit, as 8; inf for no privacy.", PRIVACY),
     Flag("privacy.delta", float, "--delta", "The chance that it tells more; 1e-5 by default.", PRIVACY),
     Flag("privacy.max_grad_norm", float, "--max-grad-norm", "Each unit's contribution is clipped to it.", PRIVACY),
     Flag("privacy.noise_multiplier", float, "--noise-multiplier", "The noise over that norm, instead of --epsilon.",

@@ -61,9 +61,9 @@ def together(privacy: PrivacyAccount) -> str:
     every, noun = privacy.all, UNITS[privacy.unit].noun
     if every is None or every.models < 2:
         return ""
-    told = f"together tell ε = {every.epsilon:.3g} at δ = {every.delta:g} of it"
-    if every.epsilon is None:
-        told = "are not known to keep any ε together, for a site keeps to itself what it spent"
+    told = "are not known to keep any ε together, for a site keeps to itself what it spent"
+    if every.epsilon is not None:
+        told = f"together tell ε = {every.epsilon:.3g} at δ = {every.delta:g} of it"
     return (
         f"That ε is of one model: one {noun} is in the data of {every.models} models that this run trained, and these "
         f"{told}."

@@ -13,7 +13,8 @@ from common.data.resident import listing
 from common.privacy.accounting.accountants import Spend, epsilon_prv
 from server.records.fold_record import read_fold
 from simulations.engine.all_models import held, told_together
-from tests.simulations.engine.test_delta_run import manifest, private, run
+from tests.simulations.engine.test_delta_run import manifest, private
+from tests.simulations.job.test_simulate import run
 
 __all__ = ["manifest"]  # the fixture
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.data.resident import listing
 from common.errors import FedserError, UsageError
-from simulations.engine.ledger_people import FILE
-from simulations.job.simulate import Job
-from tests.simulations.engine.test_delta_run import manifest, private, run
+from simulations.engine.ledger_people import FILE, settle_people
+from simulations.engine.planning import plans
+from tests.simulations import tiny
+from tests.simulations.engine.test_delta_run import manifest, private
+from tests.simulations.job.test_simulate import run
 
 __all__ = ["manifest"]  # the fixture
 FIXED: dict[str, Any] = {"privacy__noise_multiplier": 50.0, "federation__rounds": 1}
@@ -53,17 +57,20 @@ def test_the_same_people_at_the_same_sites_go_on(manifest: Path, tmp_path: Path,
     assert all(own["epsilon_total"] > own["epsilon_rdp"] for own in whole["privacy"]["sites"].values())
 
 
-def test_folds_that_deal_people_anew_are_refused_and_those_that_do_not_are_taken(
-    manifest: Path, tmp_path: Path
-) -> None:
-    def folds(sites: str) -> Job:
-        more: dict[str, Any] = {**FIXED, "data__held_out": "kfold:4", "data__sites": sites}
-        return private(manifest, tmp_path / sites, ledger=tmp_path / f"ledgers-{sites}", **more)
+@pytest.mark.parametrize("sites", ["speaker", "column"])
+def test_folds_that_deal_people_alike_share_ledgers(manifest: Path, tmp_path: Path, sites: str) -> None:
+    config = tiny.config(manifest, data__held_out="kfold:4", data__sites=sites)
+    planned = plans(config, listing(config.data), [])
+    for _ in range(2):
+        settle_people(tmp_path / "ledgers", planned, baselines=False)
+    assert len(json.loads((tmp_path / "ledgers" / FILE).read_text())["sites"]) == 8
 
+
+def test_folds_that_deal_people_anew_do_not(manifest: Path, tmp_path: Path) -> None:
+    more: dict[str, Any] = {**FIXED, "data__held_out": "kfold:4"}
     with pytest.raises(UsageError, match="in all folds: speaker, session or column"):
-        run(folds("3"))
-    for sites in ("speaker", "column"):
-        assert run(folds(sites))["privacy"]["all"]["models"] == 3
+        run(private(manifest, tmp_path / "out", ledger=tmp_path / "ledgers", **more))
+    assert not (tmp_path / "ledgers").exists()
 
 
 def test_baselines_are_in_no_site_s_ledger(manifest: Path, tmp_path: Path, ledger: Path) -> None:

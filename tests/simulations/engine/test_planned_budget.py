@@ -16,10 +16,11 @@ from server.records.composition import compose
 from simulations.engine.planned_budget import planned_models, refuse_passed_budget
 from simulations.engine.planning import plans
 from simulations.job.simulate import Job
-from tests.simulations.engine.test_delta_run import manifest, private, run
+from tests.simulations.engine.test_delta_run import manifest, private
+from tests.simulations.job.test_simulate import run
 
 __all__ = ["manifest"]  # the fixture
-FOLDS: dict[str, Any] = {"data__held_out": "kfold:4", "federation__rounds": 2}
+FOLDS: dict[str, Any] = {"data__held_out": "kfold:3", "federation__rounds": 1}
 
 
 def check(own: Job, *, baselines: bool = False, ledger: Path | None = None) -> None:
@@ -36,7 +37,7 @@ def test_what_is_planned_is_what_is_spent(manifest: Path, tmp_path: Path) -> Non
     own = private(manifest, tmp_path / "out", **FOLDS, privacy__unit="speaker")
     selection = listing(own.config.data)
     planned = planned_models(own.config, plans(own.config, selection, []), selection.utterances, baselines=True)
-    assert len(planned) == 4 * (1 + 1 + 3)
+    assert len(planned) == 3 * (1 + 1 + 3)
     assert compose(planned, 1e-5).as_json() == run(replace(own, baselines=True))["privacy"]["all"]
 
 
@@ -47,7 +48,7 @@ def test_folds_that_pass_the_budget_together_are_refused_with_both_figures_and_w
 ) -> None:
     more: dict[str, Any] = {**FOLDS, **asked, "privacy__unit": unit, "privacy__budget": 5.0}
     own = private(manifest, tmp_path / "out", **more)
-    with pytest.raises(UsageError, match=r"in 3 of this run's comes to ε = [\d.]+, above --budget 5: give") as error:
+    with pytest.raises(UsageError, match=r"in 2 of this run's comes to ε = [\d.]+, above --budget 5: give") as error:
         run(own)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out" / "folds").exists()
@@ -81,7 +82,7 @@ def test_a_single_model_leaves_its_budget_to_the_ledgers(manifest: Path, tmp_pat
 
 
 def test_with_a_ledger_the_filter_decides_over_what_it_holds(manifest: Path, tmp_path: Path) -> None:
-    """Sites by column, so that everybody stays where they are: each of four sites is in all four folds."""
+    """Sites by column, so that everybody stays where they are: each of four sites is in all three folds."""
     more: dict[str, Any] = {
         **FOLDS,
         "data__sites": "column",
@@ -89,8 +90,8 @@ def test_with_a_ledger_the_filter_decides_over_what_it_holds(manifest: Path, tmp
         "privacy__unit": "speaker",
     }
     ledger = tmp_path / "ledgers"
-    fold = Spend(unit="speaker", sample_rate=1.0, noise_multiplier=4.0, steps=2)
-    budget = epsilon_rdp([fold] * 6, 1e-5)  # for one run of four folds, not for two
+    fold = Spend(unit="speaker", sample_rate=1.0, noise_multiplier=4.0, steps=1)
+    budget = epsilon_rdp([fold] * 5, 1e-5)  # for one run of three folds, not for two
     run(private(manifest, tmp_path / "a", ledger=ledger, **more, privacy__budget=budget))
     with pytest.raises(UsageError, match=r"with what the ledger holds, above --budget"):
         run(private(manifest, tmp_path / "b", ledger=ledger, **more, privacy__budget=budget))

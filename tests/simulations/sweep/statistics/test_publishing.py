@@ -9,6 +9,7 @@ import pytest
 
 from common.config.units import SITE, SPEAKER, UTTERANCE
 from common.privacy.accounting.accountants import Spend, epsilon_rdp
+from common.privacy.accounting.calibration import calibrate
 from simulations.sweep.statistics.publishing import all_models, publishing
 from simulations.sweep.statistics.series import Benchmark, read
 from tests.simulations.sweep import example_benchmark
@@ -55,8 +56,10 @@ def test_a_pooled_model_has_the_sample_of_all_sites(tmp_path: Path) -> None:
     for row in found.rows:
         row["config"] |= {"privacy.sample_rate": 0.0, "training.batch_size": 240, "federation.rounds": 5}
     own = all_models(found, UTTERANCE)
-    assert own.models == 6
-    assert own.epsilon < all_models(benchmark(tmp_path, "utterance:2"), UTTERANCE).epsilon
+    pooled = calibrate(2.0, 1e-5, 0.25, 40)  # 240 of 960 a step, 5 rounds of two epochs
+    spends = [Spend(unit="", sample_rate=0.25, noise_multiplier=1.5, steps=4 * 200)]
+    spends += [Spend(unit="", sample_rate=0.25, noise_multiplier=pooled, steps=2 * 40)]
+    assert (own.epsilon, own.models) == (pytest.approx(epsilon_rdp(spends, 1e-5), rel=1e-9), 6)
 
 
 def test_the_page_says_it_in_one_line(tmp_path: Path) -> None:
