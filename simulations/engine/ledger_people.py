@@ -17,8 +17,23 @@ from common.storage import atomic
 FILE = "people.json"
 
 
-def settle_people(ledger: Path, plans: Sequence[Plan], *, baselines: bool) -> None:
-    """Note who is at which site of the ledgers, or find each person at the same site as before.
+def settle_people(ledger: Path, plans: Sequence[Plan]) -> None:
+    """Note who is at which site of the ledgers, of whom ``people_of`` found each where they were.
+
+    Args:
+        ledger: the folder of ledgers.
+        plans: of the run's folds.
+
+    Raises:
+        UsageError: as ``people_of``.
+        FedserError: the folder cannot be read or written.
+    """
+    people = people_of(ledger, plans)
+    atomic.write(ledger / FILE, json.dumps({"sites": dict(sorted(people.items()))}, indent=1), durable=True)
+
+
+def people_of(ledger: Path, plans: Sequence[Plan], *, baselines: bool = False) -> dict[str, str]:
+    """The site of each person whose steps the ledgers count, or will with this run.
 
     Args:
         ledger: the folder of ledgers.
@@ -27,7 +42,7 @@ def settle_people(ledger: Path, plans: Sequence[Plan], *, baselines: bool) -> No
 
     Raises:
         UsageError: somebody is at two sites, of this run's folds or of an earlier run; or there are baselines.
-        FedserError: the folder cannot be read or written.
+        FedserError: the folder cannot be read.
     """
     if baselines:
         raise UsageError(
@@ -44,7 +59,7 @@ def settle_people(ledger: Path, plans: Sequence[Plan], *, baselines: bool) -> No
                     f"run {speaker} is at {site}: a ledger is of one site's people; give another --ledger or none, or "
                     "--sites that deal each speaker alike in all folds: speaker, session or column"
                 )
-    atomic.write(ledger / FILE, json.dumps({"sites": dict(sorted(people.items()))}, indent=1), durable=True)
+    return people
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -28,7 +28,7 @@ from simulations.engine.all_models import held
 from simulations.engine.baselines import train_baselines
 from simulations.engine.flower_simulation import run_under_flower
 from simulations.engine.fold import run_in_process
-from simulations.engine.ledger_people import settle_people
+from simulations.engine.ledger_people import people_of, settle_people
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_large_delta, refuse_unkept
@@ -74,7 +74,9 @@ def simulate(job: Job, display: Display) -> Result:
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
-    _refuse_overspent(job, planned, selection)
+    refuse_overspent(job, planned, selection)
+    if job.ledger and job.config.privacy.on:
+        settle_people(job.ledger, planned)
     folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in planned]
     trained = time.perf_counter()
     done = [(plan, folder, _run_fold(job, plan, folder, cache, display)) for plan, folder in folds]
@@ -100,7 +102,7 @@ def simulate(job: Job, display: Display) -> Result:
     return whole.at(job.out)
 
 
-def _refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection) -> None:
+def refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection) -> None:
     """Refuse, before the first fold, a private run that its budget or its ledgers can't account for.
 
     Raises:
@@ -112,7 +114,7 @@ def _refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection) -
 
     begun = (job.out / "folds").exists()  # then a ledger holds steps of this run's, which was not refused
     if job.ledger:
-        settle_people(job.ledger, planned, baselines=job.baselines)
+        people_of(job.ledger, planned, baselines=job.baselines)
     if not (job.ledger and begun):
         refuse_passed_budget(job.config, planned, selection.utterances, baselines=job.baselines, ledger=job.ledger)
 

@@ -62,7 +62,7 @@ def test_folds_that_deal_people_alike_share_ledgers(manifest: Path, tmp_path: Pa
     config = tiny.config(manifest, data__held_out="kfold:4", data__sites=sites)
     planned = plans(config, listing(config.data), [])
     for _ in range(2):
-        settle_people(tmp_path / "ledgers", planned, baselines=False)
+        settle_people(tmp_path / "ledgers", planned)
     assert len(json.loads((tmp_path / "ledgers" / FILE).read_text())["sites"]) == 8
 
 

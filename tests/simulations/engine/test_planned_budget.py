@@ -12,10 +12,12 @@ import pytest
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.accounting.accountants import Spend, epsilon_rdp
+from common.progress import Display
 from server.records.composition import compose
 from simulations.engine.planned_budget import planned_models, refuse_passed_budget
 from simulations.engine.planning import plans
 from simulations.job.simulate import Job
+from simulations.job.start import Start, carry_out
 from tests.simulations.engine.test_delta_run import manifest, private
 from tests.simulations.job.test_simulate import run
 
@@ -96,3 +98,16 @@ def test_with_a_ledger_the_filter_decides_over_what_it_holds(manifest: Path, tmp
     with pytest.raises(UsageError, match=r"with what the ledger holds, above --budget"):
         run(private(manifest, tmp_path / "b", ledger=ledger, **more, privacy__budget=budget))
     assert not (tmp_path / "b" / "folds").exists()
+
+
+def test_a_refused_run_leaves_no_folder_in_the_way(manifest: Path, tmp_path: Path) -> None:
+    """Nor is the one that it was to replace deleted."""
+    own = private(manifest, tmp_path / "made", **FOLDS, privacy__unit="speaker", privacy__budget=9.0)
+    wish = Start(
+        flags={}, out=None, resume=None, overwrite=True, engine=None, workers=0, baselines=False, command="fedser x"
+    )
+    for place in ("new", "made"):
+        with Display() as display, pytest.raises(UsageError, match="above --budget 9"):
+            carry_out(replace(own, out=tmp_path / place), wish, display)
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "made" / "run.json").exists()
