@@ -47,7 +47,10 @@ def simulate(
     ledger: Annotated[
         Path | None,
         options.option(
-            "--ledger", "The folder of the sites' ledgers; a new one a fold by default.", PRIVACY, metavar="DIR"
+            "--ledger",
+            "The folder of the sites' ledgers; a new one a fold by default.",
+            PRIVACY,
+            metavar="DIR",
         ),
     ] = None,
     out: Annotated[Path | None, options.option("--out", "The run's folder.", RUN, metavar="DIR")] = None,

@@ -80,6 +80,23 @@ def ledger(
     from rich.console import Console
 
     Console().print(render(view))
+    if together := _together(path):
+        typer.echo(together)
+
+
+def _together(run: Path) -> str:
+    """What the ledgers of a run's folds come to, each of which has its own; nothing where there is no such result."""
+    try:
+        private = json.loads((run / "result.json").read_text(encoding="utf-8"))["privacy"]
+        noun, every = units.UNITS[private["unit"]].noun, private["all"]
+        if every["models"] < 2 or every["epsilon"] is None:
+            return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return (
+        f"these ledgers are of single models: one {noun} is in the data of {every['models']} of this run's, which "
+        f"together tell ε = {every['epsilon']:.3f} of it at δ = {every['delta']:g}"
+    )
 
 
 def _check(

@@ -121,8 +121,24 @@ class LedgerFigures(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AllModels(Record):
+    """What all models of a run's folder tell together of the person in the data of whom most was seen.
+
+    Attributes:
+        epsilon: of all their noisy steps that this person's data went through, by the PRV accountant; None where a site
+            keeps to itself what it spent.
+        delta: the chance that more is told.
+        models: how many of them this person's data went into.
+    """
+
+    epsilon: float | None
+    delta: float
+    models: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrivacyAccount(Record):
-    """A fold's account of its privacy.
+    """A fold's account of its privacy, or, with ``all``, a run's.
 
     Attributes:
         unit: whose contribution is hidden.
@@ -131,6 +147,7 @@ class PrivacyAccount(Record):
         accountant: of the run's ε.
         insecure_seed: the noise came from the seed, so that nothing is hidden.
         sites: by name; where sites are hidden, of the federation.
+        all: of a run, what its models tell together; a fold's own account has none.
     """
 
     unit: str
@@ -139,6 +156,7 @@ class PrivacyAccount(Record):
     accountant: str
     insecure_seed: bool
     sites: Mapping[str, LedgerFigures]
+    all: AllModels | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from common.corpora import catalogue
 from common.progress import Display
 from common.storage import atomic
 from server.reporting.card import write_card
-from server.reporting.findings import NOT_SCORED
+from server.reporting.findings import NOT_SCORED, claim, together
 from server.reporting.report import write_report
 from server.reporting.run_record import Result, Summary
 from server.reporting.scalars import write_scalars
@@ -40,6 +40,8 @@ def tell(whole: Result, out: Path, display: Display) -> None:
         display.say(NOT_SCORED)
     else:
         _tell_scores(whole, whole.summary, display)
+    if whole.privacy:
+        display.say(f"Private for each {whole.privacy.unit}, {claim(whole.privacy)}. {together(whole.privacy)}".strip())
     display.say(f"{out / 'report.html'}: the report; result.json, model.safetensors, MODEL_CARD.md lie beside it")
 
 

@@ -52,6 +52,7 @@ def _content(result: Result) -> dict[str, Any]:
     return findings.overview(result) | {
         "promise": guarantee.promise(privacy.unit) if privacy else {},
         "claim": findings.claim(privacy) if privacy else "",
+        "together": findings.together(privacy) if privacy else "",
         "result": result,
         "classes": corpus.classes,
         "figures": [(name, figure) for name, key in named if (figure := getattr(summary, key, None))],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from common.config.units import UNITS
 from common.strategies.available import CATALOGUE
 from server.records.fold_record import PrivacyAccount
 from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
@@ -53,6 +54,20 @@ def claim(privacy: PrivacyAccount) -> str:
     if not unknown:
         return f"ε = {largest:.3g}"
     return f"ε = {largest:.3g} at {joined(known)}; at {joined(unknown)} it is not known, and may be larger"
+
+
+def together(privacy: PrivacyAccount) -> str:
+    """What all models that the run's folder holds tell together, in a sentence; nothing of a single one."""
+    every, noun = privacy.all, UNITS[privacy.unit].noun
+    if every is None or every.models < 2:
+        return ""
+    told = "are not known to keep any ε together, for a site keeps to itself what it spent"
+    if every.epsilon is not None:
+        told = f"together tell ε = {every.epsilon:.3g} at δ = {every.delta:g} of it"
+    return (
+        f"That ε is of one model: one {noun} is in the data of {every.models} models that this run trained, and these "
+        f"{told}."
+    )
 
 
 def joined(names: Sequence[str]) -> str:

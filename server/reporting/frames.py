@@ -68,6 +68,7 @@ def as_html(result: Result) -> str:
     privacy = "without differential privacy"
     if result.privacy is not None:
         privacy = f"with differential privacy for each {result.privacy.unit}, {findings.claim(result.privacy)}"
+        privacy += f". {every[:-1]}" if (every := findings.together(result.privacy)) else ""
     made_up = "; synthetic speech: nobody ever spoke it" if result.corpus.synthetic else ""
     note = f"{privacy}{made_up}. {about['interval_note']}"
     page = pages.html().get_template("notebook.html.j2")

@@ -20,8 +20,9 @@ def promise(unit: str) -> dict[str, str]:
         "Beside the noise": own.left_out,
         "Held-out speakers": "The model is scored on the coordinator's own, who are not protected: what it takes their "
         "recordings for is published without noise. Those that a site holds are asked nothing.",
-        "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for the run, whose noise was fixed before it; over all runs on "
-        "the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is some per cent larger.",
+        "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for a model, and for all models of a run together, whose noise "
+        "was fixed before them; over all runs on the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is "
+        "some per cent larger.",
         "Not covered": "Noise in floating point is not exactly Gaussian (Mironov 2012); each number is a sum of four, "
         "which makes that hard to use. How long a site computes is not hidden, nor that its process is killed. "
         "Choosing the settings on the same data is not accounted.",

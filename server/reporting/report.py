@@ -38,6 +38,7 @@ def _content(result: Result) -> dict[str, Any]:
         "protected": UNITS[result.privacy.unit].noun if result.privacy else "",
         "promise": guarantee.promise(result.privacy.unit) if result.privacy else {},
         "untold": findings.untold(result.privacy) if result.privacy else [],
+        "together": findings.together(result.privacy) if result.privacy else "",
         "spent": guarantee.spent(result.privacy) if result.privacy else None,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 
 from common.config.settings import Config, flatten
 from common.learning.metrics import Confusion, summarise
+from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
 from server.reporting.findings import largest_epsilon
 from server.reporting.run_record import (
@@ -51,6 +53,7 @@ def build(
     *,
     split: Sequence[Split],
     problems: Sequence[SkippedRecording],
+    models: Sequence[NoisyModel] | None = None,
 ) -> Result:
     """Put a result together.
 
@@ -62,6 +65,7 @@ def build(
         command: that made it.
         split: who is where, a fold an entry, for the report.
         problems: recordings that were skipped.
+        models: of a private run, all that its folder holds; by default those of ``folds``, each site a unit by itself.
     """
     return Result(
         schema=SCHEMA,
@@ -71,7 +75,7 @@ def build(
         corpus=corpus,
         folds=tuple(_fold(fold) for fold in folds),
         summary=_summary(folds),
-        privacy=_worst(folds),
+        privacy=_privacy(config, folds, models),
         split=tuple(split),
         timing=timing,
         environment=environment(),
@@ -99,10 +103,19 @@ def _fold(fold: FoldResult) -> RunFold:
     )
 
 
-def _worst(folds: Sequence[FoldResult]) -> PrivacyAccount | None:
-    """The privacy of the fold whose sites' largest ε is the largest; None where nothing is private."""
+def _privacy(config: Config, folds: Sequence[FoldResult], models: Sequence[NoisyModel] | None) -> PrivacyAccount | None:
+    """The account of the fold whose sites' largest ε is the largest, and what all models tell together.
+
+    None where nothing is private.
+    """
     accounts = [fold.federated.privacy for fold in folds if fold.federated.privacy]
-    return max(accounts, key=lambda account: largest_epsilon(account) or 0.0, default=None)
+    if not accounts:
+        return None
+    worst = max(accounts, key=lambda account: largest_epsilon(account) or 0.0)
+    if models is None:  # a deployment's: one model, and of the people at a site only that they are there
+        spends = [spends_of(account) for account in accounts]
+        models = [NoisyModel(members={site: (site,) for site in own}, spends=own) for own in spends]
+    return dataclasses.replace(worst, all=compose(models, config.privacy.delta))
 
 
 def _summary(folds: Sequence[FoldResult]) -> Summary | None:

@@ -23,12 +23,13 @@ from common.config.units import SPEAKER
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import normalise
-from common.data.resident import of_speakers
+from common.data.resident import listing, of_speakers
 from common.errors import UsageError
 from common.learning.saved_model import SavedModel
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, Step
 from common.validate import in_range
+from server.records.fold_record import AllModels
 from simulations.audits.attacks.membership_inference import (
     Membership,
     by_speaker,
@@ -40,6 +41,7 @@ from simulations.audits.attacks.membership_inference import (
 from simulations.audits.audited_run import AuditedRun
 from simulations.audits.outcome import AttackFigure, Outcome, leaks
 from simulations.audits.worlds import LEVELS, TARGET, train, worlds
+from simulations.engine.all_models import told_together
 
 Attacks = dict[str, Membership]
 
@@ -68,12 +70,28 @@ def audit(run: AuditedRun, *, shadows: int, workers: int, display: Display) -> O
     results = {level: _attack(run, training, level, shadows, workers, step) for level in LEVELS}
     figures = [figure for level in LEVELS for figure in _figures(level, results[level])]
     told = {level: {name: dataclasses.asdict(own) for name, own in of.items()} for level, of in results.items()}
+    together = _together(run)
     return Outcome(
         attack="membership",
         run=run,
-        details={"shadows": shadows, **told},
+        details={"shadows": shadows, **told} | ({"all": together.as_json()} if together else {}),
         figures=figures,
-        meaning=_meaning(run, results),
+        meaning=[*_meaning(run, results), *([_left(run, together)] if together else [])],
+    )
+
+
+def _together(run: AuditedRun) -> AllModels | None:
+    """What the models that the run's folder holds tell together, those of this audit among them."""
+    if not run.config.privacy.on:
+        return None
+    return told_together(run.path, listing(run.config.data).utterances, run.config.privacy.delta)
+
+
+def _left(run: AuditedRun, together: AllModels) -> str:
+    bound = "no known ε" if together.epsilon is None else f"ε = {together.epsilon:.3g}"
+    return (
+        f"The federations that this trained lie in the run's folder too: one {run.config.privacy.protects.noun} is in "
+        f"the data of {together.models} models there, which together tell {bound} at δ = {together.delta:g} of it."
     )
 
 

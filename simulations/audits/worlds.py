@@ -62,7 +62,8 @@ def train(
     """The model that a world ends with; one that is finished is not trained again.
 
     Its folder, ``RUN/audit/membership/<fold>/<world>``, has ledgers of its own: what is spent there is spent on a
-    study of the simulation, and no site's budget.
+    study of the simulation, and no site's budget. What its model and all others of the run's folder tell together, the
+    audit says.
 
     Args:
         run: that is attacked.

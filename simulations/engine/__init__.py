@@ -1,3 +1,3 @@
 """One fold's federation on one machine: its plan and folder, worker processes or Flower's own simulation, its
-baselines. It imports the other rings.
+baselines; what all models of a run tell, and whether that keeps a budget. It imports the other rings.
 """

@@ -24,9 +24,11 @@ from server.reporting.artifacts import leave
 from server.reporting.result import FoldResult
 from server.reporting.run_record import CorpusRecord, Result, SkippedRecording, Split, Timing
 from server.run import events
+from simulations.engine.all_models import held
 from simulations.engine.baselines import train_baselines
 from simulations.engine.flower_simulation import run_under_flower
 from simulations.engine.fold import run_in_process
+from simulations.engine.ledger_people import people_of, settle_people
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_large_delta, refuse_unkept
@@ -73,6 +75,9 @@ def simulate(job: Job, display: Display) -> Result:
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
+    refuse_overspent(job, planned, selection)
+    if job.ledger and job.config.privacy.on:
+        settle_people(job.ledger, planned)
     skipped = _told(skipped, planned)
     folds = [(plan, job.out / "folds" / slug(plan.fold)) for plan in planned]
     trained = time.perf_counter()
@@ -93,9 +98,27 @@ def simulate(job: Job, display: Display) -> Result:
         job.command,
         split=[_split(plan) for plan, _ in folds],
         problems=[SkippedRecording(path=item.name, kind=item.kind, detail=item.detail) for item in skipped],
+        models=held(job.out, selection.utterances) if job.config.privacy.on else None,
     )
     leave(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's
     return whole.at(job.out)
+
+
+def refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection) -> None:
+    """Refuse, before the first fold, a private run that its budget or its ledgers can't account for.
+
+    Raises:
+        UsageError: as ``simulations.engine.planned_budget`` and ``simulations.engine.ledger_people`` say.
+    """
+    if not job.config.privacy.on:
+        return
+    from simulations.engine.planned_budget import refuse_passed_budget  # opacus: a second to import
+
+    begun = (job.out / "folds").exists()  # then a ledger holds steps of this run's, which was not refused
+    if job.ledger:
+        people_of(job.ledger, planned, baselines=job.baselines)
+    if not (job.ledger and begun):
+        refuse_passed_budget(job.config, planned, selection.utterances, baselines=job.baselines, ledger=job.ledger)
 
 
 def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: Display) -> FoldRecord:

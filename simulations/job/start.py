@@ -23,7 +23,7 @@ from simulations.engine.output import RUN_SETTINGS, open_folder, read_run_settin
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_unkept
 from simulations.job.embedded import provide_embedded
-from simulations.job.simulate import Job, simulate
+from simulations.job.simulate import Job, refuse_overspent, simulate
 
 ENGINES = ("inprocess", "flower")
 
@@ -76,7 +76,8 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         FedserError: the run failed.
     """
     job = dataclasses.replace(job, config=provide_embedded(job.config, display))
-    plans(job.config, listing(job.config.data), [])  # so that a wrong option shows before hours of work
+    selection = listing(job.config.data)  # so that a wrong option shows before hours of work
+    refuse_overspent(job, plans(job.config, selection, []), selection)
     own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
     settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
     open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)

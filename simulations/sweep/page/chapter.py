@@ -15,6 +15,7 @@ from simulations.sweep.page.layout import Chapter
 from simulations.sweep.statistics import effects
 from simulations.sweep.statistics.effects import SeriesResult
 from simulations.sweep.statistics.paired import Estimate
+from simulations.sweep.statistics.publishing import publishing
 from simulations.sweep.statistics.sentences import meaning, name
 from simulations.sweep.statistics.series import Benchmark
 from simulations.sweep.trials import protocols
@@ -90,4 +91,4 @@ def notes(benchmark: Benchmark) -> list[str]:
             "by a random search that is the same for every condition, on validation speakers. What that choice tells "
             "of them is not accounted: ε is of the final training alone."
         )
-    return notes
+    return [*notes, *([together] if (together := publishing(benchmark)) else [])]

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from common.cli.privacy_commands import privacy
 from common.errors import UsageError
 from common.privacy.accounting.calibration import calibrate
+from common.privacy.ledger.account import Ledger
 
 app = typer.Typer()
 app.add_typer(privacy, name="privacy")
@@ -95,3 +97,26 @@ def test_a_target_that_cannot_be_met_is_said() -> None:
 def test_wrong_options_are_refused_in_a_line(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run(*USUAL, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("private", "said"),
+    [
+        ({"unit": "speaker", "all": {"epsilon": 19.0898, "delta": 1e-5, "models": 4}}, True),
+        ({"unit": "speaker", "all": {"epsilon": 7.98, "delta": 1e-5, "models": 1}}, False),
+        ({"unit": "speaker", "all": {"epsilon": None, "delta": 1e-5, "models": 4}}, False),
+        ({"unit": "speaker"}, False),  # of a version before
+        (None, False),
+    ],
+)
+def test_the_ledgers_of_a_run_s_folds_are_followed_by_what_all_tell(
+    tmp_path: Path, private: dict[str, Any] | None, said: bool
+) -> None:
+    terms = {"unit": "speaker", "sample_rate": 1.0, "noise_multiplier": 1.0, "delta": 1e-5}
+    Ledger(tmp_path / "ledger" / "kfold-5-0" / "a.jsonl").begin("run", terms)
+    (tmp_path / "result.json").write_text(json.dumps({"privacy": private}))
+    shown = CliRunner().invoke(app, ["privacy", "ledger", str(tmp_path)], standalone_mode=False)
+    words = "one speaker is in the data of 4 of this run's, which together tell ε = 19.090 of it at δ = 1e-05"
+    assert shown.exit_code == 0
+    assert (words in shown.stdout) == said
+    assert ("single models" in shown.stdout) == said

@@ -6,6 +6,7 @@ import pytest
 
 from server.records.fold_record import PrivacyAccount
 from server.reporting import findings, formatting
+from server.reporting.frames import as_html
 from server.reporting.run_record import Result, RunFold
 from tests.server.example_result import SPENT, lean_result, privacy, result
 
@@ -109,6 +110,28 @@ def test_the_epsilon_of_a_run_is_claimed_for_the_sites_that_told_it_alone() -> N
     assert findings.claim(PrivacyAccount.from_json(privacy(sites={"a": silent}))).startswith(
         "ε as the sites know it: they keep it to themselves"
     )
+
+
+TOLD = "That ε is of one model: one recording is in the data of 4 models that this run trained, and these "
+
+
+@pytest.mark.parametrize(
+    ("every", "words"),
+    [
+        (None, ""),
+        ({"epsilon": 7.98, "delta": 1e-5, "models": 1}, ""),
+        ({"epsilon": 18.881, "delta": 1e-5, "models": 4}, TOLD + "together tell ε = 18.9 at δ = 1e-05 of it."),
+        (
+            {"epsilon": None, "delta": 1e-5, "models": 4},
+            TOLD + "are not known to keep any ε together, for a site keeps to itself what it spent.",
+        ),
+    ],
+)
+def test_what_several_models_tell_together_is_said_beside_the_claim(every: dict[str, Any] | None, words: str) -> None:
+    private = privacy() | ({"all": every} if every else {})
+    assert findings.together(PrivacyAccount.from_json(private)) == words
+    whole = Result.from_json(result(privacy=private))
+    assert (words in as_html(whole).replace("&#39;", "'")) if words else "of one model" not in as_html(whole)
 
 
 def test_sites_that_did_not_score_the_model_are_named_beside_the_figures() -> None:

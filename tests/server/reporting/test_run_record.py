@@ -13,6 +13,7 @@ import pytest
 from common.config.settings import Config
 from common.errors import FedserError, UsageError
 from server.records.fold_record import FoldRecord, Round, SiteRound, read_fold
+from server.reporting.findings import largest_epsilon
 from server.reporting.result import FoldResult, build
 from server.reporting.run_record import Result, load_result
 from tests.server.example_result import deployed_result, lean_result, result
@@ -167,4 +168,10 @@ def test_a_result_is_put_together_of_its_folds() -> None:
     )
     assert list(made.as_json()) == list(whole.as_json())
     assert made.folds[0].test == fold.test
-    assert made.privacy == fold.privacy
+    assert made.privacy is not None
+    assert fold.privacy is not None
+    assert dataclasses.replace(made.privacy, all=None) == fold.privacy
+    assert made.privacy.all is not None
+    assert (made.privacy.all.delta, made.privacy.all.models) == (1e-5, 1)
+    told = pytest.approx(largest_epsilon(fold.privacy), rel=1e-6)  # which another version computed
+    assert made.privacy.all.epsilon == told

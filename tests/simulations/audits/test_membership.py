@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 
 from common.errors import UsageError
 from common.progress import Display
+from server.reporting.findings import largest_epsilon
 from simulations.audits.attacks.membership_inference import Membership
 from simulations.audits.audited_run import AuditedRun, open_run
 from simulations.audits.membership import attack, audit, logits_of
 from simulations.audits.worlds import train, worlds
+from simulations.engine.fold import read_result
 from tests.simulations import tiny
+from tests.simulations.audits.settings import PRIVATE
 
 SPEAKERS = [f"speaker {i // 2}" for i in range(40)]
 LABELS = [i % 4 for i in range(40)]
@@ -64,6 +68,19 @@ def test_a_federation_is_attacked_and_what_is_there_is_not_trained_again(
         assert told["speakers"][name]["auc_ci95"] is None
     assert len(outcome.figures) == 12
     assert "Of speakers: too few speakers for an interval" in told["meaning"]
+
+
+def test_what_an_audit_trains_on_private_data_counts(federate: Callable[..., Path]) -> None:
+    """A recording is in the run's model, in one of each two shadows, and, with its speaker, in the target or not."""
+    run = open_run(federate("audited", **PRIVATE, **{"federation.rounds": 1}), None)
+    with Display() as display:
+        told = audit(run, shadows=2, workers=0, display=display).json()
+    account = read_result(run.folder).privacy
+    assert account is not None
+    assert told["all"]["models"] == 5  # the run's, and of either question the target and one of the shadows
+    assert told["all"]["delta"] == 1e-5
+    assert told["all"]["epsilon"] > 1.5 * (largest_epsilon(account) or math.inf)
+    assert f"in the data of 5 models there, which together tell ε = {told['all']['epsilon']:.3g}" in told["meaning"]
 
 
 def heart(run: AuditedRun, shadows: int) -> dict[str, Membership]:

@@ -57,7 +57,8 @@ def row(
     mean = float(np.mean(recall))
     return {
         "trial": f"{condition}/{strategy}/sites:{sites}/kfold:3:{fold}/seed:{seed}",
-        "config": flatten(Config()) | {"training.optimizer": "sgd" if own in ("utterance", "speaker") else "adamw"},
+        "config": flatten(Config())
+        | {"privacy.sample_rate": 0.25, "training.optimizer": "sgd" if own in ("utterance", "speaker") else "adamw"},
         "fold": f"kfold:3:{fold}",
         "seed": seed,
         "strategy": strategy,

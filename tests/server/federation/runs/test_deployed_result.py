@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from common.errors import FedserError
+from common.privacy.accounting.accountants import Spend, epsilon_prv
 from common.progress import Display
 from common.splits.plan import Plan
 from server.federation.runs.deployed_result import conclude as concluded
@@ -103,7 +104,11 @@ def test_a_run_that_nobody_scored_says_so_everywhere(run: RunFolder, capsys: pyt
     with Display() as display:
         tell(whole, run.path, display)
     out = capsys.readouterr()
-    assert "Not scored" in " ".join((out.out + out.err).split())
+    said = " ".join((out.out + out.err).split())
+    assert "Not scored" in said
+    assert "Private for each utterance, ε = 7.98." in said
+    told = [Spend(unit="utterance", sample_rate=0.25, noise_multiplier=1.25, steps=240)]
+    assert kept["privacy"]["all"] == {"epsilon": epsilon_prv(told, 1e-5), "delta": 1e-5, "models": 1}
     [row] = of_folds(whole)
     assert (row["uar"], row["loss"]) == (None, None)
 
@@ -115,6 +120,7 @@ def test_a_site_s_losses_and_epsilon_that_it_keeps_are_null(tmp_path: Path) -> N
     account = privacy(unit="speaker", sites={"charite": SPENT, "lausanne": kept})
     whole = conclude(finish(run, privacy=account, rounds=[example_folder.entry(1, uar=None, loss=None)]), 1.0)
     assert whole["privacy"]["sites"]["lausanne"]["epsilon"] is None
+    assert whole["privacy"]["all"] == {"epsilon": None, "delta": 1e-5, "models": 1}
     assert whole["folds"][0]["rounds"][0]["sites"]["charite"]["loss"] is None
     assert whole["corpus"]["utterances"] is None  # such sites count speakers
     report = run.file("report.html").read_text()
