@@ -22,6 +22,7 @@ from common.utterance import Utterance
 from server.records.composition import NoisyModel, compose
 from simulations.engine.all_models import everybody, members_of
 from simulations.engine.baselines import baseline_plans
+from simulations.engine.promises import units_at_sites
 
 _MORE, _MOST = 1.01, 1e3  # of the noise: by which factor it grows, and grows in all, in search of one that fits
 
@@ -46,7 +47,7 @@ def planned_models(
 
 def _planned(config: Config, plan: Plan, utterances: Sequence[Utterance]) -> NoisyModel:
     members = members_of(plan, config.privacy.protects, utterances)
-    units = {site: len(own) for site, own in members.items()}
+    units = units_at_sites(config, plan, utterances)
     if config.privacy.at_server:
         units, members = {FEDERATION: len(plan.sites)}, everybody([FEDERATION], members)
     terms = {site: Terms.of(config, count, []) for site, count in units.items()}
