@@ -90,6 +90,6 @@ sys.exit(str(found) if found or torch.version.cuda else 0)' || return 1
 }
 
 same_bundle() {
-  local code='from server.federation.folder.bundle import build, digest; print(digest(build()))'
+  local code='from common.flower.bundle import build, digest; print(digest(build()))'
   [ "$(docker exec "$SUPERLINK" python -c "$code")" = "$("$PYTHON" -c "$code")" ]
 }

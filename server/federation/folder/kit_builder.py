@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from common.deployment import site_kit
 from common.deployment.site_kit import AUTHORITY, POLICY, PRIVATE_KEY, PUBLIC_KEY, SETTINGS
 from common.errors import FederationError
+from common.flower.bundle import ROOT
 from common.storage import atomic
 from server.federation.folder import ca
-from server.federation.folder.bundle import ROOT
 from server.federation.folder.coordinator_folder import Folder
 
 TEMPLATES = ROOT / "docker" / "site"

@@ -17,7 +17,8 @@ from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from common.splits.plan import Plan
-from server.federation.folder import bundle, registry
+from common.flower import bundle
+from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
 from server.federation.runs.deployed_result import conclude

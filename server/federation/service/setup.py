@@ -15,8 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 from common.errors import UsageError
+from common.flower import bundle
 from common.storage import atomic
-from server.federation.folder import bundle, ca, kit_builder, registry
+from server.federation.folder import ca, kit_builder, registry
 from server.federation.folder.coordinator_folder import SETTINGS, Folder, read
 from server.federation.service import proxy
 

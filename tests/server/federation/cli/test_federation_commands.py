@@ -13,8 +13,9 @@ import typer
 from typer.testing import CliRunner
 
 from common.errors import FedserError, UsageError
+from common.flower import bundle
 from server.federation.cli import federation_commands
-from server.federation.folder import bundle, ca, coordinator_folder, registry
+from server.federation.folder import ca, coordinator_folder, registry
 from tests.server.federation import coordinator
 
 app = typer.Typer()

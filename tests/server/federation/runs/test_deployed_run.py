@@ -12,7 +12,8 @@ from common.cli import main
 from common.config.settings import Scalar
 from common.errors import FederationError, UsageError
 from common.progress import Display
-from server.federation.folder import bundle, registry
+from common.flower import bundle
+from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.folder.registry import RegisteredSite
 from server.federation.runs import deployed_result, follow, run_folder

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.errors import FederationError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PROJECT = Path("server/federation/folder/bundle.toml")
 
 
