@@ -6,6 +6,8 @@ import logging
 
 from flwr.app import Message
 
+from common.flower import internals
+
 log = logging.getLogger("fedser.server")
 LONGEST = 200  # characters of a reason, which a site may have written
 
@@ -28,6 +30,11 @@ def refuse(site: str, what: str, why: str, refused: Refused) -> None:
 def failure(reply: Message) -> str:
     """What an error that came in place of a reply says."""
     return reply.error.reason or f"error {reply.error.code}"
+
+
+def by_policy(reply: Message) -> bool:
+    """Whether it is the word of a site's node that its policy refuses the run, before anything of it ran there."""
+    return reply.has_error() and reply.error.code == internals.RUN_REFUSED
 
 
 def short(text: str) -> str:

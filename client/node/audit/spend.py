@@ -7,11 +7,14 @@ runs or within one, no longer has that, and nothing more is answered in private 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.node.audit.site_log import AuditLog
 from common.config.settings import PrivacyConfig
 from common.storage.hash_chain import Head
+
+if TYPE_CHECKING:
+    from common.privacy.ledger.account import Ledger
 
 LEDGER = "ledger"  # in a line of the audit log: the ledger's lines, and the last one's hash
 
@@ -60,11 +63,20 @@ class Spent:
         import math
 
         from common.privacy.accounting.accountants import epsilon_rdp
-        from common.privacy.ledger.account import Ledger
 
-        ledger = Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())
+        ledger = self.ledger()
         epsilon, self._head = epsilon_rdp(ledger.spends(privacy.unit), privacy.delta), ledger.head()
         return epsilon if epsilon < math.inf else None
+
+    def ledger(self) -> Ledger:
+        """The ledger as it is now.
+
+        Raises:
+            LedgerError: as ``note``.
+        """
+        from common.privacy.ledger.account import Ledger
+
+        return Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())
 
     def _noted(self) -> Head | None:
         """How far the ledger was at the last private reply of any run, by the audit log."""

@@ -29,6 +29,7 @@ from server.federation.runs.submit import Progress, Runs
 from server.federation.service import status
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
+from server.sites.meeting import NOBODY
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own
 
@@ -141,7 +142,8 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
     """Bring a run to its end at the SuperLink.
 
     Raises:
-        UsageError: it is private, and a setting would tell of the recordings beside the noise.
+        UsageError: it is private, and a setting would tell of the recordings beside the noise; or no site's policy
+            allows it.
         FederationError: it failed.
         ConnectionError: the SuperLink does not answer.
     """
@@ -163,6 +165,8 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
         ended = follower.follow(state.flower)
     if ended.why.startswith(GONE):
         ended = follower.follow(_start(runs, place))
+    if ended.why.startswith(NOBODY):
+        raise UsageError(ended.why)
     if not (ended.completed and place.finished):
         raise FederationError(_why(ended, place))
 
