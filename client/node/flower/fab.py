@@ -83,7 +83,7 @@ def check_run(run: Run, fab: Fab, policy: Policy) -> CheckedRun:
     try:
         config = parse_run_config(settings)
     except UsageError as error:
-        raise NotAllowed(f"the run's settings are none that this site knows: {error}") from None
+        raise NotAllowed(f"the run's settings are none that this site knows: {error}", told=True) from None
     if reason := policy.refusal(digest, config):
         raise NotAllowed(reason, told=True)
     checked = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))

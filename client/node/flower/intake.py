@@ -127,7 +127,8 @@ class Intake:
         lines = (line for line in self._audit.entries() if line["kind"] == "run" and line["verdict"] == ALLOWED)
         taken, most = sum(line["time"] >= since for line in lines), found.policy.run.max_runs_day
         if taken >= most:  # told again at its next message: tomorrow it may go on
-            raise NotAllowed(f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)")
+            reason = f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)"
+            raise NotAllowed(reason, told=True)
         bundle = found.run.fab_hash
         self._audit.add("run", run=run_id, bundle=bundle, verdict=ALLOWED, settings=digest(found.settings))
         self._taken_up.add(run_id)

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.numpy
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
@@ -23,6 +25,8 @@ from client.node.flower.intake import Callbacks
 from client.node.policy.clauses import BundlePolicy
 from client.node.policy.document import Policy
 from common import protocol
+from common.privacy.accounting.accountants import Spend
+from common.privacy.ledger.account import Ledger
 from tests.client.node.bundles import Server, run_of, weights
 
 NODE = 99
@@ -101,6 +105,15 @@ def train_message(server: Server, **more: object) -> Message:
 def update(value: float = 1.0) -> RecordDict:
     metrics = MetricRecord({protocol.EXAMPLES: 40, protocol.LOSS: 0.5, protocol.SECONDS: 2.0})
     return RecordDict({protocol.ARRAYS: weights(value), protocol.METRICS: metrics, protocol.HELD: held()})
+
+
+def release(folder: Path, number: int = 1, value: float = 1.0, run: str = "run") -> None:
+    """What the app writes into the site's ledger before it answers a round."""
+    ledger = Ledger.of_site(folder / "ledger", "st-mary")
+    ledger.begin(run, {"unit": "utterance", "sample_rate": 0.1, "noise_multiplier": 1.0, "delta": 1e-5})
+    with ledger.round(run, number) as entry:
+        entry.reserve(Spend(unit="utterance", sample_rate=0.1, noise_multiplier=1.0, steps=10))
+        entry.store(safetensors.numpy.save({"layer": np.full((2, 3), value, np.float32)}))
 
 
 def held() -> ConfigRecord:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
@@ -19,11 +18,9 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import FedserError
 from common.flower.packing import is_packed, pack, unpack
-from common.privacy.accounting.accountants import Spend
-from common.privacy.ledger.account import Ledger
 from common.strategies.available import CATALOGUE
 from tests.client.node.bundles import bundle, weights
-from tests.client.node.guarded import LOG, assert_refused, held, site_of, train_message, update
+from tests.client.node.guarded import LOG, assert_refused, held, release, site_of, train_message, update
 
 pytestmark = pytest.mark.usefixtures("quick")
 PASSWD = "import pathlib\npathlib.Path({mark!r}).write_text(pathlib.Path('/etc/passwd').read_text())\napp = None\n"
@@ -220,15 +217,6 @@ def private_update(value: float = 1.0) -> RecordDict:
     return RecordDict({**arrays, protocol.METRICS: metrics, protocol.CONFIG: told, protocol.HELD: held()})
 
 
-def release(folder: Path, number: int = 1, value: float = 1.0) -> None:
-    """What the app writes into the site's ledger before it answers a round."""
-    ledger = Ledger.of_site(folder / "ledger", "st-mary")
-    ledger.begin("run", {"unit": "utterance", "sample_rate": 0.1, "noise_multiplier": 1.0, "delta": 1e-5})
-    with ledger.round("run", number) as entry:
-        entry.reserve(Spend(unit="utterance", sample_rate=0.1, noise_multiplier=1.0, steps=10))
-        entry.store(safetensors.numpy.save({"layer": np.full((2, 3), value, np.float32)}))
-
-
 def test_the_server_is_not_told_how_long_a_private_round_took(tmp_path: Path, fab: Fab) -> None:
     site = site_of(tmp_path, fab, PRIVATE)
     train_message(site.server, **{protocol.RUN: "run"})
@@ -257,7 +245,7 @@ def test_a_private_update_that_the_ledger_does_not_account_for_stays(
     tmp_path: Path, fab: Fab, stored: list[tuple[int, float]], value: float, why: str, packed: bool
 ) -> None:
     site = site_of(tmp_path, fab, PRIVATE)
-    config = ConfigRecord({protocol.ROUND: 2, protocol.RUN: "run"} | LOG)
+    config = ConfigRecord({protocol.ROUND: 2, protocol.RUN: "run", **LOG})
     whole = RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config})
     site.server.ask(protocol.TRAIN, pack(whole) if packed else whole)
     message = site.take()
