@@ -15,7 +15,8 @@ build() {
   # The classic builder runs where there is no buildx, and builds every stage above the target.
   docker build --force-rm --quiet --file docker/Dockerfile --target "$target" --tag "fedser-$target:$VERSION" "${arguments[@]}" . \
     > /dev/null
-  echo "built fedser-$target:$VERSION"
+  # Its ID is what a site compares by telephone, when it has loaded the image that it was sent.
+  echo "built fedser-$target:$VERSION $(docker image inspect --format '{{.Id}}' "fedser-$target:$VERSION")"
 }
 
 if [ $# = 0 ]; then set -- proxy site coordinator; fi

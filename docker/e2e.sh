@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The deployment's whole story on a real Docker engine: docker/e2e.sh [RECORDINGS]
 # RECORDINGS is a flat folder of EMO-DB; without it the speech is made up. Three sites and a coordinator train over TLS,
-# on networks of their own; sites are killed, cut off, revoked; code is changed, certificates expire. It ends with one
-# line, and leaves nothing behind but the images (KEEP=1 leaves all). Where no engine can be had: SKIPPED: and why.
+# on networks of their own: without privacy, as open kits allow, then privately, as strict ones ask. Sites are killed, cut
+# off, revoked; code is changed, certificates expire. It ends with one line, and leaves nothing behind but the images
+# (KEEP=1 leaves all). Where no engine can be had: SKIPPED: and why.
 set -euo pipefail
 RECORDINGS=${1:+$(cd "$1" && pwd)}
 cd "$(dirname "$0")/.."
@@ -18,6 +19,7 @@ export PYTHON PYTHONPATH=$ROOT FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHEC
 
 . docker/e2e/lib.sh
 . docker/e2e/setup.sh
+. docker/e2e/kits.sh
 . docker/e2e/walls.sh
 . docker/e2e/faults.sh
 . docker/e2e/figures.sh
@@ -51,6 +53,15 @@ train() {
     "$PYTHON" docker/e2e/same.py "$WORK/fl/runs/first/model.safetensors" "$WORK/simulated/model.safetensors"
 }
 
+strict() {
+  check "each kit names the image's ID, and the code that is in it" kit_names_image_and_code
+  check "a changed file of the code is named" changed_file_is_named
+  check "the sites agree to a strict kit's policy, without a restart" policies_of --strict
+  check "strict kits refuse a run without privacy, and the coordinator is told why by site" strict_kits_refuse_a_plain_run
+  check "a private run ends, within the sites' budgets" private_run_ends
+  check "the sites agree to an open kit's policy again" policies_of --open
+}
+
 walls() {
   check "root is read-only, no capabilities, no new privileges, no root" hardened
   check "the authority's key is in no container" ca_key_in_no_container
@@ -81,6 +92,7 @@ faults() {
 
 set_up
 train
+strict
 walls
 faults
 figures

@@ -96,7 +96,7 @@ FLOWERS_INSIDE = (  # the adapters, which alone may use the rest of it: what a r
     "client/node/flower",
     "common/flower/connections.py",
     "common/flower/internals.py",
-    "server/federation/folder/bundle.py",
+    "common/flower/bundle.py",
     "server/federation/runs/submit.py",
     "server/federation/service/superlink.py",
 )

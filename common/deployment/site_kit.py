@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 SETTINGS, POLICY, AUTHORITY = "site.toml", "policy.toml", "ca.crt"
+LISTING = "bundle.txt"  # the files of the bundle that the policy allows, as sha256sum writes them
 PRIVATE_KEY, PUBLIC_KEY = "key", "key.pub"
 SITE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")  # a file's name, a host's and a label's
 

@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 from flwr.app import Message
+from flwr.common.constant import ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.supercore.protobuf.client import ProtobufClient
@@ -19,6 +20,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from common.errors import FedserError
 
 __all__ = [
+    "RUN_REFUSED",
     "DecodeError",
     "Run",
     "empty_run",
@@ -31,6 +33,7 @@ __all__ = [
     "to_bytes",
 ]
 
+RUN_REFUSED = int(ErrorCode.INVALID_FAB)  # the code of an answer by which a node's policy refuses a run as a whole
 _SENDS = "_send"  # by which each of Flower's clients sends
 
 

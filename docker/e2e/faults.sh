@@ -1,4 +1,4 @@
-# The third part of docker/e2e.sh: one run, and what happens to it.
+# The fourth part of docker/e2e.sh: one run, and what happens to it.
 # shellcheck shell=bash
 
 readonly FAULT_ROUNDS=36  # so many that it is still running when a site that was cut off for a minute is back

@@ -33,12 +33,12 @@ deal_recordings() {
   "$PYTHON" docker/e2e/deal.py "$source" "$WORK/data" "${SITES[@]}"
 }
 
-# As its people would: init, unpack the kits, a key made at each site and let in, the recordings named. Nobody but the
-# node's user may read a site's key.
+# As its people would: init, here of open kits, unpack them, a key made at each site and let in, the recordings named.
+# Nobody but the node's user may read a site's key.
 make_federation() {
-  local name kit classes
-  classes=$(tail -n +2 "$WORK/data/held-out/manifest.csv" | cut -d , -f 2 | sort -u | paste -s -d ,)
-  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --classes "$classes"
+  local name kit
+  CLASSES=$(tail -n +2 "$WORK/data/held-out/manifest.csv" | cut -d , -f 2 | sort -u | paste -s -d ,)
+  "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --classes "$CLASSES" --open
   cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
   for name in "${SITES[@]}"; do
     kit=$WORK/kits/$name
@@ -90,6 +90,6 @@ sys.exit(str(found) if found or torch.version.cuda else 0)' || return 1
 }
 
 same_bundle() {
-  local code='from server.federation.folder.bundle import build, digest; print(digest(build()))'
+  local code='from common.flower.bundle import build, digest; print(digest(build()))'
   [ "$(docker exec "$SUPERLINK" python -c "$code")" = "$("$PYTHON" -c "$code")" ]
 }

@@ -1,4 +1,4 @@
-# The second part of docker/e2e.sh: who may do what. Each function is a check.
+# The third part of docker/e2e.sh: who may do what. Each function is a check.
 # shellcheck shell=bash
 
 # intrude TRIAL: from the container of st-mary's node.
@@ -84,7 +84,7 @@ changed_bundle() {
     fedser federation run --dir /fl --corpus manifest --root /fl/held-out --rounds 1 --out changed || return 1
   for name in "${SITES[@]}"; do
     refused docker exec "$(container "$name" trainer)" ls /state/cache/ran || return 1
-    docker exec "$(container "$name" node)" grep -q '"refused"' /state/audit/audit.jsonl || return 1
+    docker exec "$(container "$name" node)" grep -q '"refused".*none of the 1 that are allowed' /state/audit/audit.jsonl || return 1
     [ "$(docker inspect --format '{{.State.Running}} {{.RestartCount}}' "$(container "$name" node)")" = "true 0" ] || return 1
   done
   within 60 online 3

@@ -6,6 +6,7 @@ import logging
 
 from flwr.app import Message
 
+from common.flower import internals
 from common.plain_text import plain
 
 log = logging.getLogger("fedser.server")
@@ -30,6 +31,11 @@ def refuse(site: str, what: str, why: str, refused: Refused) -> None:
 def failure(reply: Message) -> str:
     """What an error that came in place of a reply says."""
     return reply.error.reason or f"error {reply.error.code}"
+
+
+def by_policy(reply: Message) -> bool:
+    """Whether it is the word of a site's node that its policy refuses the run, before anything of it ran there."""
+    return reply.has_error() and reply.error.code == internals.RUN_REFUSED
 
 
 def short(text: str) -> str:

@@ -13,18 +13,19 @@ from flwr.serverapp import Grid
 
 from common import protocol
 from common.data.normalise import Sums
-from common.errors import FederationError
+from common.errors import FederationError, UsageError
 from common.messages import schema
 from common.messages.fields import Misfit
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
-from server.messages.rejections import Refused, failure, refuse, short
+from server.messages.rejections import Refused, by_policy, failure, refuse, short
 from server.sites import handshake
 from server.sites.compatibility import SiteTraits, agree
 from server.sites.handshake import Node
 
 log = logging.getLogger("fedser.server")
 HELLO_TIMEOUT = 600.0
+NOBODY = "no site's policy allows this run"  # how the refusal begins that is the coordinator's own mistake
 DOMINANT = 0.9  # of all recordings: the share of one site that is worth a word
 
 
@@ -62,13 +63,21 @@ def meet(grid: Grid, meeting: Meeting, refused: Refused) -> list[Node]:
         The nodes, sorted by the sites' names.
 
     Raises:
+        UsageError: every site's policy refuses the run.
         FederationError: too few sites in time, one that failed, two of a name, one that answers under another's name,
             or sites that differ (named).
     """
     ids = _wait(grid, meeting)
     messages = [Message(RecordDict({protocol.CONFIG: ConfigRecord()}), i, protocol.HELLO) for i in ids]
-    replies = exchange(grid, messages, meeting.timeout)
-    sound = [answer for reply in replies if (answer := _answer(reply, meeting, refused)) is not None]
+    forbidden: Refused = {}
+    sound = []
+    for reply in exchange(grid, messages, meeting.timeout):
+        if (answer := _answer(reply, meeting, refused)) is not None:
+            sound.append(answer)
+        elif by_policy(reply) and (site := meeting.registered.get(reply.metadata.src_node_id)):
+            forbidden[site] = refused[site]
+    if len(forbidden) == len(ids):
+        raise UsageError(f"{NOBODY}{_reasons(forbidden)}; nothing of it ran there: change the run, or ask the sites")
     if len(sound) < meeting.expected:
         raise FederationError(
             f"{len(sound)} of {meeting.expected} sites take part: the others refused, failed, or said nothing for "

@@ -20,10 +20,10 @@ from common.deployment.environment import PROGRAMS, for_programs
 from common.deployment.loopback import LOOPBACK, free_port
 from common.errors import FederationError
 from common.features.cache import FeatureCache
+from common.flower import bundle
 from common.processes import subreaper
 from common.splits.plan import Plan
 from common.storage import atomic
-from server.federation.folder import bundle
 from server.records.fold_record import FoldRecord
 from simulations.engine.fold import finished, local_run_config, read_result, settle
 

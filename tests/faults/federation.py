@@ -175,7 +175,7 @@ def federation(root: Path, names: Sequence[str] = SITES) -> Iterator[Federation]
     ports = free_ports(3)
     options = zip(("--port", "--admin-port", "--superlink-port"), map(str, ports), strict=True)
     home = root / "coordinator"
-    fedser("federation", "init", str(home), "--host", "localhost", "--sites", ",".join(names), "--trial-keys",
+    fedser("federation", "init", str(home), "--host", "localhost", "--sites", ",".join(names), "--trial-keys", "--open",
            "--classes", ",".join(tiny.CLASSES),
            *(word for pair in options for word in pair))  # fmt: skip
     folder = read(home)

@@ -56,7 +56,7 @@ class Spent:
             from common.privacy.ledger.budget_unit import refuse_other
 
             try:
-                refuse_other(self._ledger().begun(), privacy, named=policy.unit)
+                refuse_other(self.ledger().begun(), privacy, named=policy.unit)
             except UsageError as error:
                 raise Refused(str(error)) from None
 
@@ -79,12 +79,17 @@ class Spent:
         from common.privacy.accounting.accountants import epsilon_rdp
         from common.privacy.ledger.budget_unit import budget_unit
 
-        ledger = self._ledger()
+        ledger = self.ledger()
         unit = budget_unit(ledger.begun(), privacy.unit)
         epsilon, self._head = epsilon_rdp(ledger.spends(unit), privacy.delta), ledger.head()
         return epsilon if epsilon < math.inf else None
 
-    def _ledger(self) -> Ledger:
+    def ledger(self) -> Ledger:
+        """The ledger as it is now.
+
+        Raises:
+            LedgerError: as ``note``.
+        """
         from common.privacy.ledger.account import Ledger
 
         return Ledger.of_site(self._folder, self._site, expected=self._head or self._noted())

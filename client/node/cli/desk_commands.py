@@ -1,4 +1,4 @@
-"""``fedser site``, what is done at the desk: keygen, dry-run, forget, audit verify."""
+"""``fedser site``, what is done at the desk: keygen, bundle, dry-run, forget, audit verify."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ Data = Annotated[
 def add(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog="Example: fedser site keygen --kit st-mary")(keygen)
+    app.command("bundle", epilog="Example: fedser site bundle --kit st-mary")(check_bundle)
     app.command(epilog="Example: fedser site dry-run --kit st-mary --data ~/recordings --epsilon 8")(
         takes_settings("data.root", "data.folds", "data.held_out", "data.sites")(dry_run)
     )
@@ -57,6 +58,40 @@ def keygen(
     typer.echo(f"{pair.private}: the site's key, for nobody else")
     typer.echo(f"{pair.public}: for the coordinator: fedser federation add-site --name … --public-key key.pub")
     typer.echo(pair.line)
+
+
+def check_bundle(
+    kit: KitFolder = None,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", metavar="FILE", help="A policy, instead of a kit's.", show_default=False)
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--source", metavar="DIR", help="A copy of the project; by default what is installed.", show_default=False
+        ),
+    ] = None,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """List the files of the bundle, with their lines, and compare its hash with those that the policy allows.
+
+    The bundle is built here from the source, as the coordinator builds it: read those files, and you have read what
+    will run. Where it is another than is allowed, the exit code is 1.
+    """
+    from client.node.site import code_check
+    from common.deployment.site_kit import POLICY
+    from common.errors import UsageError
+    from common.flower import bundle
+
+    if (policy is None) == (kit is None):
+        raise UsageError("give --kit KIT, or --policy FILE for a policy that lies elsewhere")
+    found = code_check.check_code(policy or (kit or Path()) / POLICY, source.absolute() if source else bundle.ROOT)
+    if json_output:
+        typer.echo(json.dumps(dataclasses.asdict(found)))
+    else:
+        for line in code_check.render(found):
+            typer.echo(line)
+    raise typer.Exit(0 if found.allowed else 1)
 
 
 def dry_run(

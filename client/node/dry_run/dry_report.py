@@ -48,6 +48,9 @@ class Report:
         bytes_round: what would leave each round.
         outcomes: by type of message, in a run's order; none where the run is refused.
         privacy: what a private run costs each unit; None where nothing is private at this site.
+        bundle: the SHA-256 of the bundle of the code that answered, which is installed here; None where files of it are
+            not.
+        bundle_allowed: whether the policy allows just that; else another code would run than the one that answered.
     """
 
     site: str
@@ -58,16 +61,28 @@ class Report:
     bytes_round: int = 0
     outcomes: list[DryAnswer] = field(default_factory=list)
     privacy: dict[str, Any] | None = None
+    bundle: str | None = None
+    bundle_allowed: bool = False
 
 
 def render(report: Report) -> RenderableType:
     """What would leave, a line a value, with its bytes and, in a private run, its ε."""
     if report.refused:
-        return Text(f"{report.site} refuses such a run, and nothing leaves: {report.refused}")
-    parts: list[RenderableType] = []
+        refusal = f"{report.site} refuses such a run, and nothing leaves: {report.refused}"
+        return Group(Text(_code(report)), Text(refusal))
+    parts: list[RenderableType] = [Text(_code(report)), ""]
     for outcome in report.outcomes:
         parts += [*_outcome(outcome), ""]
     return Group(*parts, *map(Text, _summary(report)))
+
+
+def _code(report: Report) -> str:
+    """Which code it was."""
+    if report.bundle is None:
+        return "NOT THE ALLOWED CODE, as far as can be known: files of the bundle are not installed here"
+    if not report.bundle_allowed:
+        return f"NOT THE ALLOWED CODE: what is installed here is the bundle {report.bundle}; see fedser site bundle"
+    return f"by the code that is installed here, the bundle {report.bundle}, which the policy allows"
 
 
 def _outcome(outcome: DryAnswer) -> Iterator[RenderableType]:

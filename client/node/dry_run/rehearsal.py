@@ -24,9 +24,11 @@ from client.node.dry_run.dry_report import EACH_ROUND, ONCE, DryAnswer, Report
 from client.node.flower import wire
 from client.node.flower.supernode import node_config, of_policy
 from client.node.gate import outbound
+from client.node.gate.accounted import check_accounted
 from client.node.gate.outbound import Refused, RoundBytes
 from client.node.policy import inbound
 from client.node.policy.document import Policy
+from client.node.site.code_check import installed_code
 from client.node.site.kit import Kit
 from client.node.site.node_settings import NodeSettings, StateFolder
 from client.private_round import open_ledger
@@ -66,11 +68,14 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
             shutil.copytree(settings.state.ledger, state.ledger)
         node = node_config(dataclasses.replace(settings, state=state), site_kit) | of_policy(policy, settings.data)
         config = _config(node, policy, given)
+        digest, allowed = installed_code(policy)
         report = Report(
             site=site_kit.name,
             refused=_refusal(policy, config) or _uncounted(settings.state, site_kit.name, policy, config),
             bytes_allowed=policy.outbound.max_bytes_round,
             rounds=config.federation.rounds,
+            bundle=digest,
+            bundle_allowed=allowed,
         )
         if report.refused:
             return report
@@ -96,7 +101,7 @@ def _config(node: Mapping[str, Any], policy: Policy, given: Mapping[str, Any]) -
 
 
 def _refusal(policy: Policy, config: Config) -> str | None:
-    """Why the policy refuses such a run at any hour, whatever bundle it allows."""
+    """Why the policy refuses such a run at any hour, whatever bundle it allows; which code that is, is told beside."""
     if not policy.bundle.hashes:
         return "the policy allows no bundle (bundle.hashes)"
     return policy.refusal(policy.bundle.hashes[0], config)
@@ -158,8 +163,12 @@ class _Dry:
             reply = app(asked, Context(RUN, NODE, self._node, RecordDict(), self._settings))
         if reply.has_error():
             raise FedserError(f"the app fails on {asked.metadata.message_type}: {heard.text}")
-        site = str(self._node[protocol.NODE_SITE])
-        return outbound.passed(reply, asked, site=site, policy=self._policy, config=self._config, head=self._head)
+        site, privacy = str(self._node[protocol.NODE_SITE]), self._config.privacy
+        left = outbound.passed(reply, asked, site=site, policy=self._policy, config=self._config, head=self._head)
+        if privacy.at_sites and asked.metadata.message_type == protocol.TRAIN:
+            budget = self._policy.privacy.budget
+            check_accounted(left, asked.content, open_ledger(self.site(), {}), budget=budget, privacy=privacy)
+        return left
 
     def _content(self, kind: str) -> RecordDict:
         """What a server sends with a message of a type."""

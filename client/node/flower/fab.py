@@ -54,12 +54,21 @@ class CheckedRun:
         if policy == self.policy:
             return self
         if reason := policy.refusal(self.fab.hash_str, self.config):
-            raise NotAllowed(reason)
+            raise NotAllowed(reason, told=True)
         return dataclasses.replace(self, policy=policy)
 
 
 class NotAllowed(FedserError):  # noqa: N818 - it is a decision, not a fault
-    """A run that the site does not take part in: its message is for the site's own log."""
+    """A run that the site does not take part in.
+
+    Args:
+        reason: for the site's own log.
+        told: whether the coordinator is told it too: where it is made of the run's settings and the policy alone.
+    """
+
+    def __init__(self, reason: str, *, told: bool = False) -> None:
+        super().__init__(reason)
+        self.told = told
 
 
 def hash_of(fab: Fab) -> str:
@@ -80,16 +89,16 @@ def check_run(run: Run, fab: Fab, policy: Policy) -> CheckedRun:
     """
     digest = hash_of(fab)
     if digest not in policy.bundle.hashes:  # such a bundle is not even unpacked
-        raise NotAllowed(policy.refusal(digest, Config()) or f"the bundle {digest} is not allowed")
+        raise NotAllowed(policy.refusal(digest, Config()) or f"the bundle {digest} is not allowed", told=True)
     if run.primary_task_type not in ("", TaskType.SERVER_APP):
         raise NotAllowed(f"the run starts a {run.primary_task_type}, expected a {TaskType.SERVER_APP}")
     settings = _settings(run, fab)
     try:
         config = parse_run_config(settings)
     except UsageError as error:
-        raise NotAllowed(f"the run's settings are none that this site knows: {error}") from None
+        raise NotAllowed(f"the run's settings are none that this site knows: {error}", told=True) from None
     if reason := policy.refusal(digest, config):
-        raise NotAllowed(reason)
+        raise NotAllowed(reason, told=True)
     checked = dataclasses.replace(run, fab_hash=digest, series_id=run.run_id, override_config=dict(run.override_config))
     return CheckedRun(run=checked, fab=Fab(digest, fab.content, {}), settings=settings, config=config, policy=policy)
 

@@ -4,8 +4,11 @@ reply that the gate did not make.
 Flower's SuperNode talks to the server through seven callbacks; the guard stands in for each. Inbound it pulls a run's
 bundle and a message's objects itself, checks them (``client.node.flower.intake``), and hands on just the bytes it
 checked. Outbound it takes the app's reply out of the node's store, has it made anew (``client.node.gate.outbound``),
-and sends that itself. What it refuses is answered with an error of fixed text; why is for the site's own log. Nothing
-that a server or an app does raises into Flower's loop, which would end the node.
+holds a private update against the ledger (``client.node.gate.accounted``), and sends that itself. What it refuses is
+answered with an error of fixed text; why is for the site's own log. A run that the policy refuses as a whole is
+answered with the policy's line too, so that its coordinator knows what to change: it is made of the run's own settings
+and of a bound that trials would find as well. Nothing that a server or an app does raises into Flower's loop, which
+would end the node.
 
 A step is in the audit log before it happens: where the log cannot be written, no message is taken in, and nothing
 leaves but that error.
@@ -35,8 +38,10 @@ from client.node.flower.fab import NotAllowed
 from client.node.flower.intake import Asked, Callbacks, Intake, about, model
 from client.node.flower.wire import Parcel
 from client.node.gate import outbound
+from client.node.gate.accounted import check_accounted
 from client.node.gate.outbound import Refused, RoundBytes
 from client.node.policy.document import Policy
+from common import protocol
 from common.errors import FederationError, FedserError
 from common.flower import packing
 from common.repeats import Repeats
@@ -123,7 +128,8 @@ class Guard:
             self._spent.note(asked.run.config.privacy, asked.run.policy.privacy)
             self._asked = asked
         except NotAllowed as reason:
-            self._refuse(message, reason, REFUSED, ErrorCode.INVALID_FAB)
+            text = f"{REFUSED}: {_line(reason)}" if reason.told else REFUSED
+            self._refuse(message, reason, text, ErrorCode.INVALID_FAB)
         except Exception as reason:
             self._refuse(message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
         else:
@@ -180,21 +186,25 @@ class Guard:
         content = outbound.passed(
             reply, asked.message, site=self._site, policy=run.policy, config=run.config, head=self._audit.head()
         )
-        if run.config.privacy.on:
-            replay.keep_count(asked.message.metadata.message_type, content, self._audit.settled(), fields["run"])
+        kind, privacy = asked.message.metadata.message_type, run.config.privacy
+        if privacy.on:
+            replay.keep_count(kind, content, self._audit.settled(), fields["run"])
+        if privacy.at_sites and kind == protocol.TRAIN:
+            budget = run.policy.privacy.budget
+            check_accounted(content, asked.message.content, self._spent.ledger(), budget=budget, privacy=privacy)
         leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
         parcel = wire.pack_parcel(Message(leaving, reply_to=asked.message))
         self._sent.add(fields["run"], fields["round"], parcel.size, run.policy)
         records = {name: sorted(record) for name, record in content.items()}
-        spent = self._spent.since(run.config.privacy)
-        counts = replay.told_counts(asked.message.metadata.message_type, content)
+        spent = self._spent.since(privacy)
+        counts = replay.told_counts(kind, content)
         self._audit.add("out", **fields, bytes=parcel.size, records=records, model=model(content), **spent, **counts)
         return parcel
 
     def _refuse(
         self, message: Message, reason: Exception, text: str, code: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
     ) -> None:
-        """Answer with an error that tells nothing, and note why."""
+        """Answer with an error that tells nothing of the recordings, and note why."""
         with self._survive("noting a refusal"):
             self._refusals.add(about(message), _line(reason))
         with self._survive("answering with an error"):

@@ -98,7 +98,7 @@ class Intake:
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
         self._runs: dict[int, CheckedRun] = {}
-        self._refused: dict[int, str] = {}  # why, under this policy
+        self._refused: dict[int, tuple[str, bool]] = {}  # why, and whether that is told, under this policy
         self._refused_under: Policy | None = None
         self._taken_up: set[int] = set()
         self._repeats = Repeats()
@@ -131,16 +131,17 @@ class Intake:
         if policy != self._refused_under:
             self._refused, self._refused_under = {}, policy
         if run_id in self._refused:
-            raise NotAllowed(self._refused[run_id])
+            why, told = self._refused[run_id]
+            raise NotAllowed(why, told=told)
         announced = self._server.get_run(run_id)
         fab = self._server.get_fab(announced.fab_hash, run_id)
         try:
             self._runs[run_id] = check_run(announced, fab, policy)
-        except NotAllowed as why:
-            with self._repeats.telling(str(why)) as told:
-                if told:
-                    self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(why))
-            self._refused[run_id] = str(why)
+        except NotAllowed as reason:
+            with self._repeats.telling(str(reason)) as new:
+                if new:
+                    self._audit.add("run", run=run_id, bundle=hash_of(fab), verdict=str(reason))
+            self._refused[run_id] = str(reason), reason.told
             raise
 
     def _take_up(self, run_id: int, found: CheckedRun) -> None:
@@ -151,7 +152,8 @@ class Intake:
         known = run_id in self._taken_up
         taken = (len(runs) - 1 - runs[::-1].index(run_id) if run_id in runs else 0) if known else len(runs)
         if taken >= most:  # told again at its next message: tomorrow it may go on
-            raise NotAllowed(f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)")
+            reason = f"{taken} runs were taken up in 24 hours; the policy allows {most} (run.max_runs_day)"
+            raise NotAllowed(reason, told=True)
         if known:
             return
         bundle = found.run.fab_hash

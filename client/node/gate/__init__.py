@@ -1,1 +1,4 @@
-"""The outbound gate: what may leave, made anew value by value. It imports policy."""
+"""The outbound gate: what may leave, made anew value by value, and accounted for where it is private.
+
+It imports policy.
+"""

@@ -1,7 +1,8 @@
 """What a site agrees to: ``policy.toml``, written by the site, enforced by its own process outside the app bundle.
 
 Whoever starts a run chooses its settings, and the server may send any message: neither is trusted. Every refusal is one
-line for the site's own log; the server is told only that the policy refused.
+line for the site's own log. Of a run the server is told the line too, which holds nothing but the run's settings and
+the policy's; of a message only that the policy refused.
 """
 
 from __future__ import annotations

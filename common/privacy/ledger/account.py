@@ -121,6 +121,11 @@ class Ledger:
         """
         return self._account().spends(unit, run)
 
+    def stored(self, run: str, number: int) -> str | None:
+        """SHA-256 of what a round of a run released; None where it released nothing so far."""
+        reserved = self._account().reservations.get((run, number))
+        return None if reserved is None else reserved.sha256
+
     def refused(self, run: str) -> bool:
         """Whether a round of a run was refused for want of budget."""
         return self._account().refused[run] > 0

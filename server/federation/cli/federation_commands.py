@@ -44,6 +44,14 @@ def init(
             show_default=False,
         ),
     ] = None,
+    open_kits: Annotated[
+        bool | None,
+        typer.Option(
+            "--open",
+            help="Kits that allow runs without privacy too; by default private ones alone.",
+            show_default=False,
+        ),
+    ] = None,
     trial_keys: Annotated[
         bool, typer.Option("--trial-keys", help="Put ready keys into the kits, for a trial.")
     ] = False,
@@ -56,17 +64,20 @@ def init(
     ] = None,
 ) -> None:
     """Make the coordinator's folder and a kit a site; run again, it adds sites and replaces no key."""
-    from server.federation.folder import kit_builder, registry
+    from server.federation.folder import kit_builder, registry, site_image
     from server.federation.service import setup
 
     names = registry.names(name.strip() for name in sites.split(",") if name.strip())
     given = {"host": host, "port": port, "admin_port": admin_port, "superlink_port": superlink_port, "classes": classes}
+    given["open_kits"] = open_kits
     coordinator_folder = setup.settle(directory, {name: value for name, value in given.items() if value is not None})
     made = setup.furnish(coordinator_folder, names, datetime.now(UTC), trial_keys=trial_keys)
     typer.echo(f"{coordinator_folder.root}: the coordinator of {coordinator_folder.address}")
     for name, done in made.sites.items():
         typer.echo(f"  {kit_builder.path(coordinator_folder, name).relative_to(coordinator_folder.root)}  {done}")
-    typer.echo(f"the kits allow the bundle {made.bundle}")
+    typer.echo(coordinator_folder.form.allows)
+    typer.echo(f"the kits allow the bundle {made.sent.bundle}")
+    typer.echo(f"the sites' image: {made.sent.image or site_image.UNKNOWN}")
     told = (
         ", ".join(coordinator_folder.class_names) or "those of each site's corpus; a site with a manifest names its own"
     )

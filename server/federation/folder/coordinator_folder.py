@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 from common.config.toml_file import read_table
 from common.deployment.site_kit import SITE_NAME
@@ -15,9 +16,11 @@ from common.errors import FederationError, UsageError
 from common.storage import atomic
 from common.utterance import emotion_name
 from common.validate import in_range, one_of
+from server.federation.folder.kit_forms import OPEN, STRICT, KitForm
 
 SETTINGS = "federation.toml"
 DEFAULT = Path("federation")
+_EXPECTED = {str: "a text", int: "a number", bool: "true or false"}
 _CLASS = re.compile(r"[^\s\"\\]{1,40}")  # it is written into policy.toml
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.I)
 
@@ -33,6 +36,7 @@ class Folder:
         admin_port: the admin page's, on loopback.
         superlink_port: of Flower's SuperLink, on loopback; the commands of this machine reach it there.
         classes: the emotions that the kits' policies name, with commas; empty for those of each site's corpus.
+        open_kits: whether kits allow runs without privacy too.
     """
 
     root: Path
@@ -41,6 +45,7 @@ class Folder:
     admin_port: int = 8080
     superlink_port: int = 8000
     classes: str = ""
+    open_kits: bool = False
 
     def __post_init__(self) -> None:
         check_host(self.host)
@@ -58,6 +63,11 @@ class Folder:
     def class_names(self) -> tuple[str, ...]:
         """The emotions that the kits' policies name."""
         return tuple(emotion_name(name) for name in self.classes.replace(",", " ").split())
+
+    @property
+    def form(self) -> KitForm:
+        """What the kits' policies allow."""
+        return OPEN if self.open_kits else STRICT
 
     def settings(self) -> dict[str, str | int]:
         """What ``federation.toml`` holds."""
@@ -165,12 +175,11 @@ def read(root: Path) -> Folder:
     """
     path = root / SETTINGS
     settings = read_table(path, unreadable=FederationError)
-    texts = ("host", "classes")
-    fields = {field.name: str if field.name in texts else int for field in dataclasses.fields(Folder)[1:]}
+    kinds = {name: kind for name, kind in get_type_hints(Folder).items() if name != "root"}
     for name, value in settings.items():
-        one_of(f"a setting of {path}", name, fields)
-        if type(value) is not fields[name]:
-            raise UsageError(f"{path}: {name} is {value!r}, expected {'a text' if name in texts else 'a number'}")
+        one_of(f"a setting of {path}", name, kinds)
+        if type(value) is not kinds[name]:
+            raise UsageError(f"{path}: {name} is {value!r}, expected {_EXPECTED[kinds[name]]}")
     if "host" not in settings:
         raise UsageError(f"{path} has no host; add the name by which sites reach the coordinator")
     return Folder(root=root.absolute(), **settings)

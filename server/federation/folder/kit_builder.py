@@ -10,16 +10,17 @@ import io
 import time
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 
 from common.deployment import site_kit
-from common.deployment.site_kit import AUTHORITY, POLICY, PRIVATE_KEY, PUBLIC_KEY, SETTINGS
+from common.deployment.site_kit import AUTHORITY, LISTING, POLICY, PRIVATE_KEY, PUBLIC_KEY, SETTINGS
 from common.errors import FederationError
+from common.flower.bundle import ROOT
 from common.storage import atomic
 from server.federation.folder import ca
-from server.federation.folder.bundle import ROOT
 from server.federation.folder.coordinator_folder import Folder
 
 TEMPLATES = ROOT / "docker" / "site"
@@ -30,19 +31,34 @@ def path(folder: Folder, site: str) -> Path:
     return folder.kits / f"{site}.zip"
 
 
-def write(folder: Folder, site: str, bundle: str, key: Mapping[str, bytes] | None = None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class SentCode:
+    """The code that kits allow, and where it comes from.
+
+    Attributes:
+        bundle: the SHA-256 of the bundle that their policies allow.
+        listing: its files, as ``sha256sum`` writes them.
+        image: the ID of the sites' image, as this machine's Docker has it; empty where it has none.
+    """
+
+    bundle: str
+    listing: str
+    image: str = ""
+
+
+def write(folder: Folder, site: str, sent: SentCode, key: Mapping[str, bytes] | None = None) -> None:
     """Make a site's kit.
 
     Args:
         folder: the coordinator's.
         site: its name.
-        bundle: the SHA-256 of the bundle that its policy allows.
+        sent: the code that it allows.
         key: files of a ready key (``trial_key``); the kit is then as secret as the key.
 
     Raises:
         FederationError: this installation lacks the kit's templates.
     """
-    _save(path(folder, site), {**_files(folder, site, bundle), **(key or {})})
+    _save(path(folder, site), {**_files(folder, site, sent), **(key or {})})
 
 
 def trial_key(site: str) -> tuple[dict[str, bytes], str]:
@@ -65,23 +81,26 @@ def replace_authority(folder: Folder) -> list[str]:
     return [kit.stem for kit in kits]
 
 
-def _files(folder: Folder, site: str, bundle: str) -> dict[str, bytes]:
+def _files(folder: Folder, site: str, sent: SentCode) -> dict[str, bytes]:
     authority = ca.load(folder.trusted)
     texts = {
         "@SITE@": site,
         "@ADDRESS@": folder.address,
         "@HOST@": folder.host,
         "@PORT@": str(folder.port),
-        "@BUNDLE@": bundle,
+        "@BUNDLE@": sent.bundle,
         "@CLASSES@": ", ".join(f'"{name}"' for name in folder.class_names),
         "@VERSION@": importlib.metadata.version("fedser"),
         "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
         "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",
+        "@IMAGE@": sent.image or "ask the coordinator",
+        **folder.form.texts(),
     }
     files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", POLICY)}
     return {
         **files,
         AUTHORITY: folder.trusted.read_bytes(),
+        LISTING: sent.listing.encode(),
         SETTINGS: site_kit.settings_of(site, folder.address).encode(),
     }
 

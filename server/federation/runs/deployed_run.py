@@ -18,7 +18,8 @@ from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from common.splits.plan import Plan
-from server.federation.folder import bundle, registry
+from common.flower import bundle
+from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
 from server.federation.runs.deployed_result import conclude
@@ -29,6 +30,7 @@ from server.federation.runs.submit import Progress, Runs
 from server.federation.service import status
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
+from server.sites.meeting import NOBODY
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own
 
@@ -141,7 +143,8 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
     """Bring a run to its end at the SuperLink.
 
     Raises:
-        UsageError: it is private, and a setting would tell of the recordings beside the noise.
+        UsageError: it is private, and a setting would tell of the recordings beside the noise; or no site's policy
+            allows it.
         FederationError: it failed.
         ConnectionError: the SuperLink does not answer.
     """
@@ -163,6 +166,8 @@ def _work(folder: Folder, runs: Runs, place: RunFolder, wait: float, display: Di
         ended = follower.follow(state.flower)
     if ended.why.startswith(GONE):
         ended = follower.follow(_start(runs, place))
+    if ended.why.startswith(NOBODY):
+        raise UsageError(ended.why)
     if not (ended.completed and place.finished):
         raise FederationError(_why(ended, place))
 

@@ -57,7 +57,7 @@ class Runs:
         """Hand in a bundle.
 
         Args:
-            bundle: the app, as ``server.federation.folder.bundle`` builds it.
+            bundle: the app, as ``common.flower.bundle`` builds it.
             settings: the run config.
 
         Returns:

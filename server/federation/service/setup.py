@@ -15,9 +15,11 @@ from datetime import datetime
 from pathlib import Path
 
 from common.errors import UsageError
+from common.flower import bundle
 from common.storage import atomic
-from server.federation.folder import bundle, ca, kit_builder, registry
+from server.federation.folder import ca, kit_builder, registry, site_image
 from server.federation.folder.coordinator_folder import SETTINGS, Folder, read
+from server.federation.folder.kit_builder import SentCode
 from server.federation.service import proxy
 
 COMPOSE = bundle.ROOT / "docker" / "compose.yaml"
@@ -31,11 +33,11 @@ class Made:
 
     Attributes:
         sites: each site's kit, in a word.
-        bundle: the SHA-256 that the new kits' policies allow.
+        sent: the code that the new kits' policies allow.
     """
 
     sites: Mapping[str, str]
-    bundle: str
+    sent: SentCode
 
 
 def settle(root: Path, given: Mapping[str, str | int]) -> Folder:
@@ -81,12 +83,13 @@ def furnish(folder: Folder, sites: Sequence[str], now: datetime, *, trial_keys: 
         shutil.copyfile(COMPOSE, folder.root / "compose.yaml")
     if not (folder.root / ".env").exists():
         atomic.write(folder.root / ".env", _environment(folder))
-    hash_ = bundle.digest(bundle.build())
-    made = {site: _add(folder, site, hash_, trial_keys=trial_keys) for site in sites}
+    listing = bundle.listed(bundle.sources())
+    sent = SentCode(bundle=bundle.digest(bundle.build()), listing=listing, image=site_image.identity())
+    made = {site: _add(folder, site, sent, trial_keys=trial_keys) for site in sites}
     if not folder.registry.exists():
         registry.write(folder.registry, {})
     hand_over(folder)
-    return Made(sites=made, bundle=hash_)
+    return Made(sites=made, sent=sent)
 
 
 def hand_over(folder: Folder) -> None:
@@ -105,7 +108,7 @@ def read_registry(folder: Folder) -> dict[str, registry.RegisteredSite]:
     return registry.read(folder.registry) if folder.registry.exists() else {}
 
 
-def _add(folder: Folder, site: str, bundle_hash: str, *, trial_keys: bool) -> str:
+def _add(folder: Folder, site: str, sent: SentCode, *, trial_keys: bool) -> str:
     sites = read_registry(folder)
     entry = sites.get(site, registry.RegisteredSite())
     wants_key = trial_keys and entry.public_key is None
@@ -115,7 +118,7 @@ def _add(folder: Folder, site: str, bundle_hash: str, *, trial_keys: bool) -> st
     if wants_key:
         files, public = kit_builder.trial_key(site)
         entry = dataclasses.replace(entry, public_key=public)
-    kit_builder.write(folder, site, bundle_hash, files)
+    kit_builder.write(folder, site, sent, files)
     registry.write(folder.registry, {**sites, site: entry})
     return f"{NEW}, with a key for a trial" if files else NEW
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors.numpy
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
@@ -23,6 +25,8 @@ from client.node.flower.intake import Callbacks
 from client.node.policy.clauses import BundlePolicy
 from client.node.policy.document import Policy
 from common import protocol
+from common.privacy.accounting.accountants import Spend
+from common.privacy.ledger.account import Ledger
 from tests.client.node.bundles import Server, run_of, weights
 
 NODE = 99
@@ -103,17 +107,32 @@ def update(value: float = 1.0) -> RecordDict:
     return RecordDict({protocol.ARRAYS: weights(value), protocol.METRICS: metrics, protocol.HELD: held()})
 
 
+def release(folder: Path, number: int = 1, value: float = 1.0, run: str = "run") -> None:
+    """What the app writes into the site's ledger before it answers a round."""
+    ledger = Ledger.of_site(folder / "ledger", "st-mary")
+    ledger.begin(run, {"unit": "utterance", "sample_rate": 0.1, "noise_multiplier": 1.0, "delta": 1e-5})
+    with ledger.round(run, number) as entry:
+        entry.reserve(Spend(unit="utterance", sample_rate=0.1, noise_multiplier=1.0, steps=10))
+        entry.store(safetensors.numpy.save({"layer": np.full((2, 3), value, np.float32)}))
+
+
 def held() -> ConfigRecord:
     """How much the site holds, which the gate keeps."""
     return ConfigRecord({protocol.RECORDINGS: 40, protocol.SPEAKERS: 4})
 
 
 def assert_refused(site: Site, why: str, code: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION) -> None:
-    """Nothing was handed on, the server got an error that tells nothing, the log says why."""
+    """Nothing was handed on, the server got an error that tells nothing, the log says why.
+
+    A run that the policy refuses as a whole is answered with the log's own line, which is of its settings alone.
+    """
     assert site.take() is None
     reply = site.server.reply()
     assert reply.has_error()
     assert reply.error.code == code
-    assert reply.error.reason in (module.REFUSED, module.FAILED)
-    assert why in str(site.lines("refused")[-1]["why"])
+    noted = str(site.lines("refused")[-1]["why"])
+    told = f"{module.REFUSED}: {noted}"
+    fixed = (module.REFUSED, module.FAILED)
+    assert reply.error.reason in ((*fixed, told) if code == ErrorCode.INVALID_FAB else fixed)
+    assert why in noted
     assert site.server.confirmed

@@ -146,7 +146,7 @@ def kit(federation: Federation, name: str, digest: str) -> Path:
 def test_two_sites_take_part_refuse_and_end(federation: Federation, tmp_path: Path) -> None:
     mark, server = tmp_path / "mark", SERVER.replace("{told!r}", repr(str(tmp_path / "told")))
     good = bundle(tmp_path / "good", CLIENT, server=server)
-    bundle(tmp_path / "changed", CHANGED.format(mark=str(mark)) + CLIENT, server=server)
+    other = bundle(tmp_path / "changed", CHANGED.format(mark=str(mark)) + CLIENT, server=server)
     sites = []
     for name in SITES:
         folder = kit(federation, name, hash_of(Fab("", good, {})))
@@ -156,7 +156,9 @@ def test_two_sites_take_part_refuse_and_end(federation: Federation, tmp_path: Pa
     try:
         logs = [tmp_path / name / "log" for name in SITES]
         until(lambda: all("connected" in log.read_text() and "ready" in log.read_text() for log in logs))
-        failed, refused = "the site failed; its own log says why", "refused by the site's policy"
+        failed = "the site failed; its own log says why"
+        line = f"the bundle is {hash_of(Fab('', other, {}))}, none of the 1 that are allowed (bundle.hashes)"
+        refused = f"refused by the site's policy: {line}"
         assert federation.told(tmp_path / "good") == 2 * ["ROUND 1 12.0"] + 2 * [f"ROUND 2 {failed}"]
         assert federation.told(tmp_path / "changed") == 2 * [f"ROUND 1 {refused}"] + 2 * [f"ROUND 2 {refused}"]
         assert federation.told(tmp_path / "good")[0] == "ROUND 1 12.0"  # the nodes stayed up

@@ -21,7 +21,7 @@ from common.errors import FedserError
 from common.storage import hash_chain
 from tests.client.node.bundles import run_of, scaling, weights
 from tests.client.node.gated import LEDGER, PRIVATE, content, counted
-from tests.client.node.guarded import Site, assert_refused, site_of, train_message, update
+from tests.client.node.guarded import Site, assert_refused, release, site_of, train_message, update
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -159,5 +159,6 @@ def test_a_private_update_tells_the_number_that_the_hello_told(tmp_path: Path, f
     came = update()
     del came[protocol.METRICS]
     more: Any = {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 41}), protocol.CONFIG: ConfigRecord(LEDGER)}
+    release(tmp_path, run="first")
     site.answer(Message(RecordDict({**came, **more}), reply_to=message))
     assert site.server.reply().content.metric_records[protocol.METRICS][protocol.EXAMPLES] == 40

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from common import protocol
-from common.errors import FederationError
-from server.sites.meeting import Meeting, gather_sums, meet
+from common.errors import FederationError, UsageError
+from common.flower.internals import RUN_REFUSED
+from server.sites.meeting import NOBODY, Meeting, gather_sums, meet
 from simulations.engine.worker_grid import InProcessGrid
 
 CLASSES = ["anger", "neutral"]
@@ -153,6 +154,54 @@ def test_too_few_sites_are_told_with_their_reasons() -> None:
         pytest.raises(FederationError, match=r"1 of 2 sites take part: .* \(b: its hello's config: site is missing"),
     ):
         meet(grid, meeting(2, registered=KEYS), {})
+
+
+LINE = "refused by the site's policy: the run is not private, the policy asks that it hides the utterance"
+
+
+def picky() -> ClientApp:
+    """As ``app``, behind a node whose policy refuses the run, where its node config says so."""
+    own = app()
+
+    def answer(message: Message, context: Context) -> Message:
+        if context.node_config.get("picky"):
+            return Message(Error(RUN_REFUSED, LINE), reply_to=message)
+        return own(message, context)
+
+    return answer  # type: ignore[return-value]
+
+
+def picked(*picky_sites: str, expected: int = 3, **more: Any) -> tuple[list[str], dict[str, str]]:
+    refused: dict[str, str] = {}
+    sites = [site(name, picky=True) if name in picky_sites else site(name) for name in KEYS.values()]
+    with InProcessGrid(picky, sites, {}, workers=0) as grid:
+        nodes = meet(grid, meeting(expected, registered=KEYS, **more), refused)
+    return [node.site for node in nodes], refused
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("expected", [1, 3])
+def test_a_run_that_no_policy_allows_is_the_coordinators_mistake_told_by_site(
+    caplog: pytest.LogCaptureFixture, expected: int, strict: bool
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING, "fedser.server"),
+        pytest.raises(UsageError, match=r"^no site's policy allows this run .*; nothing of it ran there") as caught,
+    ):
+        picked(*KEYS.values(), expected=expected, strict=strict)
+    assert str(caught.value).startswith(NOBODY)
+    for name in KEYS.values():
+        assert f"{name}: {LINE}" in str(caught.value)
+        assert f"{name} does not take part: {LINE}" in caplog.text
+
+
+def test_a_run_that_some_policies_allow_goes_on_where_these_are_enough(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        names, refused = picked("b", expected=2)
+    assert (names, refused) == (["a", "c"], {"b": LINE})
+    assert f"b does not take part: {LINE}" in caplog.text
+    with pytest.raises(FederationError, match=rf"1 of 2 sites take part: .* \(a: {LINE}; b: {LINE}"):
+        picked("a", "b", expected=2)
 
 
 def test_a_site_that_would_be_the_whole_mean_is_named(caplog: pytest.LogCaptureFixture) -> None:

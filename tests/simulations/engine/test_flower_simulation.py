@@ -11,8 +11,8 @@ import safetensors.numpy
 from common.data.resident import listing
 from common.errors import FederationError
 from common.features.cache import FeatureCache
+from common.flower import bundle
 from common.privacy.recipe import RECIPES
-from server.federation.folder import bundle
 from simulations.engine.flower_simulation import run_under_flower, submit, superlink
 from simulations.engine.fold import run_in_process
 from simulations.engine.planning import plans

@@ -11,6 +11,7 @@ import pytest
 from client.node.audit import site_log
 from client.node.audit.site_log import AuditLog
 from common.cli import main
+from common.flower import bundle
 from common.storage.chained_file import Chain
 from tests.client.node import kits
 from tests.simulations import tiny
@@ -60,6 +61,23 @@ def test_keygen_needs_one_folder(tmp_path: Path, capsys: Captured) -> None:
     assert site("keygen", "--kit", tmp_path, "--out", tmp_path) == 2
     assert site("keygen", "--kit", tmp_path) == 2  # no kit
     assert "site.toml" in capsys.readouterr().err
+
+
+def test_bundle_compares_the_installed_code_with_the_policy(tmp_path: Path, capsys: Captured) -> None:
+    kit, own = kits.make(tmp_path / "kit"), bundle.digest(bundle.build())
+    assert site("bundle", "--kit", kit, "--json") == 1
+    found = told(capsys)
+    assert (found["bundle"], found["allowed"], found["hashes"]) == (own, False, [kits.BUNDLE])
+    assert {file["path"] for file in found["files"]} > set(bundle.files())
+    policy = tmp_path / "own.toml"
+    policy.write_text(f'[bundle]\nhashes = ["{own}"]\n')
+    assert site("bundle", "--policy", policy, "--source", bundle.ROOT) == 0
+    out = capsys.readouterr().out
+    assert out.endswith(f"their bundle is {own}\nthe policy allows it\n")
+    assert "  client/app.py\n" in out
+    assert site("bundle", "--policy", policy, "--source", tmp_path) == 1
+    assert "is not an installation of fedser" in capsys.readouterr().err
+    assert site("bundle") == site("bundle", "--kit", kit, "--policy", policy) == 2
 
 
 def test_forget_says_what_it_does_and_what_it_does_not(tmp_path: Path, capsys: Captured) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ from rich.console import Console
 
 from client.node.dry_run import rehearsal
 from client.node.dry_run.dry_report import Report, render
+from client.node.policy.clauses import BundlePolicy
+from client.node.policy.document import Policy
 from client.node.site import kit
+from client.node.site.code_check import installed_code
 from client.node.site.node_settings import Address, NodeSettings, StateFolder
 from common import protocol
 from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
+from common.flower import bundle
 from common.privacy.ledger.account import Ledger
 from tests.client.node import kits
 from tests.client.node.site.test_forget import spent
@@ -119,6 +124,22 @@ def test_a_run_that_the_policy_refuses_takes_nothing(tmp_path: Path) -> None:
     assert report.outcomes == []
     assert "nothing leaves: the run is not private" in shown(report)
     assert run(tmp_path, "[run]\nhours = '03:00-03:01'\n").refused is None  # the hour is not the run's fault
+
+
+def test_it_says_which_code_answered_and_whether_that_is_allowed(tmp_path: Path) -> None:
+    other = run(tmp_path / "other")
+    assert (other.bundle, other.bundle_allowed) == (bundle.digest(bundle.build()), False)
+    said = " ".join(shown(other).split())
+    assert f"NOT THE ALLOWED CODE: what is installed here is the bundle {other.bundle}" in said
+    policy = tmp_path / "own/kit/policy.toml"
+    kits.make(policy.parent)
+    own = Policy.read(policy)
+    assert installed_code(own) == (other.bundle, False)
+    allowed = replace(own, bundle=BundlePolicy(hashes=(kits.BUNDLE, str(other.bundle))))
+    assert installed_code(allowed) == (other.bundle, True)
+    said = " ".join(shown(replace(other, bundle_allowed=True)).split())
+    assert f"the bundle {other.bundle}, which the policy allows" in said
+    assert "files of the bundle are not installed here" in shown(replace(other, bundle=None))
 
 
 def test_a_policy_without_a_bundle_says_so(tmp_path: Path) -> None:

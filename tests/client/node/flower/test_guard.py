@@ -12,7 +12,7 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.fab import Fab
 
 from client.node.flower import guard as module
-from client.node.policy.clauses import BundlePolicy, OutboundPolicy
+from client.node.policy.clauses import BundlePolicy, OutboundPolicy, PrivacyPolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.settings import Config
@@ -20,7 +20,7 @@ from common.errors import FedserError
 from common.flower.packing import is_packed, pack, unpack
 from common.strategies.available import CATALOGUE
 from tests.client.node.bundles import bundle, weights
-from tests.client.node.guarded import LOG, assert_refused, held, site_of, train_message, update
+from tests.client.node.guarded import LOG, assert_refused, held, release, site_of, train_message, update
 
 pytestmark = pytest.mark.usefixtures("quick")
 PASSWD = "import pathlib\npathlib.Path({mark!r}).write_text(pathlib.Path('/etc/passwd').read_text())\napp = None\n"
@@ -125,6 +125,25 @@ def test_a_changed_bundle_is_never_unpacked_nor_handed_on(tmp_path: Path, fab: F
     assert site.server.asked_for_fab == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "the run is not private, the policy asks that it hides the utterance (privacy.unit)"),
+        ({"privacy.epsilon": 9.0}, "the run's ε is 9, the policy allows 8 (privacy.max_epsilon)"),
+    ],
+)
+def test_of_a_run_that_the_policy_refuses_the_coordinator_is_told_the_line(
+    tmp_path: Path, fab: Fab, settings: dict[str, Any], why: str
+) -> None:
+    strict = Policy(
+        bundle=BundlePolicy(hashes=(fab.hash_str,)), privacy=PrivacyPolicy(unit="utterance", max_epsilon=8.0)
+    )
+    site = site_of(tmp_path, fab, {"override_config": settings}, policy=strict)
+    site.server.ask(protocol.HELLO)
+    assert_refused(site, why, ErrorCode.INVALID_FAB)
+    assert site.server.reply().error.reason == f"{module.REFUSED}: {why}"
+
+
 def test_a_bundle_that_turns_into_another_is_served_as_it_was_checked(tmp_path: Path, fab: Fab) -> None:
     evil = Fab(fab.hash_str, bundle(tmp_path / "evil", PASSWD.format(mark=str(tmp_path / "mark"))), {})
     site = site_of(tmp_path, fab, served=[fab, evil])
@@ -188,20 +207,68 @@ def test_an_errors_text_does_not_leave(tmp_path: Path, fab: Fab) -> None:
     assert "patient" not in site.audit.path.read_text()
 
 
+PRIVATE = {"override_config": {"privacy.epsilon": "8.0"}}
+
+
+def private_update(value: float = 1.0) -> RecordDict:
+    told = ConfigRecord({protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "a" * 64})
+    metrics = MetricRecord({protocol.EXAMPLES: 40})
+    arrays = {protocol.ARRAYS: weights(value)}
+    return RecordDict({**arrays, protocol.METRICS: metrics, protocol.CONFIG: told, protocol.HELD: held()})
+
+
 def test_the_server_is_not_told_how_long_a_private_round_took(tmp_path: Path, fab: Fab) -> None:
-    site = site_of(tmp_path, fab, {"override_config": {"privacy.epsilon": "8.0"}})
+    site = site_of(tmp_path, fab, PRIVATE)
     train_message(site.server, **{protocol.RUN: "run"})
     message = site.take()
     assert message is not None
-    told = ConfigRecord({protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "a" * 64})
-    metrics = MetricRecord({protocol.EXAMPLES: 40})
-    arrays = {protocol.ARRAYS: weights(1.0)}
-    content = RecordDict({**arrays, protocol.METRICS: metrics, protocol.CONFIG: told, protocol.HELD: held()})
-    site.answer(Message(content, reply_to=message))
+    release(tmp_path)
+    site.answer(Message(private_update(), reply_to=message))
     assert not site.server.reply().has_error()
     assert site.server.seconds == [0.0]
     [out] = site.lines("out")
-    assert out["epsilon_before"] == out["epsilon_after"] == 0.0  # this app spent nothing
+    assert out["epsilon_before"] == 0.0 < float(str(out["epsilon_after"])) < 8.0
+
+
+@pytest.mark.parametrize(
+    ("stored", "value", "why"),
+    [
+        ([], 1.0, "the ledger has stored no reply in round 2 of run run"),
+        ([(1, 1.0)], 1.0, "the ledger has stored no reply in round 2 of run run"),
+        ([(1, 1.0), (2, 2.0)], 1.0, "the update is not the reply that the ledger stored in round 2"),
+        ([(2, 1.0)], float(np.nextafter(np.float32(1), np.float32(2))), "the update is not the reply"),
+    ],
+    ids=["none", "the round before", "an older reply", "one bit"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_private_update_that_the_ledger_does_not_account_for_stays(
+    tmp_path: Path, fab: Fab, stored: list[tuple[int, float]], value: float, why: str, packed: bool
+) -> None:
+    site = site_of(tmp_path, fab, PRIVATE)
+    config = ConfigRecord({protocol.ROUND: 2, protocol.RUN: "run", **LOG})
+    whole = RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config})
+    site.server.ask(protocol.TRAIN, pack(whole) if packed else whole)
+    message = site.take()
+    assert message is not None
+    for number, kept in stored:
+        release(tmp_path, number, kept)
+    answer = private_update(value)
+    site.answer(Message(pack(answer) if packed else answer, reply_to=message))
+    assert site.server.reply().error.reason == module.REFUSED
+    assert why in str(site.lines("refused")[-1]["why"])
+    assert site.lines("out") == []
+
+
+def test_a_budget_that_the_site_lowers_keeps_what_is_under_way(tmp_path: Path, fab: Fab) -> None:
+    allowed = BundlePolicy(hashes=(fab.hash_str,))
+    site = site_of(tmp_path, fab, PRIVATE, policy=Policy(bundle=allowed, privacy=PrivacyPolicy(budget=0.01)))
+    train_message(site.server, **{protocol.RUN: "run"})
+    message = site.take()
+    assert message is not None
+    release(tmp_path)
+    site.answer(Message(private_update(), reply_to=message))
+    assert site.server.reply().error.reason == module.REFUSED
+    assert "the policy allows 0.01 (privacy.budget)" in str(site.lines("refused")[-1]["why"])
 
 
 def test_a_reply_to_a_message_that_is_not_in_hand_is_dropped(tmp_path: Path, fab: Fab) -> None:

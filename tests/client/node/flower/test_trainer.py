@@ -223,7 +223,8 @@ def test_nothing_of_a_changed_bundle_runs_and_the_node_stays_up(node: Any, tmp_p
     mark = tmp_path / "mark"
     told = node(deed("pass"), changed=changed.format(mark=str(mark)), rounds=2)
     told.run()
-    assert [told.link.reply(number).error.reason for number in range(2)] == 2 * [guard.REFUSED]
+    for number in range(2):
+        assert told.link.reply(number).error.reason.startswith(f"{guard.REFUSED}: the bundle is ")
     assert not mark.exists()
     assert not (tmp_path / "flwr" / "apps").exists()
 

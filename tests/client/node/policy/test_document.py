@@ -13,6 +13,7 @@ from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
 from common.corpora import emodb
 from common.errors import UsageError
+from server.federation.folder.kit_forms import OPEN
 
 ROOT = Path(__file__).parents[4]
 BUNDLE = "ab" * 32
@@ -36,11 +37,14 @@ def refusal(own: Policy, run: dict[str, Any], bundle: str = BUNDLE) -> str | Non
     return own.refusal(bundle, parse_run_config(run))
 
 
-def test_the_kits_policy_is_the_defaults(tmp_path: Path) -> None:
+def test_an_open_kits_policy_is_the_defaults(tmp_path: Path) -> None:
     template = (ROOT / "docker/site/policy.toml").read_text()
     assert template.count("@BUNDLE@") == 1
     path = tmp_path / "policy.toml"
-    path.write_text(template.replace("@BUNDLE@", BUNDLE).replace("@CLASSES@", ""))
+    text = template.replace("@BUNDLE@", BUNDLE).replace("@CLASSES@", "")
+    for mark, value in OPEN.texts().items():
+        text = text.replace(mark, value)
+    path.write_text(text)
     assert Policy.read(path) == policy(tmp_path)
     lines = [line.partition(" ")[0] for line in template.splitlines() if " = " in line and line[0] not in "#["]
     default = Policy()

@@ -14,8 +14,10 @@ import typer
 from typer.testing import CliRunner
 
 from common.errors import FedserError, UsageError
+from common.flower import bundle
 from server.federation.cli import federation_commands
-from server.federation.folder import bundle, ca, coordinator_folder, registry
+from server.federation.folder import ca, coordinator_folder, registry, site_image
+from server.federation.folder.kit_forms import OPEN, STRICT, KitForm
 from tests.server.federation import coordinator
 
 app = typer.Typer()
@@ -25,6 +27,7 @@ federation_commands.add(app)
 @pytest.fixture(autouse=True)
 def _quick_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "build", lambda: b"bundle")
+    monkeypatch.setattr(site_image, "identity", lambda: "")  # whatever this machine's Docker has
 
 
 def call(*arguments: object) -> str:
@@ -71,7 +74,7 @@ def test_a_folder_and_its_kits(tmp_path: Path) -> None:
     ]
     assert "FEDSER_PORT=9443" in (root / ".env").read_text()
     files = kit(root, "st-mary")
-    assert sorted(files) == ["README.md", "ca.crt", "compose.yaml", "policy.toml", "site.toml"]
+    assert sorted(files) == ["README.md", "bundle.txt", "ca.crt", "compose.yaml", "policy.toml", "site.toml"]
     assert files["ca.crt"] == (root / "ca" / "ca.crt").read_bytes()
     assert tomllib.loads(files["site.toml"].decode()) == {
         "name": "st-mary",
@@ -105,6 +108,47 @@ def test_the_kits_policies_name_the_emotions_and_later_ones_too(tmp_path: Path) 
     for odd in ("anger", "anger,ang", 'anger,"x'):
         with pytest.raises(UsageError, match="expected at least 2 emotions"):
             init(tmp_path / "odd", "--classes", odd)
+
+
+@pytest.mark.parametrize(("options", "form"), [([], STRICT), (["--open"], OPEN)])
+def test_a_kit_says_in_its_first_lines_what_it_allows_and_later_ones_allow_the_same(
+    tmp_path: Path, options: list[str], form: KitForm
+) -> None:
+    assert f"\n{form.allows}\n" in init(tmp_path, "--sites", "st-mary", *options)
+    assert f"\n{form.allows}\n" in call("init", tmp_path, "--sites", "charite")
+    coordinator.make_key(tmp_path / "keys/lausanne")
+    add = ("add-site", "--dir", tmp_path, "--name", "lausanne", "--public-key", tmp_path / "keys/lausanne.pub")
+    call(*add)
+    for site in ("st-mary", "charite", "lausanne"):
+        files = kit(tmp_path, site)
+        policy = files["policy.toml"].decode()
+        assert policy.startswith(f"# {form.allows}\n")
+        assert f"**{form.allows}**" in files["README.md"].decode().splitlines()[:3]
+        told = tomllib.loads(policy)
+        found = [told["privacy"][name] for name in ("unit", "max_epsilon", "budget")]
+        assert found == [form.unit, form.max_epsilon, float(form.budget)]
+        assert told["outbound"]["allow_test"] is form.allow_test
+
+
+def test_a_folder_keeps_to_its_kits_form(tmp_path: Path) -> None:
+    init(tmp_path, "--sites", "st-mary")
+    with pytest.raises(UsageError, match="says open_kits = False, not True, and so do the sites' kits"):
+        call("init", tmp_path, "--sites", "charite", "--open")
+    settings = tmp_path / "federation.toml"
+    settings.write_text(settings.read_text().replace("open_kits = false\n", ""))  # as one of before has it
+    assert coordinator_folder.read(tmp_path).form == STRICT
+
+
+def test_the_kit_names_the_files_of_its_bundle_and_the_images_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert site_image.UNKNOWN in init(tmp_path / "none", "--sites", "st-mary")
+    files = kit(tmp_path / "none", "st-mary")
+    assert files["bundle.txt"].decode() == bundle.listed(bundle.sources())
+    assert "At the coordinator: `ask the coordinator`." in files["README.md"].decode()
+    monkeypatch.setattr(site_image, "identity", lambda: "sha256:1234")
+    assert "\nthe sites' image: sha256:1234\n" in init(tmp_path / "one", "--sites", "st-mary")
+    assert "At the coordinator: `sha256:1234`." in kit(tmp_path / "one", "st-mary")["README.md"].decode()
 
 
 def test_the_fingerprint_in_the_kit_is_what_openssl_says(tmp_path: Path) -> None:

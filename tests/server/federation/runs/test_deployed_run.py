@@ -12,7 +12,8 @@ from common.cli import main
 from common.config.settings import Scalar
 from common.errors import FederationError, UsageError
 from common.progress import Display
-from server.federation.folder import bundle, registry
+from common.flower import bundle
+from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.folder.registry import RegisteredSite
 from server.federation.runs import deployed_result, follow, run_folder
@@ -22,6 +23,7 @@ from server.federation.runs.run_folder import LOST, RUNNING, STOPPED, RunFolder,
 from server.federation.runs.submit import Progress
 from server.federation.service import status
 from server.reporting.run_record import Result
+from server.sites.meeting import NOBODY
 from tests.server.federation import example_folder
 from tests.server.federation.runs.test_deployed_result import finish
 
@@ -140,6 +142,19 @@ def test_a_private_run_that_would_tell_more_does_not_go_on(folder: Folder, super
     with pytest.raises(UsageError, match=r"^--normalise speaker would tell of other utterances' recordings"):
         run(folder, again())
     assert len(superlink.started) == 1
+
+
+def test_a_run_that_no_policy_allows_is_a_users_error_with_each_sites_line(
+    folder: Folder, superlink: SuperLink
+) -> None:
+    why = f"{NOBODY} (charite: refused …; st-mary: refused …); nothing of it ran there: change the run"
+    superlink.ends = [lambda _: Progress(ended=True, why=why)]
+    with pytest.raises(UsageError) as caught:
+        run(folder, wish())
+    assert (str(caught.value), caught.value.exit_code) == (why, 2)
+    known = RunFolder(folder=folder, name="run-1").state()
+    assert known is not None
+    assert (known.state, known.why) == (run_folder.FAILED, why)
 
 
 def test_a_failure_before_round_1_offers_nothing_to_go_on_with(folder: Folder, superlink: SuperLink) -> None:

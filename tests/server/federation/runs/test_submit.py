@@ -9,7 +9,7 @@ import pytest
 
 from common.config.settings import Config, flatten
 from common.splits.plan import Plan
-from server.federation.folder import bundle
+from common.flower import bundle
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import RunFolder
 from server.federation.runs.run_planning import run_config

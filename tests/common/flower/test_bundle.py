@@ -11,8 +11,8 @@ import pytest
 
 from common.config.settings import Config, flatten
 from common.errors import FederationError
+from common.flower import bundle
 from common.protocol import RUN_KEYS
-from server.federation.folder import bundle
 from tests.test_house import MODULES, ROOT, imported
 
 
