@@ -78,6 +78,7 @@ class _Node:
         }
         if config.privacy.at_sites:
             values["privacy.budget"] = str(min(config.privacy.budget, self.budget))
+            values["data.strict"] = "false"  # that the site fails would tell that one of its recordings is broken
         return config.with_values(values)
 
 
@@ -113,7 +114,8 @@ def _load(node: _Node, config: Config) -> Site:
 
 
 def _extract(utterances: Sequence[Utterance], config: Config, cache: FeatureCache) -> list[Recording]:
-    recordings, broken = extract_all(utterances, config.features, config.augment, cache, workers=0)
+    longest = config.privacy.longest
+    recordings, broken = extract_all(utterances, config.features, config.augment, cache, workers=0, seconds=longest)
     for item in broken:
         log.warning("%s: %s; skipped", item.name, item.detail)
     if broken and config.data.strict:

@@ -1,7 +1,13 @@
-"""A private round at a site: reserve the steps in the ledger, compute, store the reply, send it.
+"""A private round at a site: make everything ready, reserve the steps in the ledger, compute, store the reply, send it.
 
 A reply that was stored is sent again when the server asks for the round again: it is never noised anew, for two noisy
 answers tell more than one.
+
+Whether a round fails would tell too, and at no ε. So what can be refused is refused before the steps are reserved, by
+the message, the settings and public numbers alone; no unit's content fails a round (``common.data.unit_alone``,
+``common.privacy.contributions``). What is left is the machine: a full disk, a kill. A round that these cut short is
+voided, twice a run in a deployment; the third one's steps stay spent, and the site is out of the run, for else a server
+that can bring a kill about could ask by it as often as it likes. Not promised: how long a round takes.
 """
 
 from __future__ import annotations
@@ -10,7 +16,8 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import safetensors.torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -20,8 +27,9 @@ from client.planting import keep, plant
 from client.site import Site
 from common import protocol
 from common.config.units import UNITS
+from common.data.dataset import SpeechDataset
 from common.data.normalise import Scaling
-from common.errors import BudgetSpent
+from common.errors import BudgetSpent, CutShort, FedserError
 from common.learning.centring import centring
 from common.learning.training import learning_rate
 from common.privacy.accounting.accountants import Spend
@@ -37,6 +45,7 @@ from common.seeds import seed_of
 from common.storage.hash_chain import Head
 
 log = logging.getLogger("fedser.client")
+MOST_VOIDED = 2  # of a run's rounds, that were reserved and then cut short
 
 
 def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | None, message: Message) -> RecordDict:
@@ -62,16 +71,17 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                     _warn_if_drowned(terms, site)
                 steps = terms.affordable(ledger.spends(terms.unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
+                ready = _Ready.of(site, arrays, scaling, terms, asked, number)
                 entry.reserve(spend, terms.filter)
-                planted = plant(site, terms, scaling, number)
-                _train(site, arrays, scaling, terms, spend, asked, number, planted)
-                if planted is not None:
-                    keep(planted, ledger.path, run, number)
+                _train(site, ready, terms, spend, number)
+                if ready.planted is not None:
+                    keep(ready.planted, ledger.path, run, number)
                 reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
                 entry.store(reply)
     except BudgetSpent as error:
         log.warning("site %s: round %d: %s", site.name, number, error)
         extra[protocol.STOPPED] = True
+        extra |= {protocol.CUT_SHORT: True} if isinstance(error, CutShort) else {}
         reply = None
     if site.holding.deployed and site.holding.report_epsilon and (kept := ledger.terms(run)):
         spends = ledger.spends(site.config.privacy.unit, run), ledger.spends(site.config.privacy.unit)
@@ -90,12 +100,15 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
 def open_ledger(site: Site, asked: Mapping[str, Any]) -> Ledger:
     """The site's ledger, which must hold all that the site last told the server of it.
 
+    In a deployment it voids so many rounds of a run and no more.
+
     Raises:
         LedgerError: it was edited, or is older than that.
     """
     entries = int(str(asked.get(protocol.LEDGER_ENTRIES, 0)))
     reported = Head(entries=entries, hash=str(asked[protocol.LEDGER_HASH])) if entries else None
-    return Ledger.of_site(site.holding.ledger, site.name, expected=reported)
+    most = MOST_VOIDED if site.holding.deployed else None  # on one machine it is its user who kills, and goes on
+    return Ledger.of_site(site.holding.ledger, site.name, expected=reported, most_voided=most)
 
 
 def report(site: Site, message: Message) -> RecordDict:
@@ -127,38 +140,65 @@ def _warn_if_drowned(terms: Terms, site: Site) -> None:
         )
 
 
-def _train(
-    site: Site,
-    arrays: Mapping[str, Tensor],
-    scaling: Scaling | None,
-    terms: Terms,
-    spend: Spend,
-    asked: Mapping[str, Any],
-    number: int,
-    canaries: Canaries | RecordedCanaries | None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """All that a round needs, looked at before its steps are reserved.
+
+    Attributes:
+        data: the recordings to train on, the planted ones among them.
+        planted: the canaries of an audit.
+        mu: FedProx's weight.
+    """
+
+    data: SpeechDataset
+    planted: Canaries | RecordedCanaries | None
+    mu: float
+
+    @classmethod
+    def of(
+        cls,
+        site: Site,
+        arrays: Mapping[str, Tensor],
+        scaling: Scaling | None,
+        terms: Terms,
+        asked: Mapping[str, Any],
+        number: int,
+    ) -> Self:
+        """Put the server's weights into the site's model, and make the recordings ready.
+
+        Raises:
+            FedserError: the server's model or scaling is not of this run, or a canary cannot be planted.
+        """
+        try:
+            site.model.load_state_dict(arrays)
+        except RuntimeError:
+            raise FedserError(f"site {site.name}: the server sent another model than the run's settings make") from None
+        planted = plant(site, terms, scaling, number)
+        data = planted.training if isinstance(planted, RecordedCanaries) else site.dataset("train", scaling)
+        return cls(data=data, planted=planted, mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))))
+
+
+def _train(site: Site, ready: _Ready, terms: Terms, spend: Spend, number: int) -> None:
     config = site.config
-    site.model.load_state_dict(arrays)
-    recorded = canaries if isinstance(canaries, RecordedCanaries) else None
-    data = recorded.training if recorded else site.dataset("train", scaling)
+    recorded = ready.planted if isinstance(ready.planted, RecordedCanaries) else None
     planted = recorded.planted if recorded else 0
     insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
     stream = SecretStream(insecure)
     if centring(site.model, number, config):
-        centre_privately(site.model, data, spend, turn=number, stream=stream, planted=planted)
+        centre_privately(site.model, ready.data, spend, turn=number, stream=stream, planted=planted)
         return
     before = recorded.losses(site.model) if recorded else None
     train_privately(
         site.model,
-        data,
+        ready.data,
         spend,
         training=config.training,
         augment=config.augment,
         privacy=config.privacy,
         rate=learning_rate(config.training, number, config.federation.rounds),
         stream=stream,
-        proximal_mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))),
-        canaries=canaries if isinstance(canaries, Canaries) else None,
+        proximal_mu=ready.mu,
+        canaries=ready.planted if isinstance(ready.planted, Canaries) else None,
         planted=planted,
     )
     if recorded is not None and before is not None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from torch import Tensor
-
 from common.config.run_config import parse_run_config
 from common.config.settings import Config
+from common.curation.problems import usual_width
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
-from common.data.normalise import Scaling, Sums, normalise, refuse_single_frames
+from common.data.normalise import Scaling, Sums, normalise, normalised, refuse_single_frames
 from common.data.resident import of_speakers, recordings_of
-from common.errors import FedserError
+from common.data.unit_alone import prepare_alone
+from common.errors import FedserError, UsageError
 from common.features.cache import FeatureCache, default_directory
+from common.features.extractor import dimension
 from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.privacy.recipe import refuse_leaks
@@ -102,10 +103,11 @@ class Site:
         privacy, own = self.config.privacy, [recording.utterance for recording in self._train]
         return privacy.protects.count(own) if privacy.at_sites else len(own)
 
-    @property
+    @cached_property
     def features(self) -> int:
-        """Features of a frame."""
-        return self._train[0].versions[0].shape[1]
+        """Features of a frame, as most recordings have them; where none can be used, those that the settings make."""
+        widths = [recording.versions[0].shape[1] for recording in self._train if recording.versions]
+        return usual_width(widths) or dimension(self.config.features)
 
     def counts(self) -> tuple[int, int, int]:
         """Units to train on, recordings to validate on, and held out."""
@@ -145,17 +147,54 @@ class Site:
         return config.federation.pass_round(number)
 
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
-        """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two."""
+        """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two.
+
+        Where the site adds noise, each unit of ``train`` is made ready alone, and the site refuses none for what it
+        holds: of one that cannot be used the place is left.
+
+        Raises:
+            UsageError: the scaling is missing, or nothing is left of any recording.
+            FedserError: the scaling is of another width.
+        """
         if part == "all":
             return self.dataset("train", scaling).joined(self.dataset("validation", scaling))
         if part not in self._datasets:
-            mode = self.config.data.normalise
-            refuse_single_frames(self._parts[part], mode, self.config.model.statistics)
-            normalised = normalise(self._parts[part], mode, scaling)
-            if self._precomputed and self.model.statistics:
-                normalised = [_summarised(recording, self.model.statistics.of) for recording in normalised]
-            self._datasets[part] = SpeechDataset(normalised, self.classes)
+            self._check_scaling(scaling)
+            hidden = part == "train" and self.config.privacy.at_sites
+            ready = self._ready_alone(scaling) if hidden else self._ready(self._parts[part], scaling)
+            self._datasets[part] = SpeechDataset(ready, self.classes)
         return self._datasets[part]
+
+    def _ready(self, recordings: list[Recording], scaling: Scaling | None) -> list[Recording]:
+        mode = self.config.data.normalise
+        refuse_single_frames(recordings, mode, self.config.model.statistics)
+        return self._summarised(normalise(recordings, mode, scaling))
+
+    def _ready_alone(self, scaling: Scaling | None) -> list[Recording]:
+        mode, unit = self.config.data.normalise, self.config.privacy.protects
+        return prepare_alone(
+            self._train,
+            unit,
+            self.classes,
+            self.features,
+            lambda own: self._summarised(normalised(own, mode, scaling)),
+        )
+
+    def _check_scaling(self, scaling: Scaling | None) -> None:
+        """By the message alone, before anything is made of a recording."""
+        if self.config.data.normalise not in ("global", "public"):
+            return
+        if scaling is None:
+            raise UsageError(f"normalise={self.config.data.normalise} needs a scaling, and the server sent none")
+        if any(tuple(own.shape) != (self.features,) for own in (scaling.mean, scaling.deviation)):
+            raise FedserError(f"site {self.name}: the server's scaling is not of {self.features} features")
+
+    def _summarised(self, recordings: list[Recording]) -> list[Recording]:
+        """What the model sees of recordings: their frames, or, where that is all, their statistics."""
+        if not self._precomputed or self.model.statistics is None:
+            return recordings
+        of = self.model.statistics.of
+        return [replace(recording, versions=tuple(map(of, recording.versions))) for recording in recordings]
 
     @property
     def _precomputed(self) -> bool:
@@ -163,10 +202,6 @@ class Site:
         augment = self.config.augment
         masks = augment.time_masks or augment.feature_masks
         return self.config.model.architecture.figures_alone and not masks
-
-
-def _summarised(recording: Recording, statistics: Callable[[Tensor], Tensor]) -> Recording:
-    return replace(recording, versions=tuple(map(statistics, recording.versions)))
 
 
 _open: dict[tuple[str, int], Site] = {}

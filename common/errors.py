@@ -11,6 +11,7 @@
     ├── LedgerError             a ledger that is missing, or older than it was: nothing may be spent
     │   └── ChainError          a hash-chained file with an edited, dropped or moved line
     └── BudgetSpent             a noisy step that would pass the privacy budget
+        └── CutShort            a run whose rounds were cut short too often at a site
 
 Everything else that escapes is a bug, and keeps its traceback.
 """
@@ -68,3 +69,7 @@ class ChainError(LedgerError):
 
 class BudgetSpent(FedserError):  # noqa: N818 - it is an end, not a fault
     """The next noisy step would pass the budget of privacy."""
+
+
+class CutShort(BudgetSpent):
+    """Too many rounds of a run were cut short after their steps were reserved: the site spends nothing more on it."""

@@ -9,7 +9,7 @@ A ``query.hello`` that names a run is its farewell: the run is over, the site fo
 
 from __future__ import annotations
 
-VERSION = 6
+VERSION = 7
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -57,6 +57,7 @@ SECONDS = "seconds"
 CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of held-out speakers one each, not named
 FRAMES = "frames"
 STOPPED = "stopped"  # the site's budget refuses another step
+CUT_SHORT = "cut-short"  # beside it: not the budget does, but that too many of the run's rounds were cut short there
 
 # Run config, from whoever starts the run
 PLAN = "plan"

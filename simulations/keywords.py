@@ -52,6 +52,7 @@ class Keywords(TypedDict, total=False):
     max_grad_norm: float
     noise_multiplier: float
     max_physical_batch: int
+    max_seconds: float
     budget: float
     canaries: int
     canary_kind: str

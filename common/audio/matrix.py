@@ -10,8 +10,12 @@ import numpy.typing as npt
 from common.errors import AudioError
 
 
-def read_matrix(path: Path) -> npt.NDArray[np.float32]:
+def read_matrix(path: Path, most: int | None = None) -> npt.NDArray[np.float32]:
     """Read a feature matrix.
+
+    Args:
+        path: the file.
+        most: so many frames of it, the first ones; None for all. The rest is not read.
 
     Returns:
         float32 of shape ``(frames, features)``, finite.
@@ -21,7 +25,8 @@ def read_matrix(path: Path) -> npt.NDArray[np.float32]:
             ``non-finite``.
     """
     try:
-        matrix = np.load(path, allow_pickle=False)  # a pickle in a .npy would run code on loading
+        # a pickle in a .npy would run code on loading
+        matrix = np.load(path, mmap_mode=None if most is None else "r", allow_pickle=False)
     except OSError as error:
         raise AudioError("unreadable", (error.strerror or "cannot be opened").lower()) from None
     except (ValueError, EOFError):
@@ -34,6 +39,7 @@ def read_matrix(path: Path) -> npt.NDArray[np.float32]:
         raise AudioError("unreadable", f"has shape {matrix.shape}, expected (frames, features)")
     if len(matrix) == 0:
         raise AudioError("short", "has no frames")
+    matrix = matrix[:most]
     with np.errstate(over="ignore"):
         values = matrix.astype(np.float32)
     if not np.isfinite(values).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from functools import lru_cache
@@ -33,13 +34,16 @@ _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new on
 _STREAMED = 2**31 - 2**16  # and above: a header written before the length was known
 
 
-def read(path: Path, start: float | None = None, end: float | None = None) -> tuple[Signal, int]:
+def read(
+    path: Path, start: float | None = None, end: float | None = None, most: float = math.inf
+) -> tuple[Signal, int]:
     """Read a recording, or a stretch of it, as one channel.
 
     Args:
         path: a file in any format that soundfile reads.
         start: where the stretch begins, in seconds; None for the file's beginning.
         end: where it ends, in seconds; None for the file's end.
+        most: so many seconds of it, the first ones; the rest is not read.
 
     Returns:
         The signal, float32 of shape ``(samples,)``, and its sampling rate in Hz.
@@ -57,6 +61,7 @@ def read(path: Path, start: float | None = None, end: float | None = None) -> tu
                 raise AudioError("short", "holds no samples")
             if not 0 <= first < last or last > len(file) + rate // 100:
                 raise AudioError("truncated", f"{len(file) / rate:.2f} s long, not {start} to {end} s")
+            last = last if math.isinf(most) else min(last, first + math.ceil(most * rate))
             file.seek(first)
             frames = file.read(last - first, dtype="float32", always_2d=True)
             declared = min(last, len(file)) - first
@@ -103,8 +108,10 @@ def faults(signal: Signal, rate: int) -> list[AudioError]:
     return [AudioError("clipped", f"{share:.1%} of the samples are at full scale")] if share > CLIPPED_SHARE else []
 
 
-def load(path: Path, sampling_rate: int, start: float | None = None, end: float | None = None) -> torch.Tensor:
-    """Read a recording at the rate that the features are computed at.
+def load(
+    path: Path, sampling_rate: int, start: float | None = None, end: float | None = None, most: float = math.inf
+) -> torch.Tensor:
+    """Read a recording, or its first ``most`` seconds, at the rate that the features are computed at.
 
     Returns:
         The signal, float32 of shape ``(samples,)``.
@@ -112,7 +119,7 @@ def load(path: Path, sampling_rate: int, start: float | None = None, end: float 
     Raises:
         AudioError: it cannot be read, or cannot be used; a clipped recording can.
     """
-    return prepared(*read(path, start, end), sampling_rate)
+    return prepared(*read(path, start, end, most), sampling_rate)
 
 
 def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:

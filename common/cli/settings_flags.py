@@ -72,6 +72,7 @@ FLAGS = (
     Flag("privacy.noise_multiplier", float, "--noise-multiplier", "The noise over that norm, instead of --epsilon.",
          PRIVACY),
     Flag("privacy.max_physical_batch", int, "--max-physical-batch", "Recordings in memory at a time.", PRIVACY),
+    Flag("privacy.max_seconds", float, "--max-seconds", "Of a longer recording the first ones are used.", PRIVACY),
     Flag("privacy.budget", float, "--budget", "What all runs on a ledger's people may tell in sum.", PRIVACY),
     Flag("privacy.canaries", int, "--canaries", "Made-up units put in at each site, for fedser audit canaries.",
          PRIVACY),

@@ -26,6 +26,8 @@ class PrivacyConfig:
         multiplicity: altered copies of a recording that its gradient is the mean of (unit utterance).
         average: the share of the rounds, the last ones, whose mean is the model; 0 for the last round's model.
         max_physical_batch: recordings in memory at a time.
+        max_seconds: of a recording that are used where sites add the noise, the first ones: what a step takes in memory
+            and time is bounded without a look at the recordings.
         insecure_seed: draw noise and sample from ``seed``: reproducible, and not private.
         budget: what all runs on a site's people may tell in sum; ``inf`` for no limit.
         canaries: made-up units that an audit puts in at each site.
@@ -41,6 +43,7 @@ class PrivacyConfig:
     multiplicity: int = 1
     average: float = 0.0
     max_physical_batch: int = 64
+    max_seconds: float = 60.0
     insecure_seed: bool = False
     budget: float = math.inf
     canaries: int = 0
@@ -56,6 +59,7 @@ class PrivacyConfig:
         in_range("privacy.multiplicity", self.multiplicity, 1, 1000)
         in_range("privacy.average", self.average, 0.0, 1.0)
         in_range("privacy.max_physical_batch", self.max_physical_batch, 1, 1_000_000)
+        in_range("privacy.max_seconds", self.max_seconds, 1.0, 3600.0)
         in_range("privacy.budget", self.budget, 1e-6, math.inf)
         in_range("privacy.canaries", self.canaries, 0, 100_000)
         one_of("privacy.canary_kind", self.canary_kind, CANARY_KINDS)
@@ -76,6 +80,11 @@ class PrivacyConfig:
     def at_server(self) -> bool:
         """Whether a trusted server adds it."""
         return self.on and not self.protects.at_sites
+
+    @property
+    def longest(self) -> float:
+        """Seconds of a recording that are used; ``inf`` for all."""
+        return self.max_seconds if self.at_sites else math.inf
 
     @property
     def protects(self) -> Unit:

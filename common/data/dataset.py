@@ -40,14 +40,15 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
     """Recordings with their labels' numbers.
 
     Args:
-        recordings: normalised.
+        recordings: normalised. One without a version keeps its place: ``batch`` can't have it, and ``in_order`` leaves
+            it out.
         classes: whose order numbers the labels.
     """
 
     def __init__(self, recordings: Sequence[Recording], classes: Sequence[str]) -> None:
         number = {name: i for i, name in enumerate(classes)}
         self.versions = [recording.versions for recording in recordings]
-        labels = [number[recording.utterance.emotion] for recording in recordings]
+        labels = [number[r.utterance.emotion] if r.versions else 0 for r in recordings]
         self.labels = torch.tensor(labels, dtype=torch.long)  # said, for a site may have nobody to validate with
         self.utterances = [recording.utterance for recording in recordings]
         self.classes = tuple(classes)
@@ -103,6 +104,7 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
 
     def in_order(self, batch_size: int = 64) -> Iterator[Batch]:
         """One pass over the originals, by length, so that little of a batch is padding."""
-        lengths = torch.tensor([len(versions[0]) for versions in self.versions])
-        for index in torch.split(torch.argsort(lengths, stable=True), batch_size):
+        held = torch.tensor([place for place, versions in enumerate(self.versions) if versions], dtype=torch.long)
+        lengths = torch.tensor([len(self.versions[place][0]) for place in held])
+        for index in torch.split(held[torch.argsort(lengths, stable=True)], batch_size) if len(held) else ():
             yield self.batch(index)

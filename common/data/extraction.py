@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +19,13 @@ from common.curation.probe import digest_of
 from common.curation.problems import same_bytes, usual_width
 from common.errors import AudioError, FedserError
 from common.features.cache import FeatureCache, entry_key
-from common.features.extractor import extract
+from common.features.extractor import extract, most_frames
 from common.processes.pool import processes
 from common.seeds import seed_of
 from common.utterance import Utterance
 
 Versions = tuple[torch.Tensor, ...]
-_Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache]
+_Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache, float]
 _Found = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
 
 
@@ -60,6 +62,7 @@ def extract_all(
     *,
     workers: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    seconds: float = math.inf,
 ) -> tuple[list[Recording], list[Skipped]]:
     """Compute, or find in the cache, the features of all utterances.
 
@@ -70,6 +73,7 @@ def extract_all(
         cache: where features are kept; each is written as soon as it is there.
         workers: processes; None for one a core, 0 for none beside this one.
         progress: called with the number of utterances done.
+        seconds: of a recording that are used, the first ones. Of a matrix, as many frames as such a recording has.
 
     Returns:
         The recordings, and those that were skipped: broken ones, those whose bytes stand under two labels or two
@@ -79,7 +83,7 @@ def extract_all(
         FedserError: a worker process was killed, or the cache cannot be written.
     """
     count = (os.cpu_count() or 1) if workers is None else workers
-    jobs = [(utterance, features, augmentation, cache) for utterance in utterances]
+    jobs = [(utterance, features, augmentation, cache, seconds) for utterance in utterances]
     found: list[_Digested] = []
     skipped: list[Skipped] = []
     for done, (utterance, result) in enumerate(zip(utterances, _run(jobs, count), strict=True), 1):
@@ -140,27 +144,71 @@ def _one(job: _Job) -> _Found | Skipped:
 
 
 def versions_of(
-    digest: str, utterance: Utterance, features: FeatureConfig, augmentation: AugmentConfig, cache: FeatureCache
+    digest: str,
+    utterance: Utterance,
+    features: FeatureConfig,
+    augmentation: AugmentConfig,
+    cache: FeatureCache,
+    seconds: float = math.inf,
 ) -> Versions:
     """The features of one utterance and of its altered copies, from the cache where they are there.
+
+    Of a recording that is longer than ``seconds`` nothing more is read, and no more frames are in memory.
 
     Raises:
         AudioError: the recording cannot be used.
     """
+    most = most_frames(features, seconds)
     if utterance.path.suffix.lower() == ".npy":
-        return (torch.from_numpy(read_matrix(utterance.path)),)
-    signal: torch.Tensor | None = None
+        return (torch.from_numpy(read_matrix(utterance.path, most)),)
+    source = _Source(utterance, features, most)
+    whole = cache.load(entry_key(digest, 0, features, augmentation), most)
+    cut = most if whole is None and source.is_cut(cache, digest, augmentation) else None
     versions = []
     for version in range(1 + augmentation.copies):
-        key = entry_key(digest, version, features, augmentation)
-        entry = cache.load(key)
+        key = entry_key(digest, version, features, augmentation, cut)
+        entry = cache.load(key) if version or whole is None else whole
         if entry is None:
-            if signal is None:
-                signal = reading.load(utterance.path, features.sampling_rate, utterance.start, utterance.end)
-            entry = extract(_version(signal, version, digest, features, augmentation), features)
+            entry = extract(_version(source.signal, version, digest, features, augmentation), features)
             cache.store(key, entry)
-        versions.append(entry)
+        versions.append(entry[:most])
     return tuple(versions)
+
+
+class _Source:
+    """A recording's sound, read when it is needed.
+
+    Args:
+        utterance: the recording.
+        features: what will be computed of it.
+        most: frames that are used of it; None for all.
+    """
+
+    def __init__(self, utterance: Utterance, features: FeatureConfig, most: int | None) -> None:
+        self._utterance, self._features, self._most = utterance, features, most
+
+    @functools.cached_property
+    def signal(self) -> torch.Tensor:
+        """As much of it as makes the frames that are used."""
+        rate, own, samples = self._features.sampling_rate, self._utterance, self._samples
+        if samples is None:
+            return reading.load(own.path, rate, own.start, own.end)
+        return reading.load(own.path, rate, own.start, own.end, samples / rate)[:samples]
+
+    def is_cut(self, cache: FeatureCache, digest: str, augmentation: AugmentConfig) -> bool:
+        """Whether it is longer than what is used; one that was cut before is not read again for it."""
+        if self._most is None:
+            return False
+        before = cache.load(entry_key(digest, 0, self._features, augmentation, self._most))
+        return before is not None or len(self.signal) == self._samples
+
+    @property
+    def _samples(self) -> int | None:
+        """The most samples that make no more frames than are used; None for all."""
+        features = self._features
+        if self._most is None:
+            return None
+        return self._most * features.stack * round(features.sampling_rate * features.hop / 1000) - 1
 
 
 def _version(

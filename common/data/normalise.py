@@ -69,12 +69,22 @@ def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | No
     Raises:
         UsageError: a mode that cannot work on these recordings.
     """
+    if mode == "utterance":
+        refuse_single_frames(recordings, mode)
+    return normalised(recordings, mode, training)
+
+
+def normalised(recordings: Sequence[Recording], mode: str, training: Scaling | None = None) -> list[Recording]:
+    """As ``normalise``, whatever is left of the recordings: a private run can't refuse them for what they hold.
+
+    Raises:
+        UsageError: there is no scaling, and the mode needs one.
+    """
     if mode in ("global", "public"):
         if training is None:
             raise UsageError(f"normalise={mode} needs a scaling")
         return [_scaled(recording, training) for recording in recordings]
     if mode == "utterance":
-        refuse_single_frames(recordings, mode)
         return [_by_utterance(recording) for recording in recordings]
     speakers: dict[str, list[Recording]] = {}
     for recording in recordings:
@@ -89,7 +99,8 @@ def refuse_single_frames(recordings: Sequence[Recording], mode: str, statistics:
     Raises:
         UsageError: nothing would be left of any of these recordings.
     """
-    if not recordings or any(len(recording.versions[0]) > 1 for recording in recordings):
+    held = [recording for recording in recordings if recording.versions]
+    if not held or any(len(recording.versions[0]) > 1 for recording in held):
         return
     if mode == "utterance":
         raise UsageError(

@@ -37,7 +37,13 @@ def prepare(
     _say_what_is_left_out(selection)
     step = display.step("features", len(selection.utterances))
     recordings, skipped = extract_all(
-        selection.utterances, config.features, config.augment, cache, workers=workers, progress=step.update
+        selection.utterances,
+        config.features,
+        config.augment,
+        cache,
+        workers=workers,
+        progress=step.update,
+        seconds=config.privacy.longest,
     )
     for item in skipped:
         log.warning("%s: %s; skipped", item.name, item.detail)

@@ -20,13 +20,17 @@ from common.utterance import Utterance
 # A corpus is listed once a process, however many sites it is; a simulation's forks find it listed.
 listing = lru_cache(maxsize=2)(open_corpus)
 
-_Key = tuple[Utterance, FeatureConfig, AugmentConfig]
+_Key = tuple[Utterance, FeatureConfig, AugmentConfig, float]
 _resident: dict[_Key, Recording] = {}
 
 
 def keep(config: Config, recordings: Iterable[Recording]) -> None:
     """Hold recordings in memory for this process and those that it forks."""
-    _resident.update({(r.utterance, config.features, config.augment): r for r in recordings})
+    _resident.update({_key(r.utterance, config): r for r in recordings})
+
+
+def _key(utterance: Utterance, config: Config) -> _Key:
+    return utterance, config.features, config.augment, config.privacy.longest
 
 
 def forget() -> None:
@@ -44,12 +48,13 @@ def recordings_of(config: Config, plan: Plan, speakers: Collection[str], cache: 
     wanted = set(speakers)
     skipped = set(plan.skipped)
     utterances = [u for u in listing(config.data).utterances if u.speaker in wanted and u.name not in skipped]
-    missing = [u for u in utterances if (u, config.features, config.augment) not in _resident]
-    found, broken = extract_all(missing, config.features, config.augment, cache, workers=0)
+    missing = [u for u in utterances if _key(u, config) not in _resident]
+    longest = config.privacy.longest
+    found, broken = extract_all(missing, config.features, config.augment, cache, workers=0, seconds=longest)
     if broken:
         raise FedserError(f"{Path(broken[0].name).name}: {broken[0].detail}; it was usable when the run was planned")
     keep(config, found)
-    return [_resident[u, config.features, config.augment] for u in utterances]
+    return [_resident[_key(u, config)] for u in utterances]
 
 
 def of_speakers(recordings: Sequence[Recording], speakers: Collection[str]) -> list[Recording]:

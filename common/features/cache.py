@@ -38,10 +38,12 @@ class FeatureCache:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def load(self, key: str) -> torch.Tensor | None:
-        """The features ``(frames, features)`` of an entry, or None where it is missing or broken."""
+    def load(self, key: str, most: int | None = None) -> torch.Tensor | None:
+        """The features ``(frames, features)`` of an entry, or None where it is missing, broken, or has more frames."""
         try:
             with safetensors.safe_open(self._path(key), framework="pt") as file:
+                if most is not None and file.get_slice("features").get_shape()[0] > most:
+                    return None
                 # A copy: the tensor is a view of the file, which would end the process if it were cut short later.
                 features: torch.Tensor = file.get_tensor("features").clone()
                 checksum = (file.metadata() or {}).get("checksum")
@@ -66,8 +68,14 @@ def _checksum(features: torch.Tensor) -> str:
     return hashlib.blake2b(features.numpy().tobytes(), digest_size=16).hexdigest()
 
 
-def entry_key(digest: str, version: int, features: FeatureConfig, augment: AugmentConfig) -> str:
-    """An entry's name: of the bytes (``common.curation.probe.digest_of``), the settings, and what altered a copy."""
+def entry_key(
+    digest: str, version: int, features: FeatureConfig, augment: AugmentConfig, cut: int | None = None
+) -> str:
+    """An entry's name: of the bytes (``common.curation.probe.digest_of``), the settings, and what altered a copy.
+
+    Of a recording that was cut the frames that were left are a part of it.
+    """
     altered = [version, augment.speed, augment.gain, list(augment.noise)] if version else []
-    settings = json.dumps([FORMAT, digest, dataclasses.asdict(features), altered], sort_keys=True)
+    parts = [FORMAT, digest, dataclasses.asdict(features), altered, *([] if cut is None else [cut])]
+    settings = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(settings.encode(), digest_size=20).hexdigest()

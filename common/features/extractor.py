@@ -55,6 +55,13 @@ def dimension(config: FeatureConfig) -> int:
     return len(names(config))
 
 
+def most_frames(config: FeatureConfig, seconds: float) -> int | None:
+    """How many rows the features of a recording of so many seconds have at most; None where it may be endless."""
+    if math.isinf(seconds):
+        return None
+    return math.ceil((1 + math.floor(1000 * seconds / config.hop)) / config.stack)
+
+
 def extract(signal: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
     """The features of one signal: a batch of one, see ``extract_batch``."""
     return extract_batch([signal], config)[0]

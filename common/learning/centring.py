@@ -67,9 +67,12 @@ def freeze_all_but_centre(model: EmotionModel) -> Iterator[None]:
 
 @torch.no_grad()
 def figures(model: EmotionModel, data: SpeechDataset) -> Tensor:
-    """Each recording's figures ``(recordings, width)``, of the original, before the centre is taken off."""
+    """Each recording's figures ``(recordings, width)``, of the original, before the centre is taken off.
+
+    Of a recording without a version they are NaN.
+    """
     contours, where = contours_of(model), next(model.parameters()).device
-    found = torch.empty(len(data), contours.width, device=where)
+    found = torch.full((len(data), contours.width), torch.nan, device=where)
     for batch in data.in_order():
         step = batch.to(where)
         mask = torch.arange(step.features.shape[1], device=where) < step.lengths[:, None]

@@ -157,8 +157,10 @@ def _train_reply(scope: Scope) -> Form:
 
 
 def _stopped_reply(_: Scope) -> Form:
-    """In place of an update: the site's budget refuses another step."""
-    return Form(records={protocol.CONFIG: _config({**LEDGER_HEAD, protocol.STOPPED: Truth(only=True)}, _FIGURES)})
+    """In place of an update: the ledger refuses another step, for the budget or for rounds that were cut short."""
+    cut: Fields = {protocol.CUT_SHORT: Truth(only=True)}
+    config = _config({**LEDGER_HEAD, protocol.STOPPED: Truth(only=True)}, _FIGURES, cut)
+    return Form(records={protocol.CONFIG: config})
 
 
 # evaluate: the model; back come confusion counts of all validation speakers together; never in a private run

@@ -1,10 +1,13 @@
 """The centre of a model's contours, found privately: DP-SGD on half the squared distance to each unit's figures.
 
 Guarantee: that of ``common.privacy.mechanism``. A unit's gradient is the way from its figures to the centre, clipped to
-``NORM``; sample, noise multiplier and the ledger's count are those of every other step.
+``NORM``; sample, noise multiplier and the ledger's count are those of every other step. A unit whose figures cannot be
+computed adds nothing, and the others what they add without it.
 """
 
 from __future__ import annotations
+
+import logging
 
 import torch
 
@@ -17,6 +20,7 @@ from common.privacy.dp_sgd import units_of
 from common.privacy.mechanism import PrivateOptimizer
 from common.privacy.stream import SecretStream
 
+log = logging.getLogger("fedser.privacy")
 NORM = 1.0  # of a clipped way; recordings' figures, mostly correlations, lie about 2 from their centre
 
 
@@ -43,8 +47,8 @@ def centre_privately(
     """
     model.to(device())
     units = units_of(data, spend.unit)
-    own = figures(model, data)
-    means = torch.stack([own[unit].mean(0) for unit in units])
+    own = _figures(model, data)
+    means = torch.stack([own[unit].mean(0) for unit in units])  # of an empty unit NaN, which adds nothing
     centre = contours_of(model).centre
     with freeze_all_but_centre(model):
         optimizer = PrivateOptimizer(
@@ -60,3 +64,22 @@ def centre_privately(
             centre.grad_sample = centre.detach() - means[drawn]  # type: ignore[attr-defined]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+
+def _figures(model: EmotionModel, data: SpeechDataset) -> torch.Tensor:
+    """Each recording's figures ``(recordings, width)``; NaN of one whose figures are missing or can't be computed."""
+    try:
+        return figures(model, data)
+    except Exception:
+        log.debug("the recordings' figures could not be computed together", exc_info=True)
+    alone = [_figures_alone(model, data.part(torch.tensor([place]))) for place in range(len(data))]
+    return torch.cat(alone)
+
+
+def _figures_alone(model: EmotionModel, one: SpeechDataset) -> torch.Tensor:
+    try:
+        return figures(model, one)
+    except Exception:
+        log.warning("a recording's figures could not be computed; it adds nothing")
+        centre = contours_of(model).centre
+        return torch.full_like(centre, torch.nan)[None]

@@ -5,12 +5,15 @@ Each step draws a Poisson sample of the units, takes one gradient a unit, clips 
 with other masks (augmentation multiplicity, De et al. 2022). A speaker's is the mean over all that speaker's
 recordings: one contribution a speaker, however many there are (the user-level DP of McMahan et al. 2018).
 
-Nothing is returned that was made of private data: no loss, no count of what was drawn.
+Nothing is returned that was made of private data: no loss, no count of what was drawn. Nor does it fail for what a unit
+holds: a unit without recordings has its place and adds nothing, and so has one whose gradient cannot be computed
+(``common.privacy.contributions``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -22,6 +25,7 @@ from common.config.units import UNITS
 from common.data.dataset import SpeechDataset
 from common.learning.training import Loss, device, make_optimizer
 from common.privacy.accounting.accountants import Spend
+from common.privacy.contributions import Gradients, StepSum, accumulate
 from common.privacy.mechanism import PrivateOptimizer, set_empty
 from common.privacy.per_sample.gradients import UnitGradients
 from common.privacy.stream import SecretStream
@@ -55,7 +59,8 @@ def train_privately(
 
     Args:
         model: maps a padded batch and lengths to logits; with the private LSTM, where the unit is the utterance.
-        data: the site's training recordings, normalised without a statistic that several units share.
+        data: the site's training recordings, normalised without a statistic that several units share; of a recording
+            that cannot be used the place alone, without a version.
         spend: what was reserved for it: the unit, the sample rate, the noise multiplier, the steps.
         training: optimizer and loss; class weights are never used.
         augment: the masks.
@@ -86,16 +91,16 @@ def train_privately(
     )
     start = [p.detach().clone() for p in optimizer.params] if proximal_mu else []
     sampled = GradSampleModule(model, loss_reduction="sum") if UNITS[spend.unit].single else model
+    step = StepSum(sampled, optimizer, _gradients_of(gradients, sampled), gradients.random)
     try:
         with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
             for _ in range(spend.steps):
-                torch.manual_seed(stream.seed())
+                seed = stream.seed()
                 drawn = [units[i] for i in stream.sample(len(units), spend.sample_rate).tolist()]
-                for _ in _contributions(gradients, sampled, drawn):
-                    _accumulate(optimizer)
+                step.add(drawn, seed)
                 for rows in canaries.rows(stream, spend.sample_rate) if canaries else ():
                     _set_rows(optimizer.params, rows)
-                    _accumulate(optimizer)
+                    accumulate(optimizer)
                 _release(optimizer, canaries, start, proximal_mu)
     finally:
         if isinstance(sampled, GradSampleModule):
@@ -103,21 +108,17 @@ def train_privately(
 
 
 def units_of(data: SpeechDataset, unit: str) -> list[list[int]]:
-    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's."""
-    return UNITS[unit].groups(data.utterances)
+    """The recordings of each unit, by their places in the dataset: one each, or all of a speaker's.
+
+    A unit of which no recording can be used is there, and empty: how many units there are tells of none of them.
+    """
+    return [[place for place in group if data.versions[place]] for group in UNITS[unit].groups(data.utterances)]
 
 
-def _contributions(gradients: UnitGradients, model: nn.Module, drawn: Sequence[Sequence[int]]) -> Iterator[None]:
+def _gradients_of(gradients: UnitGradients, model: nn.Module) -> Gradients:
     if isinstance(model, GradSampleModule):
-        return gradients.by_utterance(model, [recording for unit in drawn for recording in unit])
-    return gradients.by_speaker(model, drawn)
-
-
-def _accumulate(optimizer: PrivateOptimizer) -> None:
-    """Clip what the last backward pass left, add it to the step's sum, and don't step yet."""
-    optimizer.signal_skip_step(True)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+        return lambda drawn: gradients.by_utterance(model, [recording for unit in drawn for recording in unit])
+    return partial(gradients.by_speaker, model)
 
 
 def _release(optimizer: PrivateOptimizer, canaries: PlantedUnits | None, start: Sequence[Tensor], mu: float) -> None:

@@ -66,7 +66,8 @@ JUDGEMENTS: dict[str, Judgement] = {
         only("none", line=VALIDATION),
     ),
     "data.strict": Judgement(
-        "It changes no step; but that a strict run ends tells that a recording is unusable, not which or whose."
+        "It ends a simulation before its first step; a deployed site goes on all the same, for its failure would tell "
+        "that a recording is unusable."
     ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
@@ -154,6 +155,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     "privacy.multiplicity": Judgement("It is how many copies of a recording the recording's own gradient is of."),
     "privacy.average": Judgement(AFTER),
     "privacy.max_physical_batch": Judgement("It is how much is in memory at a time; the sums are the same."),
+    "privacy.max_seconds": Judgement("It cuts each recording by itself, whatever the others are."),
     "privacy.insecure_seed": Judgement(
         "It makes the noise replayable and hides nobody: report and card then say that the run is not private."
     ),

@@ -54,9 +54,9 @@ class PrivateOptimizer(DPOptimizer):  # type: ignore[misc]
         """Add this micro-batch's clipped gradients to the step's sum."""
         rows: list[Tensor] = self.grad_samples
         factors = clip_factors(rows, self.max_grad_norm)
-        for parameter, row in zip(self.params, rows, strict=True):
-            summed = (factors @ row.flatten(1)).view_as(parameter)
-            parameter.summed_grad = summed if parameter.summed_grad is None else parameter.summed_grad + summed
+        sums = [_added(p, (factors @ row.flatten(1)).view_as(p)) for p, row in zip(self.params, rows, strict=True)]
+        for parameter, summed in zip(self.params, sums, strict=True):  # now nothing can raise: all is added, or nothing
+            parameter.summed_grad = summed
 
     def add_noise(self) -> None:
         """Set each parameter's ``grad`` to the sum of clipped gradients, plus noise."""
@@ -65,6 +65,11 @@ class PrivateOptimizer(DPOptimizer):  # type: ignore[misc]
         for parameter, own in zip(parameters, noise.split([p.numel() for p in parameters]), strict=True):
             summed: Tensor = parameter.summed_grad  # type: ignore[attr-defined]
             parameter.grad = (summed.double() + own.view_as(summed).to(summed.device)).to(summed.dtype)
+
+
+def _added(parameter: nn.Parameter, more: Tensor) -> Tensor:
+    summed: Tensor | None = parameter.summed_grad  # type: ignore[attr-defined]
+    return more if summed is None else summed + more
 
 
 def clip_factors(rows: Sequence[Tensor], max_grad_norm: float) -> Tensor:

@@ -65,7 +65,7 @@ class RecordedCanaries:
         """Each canary's cross-entropy, ``(count,)``."""
         where = device()
         model.to(where).eval()
-        found = torch.empty(len(self.data))
+        found = torch.zeros(len(self.data))
         for batch in self.data.in_order():
             step = batch.to(where)
             logits = model(step.features, step.lengths).float()

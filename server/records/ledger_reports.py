@@ -68,6 +68,12 @@ def says_stopped(reply: Message) -> bool:
     return protocol.STOPPED in _config_record(reply)
 
 
+def why_stopped(reply: Message) -> str:
+    """Why a site that says so takes no more part, in a few words."""
+    cut_short = protocol.CUT_SHORT in _config_record(reply)
+    return "too many of its rounds were cut short, it is out of the run" if cut_short else "out of budget"
+
+
 def _config_record(reply: Message) -> Mapping[str, Any]:
     """The ``CONFIG`` of a reply; nothing where it has none."""
     return {} if reply.has_error() else reply.content.config_records.get(protocol.CONFIG) or {}

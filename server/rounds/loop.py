@@ -24,7 +24,7 @@ from common.seeds import numpy_generator
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, refuse
 from server.records.audit_log import ServerAudit, note_refusals
-from server.records.ledger_reports import about, hear
+from server.records.ledger_reports import about, hear, why_stopped
 from server.records.pins import Pins
 from server.rounds import model_selection
 from server.rounds.gathering import Gathered, GatheredRound
@@ -184,7 +184,7 @@ class Rounds:
             hear(state, site, reply)
             if screening.is_stop(reply):
                 state.stopped.append(site)
-                log.warning("%s: out of budget; the others go on", site)
+                log.warning("%s: %s; the others go on", site, why_stopped(reply))
             else:
                 yield from screening.judge(site, reply)
         yield from screening.rest()

@@ -93,7 +93,13 @@ class AuditedRun:
         utterances = self.utterances()
         config, step = self.config, display.step("features", len(utterances))
         found, _ = extract_all(
-            utterances, config.features, config.augment, self.cache, workers=workers, progress=step.update
+            utterances,
+            config.features,
+            config.augment,
+            self.cache,
+            workers=workers,
+            progress=step.update,
+            seconds=config.privacy.longest,
         )
         keep(config, found)
         return recordings_of(config, self.plan, {u.speaker for u in utterances}, self.cache)

@@ -47,6 +47,8 @@ class RunPolicy:
         max_rounds: of a run.
         max_runs_day: that begin, or are gone on with, in any 24 hours, restarts of the node in a run among them. Each
             run may ask anew what a run may ask once.
+        max_memory: GB that a step of a private run may take by its settings, whatever the recordings are
+            (``common.privacy.memory``); what the trainer has.
         bounds: by a setting's name in ``common.config.settings``: ``(least, greatest)`` of a number, the texts that are
             allowed, or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
     """
@@ -54,12 +56,14 @@ class RunPolicy:
     hours: str = ""
     max_rounds: int = 200
     max_runs_day: int = 100
+    max_memory: float = 16.0
     bounds: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_BOUNDS))
 
     def __post_init__(self) -> None:
         Hours.parse(self.hours)
         in_range("run.max_rounds", self.max_rounds, 1, 100_000)
         in_range("run.max_runs_day", self.max_runs_day, 1, 100_000)
+        in_range("run.max_memory", self.max_memory, 0.1, 1e6)
         for name, bound in self.bounds.items():
             check_bound(name, bound)
 
@@ -71,6 +75,18 @@ class RunPolicy:
         for name, bound in self.bounds.items():
             if fault := outside(name, bound, config):
                 yield fault
+        yield from self._memory(config)
+
+    def _memory(self, config: Config) -> Iterator[str]:
+        if not config.privacy.at_sites:
+            return
+        from common.privacy.memory import most_bytes  # torch: a second to import
+
+        if (needed := most_bytes(config) / 1e9) > self.max_memory:
+            yield (
+                f"a step of the run may take {needed:.3g} GB of memory; the policy allows {self.max_memory:g} "
+                "(run.max_memory): a smaller privacy.max_physical_batch or privacy.max_seconds takes less"
+            )
 
     def closed(self, now: datetime) -> Iterator[str]:
         """Why nothing is answered at this time of the day."""

@@ -45,27 +45,32 @@ class Ledger:
         path: of the file; it and its folder are made with the first line. Replies lie in ``<path>.replies``.
         expected: how far the ledger was when the site last reported it; None if it never did.
         timeout: how long to wait for another process that uses it, in seconds.
+        most_voided: how many rounds of a run may be cut short and voided; the next one's steps stay spent, and the run
+            gets no more of them. Whether a round is cut short may tell of the data, to whoever can ask by it. None for
+            no limit.
 
     Raises:
         LedgerError: a line was changed, or the ledger lacks what was reported: nothing may be spent.
     """
 
-    def __init__(self, path: Path, *, expected: Head | None = None, timeout: float = 600.0) -> None:
+    def __init__(
+        self, path: Path, *, expected: Head | None = None, timeout: float = 600.0, most_voided: int | None = None
+    ) -> None:
         self.path = path
-        self._expected = expected
+        self._expected, self._most_voided = expected, most_voided
         self._chain = Chain(path, timeout=timeout)
         self._replies = Replies(path.with_name(path.name + ".replies"))
         self._writer: Writer | None = None  # while a round is in hand
         self._account()
 
     @classmethod
-    def of_site(cls, folder: Path, site: str, *, expected: Head | None = None) -> Self:
+    def of_site(cls, folder: Path, site: str, *, expected: Head | None = None, most_voided: int | None = None) -> Self:
         """The ledger of a site in a folder that may hold those of several, whatever the site is called.
 
         Raises:
             LedgerError: as for the constructor.
         """
-        return cls(folder / f"{safe_name(site)}.jsonl", expected=expected)
+        return cls(folder / f"{safe_name(site)}.jsonl", expected=expected, most_voided=most_voided)
 
     def head(self) -> Head:
         """How far the ledger is, to be reported."""
@@ -130,7 +135,8 @@ class Ledger:
     def round(self, run: str, number: int) -> Iterator[ReservedRound]:
         """Hold the ledger for one round: nobody else spends meanwhile.
 
-        If it ends without a stored reply, by an exception or not, the round's reservation is voided.
+        If it ends without a stored reply, by an exception or not, the round's reservation is voided, unless too many
+        of the run's were.
 
         Args:
             run: whose round; it must begin before it reserves.
@@ -142,14 +148,14 @@ class Ledger:
         """
         in_range("round", number, 0, 10**9)
         with self._hold() as writer:
-            resolve(self.path, writer, self._replies)
+            resolve(self.path, writer, self._replies, self._most_voided)
             self._writer = writer
             try:
                 yield ReservedRound(self.path, writer, self._replies, (run, number))
             finally:
                 self._writer = None
                 with contextlib.suppress(FedserError):  # a full disk: the next round does it
-                    resolve(self.path, writer, self._replies)
+                    resolve(self.path, writer, self._replies, self._most_voided)
 
     @contextlib.contextmanager
     def _hold(self) -> Iterator[Writer]:

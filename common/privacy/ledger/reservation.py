@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from common.errors import BudgetSpent, LedgerError
+from common.errors import BudgetSpent, CutShort, LedgerError
 from common.privacy.accounting.accountants import Filter, Spend
 from common.privacy.ledger.entries import Account, Key, account
 from common.privacy.ledger.replies import Replies
@@ -27,6 +27,7 @@ class ReservedRound:
 
     def __init__(self, path: Path, writer: Writer, replies: Replies, key: Key) -> None:
         self._path, self._writer, self._replies, self._key = path, writer, replies, key
+        self._lost = _lost(self._account(), key[0])
 
     @property
     def reply(self) -> bytes | None:
@@ -47,17 +48,19 @@ class ReservedRound:
 
         Raises:
             BudgetSpent: they would pass the budget, or what the run planned. The refusal is noted.
+            CutShort: an earlier round of the run was cut short, and is voided no more; noted likewise.
             LedgerError: the round is reserved or stored already, or the steps are not those of the run's terms.
             FedserError: the ledger cannot be written.
         """
         now, (run, number) = self._account(), self._key
-        if self._key in now.reservations:
+        if self._key in now.reservations and not self._lost:
             raise LedgerError(f"round {number} of run {run} has its steps in {self._path}; they are not spent twice")
         terms = self._terms(now, spend)
-        refusal = _over_plan(now, run, terms, spend) or _over_budget(now, spend, budget)
+        refusal = self._lost or _over_plan(now, run, terms, spend) or _over_budget(now, spend, budget)
         self._writer.append("refuse" if refusal else "reserve", run=run, round=number, **dataclasses.asdict(spend))
         if refusal:
-            raise BudgetSpent(f"round {number} of run {run} is refused: {refusal}")
+            kind = CutShort if self._lost else BudgetSpent
+            raise kind(f"round {number} of run {run} is refused: {refusal}")
 
     def store(self, reply: bytes) -> None:
         """Store what the round releases; it may be sent once this has returned.
@@ -87,16 +90,24 @@ class ReservedRound:
         return account(self._writer.entries, self._path)
 
 
-def resolve(path: Path, writer: Writer, replies: Replies) -> None:
+def resolve(path: Path, writer: Writer, replies: Replies, most_voided: int | None) -> None:
     """Settle what a dead process left: steps whose reply is stored count, the others released nothing.
 
     Only with the lock held, for it shows that nobody is computing.
+
+    Args:
+        path: of the ledger.
+        writer: the ledger, locked.
+        replies: beside it.
+        most_voided: how many rounds of a run are voided; of one that was cut short once more the steps stay spent, and
+            nothing more is reserved. None for any number.
 
     Raises:
         LedgerError: there are replies of which the ledger does not know.
         FedserError: it cannot be written.
     """
-    found, digests = account(writer.entries, path).reservations, replies.digests()
+    now, digests = account(writer.entries, path), replies.digests()
+    found, voided = now.reservations, now.voided
     if unknown := sorted(digests.keys() - found.keys()):
         run, number = unknown[-1]
         raise LedgerError(
@@ -106,8 +117,18 @@ def resolve(path: Path, writer: Writer, replies: Replies) -> None:
     for (run, number), reservation in found.items():
         if reservation.sha256 is None and (run, number) in digests:
             writer.append("store", run=run, round=number, sha256=digests[run, number])
-        elif reservation.sha256 is None:
+        elif reservation.sha256 is None and (most_voided is None or voided[run] < most_voided):
             writer.append("void", run=run, round=number)
+            voided[run] += 1
+
+
+def _lost(now: Account, run: str) -> str | None:
+    """Why the run gets no more steps, if one of its rounds has steps, no reply, and nobody who computes it."""
+    cut = [number for (name, number), reservation in now.reservations.items() if name == run and not reservation.sha256]
+    if not cut:
+        return None
+    times = now.voided[run] + len(cut)
+    return f"{times} of its rounds were cut short here, by a kill or a full disk; the site is out of the run"
 
 
 def _over_plan(now: Account, run: str, terms: dict[str, Any], spend: Spend) -> str | None:

@@ -1,0 +1,69 @@
+"""What the step of a private run may take in memory, by its settings alone.
+
+Whether a step fits into a machine must not depend on who was drawn: a server that chose its settings so that only long
+recordings do not fit would read by the failures how long they are. So the bound is of the longest recordings that the
+settings let in, ``privacy.max_seconds``, a physical batch of them at once. It is of one step at the device; what all
+recordings of a site take beside it is the site's own affair.
+"""
+
+from __future__ import annotations
+
+from common.config.settings import Config
+from common.features.extractor import dimension, most_frames
+from common.learning.contours import COSINES, Columns
+from common.utterance import EMOTIONS
+
+_FLOAT = 4  # bytes
+# How often each is in memory at once, forward and backward, counted in ``per_sample`` and rounded up
+_INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 4, 8, 40, 4, 8
+_GRADIENTS, _PARAMETERS = 3, 8
+_EXTRACTED = 8
+
+
+def most_bytes(config: Config) -> int:
+    """An upper bound on the memory of a noisy step, and of computing one recording's features.
+
+    Args:
+        config: of a run whose sites add the noise.
+    """
+    features, privacy = config.features, config.privacy
+    width, frames = dimension(features), most_frames(features, privacy.max_seconds) or 0
+    at_once = max(privacy.max_physical_batch, privacy.multiplicity if privacy.protects.single else 1)
+    read = frames * width * _EXTRACTED + int(privacy.max_seconds * features.sampling_rate) * _EXTRACTED
+    parameters = _parameters(config, width)
+    rows = at_once if privacy.protects.single else 1
+    gradients = parameters * (rows * _GRADIENTS + _PARAMETERS)
+    return _FLOAT * (read + gradients + at_once * frames * _of_a_frame(config, width))
+
+
+def _of_a_frame(config: Config, width: int) -> int:
+    """Numbers in memory for each frame of a batch."""
+    model = config.model
+    if model.architecture.figures_alone:
+        return _INPUT * width
+    states = 2 * model.hidden
+    layers = model.layers * (_GATED * model.hidden + 2 * max(model.projection, states))
+    read = _PROJECTED * model.projection + layers + _ATTENDED * model.attention + _POOLED * model.hidden
+    return _INPUT * width + read
+
+
+def _parameters(config: Config, width: int) -> int:
+    """Those of a model of these sizes, with as many classes as there may be where the settings name none."""
+    model, classes = config.model, len(config.data.classes) or len(EMOTIONS)
+    seen = _figures(config, width)
+    if model.architecture.figures_alone:
+        return classes * (seen + 1) + seen
+    states, layers = 2 * model.hidden, 0
+    for layer in range(model.layers):
+        layers += 8 * model.hidden * ((states if layer else model.projection) + model.hidden + 2)
+    pooled = model.attention * (states + 2) + 1
+    return model.projection * (width + 3) + layers + pooled + classes * (2 * states + seen + 1)
+
+
+def _figures(config: Config, width: int) -> int:
+    """How many figures of an utterance the classifier sees beside what the model reads."""
+    if config.model.statistics != "contours":
+        return 2 * width if config.model.statistics == "means" else 0
+    columns = Columns.of(width, config.features)
+    own, statics = len(columns.contours), len(columns.statics)
+    return own * (own - 1) // 2 + statics + COSINES * own + 1
