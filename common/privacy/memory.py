@@ -15,7 +15,7 @@ from common.utterance import EMOTIONS
 
 _FLOAT = 4  # bytes
 # How often each is in memory at once, forward and backward, counted in ``per_sample`` and rounded up
-_INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 4, 8, 40, 4, 8
+_INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 5, 8, 40, 4, 8
 _GRADIENTS, _PARAMETERS = 3, 8
 _EXTRACTED = 8
 
