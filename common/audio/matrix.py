@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import AudioError
+from common.messages.fields import WIDEST
 
 
 def read_matrix(path: Path, most: int | None = None) -> npt.NDArray[np.float32]:
@@ -22,7 +23,7 @@ def read_matrix(path: Path, most: int | None = None) -> npt.NDArray[np.float32]:
 
     Raises:
         AudioError: ``unreadable`` where it is no matrix of real numbers, ``short`` where it has no frame,
-            ``non-finite``.
+            ``non-finite``. Where it may be cut, also where it is wider than any model.
     """
     try:
         # a pickle in a .npy would run code on loading
@@ -37,6 +38,8 @@ def read_matrix(path: Path, most: int | None = None) -> npt.NDArray[np.float32]:
         raise AudioError("unreadable", f"holds {matrix.dtype} values, expected numbers")
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise AudioError("unreadable", f"has shape {matrix.shape}, expected (frames, features)")
+    if most is not None and matrix.shape[1] > WIDEST:
+        raise AudioError("unreadable", f"has {matrix.shape[1]} features, expected {WIDEST} at most")
     if len(matrix) == 0:
         raise AudioError("short", "has no frames")
     matrix = matrix[:most]

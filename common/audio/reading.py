@@ -31,6 +31,7 @@ _CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)"
 _NO_END = re.compile(r"^Ogg ?: (?:Last page lacks an end-of-stream bit|File ended unexpectedly)", re.MULTILINE)
 _SLACK = 64  # bytes by which careless writers get their header wrong
 _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new one; 441 from 44.1 kHz to 16 kHz
+_DENSEST = 16 * 192_000  # samples a second, of all channels, that are read of a recording that is cut
 _STREAMED = 2**31 - 2**16  # and above: a header written before the length was known
 
 
@@ -61,7 +62,8 @@ def read(
                 raise AudioError("short", "holds no samples")
             if not 0 <= first < last or last > len(file) + rate // 100:
                 raise AudioError("truncated", f"{len(file) / rate:.2f} s long, not {start} to {end} s")
-            last = last if math.isinf(most) else min(last, first + math.ceil(most * rate))
+            if most < math.inf:  # however dense the file says that it is
+                last = min(last, first + math.ceil(most * min(rate, _DENSEST // file.channels)))
             file.seek(first)
             frames = file.read(last - first, dtype="float32", always_2d=True)
             declared = min(last, len(file)) - first

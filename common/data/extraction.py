@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ from common.features.extractor import extract, most_frames
 from common.processes.pool import processes
 from common.seeds import seed_of
 from common.utterance import Utterance
+
+log = logging.getLogger("fedser.data")
 
 Versions = tuple[torch.Tensor, ...]
 _Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache, float]
@@ -73,7 +76,8 @@ def extract_all(
         cache: where features are kept; each is written as soon as it is there.
         workers: processes; None for one a core, 0 for none beside this one.
         progress: called with the number of utterances done.
-        seconds: of a recording that are used, the first ones. Of a matrix, as many frames as such a recording has.
+        seconds: of a recording that are used, the first ones. Of a matrix, as many frames as such a recording has. With
+            such a bound no recording ends the job, whatever is wrong with it.
 
     Returns:
         The recordings, and those that were skipped: broken ones, those whose bytes stand under two labels or two
@@ -141,6 +145,13 @@ def _one(job: _Job) -> _Found | Skipped:
         return digest, [version.numpy() for version in versions_of(digest, *job)]
     except AudioError as error:
         return Skipped(name=utterance.name, kind=error.kind, detail=error.detail)
+    except FedserError:  # of the machine: a full disk
+        raise
+    except Exception:
+        if math.isinf(job[-1]):
+            raise
+        log.exception("%s", utterance.name)
+        return Skipped(name=utterance.name, kind="unreadable", detail="its features cannot be computed")
 
 
 def versions_of(

@@ -2,11 +2,14 @@
 much the site holds.
 
 The audit log has what a run has settled, so that a restart of the node changes nothing: a server can bring one about.
+It also tells which messages of a private run were never answered. That an app fails, or is killed, may tell of what it
+works on, so a run in which that happened too often is answered no more.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +22,7 @@ from common.storage.hash_chain import Entry
 
 # In a line of the audit log: the run's name in the ledger; of the model, a digest; units or recordings to train on.
 NAME, TESTED, COUNTED = "name", "tested", "counted"
+MOST_UNANSWERED = 4  # messages of a private run: one more than rounds that the app's ledger lets be cut short
 
 
 def check_replay(
@@ -54,6 +58,21 @@ def check_replay(
     if _before(earlier, run, TESTED) not in (None, tested):
         raise Refused("the held-out speakers have scored a model in this run, and score no other")
     return fields | {TESTED: tested}
+
+
+def check_answered(earlier: Sequence[Entry], run: int) -> None:
+    """Refuse another message of a private run in which too many were taken in and not answered.
+
+    Args:
+        earlier: the lines of the audit log; none of these messages is in hand any more.
+        run: Flower's number.
+
+    Raises:
+        Refused: the site is out of the run.
+    """
+    kinds = Counter(line["kind"] for line in earlier if line.get("run") == run)
+    if (failed := kinds["in"] - kinds["out"]) >= MOST_UNANSWERED:
+        raise Refused(f"{failed} messages of this private run were not answered here; the site is out of the run")
 
 
 def told_counts(kind: str, content: RecordDict) -> dict[str, int]:

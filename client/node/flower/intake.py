@@ -158,6 +158,8 @@ class Intake:
         if fault := inbound.fault(kind, content, run.config):
             raise Refused(fault)
         number, earlier = message.metadata.run_id, self._audit.entries()
+        if run.config.privacy.at_sites:
+            replay.check_answered(earlier, number)
         settled = replay.check_replay(earlier, number, kind, config, content)
         told = witness.check_server_log(earlier, number, kind, config)
         self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)

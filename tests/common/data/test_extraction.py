@@ -223,3 +223,57 @@ def test_the_shortest_sound_under_the_longest_windows(tmp_path: Path, cache: Fea
     for version in recording.versions:
         assert len(version) >= 1
         assert version.isfinite().all()
+
+
+LONG = 0.2  # seconds that are used of a recording: 21 frames
+
+
+def test_of_a_longer_recording_the_first_frames_are_used_and_no_more_is_read(
+    corpus: list[Utterance], cache: FeatureCache, extracted: list[int], tmp_path: Path
+) -> None:
+    """Recordings of 0.3 s, whose whole features lie in the cache, and one of just as many frames as are used."""
+    short = utterance("s0", str(tone(tmp_path / "short.wav", seconds=0.2099, seed=9)))
+    whole, _ = extract_all([*corpus, short], SMALL, copies(1), cache, workers=0)
+    extracted.clear()
+    for _ in range(2):
+        cut, _ = extract_all([*corpus, short], SMALL, copies(1), cache, workers=0, seconds=LONG)
+    assert extracted == [3359, *extracted[1:]]  # a sample more would make a frame more
+    assert len(extracted) == 2 * len(corpus)  # once each and its copy; of the short one nothing is computed anew
+    assert [len(version) for r in cut for version in r.versions[:1]] == [21] * 7
+    assert all(len(version) <= 21 for r in cut for version in r.versions)
+    for mine, theirs in zip(cut, whole, strict=True):
+        assert torch.allclose(mine.versions[0][:15], theirs.versions[0][:15], atol=1e-4)
+    assert torch.equal(cut[-1].versions[0], whole[-1].versions[0])
+    anew, _ = extract_all([*corpus, short], SMALL, copies(1), FeatureCache(tmp_path / "new"), workers=0, seconds=LONG)
+    assert same(anew, cut)  # whatever the cache held
+    assert same(extract_all([*corpus, short], SMALL, copies(1), cache, workers=0)[0], whole)
+
+
+def test_of_a_longer_matrix_the_first_frames_are_used(tmp_path: Path, cache: FeatureCache) -> None:
+    items = [utterance("a", matrix(tmp_path / f"{n}.npy", n, 3)) for n in (5, 21, 22, 4000)]
+    found, skipped = extract_all(items, SMALL, NO_COPIES, cache, workers=0, seconds=LONG)
+    assert [len(r.versions[0]) for r in found] == [5, 21, 21, 21]
+    assert not skipped
+    whole, _ = extract_all(items, SMALL, NO_COPIES, cache, workers=0)
+    assert all(torch.equal(a.versions[0], b.versions[0][:21]) for a, b in zip(found, whole, strict=True))
+
+
+def test_no_recording_ends_a_job_whose_recordings_are_bounded(
+    corpus: list[Utterance], cache: FeatureCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody may see by a failure what a recording is like, one that nothing can be made of is skipped."""
+
+    def extract(signal: torch.Tensor, config: FeatureConfig) -> torch.Tensor:
+        if len(signal) < 2500:
+            raise MemoryError("such a signal was never thought of")
+        return extractor.extract(signal, config)
+
+    monkeypatch.setattr(extraction, "extract", extract)
+    odd = utterance("s1", str(tone(tmp_path / "odd.wav", seconds=0.15, seed=9)))
+    wide = utterance("s1", matrix(tmp_path / "wide.npy", 2, 20_000_000 // 100))
+    found, skipped = extract_all([*corpus, odd], SMALL, NO_COPIES, cache, workers=0, seconds=LONG)
+    assert [r.utterance for r in found] == corpus
+    assert [(item.name, item.kind) for item in skipped] == [(odd.name, "unreadable")]
+    with pytest.raises(MemoryError):
+        extract_all([odd], SMALL, NO_COPIES, cache, workers=0)
+    assert extract_all([wide], SMALL, NO_COPIES, cache, workers=0, seconds=LONG)[1][0].kind == "unreadable"

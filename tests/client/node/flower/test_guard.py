@@ -228,3 +228,25 @@ def test_a_lines_texts_of_the_servers_stay_short(tmp_path: Path, fab: Fab) -> No
     [line] = site.lines("refused")
     assert line["round"] == "1 2"
     assert len(json.dumps(line)) < 1000
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_private_run_whose_messages_are_not_answered_is_asked_no_more(
+    tmp_path: Path, fab: Fab, private: bool
+) -> None:
+    """That an app fails or is killed may tell of the data: a server can't ask by it again and again."""
+    changes = {"override_config": {"privacy.epsilon": "8.0"} if private else {}}
+    site = site_of(tmp_path, fab, changes)
+    for number in range(4):
+        train_message(site.server, **{protocol.RUN: "run"})
+        message = site.take()
+        assert message is not None
+        if number % 2:
+            site.answer(Message(Error(2, "killed"), reply_to=message))
+        else:
+            site = site_of(tmp_path, fab, changes)  # the node was killed, and started again
+    train_message(site.server, **{protocol.RUN: "run"})
+    if private:
+        assert_refused(site, "4 messages of this private run were not answered here; the site is out of the run")
+    else:
+        assert site.take() is not None

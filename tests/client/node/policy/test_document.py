@@ -289,3 +289,25 @@ def test_without_classes_a_run_has_those_of_the_sites_corpus(tmp_path: Path) -> 
 def test_classes_and_a_style_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match=r"policy.toml: data\.(classes|style)"):
         policy(tmp_path, f"[data]\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"model.kind": "bilstm", "model.hidden": 100_000},
+        {"model.kind": "bilstm", "model.hidden": 512, "model.layers": 2},
+        {"privacy.max_physical_batch": 1_000_000},
+        {"privacy.multiplicity": 1000, "model.hidden": 128},
+        {"privacy.max_seconds": 3600.0, "model.hidden": 128},
+        {"features.windows": "5,10,20,25,40,80,160,200", "features.mfcc": 128, "features.hop": 1},
+    ],
+)
+def test_a_private_run_that_may_take_too_much_memory_is_refused_by_its_settings(
+    tmp_path: Path, large: dict[str, Any]
+) -> None:
+    own = policy(tmp_path)
+    why = refusal(own, settings(**SAFE, **{"privacy.epsilon": "8", **large}))
+    assert why is not None
+    assert "the policy allows 16 (run.max_memory)" in why
+    roomy = policy(tmp_path, "[run]\nmax_memory = 1e6")
+    assert refusal(roomy, settings(**SAFE, **{"privacy.epsilon": "8", **large})) is None

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from common.errors import BudgetSpent, FedserError
+from common.errors import BudgetSpent, CutShort, FedserError
 from common.privacy.accounting.accountants import Filter, epsilon_rdp
 from common.privacy.ledger.account import Ledger
 from common.privacy.ledger.replies import Replies
 from common.storage import atomic
 from common.storage.chained_file import Writer
 from common.storage.hash_chain import Entry
-from tests.common.privacy.ledgers import STEPS, kinds, make, play, replies
+from tests.common.privacy.ledgers import STEPS, fail, kinds, make, play, replies
 
 
 def die(*_: object, **__: object) -> None:
@@ -221,3 +221,48 @@ def test_a_ledger_that_may_not_be_written(tmp_path: Path) -> None:
     with pytest.raises(FedserError, match=r"site.jsonl cannot be (read|written)") as refused:
         make(tmp_path / "file")
     assert "\n" not in str(refused.value)
+
+
+def play_cut(folder: Path, number: int, most: int | None) -> None:
+    """Exits with 3 if the run gets no more steps."""
+    ledger = Ledger(folder / "site.jsonl", most_voided=most)
+    try:
+        with ledger.round("run", number) as entry:
+            entry.reserve(STEPS)
+            die()
+    except CutShort as error:
+        os._exit(3 if "3 of its rounds were cut short here" in str(error) else 4)
+
+
+def test_after_two_kills_the_third_ones_steps_stay_spent_and_the_run_is_over_here(tmp_path: Path) -> None:
+    """Each kill may be an answer to whoever brought it about: of a run there are three, and one is paid for."""
+    make(tmp_path)
+    make(tmp_path, "another")
+    for number in (1, 1, 2):
+        assert ended(in_a_process(play_cut, tmp_path, number, 2)) == -signal.SIGKILL
+    for number in (2, 3, 2):
+        assert ended(in_a_process(play_cut, tmp_path, number, 2)) == 3
+    ledger = Ledger(tmp_path / "site.jsonl", most_voided=2)
+    assert ledger.spends("utterance", "run") == [STEPS]
+    assert ledger.refused("run")
+    assert kinds(ledger).count("void") == 2
+    assert play(ledger, 1, "another") == b"reply"
+    assert ledger.spends("utterance") == [STEPS, STEPS]
+
+
+def test_rounds_that_were_sent_are_no_kills_and_without_a_limit_there_is_none(tmp_path: Path) -> None:
+    ledger = make(tmp_path)
+    for number in range(1, 7):
+        assert ended(in_a_process(play_cut, tmp_path, number, None)) == -signal.SIGKILL
+        play(ledger, number)
+    assert len(ledger.spends("utterance")) == 6
+
+
+def test_a_round_that_fails_counts_as_one_that_is_killed(tmp_path: Path) -> None:
+    make(tmp_path)
+    ledger = Ledger(tmp_path / "site.jsonl", most_voided=2)
+    for number in (1, 2, 3):
+        fail(ledger, number)
+    with pytest.raises(CutShort, match="3 of its rounds were cut short here, by a kill or a full disk"):
+        play(ledger, 4)
+    assert ledger.spends("utterance") == [STEPS]
