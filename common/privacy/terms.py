@@ -120,7 +120,7 @@ class Terms:
         Args:
             run: this run's steps.
             total: all runs' steps of this unit.
-            stopped: the budget ended the run early.
+            stopped: the budget ended the run early, or the site is out of it for rounds that were cut short.
             quick: take RDP's ε of the run, which is larger than PRV's and costs nothing: while the run goes on.
         """
         return {

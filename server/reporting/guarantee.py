@@ -23,8 +23,8 @@ def promise(unit: str) -> dict[str, str]:
         "Accountant": "PRV (Gopi, Lee & Wutschitz 2021) for the run, whose noise was fixed before it; over all runs on "
         "the same people a Rényi filter (Feldman & Zrnic 2021), whose ε is some per cent larger.",
         "Not covered": "Noise in floating point is not exactly Gaussian (Mironov 2012); each number is a sum of four, "
-        "which makes that hard to use. How long a site computes is not hidden. Choosing the settings on the same data "
-        "is not accounted.",
+        "which makes that hard to use. How long a site computes is not hidden, nor that its process is killed. "
+        "Choosing the settings on the same data is not accounted.",
     }
     if own.at_sites:
         words["Several sites"] = "A site's ε assumes that no person is at two sites; otherwise theirs add up."
@@ -55,7 +55,9 @@ def spent(privacy: PrivacyAccount) -> Table:
 def _budget(own: LedgerFigures) -> str:
     if own.epsilon is None:  # a site that keeps what it spent to itself does so with its budget
         return NONE + (", spent" if own.stopped else "")
-    return (f"{own.budget:g}" if own.budget else "none") + (", spent" if own.stopped else "")
+    if not own.budget:  # what stopped it were rounds that were cut short
+        return "none" + (", out of the run" if own.stopped else "")
+    return f"{own.budget:g}" + (", spent" if own.stopped else "")
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

@@ -6,7 +6,8 @@ next round. So ε over ``spends`` bounds what all runs together told of a unit (
 ``common.privacy.accounting.accountants`` for adjacency), and a budget that is checked against it is never passed. The
 order makes it so, under one lock from first to last: the steps are reserved (a line), computed, the reply stored (a
 file, then a line), and only then sent. Whoever has the lock knows that nobody is computing: a reservation without a
-reply released nothing, and is voided.
+reply released nothing, and is voided. Where ``most_voided`` bounds how often a run may do that, a further one's steps
+stay spent, and the run gets no more.
 
 Assumed: the reply is sent after ``store``, and nothing else that was made of private data is sent; one ledger holds all
 runs on the same people, and no person is at two sites, else their ε add up. Budgets are kept by unit: the steps of one

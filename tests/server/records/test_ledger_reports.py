@@ -16,7 +16,7 @@ from common import protocol
 from common.config.settings import Config
 from common.errors import FederationError
 from common.messages.scope import Scope
-from server.records.ledger_reports import hear, says_stopped, site_figures, spent_so_far
+from server.records.ledger_reports import hear, says_stopped, site_figures, spent_so_far, why_stopped
 from server.rounds.screening import fault
 from server.run.checkpoint import State
 from server.sites.handshake import Node
@@ -67,6 +67,16 @@ def test_only_a_sound_word_that_the_budget_is_spent_stops_a_site() -> None:
     for told in ({"stopped": True}, {**HEAD, "stopped": False}, {**HEAD, "stopped": 1}):
         assert fault(said(**told), AT_SITES) is not None
     assert fault(said(**HEAD, stopped=True), Scope()) is not None  # no private run, no budget
+
+
+def test_a_site_says_whether_its_budget_stops_it_or_rounds_that_were_cut_short() -> None:
+    cut = said(**HEAD, stopped=True, **{"cut-short": True})
+    assert says_stopped(cut)
+    assert fault(cut, AT_SITES) is None
+    assert why_stopped(cut) == "too many of its rounds were cut short, it is out of the run"
+    assert why_stopped(said(**HEAD, stopped=True)) == "out of budget"
+    for told in ({"cut-short": True}, {"stopped": True, "cut-short": False}, {"stopped": True, "cut-short": 3}):
+        assert fault(said(**HEAD, **told), AT_SITES) is not None
 
 
 def test_a_reply_without_records_says_nothing() -> None:
