@@ -229,3 +229,13 @@ def test_a_class_means_at_a_site_what_it_means_to_the_coordinator(tmp_path: Path
     site = open_deployed(flatten(Config().with_values({"data.classes": list(classes)})), about)
     found = Counter(r.utterance.emotion for r in [*site.holding.train, *site.holding.validation, *site.holding.test])
     assert found == wanted
+
+
+def test_a_strict_run_that_is_private_does_not_fail_for_a_broken_recording(manifest: Path, tmp_path: Path) -> None:
+    """That it fails would tell that one of the site's recordings is broken; who is not private learns it."""
+    next(iter(sorted((tmp_path / "s2").glob("*.npy")))).write_bytes(b"no matrix")
+    with pytest.raises(FedserError, match="--strict: 1 recordings cannot be used"):
+        open_deployed(flatten(settings(data__strict=True)), node(tmp_path, "s2"))
+    private = Config().with_values(private_settings({**tiny.SMALL, "privacy.epsilon": 8.0, "data.strict": True}))
+    told = flatten(private.with_values({"data.held_out": "", "data.classes": list(tiny.CLASSES)}))
+    assert open_deployed(told, node(tmp_path, "s2")).recordings
