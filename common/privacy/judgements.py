@@ -66,8 +66,8 @@ JUDGEMENTS: dict[str, Judgement] = {
         only("none", line=VALIDATION),
     ),
     "data.strict": Judgement(
-        "It is a check before a simulation; no deployed site heeds it where it hides units, for that the run ended there "
-        "would tell that one is unusable."
+        "It is a check before a simulation; no deployed site heeds it where it hides units, for that the run ended "
+        "there would tell that one is unusable."
     ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
