@@ -66,8 +66,8 @@ JUDGEMENTS: dict[str, Judgement] = {
         only("none", line=VALIDATION),
     ),
     "data.strict": Judgement(
-        "It ends a simulation before its first step; a deployed site goes on all the same, for its failure would tell "
-        "that a recording is unusable."
+        "It is a check before a simulation; no deployed site heeds it where it hides units, for that the run ended "
+        "there would tell that one is unusable."
     ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
@@ -155,7 +155,6 @@ JUDGEMENTS: dict[str, Judgement] = {
     "privacy.multiplicity": Judgement("It is how many copies of a recording the recording's own gradient is of."),
     "privacy.average": Judgement(AFTER),
     "privacy.max_physical_batch": Judgement("It is how much is in memory at a time; the sums are the same."),
-    "privacy.max_seconds": Judgement("It cuts each recording by itself, whatever the others are."),
     "privacy.insecure_seed": Judgement(
         "It makes the noise replayable and hides nobody: report and card then say that the run is not private."
     ),
