@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
+from common.audio.decoding import SILENCE, Signal, decode
 from common.errors import AudioError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the preflight's workers only read
     import torch
 
 MIN_SECONDS = 0.1
-SILENCE = 1e-4  # peak amplitude (-80 dB of full scale) below which nothing can be heard
 CLIPPED_SHARE = 0.01  # of all samples at the extreme value
 EXTENSIONS = frozenset("." + name.lower() for name in soundfile.available_formats()) | {".aif", ".oga", ".opus"}
 
-Signal = npt.NDArray[np.float32]
-
-# In libsndfile's log of a header: the bytes of sound that it declares, and those that are in the file. libsndfile goes
-# by the latter, so that a recording cut short would read as a shorter one.
-_CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
-_NO_END = re.compile(r"^Ogg ?: (?:Last page lacks an end-of-stream bit|File ended unexpectedly)", re.MULTILINE)
-_SLACK = 64  # bytes by which careless writers get their header wrong
 _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new one; 441 from 44.1 kHz to 16 kHz
-_STREAMED = 2**31 - 2**16  # and above: a header written before the length was known
 
 
-def read(path: Path, start: float | None = None, end: float | None = None) -> tuple[Signal, int]:
-    """Read a recording, or a stretch of it, as one channel.
+def read(
+    path: Path, start: float | None = None, end: float | None = None, channel: int | None = None
+) -> tuple[Signal, int]:
+    """Read a recording, or a stretch of it, as one channel; ``decode`` tells more.
 
     Args:
         path: a file in any format that soundfile reads.
         start: where the stretch begins, in seconds; None for the file's beginning.
         end: where it ends, in seconds; None for the file's end.
+        channel: the one to take, counted from 0; None for the mean of all.
 
     Returns:
         The signal, float32 of shape ``(samples,)``, and its sampling rate in Hz.
@@ -47,37 +40,8 @@ def read(path: Path, start: float | None = None, end: float | None = None) -> tu
     Raises:
         AudioError: ``unreadable``, ``truncated``, or ``short`` where there is no sample at all.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = int(file.samplerate)
-            _refuse_cut_short(file.extra_info)
-            first = 0 if start is None else round(start * rate)
-            last = len(file) if end is None else round(end * rate)
-            if start is None and end is None and not last:
-                raise AudioError("short", "holds no samples")
-            if not 0 <= first < last or last > len(file) + rate // 100:
-                raise AudioError("truncated", f"{len(file) / rate:.2f} s long, not {start} to {end} s")
-            file.seek(first)
-            frames = file.read(last - first, dtype="float32", always_2d=True)
-            declared = min(last, len(file)) - first
-    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError) as error:  # TypeError: a file without header
-        raise AudioError("unreadable", f"not readable as audio ({_reason(error)})") from None
-    if len(frames) < declared:
-        raise AudioError("truncated", f"{len(frames)} of {declared} samples are there")
-    return np.ascontiguousarray(frames.mean(axis=1)), rate
-
-
-def _refuse_cut_short(header: str) -> None:
-    found = _CUT_SHORT.search(header)
-    if found and int(found[2]) + _SLACK < int(found[1]) < _STREAMED:
-        raise AudioError("truncated", f"{found[2]} of {found[1]} bytes of sound are there")
-    if _NO_END.search(header):
-        raise AudioError("truncated", "ends before the last page of its stream")
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or type(error).__name__
-    return str(text).strip().rstrip(".")
+    sound = decode(path, start, end, channel)
+    return sound.signal, sound.rate
 
 
 def faults(signal: Signal, rate: int) -> list[AudioError]:
