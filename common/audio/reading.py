@@ -17,7 +17,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the preflight's workers 
     import torch
 
 MIN_SECONDS = 0.1
+LONG_SECONDS = 60.0  # above which a recording is hardly one utterance
 CLIPPED_SHARE = 0.01  # of all samples at the extreme value
+LOUDEST = 2.0  # times full scale: what a lossy coding or a resampler adds stays below
+WARNINGS = frozenset({"clipped", "long", "unended", "wrong-length"})  # kinds with which a recording can be used
 EXTENSIONS = frozenset("." + name.lower() for name in soundfile.available_formats()) | {".aif", ".oga", ".opus"}
 
 _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new one; 441 from 44.1 kHz to 16 kHz
@@ -52,31 +55,65 @@ def faults(signal: Signal, rate: int) -> list[AudioError]:
         rate: its sampling rate in Hz.
 
     Returns:
-        One ``AudioError`` a fault, of kind ``short``, ``non-finite``, ``silent`` or ``clipped``; the last is a
-        warning only, a clipped recording can be used (see ``usable``).
+        One ``AudioError`` a fault, of kind ``short``, ``non-finite``, ``silent``, ``constant``, ``beyond-full-scale``,
+        ``clipped`` or ``long``; with those of ``WARNINGS`` alone it can be used.
     """
     seconds = len(signal) / rate
     if seconds < MIN_SECONDS:
         return [AudioError("short", f"{seconds:.3f} s long, expected at least {MIN_SECONDS} s")]
-    if not np.isfinite(signal).all():
-        return [AudioError("non-finite", f"{int((~np.isfinite(signal)).sum())} samples are not finite numbers")]
-    peak = float(np.abs(signal).max())
+    if bad := int(len(signal) - np.count_nonzero(np.isfinite(signal))):
+        return [AudioError("non-finite", f"{bad} of {len(signal)} samples are not finite numbers")]
+    low, high = float(signal.min()), float(signal.max())
+    peak = max(high, -low)
     if peak < SILENCE:
         return [AudioError("silent", f"the loudest sample is {peak:.1e} of full scale")]
-    share = float((np.abs(signal) >= 0.999 * max(peak, 0.99)).mean())
+    if high - low < 2 * SILENCE:
+        return [AudioError("constant", f"every sample is {(high + low) / 2:.2g} of full scale: a level and no sound")]
+    if peak > LOUDEST:
+        return [AudioError("beyond-full-scale", _beyond(peak))]
+    return [*_clipped(signal, peak), *_long(seconds)]
+
+
+def _beyond(peak: float) -> str:
+    """What is wrong with floats that are not from -1 to 1, and what to do."""
+    found = f"the loudest sample is {peak:.3g} times full scale"
+    bits = next((bits for bits in (16, 24, 32) if peak <= 2 ** (bits - 1)), None) if peak >= 2**8 else None
+    if bits is None:
+        return f"{found}: floats of sound lie from -1 to 1; scale it"
+    return f"{found}, as of whole numbers of {bits} bits kept as floats: divide them by {2 ** (bits - 1)}"
+
+
+def _clipped(signal: Signal, peak: float) -> list[AudioError]:
+    level = 0.999 * max(peak, 0.99)
+    if peak < level:
+        return []
+    share = np.count_nonzero((signal >= level) | (signal <= -level)) / len(signal)
     return [AudioError("clipped", f"{share:.1%} of the samples are at full scale")] if share > CLIPPED_SHARE else []
 
 
-def load(path: Path, sampling_rate: int, start: float | None = None, end: float | None = None) -> torch.Tensor:
-    """Read a recording at the rate that the features are computed at.
+def _long(seconds: float) -> list[AudioError]:
+    if seconds <= LONG_SECONDS:
+        return []
+    said = f"{seconds / 60:.1f} minutes under one label: a manifest's start and end cut it into utterances"
+    return [AudioError("long", said)]
+
+
+def load(
+    path: Path,
+    sampling_rate: int,
+    start: float | None = None,
+    end: float | None = None,
+    channel: int | None = None,
+) -> torch.Tensor:
+    """Read a recording at the rate that the features are computed at; the other arguments are those of ``read``.
 
     Returns:
         The signal, float32 of shape ``(samples,)``.
 
     Raises:
-        AudioError: it cannot be read, or cannot be used; a clipped recording can.
+        AudioError: it cannot be read, or cannot be used; one with ``WARNINGS`` alone can.
     """
-    return prepared(*read(path, start, end), sampling_rate)
+    return prepared(*read(path, start, end, channel), sampling_rate)
 
 
 def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:
@@ -88,7 +125,7 @@ def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:
     import torch
 
     for fault in faults(signal, rate):
-        if fault.kind != "clipped":
+        if fault.kind not in WARNINGS:
             raise fault
     return resample(torch.from_numpy(signal), rate, sampling_rate)
 

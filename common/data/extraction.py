@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,17 +12,19 @@ import torch
 from common.audio import augment, reading
 from common.audio.matrix import read_matrix
 from common.config.settings import AugmentConfig, FeatureConfig
-from common.curation.probe import digest_of
+from common.curation.probe import contents_of, digest_of, files_of_several, hashed
 from common.curation.problems import same_bytes, usual_width
 from common.errors import AudioError, FedserError
 from common.features.cache import FeatureCache, entry_key
 from common.features.extractor import extract
+from common.processes.cores import usable_cores
 from common.processes.pool import processes
 from common.seeds import seed_of
 from common.utterance import Utterance
 
 Versions = tuple[torch.Tensor, ...]
 _Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache]
+_Hashed = tuple[_Job, str | None]  # with its file's hash, where it is known already
 _Found = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
 
 
@@ -78,7 +79,7 @@ def extract_all(
     Raises:
         FedserError: a worker process was killed, or the cache cannot be written.
     """
-    count = (os.cpu_count() or 1) if workers is None else workers
+    count = usable_cores() if workers is None else workers
     jobs = [(utterance, features, augmentation, cache) for utterance in utterances]
     found: list[_Digested] = []
     skipped: list[Skipped] = []
@@ -121,18 +122,22 @@ def _odd_widths(found: Sequence[_Digested]) -> list[Skipped]:
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Found | Skipped]:
+    utterances = [job[0] for job in jobs]
+    shared = files_of_several(utterances)
     if workers == 0 or len(jobs) < 2:
-        yield from map(_one, jobs)
+        yield from map(_one, zip(jobs, contents_of(utterances, dict(map(hashed, shared))), strict=True))
         return
     killed = FedserError("a process that extracts features was killed, perhaps for want of memory")
     with processes(min(workers, len(jobs)), killed) as pool:
-        yield from pool.map(_one, jobs, chunksize=4)
+        known = contents_of(utterances, dict(pool.map(hashed, shared)))
+        yield from pool.map(_one, zip(jobs, known, strict=True), chunksize=4)
 
 
-def _one(job: _Job) -> _Found | Skipped:
+def _one(given: _Hashed) -> _Found | Skipped:
+    job, content = given
     utterance = job[0]
     try:
-        digest = digest_of(utterance)
+        digest = digest_of(utterance, content)
         # Sent as tensors they would each hold a file descriptor open.
         return digest, [version.numpy() for version in versions_of(digest, *job)]
     except AudioError as error:
@@ -156,7 +161,8 @@ def versions_of(
         entry = cache.load(key)
         if entry is None:
             if signal is None:
-                signal = reading.load(utterance.path, features.sampling_rate, utterance.start, utterance.end)
+                place = (utterance.start, utterance.end, utterance.channel)
+                signal = reading.load(utterance.path, features.sampling_rate, *place)
             entry = extract(_version(signal, version, digest, features, augmentation), features)
             cache.store(key, entry)
         versions.append(entry)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from common.config.settings import AugmentConfig, FeatureConfig
 from common.storage import atomic
 
-FORMAT = 1  # raised whenever the same settings would give other numbers
+FORMAT = 2  # raised whenever the same settings would give other numbers
 
 
 def default_directory() -> Path:

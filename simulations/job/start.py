@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from common.config.settings import Config, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
+from common.processes.cores import usable_cores
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from server.reporting.artifacts import tell
@@ -121,6 +121,6 @@ def _resume(wish: Start, out: Path) -> Job:
 def workers_of(asked: int | None) -> int:
     """``--workers``: one a core where it is not given."""
     if asked is None:
-        return os.cpu_count() or 1
+        return usable_cores()
     in_range("--workers", asked, 0, 4096)
     return asked
