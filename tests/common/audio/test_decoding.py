@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -243,3 +244,21 @@ def test_no_more_is_decoded_than_was_asked_for(tmp_path: Path) -> None:
     all_of_it = decode(path, most=SECONDS)
     assert not all_of_it.more
     assert np.array_equal(all_of_it.signal, whole)
+
+
+def test_a_long_file_of_many_channels_takes_the_memory_of_one(tmp_path: Path) -> None:
+    path, seconds = tmp_path / "a.wav", 200
+    with soundfile.SoundFile(path, "w", 8000, 8, "PCM_U8") as file:
+        for _ in range(seconds // 10):
+            file.write(np.tile(voice(8000, 10.0)[:, None], 8))
+    tracemalloc.start()
+    whole = decode(path)
+    _, all_of_it = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    some = decode(path, most=1.0)
+    _, little = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(whole.signal) == seconds * 8000
+    assert all_of_it < 3 * whole.signal.nbytes + 2**18 * 8 * 4  # eight channels at once would be 16 times the signal
+    assert len(some.signal) == 8000
+    assert little - whole.signal.nbytes < 2_000_000
