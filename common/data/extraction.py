@@ -35,10 +35,12 @@ class Recording:
     Attributes:
         utterance: whose features they are.
         versions: each ``(frames, features)``; the first is the recording itself, the others are altered copies of it.
+        digest: names its bytes, as ``common.curation.probe.digest_of`` does.
     """
 
     utterance: Utterance
     versions: Versions
+    digest: str = ""
 
 
 _Digested = tuple[Recording, str]  # with the digest of its bytes
@@ -89,7 +91,7 @@ def extract_all(
         else:
             digest, arrays = result
             versions = tuple(torch.from_numpy(array) for array in arrays)
-            found.append((Recording(utterance=utterance, versions=versions), digest))
+            found.append((Recording(utterance=utterance, versions=versions, digest=digest), digest))
         progress(done)
     contradictory = _contradictory(found)
     trusted = _without(found, contradictory)
