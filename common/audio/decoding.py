@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from common.errors import AudioError
 Signal = npt.NDArray[np.float32]
 Pieces = tuple[Piece, ...] | None  # None for a file as it is
 
+BEYOND = 0.1  # seconds by which a stretch may end after its file does, as labels of whole video frames do
 SILENCE = 1e-4  # peak amplitude (-80 dB of full scale) below which nothing can be heard
 _BLOCK = 1 << 18  # samples a channel decoded at once, so that a long file of many channels takes little memory
 
@@ -124,7 +126,7 @@ def _decode(path: Path, container: Container, asked: Stretch) -> Sound:
         last = None if asked.end is None else round(asked.end * rate)
         if container.exact:
             last = _inside(asked, first, len(file) if last is None else last, len(file), rate)
-        until = last if asked.most is None else _capped(first + round(asked.most * rate), last)
+        until = last if asked.most is None else _capped(first + math.ceil(asked.most * rate), last)
         signal = _joined(list(_blocks(file, _opened(path, others, file), first, until, asked.channel)))
     more = until is not None and until != last and len(signal) == until - first
     if not more:
@@ -168,7 +170,7 @@ def _inside(asked: Stretch, first: int, last: int, samples: int, rate: int) -> i
     """Where a stretch ends in a file that holds so many samples."""
     if asked.whole and not samples:
         raise AudioError("short", "holds no samples")
-    if not 0 <= first < last or last > samples + rate // 100:
+    if not 0 <= first < min(last, samples) or last > samples + BEYOND * rate:
         raise asked.refuse(samples, rate)
     return min(last, samples)
 
@@ -219,7 +221,7 @@ def _refuse_missing(asked: Stretch, container: Container, found: int, first: int
         raise AudioError("truncated", f"{found} of {last - first} samples are there")
     if container.samples is not None and found < container.samples:
         raise AudioError("truncated", f"{found} of {container.samples} samples are there")
-    if not asked.whole and (not found or (last is not None and first + found + rate // 100 < last)):
+    if not asked.whole and (not found or (last is not None and first + found + BEYOND * rate < last)):
         raise asked.refuse(first + found, rate)
 
 

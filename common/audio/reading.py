@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,11 @@ _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new on
 
 
 def read(
-    path: Path, start: float | None = None, end: float | None = None, channel: int | None = None
+    path: Path,
+    start: float | None = None,
+    end: float | None = None,
+    most: float = math.inf,
+    channel: int | None = None,
 ) -> tuple[Signal, int]:
     """Read a recording, or a stretch of it, as one channel; ``decode`` tells more.
 
@@ -35,6 +40,7 @@ def read(
         path: a file in any format that soundfile reads.
         start: where the stretch begins, in seconds; None for the file's beginning.
         end: where it ends, in seconds; None for the file's end.
+        most: so many seconds of it, the first ones; the rest is not read.
         channel: the one to take, counted from 0; None for the mean of all.
 
     Returns:
@@ -43,7 +49,7 @@ def read(
     Raises:
         AudioError: ``unreadable``, ``truncated``, or ``short`` where there is no sample at all.
     """
-    sound = decode(path, start, end, channel)
+    sound = decode(path, start, end, channel, most=None if math.isinf(most) else most)
     return sound.signal, sound.rate
 
 
@@ -103,6 +109,7 @@ def load(
     sampling_rate: int,
     start: float | None = None,
     end: float | None = None,
+    most: float = math.inf,
     channel: int | None = None,
 ) -> torch.Tensor:
     """Read a recording at the rate that the features are computed at; the other arguments are those of ``read``.
@@ -113,7 +120,7 @@ def load(
     Raises:
         AudioError: it cannot be read, or cannot be used; one with ``WARNINGS`` alone can.
     """
-    return prepared(*read(path, start, end, channel), sampling_rate)
+    return prepared(*read(path, start, end, most, channel), sampling_rate)
 
 
 def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:

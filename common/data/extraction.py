@@ -163,8 +163,8 @@ def versions_of(
         entry = cache.load(key)
         if entry is None:
             if signal is None:
-                place = (utterance.start, utterance.end, utterance.channel)
-                signal = reading.load(utterance.path, features.sampling_rate, *place)
+                place = (utterance.start, utterance.end)
+                signal = reading.load(utterance.path, features.sampling_rate, *place, channel=utterance.channel)
             entry = extract(_version(signal, version, digest, features, augmentation), features)
             cache.store(key, entry)
         versions.append(entry)
