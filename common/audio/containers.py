@@ -125,10 +125,14 @@ def _ogg(file: BinaryIO, size: int) -> Container:
     if pages.cut:
         raise AudioError("truncated", "ends within a page of its stream")
     streams = tuple(ogg.stream_pieces(file, start, stop, last) for start, stop, last in pages.streams)
-    open_ended = any(not last.ends for _, _, last in pages.streams)
-    as_it_is = len(streams) == 1 and not open_ended
-    said = "no page of it says that it is the last; all that decodes is used"
-    remarks = (AudioError("unended", said),) if open_ended else ()
+    lasts = [last for _, _, last in pages.streams]
+    as_it_is = len(streams) == 1 and lasts[0].whole
+    found = (
+        ("unended", not all(last.ends for last in lasts), "no page of it says that it is the last"),
+        ("wrong-length", not all(last.counts for last in lasts), "its last page counts fewer samples than there are"),
+        ("gap", pages.gaps > 0, f"pages of its stream are missing, at {pages.gaps} places"),
+    )
+    remarks = tuple(AudioError(kind, f"{said}; all that decodes is used") for kind, is_so, said in found if is_so)
     return Container(streams=() if as_it_is else streams, exact=False, remarks=remarks)
 
 

@@ -21,7 +21,7 @@ MIN_SECONDS = 0.1
 LONG_SECONDS = 60.0  # above which a recording is hardly one utterance
 CLIPPED_SHARE = 0.01  # of all samples at the extreme value
 LOUDEST = 2.0  # times full scale: what a lossy coding or a resampler adds stays below
-WARNINGS = frozenset({"clipped", "long", "unended", "wrong-length"})  # kinds with which a recording can be used
+WARNINGS = frozenset({"clipped", "gap", "long", "unended", "wrong-length"})  # kinds with which a recording can be used
 EXTENSIONS = frozenset("." + name.lower() for name in soundfile.available_formats()) | {".aif", ".oga", ".opus"}
 
 _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new one; 441 from 44.1 kHz to 16 kHz

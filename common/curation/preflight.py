@@ -13,6 +13,7 @@ beyond-full-scale            no       floats that do not lie from -1 to 1, such 
 clipped                      yes      over 1 % of the samples at full scale
 long                         yes      over a minute under one label
 wrong-length                 yes      the header says less than is there, as where it was never set: all is used
+gap                          yes      pages of an OGG are missing: what is there is used
 unended                      yes      no mark of the stream's end, as from messengers: all that decodes is used
 duplicate                    yes      the same bytes again, same label and speaker (released corpora have some); or the
                                       same file name again, in another folder or format: then the first alone is used

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from common.audio import reading
-from common.audio.decoding import Sound, decode
+from common.audio.decoding import Signal, Sound, decode
 from common.audio.matrix import read_matrix
 from common.data.extraction import Recording
 from common.data.normalise import normalise
@@ -46,7 +46,7 @@ def predict(saved: SavedModel, path: Path, say: Callable[[str], None] = lambda _
 
 
 def predict_signal(
-    saved: SavedModel, signal: reading.Signal, rate: int, say: Callable[[str], None] = lambda _: None
+    saved: SavedModel, signal: Signal, rate: int, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, float]:
     """As ``predict``, for a signal in memory.
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.audio import reading
+from common.audio.decoding import Signal
 from common.errors import UsageError
 from common.learning import saved_model
 from common.learning.prediction import predict, predict_signal
@@ -85,7 +85,7 @@ def load_model(path: str | PathLike[str]) -> Recogniser:
     return Recogniser(saved_model.load(Path(path).expanduser()))
 
 
-def _mono(signal: npt.NDArray[Any]) -> reading.Signal:
+def _mono(signal: npt.NDArray[Any]) -> Signal:
     """A signal as one channel of floats."""
     if signal.ndim not in (1, 2) or (signal.ndim == 2 and signal.shape[1] > CHANNELS):
         raise UsageError(f"the array has the shape {signal.shape}, expected (samples,) or (samples, channels)")

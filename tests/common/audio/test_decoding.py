@@ -159,11 +159,17 @@ def ogg_pages(content: bytes) -> list[bytes]:
 
 
 def open_ended(page: bytes) -> bytes:
-    content = bytearray(page)
-    content[5] &= ~4
-    content[22:26] = bytes(4)
-    content[22:26] = struct.pack("<I", ogg.checksum(content))
-    return bytes(content)
+    return summed(page[:5] + bytes([page[5] & ~4]) + page[6:])
+
+
+def counting(page: bytes, change: Callable[[int], int]) -> bytes:
+    (position,) = struct.unpack_from("<q", page, 6)
+    return summed(page[:6] + struct.pack("<q", change(position)) + page[14:])
+
+
+def summed(page: bytes) -> bytes:
+    content = page[:22] + bytes(4) + page[26:]
+    return content[:22] + struct.pack("<I", ogg.checksum(content)) + content[26:]
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
@@ -186,18 +192,38 @@ def test_an_ogg_of_streams_one_after_another_is_read_to_its_end(tmp_path: Path, 
     assert np.array_equal(decode(path).signal, np.concatenate([alone] * 3))
 
 
-def test_a_position_that_says_more_than_decodes_cuts_nothing_off(tmp_path: Path) -> None:
-    """As messengers write it: the last page counts samples that its packets do not hold."""
-    path = tmp_path / "a.opus"
-    pages = ogg_pages(made(path, "OGG", "OPUS", 48_000))
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        pytest.param(lambda position: position + 1920, [], id="more, as messengers write it"),
+        pytest.param(lambda position: position // 2, ["wrong-length"], id="less"),
+        pytest.param(lambda position: 0, ["wrong-length"], id="none"),
+        pytest.param(lambda position: -1, ["wrong-length"], id="not known"),
+    ],
+)
+def test_a_last_page_that_counts_wrongly_cuts_nothing_off(
+    tmp_path: Path, subtype: str, change: Callable[[int], int], kinds: list[str]
+) -> None:
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.tile(voice(), 3), RATE, format="OGG", subtype=subtype)
+    pages = ogg_pages(path.read_bytes())
     whole = decode(path).signal
-    last = bytearray(pages[-1])
-    (position,) = struct.unpack_from("<q", last, 6)
-    struct.pack_into("<q", last, 6, position + 1920)
-    last[22:26] = bytes(4)
-    last[22:26] = struct.pack("<I", ogg.checksum(last))
-    path.write_bytes(b"".join([*pages[:-1], bytes(last)]))
-    assert len(decode(path).signal) >= len(whole)
+    path.write_bytes(b"".join([*pages[:-1], counting(pages[-1], change)]))
+    sound = decode(path)
+    assert len(whole) <= len(sound.signal) < len(whole) + 0.1 * sound.rate  # and what the last packet has beside it
+    assert np.array_equal(sound.signal[: len(whole)], whole)
+    assert [remark.kind for remark in sound.remarks] == kinds
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_with_a_page_missing_is_used_and_said(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.tile(voice(), 3), RATE, format="OGG", subtype=subtype)
+    pages = ogg_pages(path.read_bytes())
+    assert decode(path).remarks == ()
+    path.write_bytes(b"".join([*pages[:3], *pages[4:]]))
+    assert [remark.kind for remark in decode(path).remarks] == ["gap"]
 
 
 def test_what_players_put_behind_the_sound_is_no_sound(tmp_path: Path) -> None:

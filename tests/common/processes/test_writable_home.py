@@ -4,12 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from common.errors import FedserError
-from common.processes import writable_home
 from common.processes.writable_home import VARIABLES, provide_home
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 def nothing_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in (*VARIABLES, "FEDSER_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(writable_home.tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     return tmp_path
 

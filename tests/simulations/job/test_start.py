@@ -62,7 +62,10 @@ def test_other_recordings_are_not_those_of_the_run(out: Path) -> None:
 @pytest.mark.parametrize("how", ["resume", "overwrite"])
 def test_a_run_that_somebody_is_at_is_left_as_it_is(out: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = str(out.parent / "corpus" / "manifest.csv")
-    wishes = {"resume": {"resume": out}, "overwrite": {"out": out, "overwrite": True, "flags": {"data.root": manifest}}}
+    wishes: dict[str, dict[str, object]] = {
+        "resume": {"resume": out},
+        "overwrite": {"out": out, "overwrite": True, "flags": {"data.root": manifest}},
+    }
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     monkeypatch.setattr("fcntl.lockf", refuse)  # a record lock never refuses the process that has it
     with pytest.raises(UsageError, match="is in use by another fedser simulate"):
