@@ -37,8 +37,8 @@ class AudioError(FedserError):
     """A recording that cannot be used.
 
     Args:
-        kind: the problem in a word, as ``fedser corpus check`` lists it: ``unreadable``, ``truncated``,
-            ``non-finite``, ``silent``, ``clipped`` or ``short``.
+        kind: the problem in a word, as ``fedser corpus check`` lists it (``common.curation.preflight``), such as
+            ``unreadable``, ``truncated`` or ``silent``.
         detail: what was found, in one line, without the path.
     """
 

@@ -44,6 +44,7 @@ class Utterance:
         split: ``train`` or ``test``, where a manifest says so.
         start: where it begins in the file, in seconds; None for the file's beginning.
         end: where it ends in the file, in seconds; None for the file's end.
+        channel: the one of the file that it is, counted from 0; None for the mean of all.
         style: ``improvised`` or ``scripted``, where the corpus tells them apart.
     """
 
@@ -58,10 +59,17 @@ class Utterance:
     split: str | None = None
     start: float | None = None
     end: float | None = None
+    channel: int | None = None
     style: str | None = None
 
     @property
     def name(self) -> str:
-        """Its path, with the stretch where it is part of a file: no two utterances share it."""
-        stretch = f"#{self.start or 0:g}-{'' if self.end is None else format(self.end, 'g')}"
-        return str(self.path) + ("" if self.start is None and self.end is None else stretch)
+        """Its path, with the stretch and the channel where it is part of a file: no two utterances share it."""
+        return "#".join((str(self.path), *self.part))
+
+    @property
+    def part(self) -> tuple[str, ...]:
+        """Of which stretch and channel of its file it is; empty where it is all of it."""
+        stretch = f"{self.start or 0:g}-{'' if self.end is None else format(self.end, 'g')}"
+        cut = self.start is not None or self.end is not None
+        return (*([stretch] if cut else []), *([] if self.channel is None else [f"channel {self.channel}"]))

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+from common.processes.writable_home import provide_home
 from common.progress import Display, log_handler
 
 IMPORTED = ("torch", "numpy", "flwr.serverapp", "simulations.job.start")  # importing sets up loggers, and warns
@@ -39,6 +40,7 @@ def restore_process(*, silent: bool) -> Iterator[Display]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_ONE_AT_A_TIME)
         stack.enter_context(_environment())
+        provide_home()
         stack.enter_context(_signals())
         stack.enter_context(warnings.catch_warnings())
         if silent:

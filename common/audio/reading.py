@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
+from common.audio.decoding import SILENCE, Signal, decode
 from common.errors import AudioError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the preflight's workers only read
     import torch
 
 MIN_SECONDS = 0.1
-SILENCE = 1e-4  # peak amplitude (-80 dB of full scale) below which nothing can be heard
+LONG_SECONDS = 60.0  # above which a recording is hardly one utterance
 CLIPPED_SHARE = 0.01  # of all samples at the extreme value
+LOUDEST = 2.0  # times full scale: what a lossy coding or a resampler adds stays below
+WARNINGS = frozenset({"clipped", "gap", "long", "unended", "wrong-length"})  # kinds with which a recording can be used
 EXTENSIONS = frozenset("." + name.lower() for name in soundfile.available_formats()) | {".aif", ".oga", ".opus"}
 
-Signal = npt.NDArray[np.float32]
-
-# In libsndfile's log of a header: the bytes of sound that it declares, and those that are in the file. libsndfile goes
-# by the latter, so that a recording cut short would read as a shorter one.
-_CUT_SHORT = re.compile(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)")
-_NO_END = re.compile(r"^Ogg ?: (?:Last page lacks an end-of-stream bit|File ended unexpectedly)", re.MULTILINE)
-_SLACK = 64  # bytes by which careless writers get their header wrong
 _MOST_SAMPLES = 1000  # of the old rate, until it falls together with the new one; 441 from 44.1 kHz to 16 kHz
-_DENSEST = 16 * 192_000  # samples a second, of all channels, that are read of a recording that is cut
-_STREAMED = 2**31 - 2**16  # and above: a header written before the length was known
 
 
 def read(
-    path: Path, start: float | None = None, end: float | None = None, most: float = math.inf
+    path: Path,
+    start: float | None = None,
+    end: float | None = None,
+    most: float = math.inf,
+    channel: int | None = None,
 ) -> tuple[Signal, int]:
-    """Read a recording, or a stretch of it, as one channel.
+    """Read a recording, or a stretch of it, as one channel; ``decode`` tells more.
 
     Args:
         path: a file in any format that soundfile reads.
         start: where the stretch begins, in seconds; None for the file's beginning.
         end: where it ends, in seconds; None for the file's end.
         most: so many seconds of it, the first ones; the rest is not read.
+        channel: the one to take, counted from 0; None for the mean of all.
 
     Returns:
         The signal, float32 of shape ``(samples,)``, and its sampling rate in Hz.
@@ -52,39 +49,8 @@ def read(
     Raises:
         AudioError: ``unreadable``, ``truncated``, or ``short`` where there is no sample at all.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = int(file.samplerate)
-            _refuse_cut_short(file.extra_info)
-            first = 0 if start is None else round(start * rate)
-            last = len(file) if end is None else round(end * rate)
-            if start is None and end is None and not last:
-                raise AudioError("short", "holds no samples")
-            if not 0 <= first < last or last > len(file) + rate // 100:
-                raise AudioError("truncated", f"{len(file) / rate:.2f} s long, not {start} to {end} s")
-            if most < math.inf:  # however dense the file says that it is
-                last = min(last, first + math.ceil(most * min(rate, _DENSEST // file.channels)))
-            file.seek(first)
-            frames = file.read(last - first, dtype="float32", always_2d=True)
-            declared = min(last, len(file)) - first
-    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError) as error:  # TypeError: a file without header
-        raise AudioError("unreadable", f"not readable as audio ({_reason(error)})") from None
-    if len(frames) < declared:
-        raise AudioError("truncated", f"{len(frames)} of {declared} samples are there")
-    return np.ascontiguousarray(frames.mean(axis=1)), rate
-
-
-def _refuse_cut_short(header: str) -> None:
-    found = _CUT_SHORT.search(header)
-    if found and int(found[2]) + _SLACK < int(found[1]) < _STREAMED:
-        raise AudioError("truncated", f"{found[2]} of {found[1]} bytes of sound are there")
-    if _NO_END.search(header):
-        raise AudioError("truncated", "ends before the last page of its stream")
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or type(error).__name__
-    return str(text).strip().rstrip(".")
+    sound = decode(path, start, end, channel, most=None if math.isinf(most) else most)
+    return sound.signal, sound.rate
 
 
 def faults(signal: Signal, rate: int) -> list[AudioError]:
@@ -95,33 +61,66 @@ def faults(signal: Signal, rate: int) -> list[AudioError]:
         rate: its sampling rate in Hz.
 
     Returns:
-        One ``AudioError`` a fault, of kind ``short``, ``non-finite``, ``silent`` or ``clipped``; the last is a
-        warning only, a clipped recording can be used (see ``usable``).
+        One ``AudioError`` a fault, of kind ``short``, ``non-finite``, ``silent``, ``constant``, ``beyond-full-scale``,
+        ``clipped`` or ``long``; with those of ``WARNINGS`` alone it can be used.
     """
     seconds = len(signal) / rate
     if seconds < MIN_SECONDS:
         return [AudioError("short", f"{seconds:.3f} s long, expected at least {MIN_SECONDS} s")]
-    if not np.isfinite(signal).all():
-        return [AudioError("non-finite", f"{int((~np.isfinite(signal)).sum())} samples are not finite numbers")]
-    peak = float(np.abs(signal).max())
+    if bad := int(len(signal) - np.count_nonzero(np.isfinite(signal))):
+        return [AudioError("non-finite", f"{bad} of {len(signal)} samples are not finite numbers")]
+    low, high = float(signal.min()), float(signal.max())
+    peak = max(high, -low)
     if peak < SILENCE:
         return [AudioError("silent", f"the loudest sample is {peak:.1e} of full scale")]
-    share = float((np.abs(signal) >= 0.999 * max(peak, 0.99)).mean())
+    if high - low < 2 * SILENCE:
+        return [AudioError("constant", f"every sample is {(high + low) / 2:.2g} of full scale: a level and no sound")]
+    if peak > LOUDEST:
+        return [AudioError("beyond-full-scale", _beyond(peak))]
+    return [*_clipped(signal, peak), *_long(seconds)]
+
+
+def _beyond(peak: float) -> str:
+    """What is wrong with floats that are not from -1 to 1, and what to do."""
+    found = f"the loudest sample is {peak:.3g} times full scale"
+    bits = next((bits for bits in (16, 24, 32) if peak <= 2 ** (bits - 1)), None) if peak >= 2**8 else None
+    if bits is None:
+        return f"{found}: floats of sound lie from -1 to 1; scale it"
+    return f"{found}, as of whole numbers of {bits} bits kept as floats: divide them by {2 ** (bits - 1)}"
+
+
+def _clipped(signal: Signal, peak: float) -> list[AudioError]:
+    level = 0.999 * max(peak, 0.99)
+    if peak < level:
+        return []
+    share = np.count_nonzero((signal >= level) | (signal <= -level)) / len(signal)
     return [AudioError("clipped", f"{share:.1%} of the samples are at full scale")] if share > CLIPPED_SHARE else []
 
 
+def _long(seconds: float) -> list[AudioError]:
+    if seconds <= LONG_SECONDS:
+        return []
+    said = f"{seconds / 60:.1f} minutes under one label: a manifest's start and end cut it into utterances"
+    return [AudioError("long", said)]
+
+
 def load(
-    path: Path, sampling_rate: int, start: float | None = None, end: float | None = None, most: float = math.inf
+    path: Path,
+    sampling_rate: int,
+    start: float | None = None,
+    end: float | None = None,
+    most: float = math.inf,
+    channel: int | None = None,
 ) -> torch.Tensor:
-    """Read a recording, or its first ``most`` seconds, at the rate that the features are computed at.
+    """Read a recording at the rate that the features are computed at; the other arguments are those of ``read``.
 
     Returns:
         The signal, float32 of shape ``(samples,)``.
 
     Raises:
-        AudioError: it cannot be read, or cannot be used; a clipped recording can.
+        AudioError: it cannot be read, or cannot be used; one with ``WARNINGS`` alone can.
     """
-    return prepared(*read(path, start, end, most), sampling_rate)
+    return prepared(*read(path, start, end, most, channel), sampling_rate)
 
 
 def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:
@@ -133,7 +132,7 @@ def prepared(signal: Signal, rate: int, sampling_rate: int) -> torch.Tensor:
     import torch
 
     for fault in faults(signal, rate):
-        if fault.kind != "clipped":
+        if fault.kind not in WARNINGS:
             raise fault
     return resample(torch.from_numpy(signal), rate, sampling_rate)
 

@@ -22,6 +22,7 @@ from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
 from common.errors import FedserError
 from common.plain_text import plain
+from common.processes.writable_home import provide_home
 
 RINGS = ("client", "server", "simulations")
 INTERRUPTED = 130
@@ -66,8 +67,11 @@ def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     join_rings()
     try:
+        provide_home()
         code = run(sys.argv[1:])
         sys.stdout.flush()
+    except FedserError as error:
+        code = _fail(str(error), error.exit_code)
     except BrokenPipeError:  # the reader has what it wanted, as in fedser … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not fail too
         code = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,7 @@ def predict(
     failed = 0
     for path in files:
         try:
-            shares = probabilities(saved, path)
+            shares = probabilities(saved, path, functools.partial(_tell, path))
         except AudioError as error:
             failed += 1
             typer.echo(f"fedser: error: {path}: {error.detail}", err=True)
@@ -42,3 +43,7 @@ def predict(
             typer.echo(f"{path}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
     if failed:
         raise FedserError(f"{failed} of {len(files)} recordings cannot be used")
+
+
+def _tell(path: Path, line: str) -> None:
+    typer.echo(f"fedser: {path}: {line}", err=True)

@@ -1,8 +1,9 @@
 """A site's own recordings, listed in a table: CSV (comma, semicolon or tab) or JSON lines, in UTF-8.
 
-Columns ``path,emotion,speaker``; where known also ``session,site,gender,language,split,start,end``. Others are ignored.
+Columns ``path,emotion,speaker``; where known also ``session,site,gender,language,split,start,end,channel``. Others are
+ignored.
 ``path`` is a recording or a feature matrix (``.npy``), relative to the manifest's folder; ``start`` and ``end`` cut a
-stretch of a recording, in seconds.
+stretch of a recording, in seconds; ``channel`` takes one of its channels, counted from 0, instead of the mean of all.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ CLASSES: dict[str, tuple[str, ...]] = {name: (name,) for name in EMOTIONS}
 REQUIRED = ("path", "emotion", "speaker")
 NAMES = ("manifest.csv", "manifest.jsonl")
 _GENDERS = {"f": "female", "female": "female", "w": "female", "m": "male", "male": "male"}
+_CHANNELS = {"left": "0", "l": "0", "right": "1", "r": "1"}
 
 Row = Mapping[str, str]
 
@@ -48,7 +50,9 @@ def load(root: Path) -> list[Utterance]:
     utterances = [_utterance(path, number, row) for number, row in rows]
     if not utterances:
         raise CorpusError(f"{path} lists nothing, expected a line a recording with {', '.join(REQUIRED)}")
-    return sorted(utterances, key=lambda item: (item.path.as_posix(), item.start or 0.0, item.end or 0.0))
+    return sorted(
+        utterances, key=lambda item: (item.path.as_posix(), item.start or 0.0, item.end or 0.0, item.channel or 0)
+    )
 
 
 def find(root: Path) -> Path:
@@ -145,8 +149,10 @@ def _utterance(manifest: Path, number: int, row: Row) -> Utterance:
     if end is not None and end <= (start or 0.0):
         raise CorpusError(f"{where}, column end: {end:g} s, expected more than the start, {start or 0.0:g} s")
     path = manifest.parent / row["path"]
-    if path.suffix.lower() == ".npy" and (start is not None or end is not None):
-        raise CorpusError(f"{where}, column start: {row['path']} is a feature matrix, of which no stretch can be cut")
+    channel = _channel(where, row)
+    if path.suffix.lower() == ".npy" and (start is not None or end is not None or channel is not None):
+        column = "channel" if start is None and end is None else "start"
+        raise CorpusError(f"{where}, column {column}: {row['path']} is a feature matrix, of which no part can be cut")
     return Utterance(
         path=path,
         emotion=emotion_name(row["emotion"]),
@@ -159,6 +165,7 @@ def _utterance(manifest: Path, number: int, row: Row) -> Utterance:
         split=_split(where, row.get("split", "").lower()),
         start=start,
         end=end,
+        channel=channel,
     )
 
 
@@ -172,6 +179,16 @@ def _seconds(where: str, name: str, row: Row) -> float | None:
     if not 0 <= seconds < math.inf:
         raise CorpusError(f"{where}, column {name}: {row[name]!r}, expected seconds such as 12.5, or nothing")
     return seconds
+
+
+def _channel(where: str, row: Row) -> int | None:
+    text = row.get("channel", "").lower()
+    number = _CHANNELS.get(text, text.removesuffix(".0"))  # a table's column with gaps is one of floats
+    if not number:
+        return None
+    if not (number.isascii() and number.isdigit() and int(number) < 1024):
+        raise CorpusError(f"{where}, column channel: {text!r}, expected 0 for the first, 1, …, left, right or nothing")
+    return int(number)
 
 
 def _split(where: str, split: str) -> str | None:

@@ -102,9 +102,11 @@ def refuse_overlaps(unit: Unit, utterances: Sequence[Utterance]) -> None:
     Raises:
         CorpusError: stretches of one file overlap, and are two units'; the first is named.
     """
+    mixed = {real_path(utterance) for utterance in utterances if utterance.channel is None}  # all channels' mean
     files: dict[Hashable, list[Utterance]] = {}
     for utterance in utterances:
-        files.setdefault(real_path(utterance), []).append(utterance)
+        path = real_path(utterance)
+        files.setdefault((path, None if path in mixed else utterance.channel), []).append(utterance)
     found = [pair for pair in overlaps(files) if unit.owner is None or unit.owner(pair[0]) != unit.owner(pair[1])]
     if found:
         later, other = found[0]

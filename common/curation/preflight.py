@@ -8,7 +8,13 @@ kind                         counted  meaning
 unreadable, truncated, short no       the file is missing, broken, cut off, or under 0.1 s
 non-finite, silent           no       NaN or infinity; nothing above -80 dB of full scale
 mixed                        no       features of another width than most, or matrices among recordings
+constant                     no       one level throughout, as of a microphone that was not plugged in
+beyond-full-scale            no       floats that do not lie from -1 to 1, such as 16-bit numbers kept as floats
 clipped                      yes      over 1 % of the samples at full scale
+long                         yes      over a minute under one label
+wrong-length                 yes      the header says less than is there, as where it was never set: all is used
+gap                          yes      pages of an OGG are missing: what is there is used
+unended                      yes      no mark of the stream's end, as from messengers: all that decodes is used
 duplicate                    yes      the same bytes again, same label and speaker (released corpora have some); or the
                                       same file name again, in another folder or format: then the first alone is used
 overlap                      yes      a stretch of a file that overlaps another one's: a run that hides recordings

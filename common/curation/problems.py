@@ -25,9 +25,9 @@ class Problem:
 
 
 def problem_with(kind: str, utterance: Utterance, detail: str) -> Problem:
-    """A problem with one utterance; the detail names the stretch of the file where it is only a part of it."""
-    stretch = "" if utterance.start is None and utterance.end is None else f" ({utterance.name.rpartition('#')[2]} s)"
-    return Problem(kind=kind, path=str(utterance.path), detail=detail + stretch)
+    """A problem with one utterance; the detail names the part of the file where it is no more than that."""
+    parts = [part if part.startswith("channel") else f"{part} s" for part in utterance.part]
+    return Problem(kind=kind, path=str(utterance.path), detail=detail + (f" ({', '.join(parts)})" if parts else ""))
 
 
 def of_one_width(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Problem]]:

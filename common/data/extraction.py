@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +15,12 @@ import torch
 from common.audio import augment, reading
 from common.audio.matrix import read_matrix
 from common.config.settings import AugmentConfig, FeatureConfig
-from common.curation.probe import digest_of
+from common.curation.probe import contents_of, digest_of, files_of_several, hashed
 from common.curation.problems import same_bytes, usual_width
 from common.errors import AudioError, FedserError
 from common.features.cache import FeatureCache, entry_key
 from common.features.extractor import extract, most_frames
+from common.processes.cores import usable_cores
 from common.processes.pool import processes
 from common.seeds import seed_of
 from common.utterance import Utterance
@@ -29,6 +29,7 @@ log = logging.getLogger("fedser.data")
 
 Versions = tuple[torch.Tensor, ...]
 _Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache, float]
+_Hashed = tuple[_Job, str | None]  # with its file's hash, where it is known already
 _Sent = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
 
 
@@ -109,7 +110,7 @@ def extract_each(
     Raises:
         FedserError: a worker process was killed, or the cache cannot be written.
     """
-    count = (os.cpu_count() or 1) if workers is None else workers
+    count = usable_cores() if workers is None else workers
     jobs = [(utterance, features, augmentation, cache, seconds) for utterance in utterances]
     found: list[Found] = []
     for done, (utterance, result) in enumerate(zip(utterances, _run(jobs, count), strict=True), 1):
@@ -178,18 +179,22 @@ def _odd_widths(found: Sequence[Recording]) -> list[Skipped]:
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Sent | Skipped]:
+    utterances = [job[0] for job in jobs]
+    shared = files_of_several(utterances)
     if workers == 0 or len(jobs) < 2:
-        yield from map(_one, jobs)
+        yield from map(_one, zip(jobs, contents_of(utterances, dict(map(hashed, shared))), strict=True))
         return
     killed = FedserError("a process that extracts features was killed, perhaps for want of memory")
     with processes(min(workers, len(jobs)), killed) as pool:
-        yield from pool.map(_one, jobs, chunksize=4)
+        known = contents_of(utterances, dict(pool.map(hashed, shared)))
+        yield from pool.map(_one, zip(jobs, known, strict=True), chunksize=4)
 
 
-def _one(job: _Job) -> _Sent | Skipped:
+def _one(given: _Hashed) -> _Sent | Skipped:
+    job, content = given
     utterance, digest = job[0], ""
     try:
-        digest = digest_of(utterance)
+        digest = digest_of(utterance, content)
         # Sent as tensors they would each hold a file descriptor open.
         return digest, [version.numpy() for version in versions_of(digest, *job)]
     except AudioError as error:
@@ -251,9 +256,8 @@ class _Source:
     def signal(self) -> torch.Tensor:
         """As much of it as makes the frames that are used."""
         rate, own, samples = self._features.sampling_rate, self._utterance, self._samples
-        if samples is None:
-            return reading.load(own.path, rate, own.start, own.end)
-        return reading.load(own.path, rate, own.start, own.end, samples / rate)[:samples]
+        most = math.inf if samples is None else samples / rate
+        return reading.load(own.path, rate, own.start, own.end, most, own.channel)[:samples]
 
     def is_cut(self, cache: FeatureCache, digest: str, augmentation: AugmentConfig) -> bool:
         """Whether it is longer than what is used; one that was cut before is not read again for it."""

@@ -96,6 +96,12 @@ def recordings_of(config: Config, plan: Plan, speakers: Collection[str], cache: 
     return [_resident[_key(config, u)] for u in utterances]
 
 
+def held_of(config: Config) -> list[Recording]:
+    """Those of a corpus that are in memory, in the corpus's order."""
+    keys = [_key(config, u) for u in listing(config.data).utterances]
+    return [_resident[key] for key in keys if key in _resident]
+
+
 def of_speakers(recordings: Sequence[Recording], speakers: Collection[str]) -> list[Recording]:
     """Those of some speakers, in the same order."""
     return [r for r in recordings if r.utterance.speaker in speakers]

@@ -14,9 +14,10 @@ import torch
 from safetensors import SafetensorError
 
 from common.config.settings import AugmentConfig, FeatureConfig
+from common.errors import FedserError
 from common.storage import atomic
 
-FORMAT = 1  # raised whenever the same settings would give other numbers
+FORMAT = 2  # raised whenever the same settings would give other numbers
 
 
 def default_directory() -> Path:
@@ -58,7 +59,10 @@ class FeatureCache:
             FedserError: the folder cannot be written, for want of space or rights.
         """
         content = safetensors.torch.save({"features": features}, metadata={"checksum": _checksum(features)})
-        atomic.write(self._path(key), content)
+        try:
+            atomic.write(self._path(key), content)
+        except FedserError as error:
+            raise FedserError(f"{error} (features: FEDSER_CACHE names their folder)") from None
 
     def _path(self, key: str) -> Path:
         return self.directory / key[:2] / f"{key}.safetensors"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from common.audio import reading
+from common.audio.decoding import Signal, Sound, decode
 from common.audio.matrix import read_matrix
 from common.data.extraction import Recording
 from common.data.normalise import normalise
@@ -15,13 +17,21 @@ from common.features.extractor import extract
 from common.learning.saved_model import SavedModel
 from common.utterance import Utterance
 
+MOST_SECONDS = 300.0  # of a recording: a label of more says nothing, and takes a gigabyte an hour
+_CUT = "cut it into utterances of some seconds and give each, for a label is one utterance's"
 
-def predict(saved: SavedModel, path: Path) -> dict[str, float]:
+
+def predict(saved: SavedModel, path: Path, say: Callable[[str], None] = lambda _: None) -> dict[str, float]:
     """The probability of each class for one recording, or one ``.npy`` feature matrix.
 
     A lone recording has no others of its speaker beside it: a model trained with ``normalise=speaker`` falls back to
     the training sites' scaling, so that its figures are those of ``normalise=global`` at best; to its own, where the
     training was private and no such scaling is known.
+
+    Args:
+        saved: the model.
+        path: of a recording longer than ``MOST_SECONDS`` these first ones are used, which bounds the memory.
+        say: called with what the user should know of the recording, a line each.
 
     Raises:
         AudioError: the recording cannot be used, or has other features than the model.
@@ -29,22 +39,38 @@ def predict(saved: SavedModel, path: Path) -> dict[str, float]:
     _refuse_unopenable(path)
     if path.suffix.lower() == ".npy":
         return _probabilities(saved, torch.from_numpy(read_matrix(path)))
-    return predict_signal(saved, *reading.read(path))
+    sound = decode(path, most=MOST_SECONDS)
+    for remark in sound.remarks:
+        say(remark.detail)
+    return _predict_some(saved, sound, say)
 
 
-def predict_signal(saved: SavedModel, signal: reading.Signal, rate: int) -> dict[str, float]:
+def predict_signal(
+    saved: SavedModel, signal: Signal, rate: int, say: Callable[[str], None] = lambda _: None
+) -> dict[str, float]:
     """As ``predict``, for a signal in memory.
 
     Args:
         saved: the model.
         signal: float32 of shape ``(samples,)``.
         rate: its sampling rate in Hz.
+        say: called with what the user should know of the recording, a line each.
 
     Raises:
         AudioError: it cannot be used.
     """
-    sound = reading.prepared(signal, rate, saved.config.features.sampling_rate)
-    return _probabilities(saved, extract(sound, saved.config.features))
+    most = round(MOST_SECONDS * rate)
+    return _predict_some(saved, Sound(signal=signal[:most], rate=rate, more=len(signal) > most), say)
+
+
+def _predict_some(saved: SavedModel, sound: Sound, say: Callable[[str], None]) -> dict[str, float]:
+    seconds = len(sound.signal) / sound.rate
+    if sound.more:
+        say(f"over {MOST_SECONDS / 60:g} minutes long, the first {MOST_SECONDS / 60:g} give its one label; {_CUT}")
+    elif seconds > reading.LONG_SECONDS:
+        say(f"{seconds / 60:.1f} minutes long, and gets one label; {_CUT}")
+    prepared = reading.prepared(sound.signal, sound.rate, saved.config.features.sampling_rate)
+    return _probabilities(saved, extract(prepared, saved.config.features))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.audio import reading
+from common.audio.decoding import Signal
 from common.errors import UsageError
 from common.learning import saved_model
 from common.learning.prediction import predict, predict_signal
@@ -52,6 +53,8 @@ class Recogniser:
                 itself, ``(samples,)`` or ``(samples, channels)``, floats from -1 to 1 or integers of 16 or 32 bits.
             sampling_rate: of a signal, in Hz; a file has its own.
 
+        What should be known of the recording, as that it is long, is a ``UserWarning``.
+
         Raises:
             UsageError: a signal without its rate, a file with one, or an array that is no signal.
             AudioError: the recording cannot be used.
@@ -60,10 +63,10 @@ class Recogniser:
             if not isinstance(recording, np.ndarray):
                 if sampling_rate is not None:
                     raise UsageError("sampling_rate is given beside a file, which says its own; leave it out")
-                return predict(self.saved, Path(recording).expanduser())
+                return predict(self.saved, Path(recording).expanduser(), _warn)
             if sampling_rate is None or sampling_rate <= 0:
                 raise UsageError(f"sampling_rate is {sampling_rate}, expected that of the signal in Hz, e.g. 16000")
-            return predict_signal(self.saved, _mono(recording), sampling_rate)
+            return predict_signal(self.saved, _mono(recording), sampling_rate, _warn)
 
     def __repr__(self) -> str:
         of = "made-up speech" if self.synthetic else self.saved.config.data.corpus
@@ -82,7 +85,7 @@ def load_model(path: str | PathLike[str]) -> Recogniser:
     return Recogniser(saved_model.load(Path(path).expanduser()))
 
 
-def _mono(signal: npt.NDArray[Any]) -> reading.Signal:
+def _mono(signal: npt.NDArray[Any]) -> Signal:
     """A signal as one channel of floats."""
     if signal.ndim not in (1, 2) or (signal.ndim == 2 and signal.shape[1] > CHANNELS):
         raise UsageError(f"the array has the shape {signal.shape}, expected (samples,) or (samples, channels)")
@@ -93,6 +96,10 @@ def _mono(signal: npt.NDArray[Any]) -> reading.Signal:
     else:
         raise UsageError(f"the array has the type {signal.dtype}, expected floats, or whole numbers of 16 or 32 bits")
     return np.ascontiguousarray(floats if floats.ndim == 1 else floats.mean(axis=1))
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=4)
 
 
 @contextmanager

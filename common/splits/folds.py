@@ -159,7 +159,8 @@ def _kfold(utterances: Sequence[Utterance], rest: str) -> list[Fold]:
     k = int(numbers[0])
     speakers = order(utterances)
     if len(speakers) < k:
-        raise SplitError(f"kfold:{k} needs at least {k} speakers, there are {len(speakers)}")
+        todo = f"; give --held-out kfold:{len(speakers)}, or add recordings of others" if len(speakers) > 1 else ""
+        raise SplitError(f"kfold:{k} needs at least {k} speakers, there are {len(speakers)}{todo}")
     if len(numbers) == 2 and int(numbers[1]) >= k:
         raise UsageError(f"--held-out is 'kfold:{rest}', expected a fold from 0 to {k - 1}")
     chosen = [int(numbers[1])] if len(numbers) == 2 else range(k)

@@ -87,7 +87,10 @@ def _group(utterances: Sequence[Utterance], spec: str, seed: int) -> dict[str, l
 
 def _enough(sites: int, speakers: Sequence[str]) -> int:
     if sites > len(speakers):
-        raise SplitError(f"{sites} sites need at least {sites} training speakers, there are {len(speakers)}")
+        raise SplitError(
+            f"{sites} sites need at least {sites} training speakers, there are {len(speakers)}; give --sites "
+            f"{len(speakers)} or fewer, or hold out fewer speakers"
+        )
     return sites
 
 

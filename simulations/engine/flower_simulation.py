@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.flower import bundle
 from common.processes import subreaper
+from common.processes.cores import usable_cores
 from common.splits.plan import Plan
 from common.storage import atomic
 from server.records.fold_record import FoldRecord
@@ -93,7 +93,7 @@ def submit(
         "".join(f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in settings.items()),
     )
     atomic.write(home / "config.toml", f'[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\ninsecure = true\n')
-    cpus = max(1, (os.cpu_count() or 1) // max(1, workers))
+    cpus = max(1, usable_cores() // max(1, workers))
     shape = f"num-supernodes={nodes} client-resources-num-cpus={cpus} client-resources-num-gpus=0.0"
     command = [str(PROGRAMS / "flwr"), "run", str(app), CONNECTION, "--stream", "--federation-config", shape]
     command += ["--run-config", str(home / "run.toml")] if settings else []

@@ -59,12 +59,15 @@ def _folds(config: Config, usable: Sequence[Utterance]) -> list[Fold]:
 
 
 def default_held_out(usable: Sequence[Utterance]) -> str:
-    """``split`` where a manifest names test speakers, ``session:5`` for IEMOCAP and its twin, else ``kfold:5``."""
+    """``split`` where a manifest names test speakers, ``session:5`` for IEMOCAP and its twin, else ``kfold:5``.
+
+    Of fewer than five speakers each is held out in turn.
+    """
     if any(u.split == "test" for u in usable):
         return "split"
     if any(u.session == "5" for u in usable) and any(u.style for u in usable):
         return "session:5"
-    return "kfold:5"
+    return f"kfold:{min(5, max(2, len({u.speaker for u in usable})))}"
 
 
 def _plan(

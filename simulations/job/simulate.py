@@ -13,7 +13,7 @@ from common.config.settings import Config
 from common.curation.selection import Selection
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
-from common.data.resident import listing
+from common.data.resident import held_of, listing
 from common.features.cache import FeatureCache, default_directory
 from common.processes.warm_up import warm_up
 from common.progress import Display
@@ -29,7 +29,7 @@ from simulations.engine.baselines import train_baselines
 from simulations.engine.flower_simulation import run_under_flower
 from simulations.engine.fold import run_in_process
 from simulations.engine.ledger_people import people_of, settle_people
-from simulations.engine.output import slug
+from simulations.engine.output import settle_recordings, slug
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_large_delta, refuse_unkept
 
@@ -72,6 +72,7 @@ def simulate(job: Job, display: Display) -> Result:
     selection = listing(job.config.data)
     apart = job.config.privacy.on
     skipped = prepare(job.config, selection, cache, display, workers=job.workers, apart=apart)
+    settle_recordings(job.out, held_of(job.config))
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)

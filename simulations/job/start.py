@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config, flatten, refuse_other_version
+from common.config.settings import Config, Scalar, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import private_settings
+from common.processes.cores import usable_cores
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
-from simulations.engine.output import RUN_SETTINGS, open_folder, read_run_settings, refuse_existing
+from simulations.engine.output import RUN_SETTINGS, hold, open_folder, read_run_settings, refuse_existing, relocate
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_unkept
 from simulations.job.embedded import provide_embedded
@@ -76,12 +77,27 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         FedserError: the run failed.
     """
     job = dataclasses.replace(job, config=provide_embedded(job.config, display))
-    selection = listing(job.config.data)  # so that a wrong option shows before hours of work
-    refuse_overspent(job, plans(job.config, selection, []), selection)
-    own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
-    settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
-    open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
-    return simulate(job, display)
+    with contextlib.ExitStack() as stack:
+        if job.out.is_dir():
+            stack.enter_context(hold(job.out))  # before anything of it is deleted or changed
+        selection = listing(job.config.data)  # so that a wrong option shows before hours of work
+        refuse_overspent(job, plans(job.config, selection, []), selection)
+        own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
+        settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
+        if wish.resume:
+            _follow(job, wish.resume)
+        open_folder(job.out, settings, resume=wish.resume is not None, overwrite=wish.overwrite)
+        if not wish.resume:
+            stack.enter_context(hold(job.out))
+        return simulate(job, display)
+
+
+def _follow(job: Job, out: Path) -> None:
+    """Go after recordings that lie elsewhere than when the run was started."""
+    before = read_run_settings(out)["data.root"]
+    if before and before != job.config.data.root:
+        old, new = (Path(root) for root in (before, job.config.data.root))
+        relocate(out, *(root.parent if new.is_file() else root for root in (old, new)))
 
 
 def _fresh(wish: Start) -> Job:
@@ -111,8 +127,13 @@ def _resume(wish: Start, out: Path) -> Job:
     refuse_other_version(settings, f"--resume {out}")
     config = Config().with_values(settings)
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
-    if other or flatten(config.with_values(wish.flags).with_whole_paths()) != flatten(config):
-        raise UsageError(f"--resume {out} goes on with the settings that the run was started with; give none")
+    moved = config.with_values(wish.flags).with_whole_paths()
+    if other or {**flatten(moved), **_places(config)} != flatten(config):
+        raise UsageError(
+            f"--resume {out} goes on with the settings that the run was started with; give none but --root, where the "
+            "recordings were moved"
+        )
+    config = _there(out, moved)
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = workers_of(wish.workers)
     place = Path(ledger) if ledger else None
@@ -121,9 +142,21 @@ def _resume(wish: Start, out: Path) -> Job:
     )
 
 
+def _places(config: Config) -> dict[str, Scalar]:
+    """Where the recordings are, and what is said of them: that may have been moved meanwhile."""
+    return {name: flatten(config)[name] for name in ("data.root", "data.label_map", "data.folds")}
+
+
+def _there(out: Path, config: Config) -> Config:
+    root = config.data.root
+    if root and not Path(root).exists():
+        raise UsageError(f"--resume {out}: the recordings are not at {root} any more; say where they are, --root NEW")
+    return config
+
+
 def workers_of(asked: int | None) -> int:
     """``--workers``: one a core where it is not given."""
     if asked is None:
-        return os.cpu_count() or 1
+        return usable_cores()
     in_range("--workers", asked, 0, 4096)
     return asked

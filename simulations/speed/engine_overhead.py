@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import resource
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from common.data.extraction import extract_all
 from common.data.resident import keep, listing
 from common.features.cache import FeatureCache
 from common.messages.scope import Scope, forms_of
+from common.processes.cores import usable_cores
 from common.processes.warm_up import warm_up
 from common.protocol import ARRAYS, CONFIG, EXAMPLES, LOSS, METRICS, SECONDS, TRAIN
 from server.messages.exchange import exchange
@@ -57,7 +57,7 @@ def noop_app(repeats: int = 3) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="fedser-bench-") as folder, superlink(Path(folder)) as (home, port):
         inside = Path(folder) / "seconds.json"
         began = time.perf_counter()
-        submit(APP, home, port, {"out": str(inside)}, nodes=NOOP_NODES, workers=os.cpu_count() or 1)
+        submit(APP, home, port, {"out": str(inside)}, nodes=NOOP_NODES, workers=usable_cores())
         flower = time.perf_counter() - began
         rounds = float(json.loads(inside.read_text()))
     own = min(_noop_in_process() for _ in range(repeats))
@@ -68,7 +68,7 @@ def _noop_in_process() -> float:
     began = time.perf_counter()
     settings: dict[str, Any] = {"rounds": NOOP_ROUNDS, "out": ""}
     configs = [{"partition-id": i} for i in range(NOOP_NODES)]
-    with InProcessGrid(lambda: noop.client, configs, settings, workers=os.cpu_count() or 1) as grid:
+    with InProcessGrid(lambda: noop.client, configs, settings, workers=usable_cores()) as grid:
         noop.server(grid, Context(RUN_ID, 0, {}, RecordDict(), settings))
     return time.perf_counter() - began
 
@@ -103,7 +103,7 @@ def scale_once(nodes: int) -> dict[str, float]:
     arrays = {"weights": np.zeros(SCALE_PARAMETERS, dtype=np.float32)}
     plan = Averaging(FederationConfig())
     began = time.perf_counter()
-    with InProcessGrid(_echo, [{}] * nodes, {}, workers=os.cpu_count() or 1) as grid:
+    with InProcessGrid(_echo, [{}] * nodes, {}, workers=usable_cores()) as grid:
         content = RecordDict({ARRAYS: record(arrays), CONFIG: ConfigRecord({"server-round": 1})})
         messages = [Message(content, node, TRAIN) for node in grid.get_node_ids()]
         updates, scope = plan.gathered(), Scope(model=forms_of(arrays))
@@ -144,7 +144,7 @@ def training(rounds: int = 20) -> dict[str, float]:
         recordings, skipped = extract_all(selection.utterances, config.features, config.augment, cache)
         keep(config, recordings)
         [plan] = plans(config, selection, skipped)
-        workers = os.cpu_count() or 1
+        workers = usable_cores()
         out = Path(folder) / "run"
         out.mkdir()
         warm_up()  # imports, once a process, as simulate has them

@@ -7,7 +7,6 @@ take from each other there (caches, memory, the clock of a core) is in it, so th
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from common.data.extraction import extract_all
 from common.data.resident import listing
 from common.features.cache import FeatureCache, default_directory
+from common.processes.cores import usable_cores
 from common.progress import Display, log_to
 from simulations.engine.fold import read_result
 from simulations.sweep.trials import results
@@ -45,7 +45,7 @@ def run(trials: int = 64, rounds: int = 12, utterances: int = 400, workers: int 
         ``trials``, ``workers``, ``wall_s``, ``bare_s`` of all trials in the workers, ``ratio`` of the wall time to the
         bare time shared out, and ``alone_s``: what the same training takes with nothing beside it.
     """
-    count = workers or os.cpu_count() or 1
+    count = workers or usable_cores()
     with tempfile.TemporaryDirectory(prefix="fedser-bench-") as name, Display() as display:
         log_to(display.console)
         root = synthesize(Path(name) / "corpus", layout="iemocap", speakers=10, utterances=utterances, seed=0)

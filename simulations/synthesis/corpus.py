@@ -16,6 +16,7 @@ import soundfile
 
 from common.corpora.synthetic import MARKER
 from common.errors import FedserError, UsageError
+from common.processes.cores import usable_cores
 from common.processes.parent_watch import end_with_parent
 from common.seeds import numpy_generator
 from common.validate import in_range
@@ -151,7 +152,7 @@ def _record_all(
 ) -> list[float]:
     for parent in {(folder / item.path).parent for item in items}:
         parent.mkdir(parents=True, exist_ok=True)
-    count = (os.cpu_count() or 1) if workers is None else workers
+    count = usable_cores() if workers is None else workers
     seconds: list[float] = []
     with closing(_lengths(partial(make, folder, seed), items, count)) as lengths:
         for length in lengths:

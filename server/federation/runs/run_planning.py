@@ -6,7 +6,6 @@ what lies inside the folder is named relative to it, and small files from elsewh
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from common.data.resident import listing
 from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
+from common.processes.cores import usable_cores
 from common.progress import Display
 from common.splits.plan import Plan
 from common.utterance import emotion_name
@@ -103,7 +103,7 @@ def plan_run(config: Config, quorum: int, folder: Folder, display: Display, comm
 
 def _held_out(config: Config, folder: Folder, display: Display) -> CoordinatorData:
     selection = listing(config.data)
-    skipped = prepare(config, selection, FeatureCache(folder.root / STATE_CACHE), display, workers=os.cpu_count() or 1)
+    skipped = prepare(config, selection, FeatureCache(folder.root / STATE_CACHE), display, workers=usable_cores())
     broken = {item.name for item in skipped}
     usable = [u for u in selection.utterances if u.name not in broken]
     if not usable:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from common.audio.reading import _resampler, read, resample
+from common.audio.reading import _resampler, faults, prepared, read, resample
 from common.errors import AudioError
 
 
@@ -53,3 +53,40 @@ def test_an_ogg_that_was_cut_short_is_no_shorter_recording(tmp_path: Path, subty
     with pytest.raises(AudioError) as caught:
         read(path)
     assert caught.value.kind in ("truncated", "unreadable")
+
+
+VOICE = 0.2 * np.sin(2 * np.pi * 150 * np.arange(16_000) / 16_000)
+
+
+@pytest.mark.parametrize(
+    ("signal", "kind", "said"),
+    [
+        (np.zeros(16_000), "silent", "0.0e+00 of full scale"),
+        (VOICE * 1e-4, "silent", "the loudest sample"),
+        (np.full(16_000, 0.2), "constant", "every sample is 0.2 of full scale: a level and no sound"),
+        (np.full(16_000, -1.0), "constant", "every sample is -1 of full scale"),
+        (0.5 + VOICE * 1e-4, "constant", "every sample is 0.5 of full scale"),
+        (np.full(16_000, np.nan), "non-finite", "16000 of 16000 samples"),
+        (np.where(np.arange(16_000) == 7, np.inf, VOICE), "non-finite", "1 of 16000 samples"),
+        (VOICE * 32_767, "beyond-full-scale", "whole numbers of 16 bits kept as floats: divide them by 32768"),
+        (VOICE * 2**23, "beyond-full-scale", "24 bits kept as floats: divide them by 8388608"),
+        (VOICE * 2**31, "beyond-full-scale", "32 bits kept as floats: divide them by 2147483648"),
+        (VOICE * 20, "beyond-full-scale", "4 times full scale: floats of sound lie from -1 to 1"),
+        (VOICE[:100], "short", "0.006 s"),
+        (np.clip(VOICE * 9, -1, 1), "clipped", "of the samples are at full scale"),
+        (np.tile(VOICE, 61), "long", "1.0 minutes under one label"),
+        (VOICE, None, ""),
+        (VOICE * np.linspace(0, 6, 16_000), None, ""),  # as a lossy coding may overshoot
+        (VOICE * 0.5 + 0.4, None, ""),  # a level beside speech
+    ],
+)
+def test_what_is_no_speech_is_named_as_what_it_is(signal: np.ndarray, kind: str | None, said: str) -> None:
+    sound = signal.astype(np.float32)
+    found = faults(sound, 16_000)
+    assert [fault.kind for fault in found] == ([kind] if kind else [])
+    assert all(said in fault.detail for fault in found)
+    if kind in (None, "clipped", "long"):
+        assert len(prepared(sound, 16_000, 16_000)) == len(sound)
+    else:
+        with pytest.raises(AudioError):
+            prepared(sound, 16_000, 16_000)

@@ -120,3 +120,24 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
     path.write_bytes("path,emotion,speaker\nMüller.wav,sad,1\n".encode("latin-1"))
     with pytest.raises(CorpusError, match="not UTF-8"):
         manifest.load(path)
+
+
+@pytest.mark.parametrize(("text", "channel"), [("", None), ("0", 0), ("1", 1), ("Left", 0), ("r", 1), ("2.0", 2)])
+def test_a_channel_is_counted_from_0_or_named(tmp_path: Path, text: str, channel: int | None) -> None:
+    path = save(tmp_path, f"path,emotion,speaker,channel\na.wav,fear,1,{text}\n")
+    [found] = manifest.load(path)
+    assert found.channel == channel
+    assert found.name == str(tmp_path / "a.wav") + ("" if channel is None else f"#channel {channel}")
+
+
+@pytest.mark.parametrize("text", ["-1", "both", "1.5", "²"])
+def test_a_channel_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    path = save(tmp_path, f"path,emotion,speaker,channel\na.wav,fear,1,{text}\n")
+    with pytest.raises(CorpusError, match=r"line 2, column channel: .*expected 0 for the first"):
+        manifest.load(path)
+
+
+def test_a_matrix_has_no_channels(tmp_path: Path) -> None:
+    path = save(tmp_path, "path,emotion,speaker,channel\na.npy,fear,1,0\n")
+    with pytest.raises(CorpusError, match=r"column channel: a.npy is a feature matrix"):
+        manifest.load(path)

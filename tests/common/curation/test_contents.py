@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,15 @@ def test_a_link_is_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "b.wav").symlink_to(tmp_path / "a.wav")
     with pytest.raises(CorpusError, match="overlaps"):
         refuse_overlaps(UNITS["utterance"], [row(tmp_path / "a.wav", 0.0, 1.0), row(tmp_path / "b.wav", 0.5, 1.5)])
+
+
+@pytest.mark.parametrize(("first", "second", "refused"), [(0, 1, False), (0, 0, True), (None, 1, True)])
+def test_two_channels_are_two_sounds_and_their_mean_is_in_both(
+    first: int | None, second: int | None, refused: bool
+) -> None:
+    rows = [
+        dataclasses.replace(row("x.wav", 0, 2), channel=first),
+        dataclasses.replace(row("x.wav", 1, 3), channel=second),
+    ]
+    with pytest.raises(CorpusError, match="overlaps") if refused else contextlib.nullcontext():
+        refuse_overlaps(UNITS["utterance"], rows)

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -267,3 +268,52 @@ def test_real_emodb() -> None:
     assert result.classes == {"anger": 127, "happiness": 71, "neutral": 79, "sadness": 62}
     assert result.sample_rates == {"16000": 339}
     assert len(result.speakers) == 10
+
+
+def listed(path: Path, rows: list[str]) -> Preflight:
+    path.write_text("path,emotion,speaker,start,end,channel\n" + "".join(row + "\n" for row in rows))
+    return check(list_corpus(DataConfig(corpus="manifest", root=str(path))), workers=0)
+
+
+def test_two_people_on_two_channels_are_two_utterances(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for call in "ab":
+        soundfile.write(tmp_path / f"{call}.wav", rng.uniform(-0.3, 0.3, (RATE, 2)), RATE)
+    rows = [f"{call}.wav,{label},{who}{call},,,{who}" for call in "ab" for who, label in enumerate(("ang", "sad"))]
+    assert listed(tmp_path / "m.csv", rows).problems == ()
+    rows.append("a.wav,ang,x,,,2")
+    [problem] = listed(tmp_path / "m.csv", rows).problems
+    assert (problem.kind, problem.detail) == ("unreadable", "no channel 2: it has 2, counted from 0 (channel 2)")
+
+
+def test_a_header_that_never_got_its_length_is_named_and_what_is_behind_it_counted(
+    tmp_path: Path, healthy: Rows, examine: Callable[..., Preflight]
+) -> None:
+    content = bytearray((tmp_path / healthy[0][0]).read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = bytes(4)
+    content[-1] ^= 1  # other bytes than the file that it is of
+    (tmp_path / "stream.wav").write_bytes(content)
+    result = examine([*healthy, ("stream.wav", "ang", "a")])
+    assert kinds(result) == [("wrong-length", "stream.wav")]
+    assert "says that it holds 0 bytes of sound, 8000 are there" in result.problems[0].detail
+    assert result.utterances == 9
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_of_many_stretches_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    tone(tmp_path / "long.wav", 1, seconds=30)
+    counted = tmp_path / "hashed"
+    whole = hashlib.file_digest
+
+    def counting(*arguments: object) -> object:
+        with counted.open("a") as file:
+            file.write("x")
+        return whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    rows = [f"long.wav,{('ang', 'sad')[i % 2]},s{i % 3},{i * 0.2:.1f},{i * 0.2 + 0.2:.1f}" for i in range(120)]
+    (tmp_path / "m.csv").write_text("path,emotion,speaker,start,end\n" + "".join(row + "\n" for row in rows))
+    result = check(list_corpus(DataConfig(corpus="manifest", root=str(tmp_path / "m.csv"))), workers=workers)
+    assert result.utterances == 120
+    assert counted.read_text() == "x"

@@ -10,8 +10,9 @@ from common.config.settings import Config, DataConfig, FeatureConfig, ModelConfi
 from common.data.normalise import Scaling
 from common.errors import AudioError
 from common.features.extractor import dimension, extract
+from common.learning import prediction
 from common.learning.architectures import build_model
-from common.learning.prediction import predict
+from common.learning.prediction import predict, predict_signal
 from common.learning.saved_model import SavedModel
 from tests.common.examples import tone
 
@@ -106,3 +107,30 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "open", forbidden)
     with pytest.raises(AudioError, match=r"^permission denied$"):
         predict(saved(), path)
+
+
+def test_a_long_recording_says_so_and_of_more_than_the_most_the_first_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "MOST_SECONDS", 63.0)
+    lines: list[str] = []
+    model, path = saved(), tone(tmp_path / "x.wav", seconds=66)
+    whole, rate = reading.read(path)
+    told = predict(model, path, lines.append)
+    assert told == predict_signal(model, whole, rate, lines.append)
+    assert told == predict_signal(model, whole[: 63 * rate], rate, lines.append)
+    cut = "cut it into utterances of some seconds and give each, for a label is one utterance's"
+    over = f"over 1.05 minutes long, the first 1.05 give its one label; {cut}"
+    assert lines == [over, over, f"1.1 minutes long, and gets one label; {cut}"]
+
+
+def test_what_a_header_gets_wrong_is_said_and_all_of_it_used(tmp_path: Path) -> None:
+    path, model, lines = tone(tmp_path / "x.wav"), saved(), list[str]()
+    told = predict(model, path, lines.append)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = bytes(4)
+    path.write_bytes(content)
+    assert lines == []
+    assert predict(model, path, lines.append) == told
+    assert lines == ["its header says that it holds 0 bytes of sound, 9600 are there; all are used"]
