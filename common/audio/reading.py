@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the preflight's workers 
     import torch
 
 MIN_SECONDS = 0.1
+BEYOND = 0.1  # seconds by which a stretch may end after its file does, as labels of whole video frames do
 SILENCE = 1e-4  # peak amplitude (-80 dB of full scale) below which nothing can be heard
 CLIPPED_SHARE = 0.01  # of all samples at the extreme value
 EXTENSIONS = frozenset("." + name.lower() for name in soundfile.available_formats()) | {".aif", ".oga", ".opus"}
@@ -55,7 +56,7 @@ def read(path: Path, start: float | None = None, end: float | None = None) -> tu
             last = len(file) if end is None else round(end * rate)
             if start is None and end is None and not last:
                 raise AudioError("short", "holds no samples")
-            if not 0 <= first < last or last > len(file) + rate // 100:
+            if not 0 <= first < min(last, len(file)) or last > len(file) + BEYOND * rate:
                 raise AudioError("truncated", f"{len(file) / rate:.2f} s long, not {start} to {end} s")
             file.seek(first)
             frames = file.read(last - first, dtype="float32", always_2d=True)

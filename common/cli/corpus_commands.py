@@ -59,6 +59,7 @@ def check(
     label_map: options.LabelMap = None,
     style: options.Style = None,
     strict: options.Strict = False,
+    speaker_ids: options.SpeakerIds = None,
     as_json: options.JsonOutput = False,
 ) -> None:
     """Read every chosen recording once: count what is usable, and name what is not.
@@ -74,7 +75,13 @@ def check(
         raise UsageError(f"--corpus is missing, expected one of {', '.join(options.CORPORA)}")
     chosen = options.classes(classes)
     data = DataConfig(
-        corpus=corpus, root=root or "", classes=chosen, label_map=label_map or "", style=style or "", strict=strict
+        corpus=corpus,
+        root=root or "",
+        classes=chosen,
+        label_map=label_map or "",
+        style=style or "",
+        strict=strict,
+        speaker_ids=speaker_ids or "",
     )
     selection = list_corpus(data)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:

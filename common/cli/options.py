@@ -37,6 +37,15 @@ Style = Annotated[
         "--style", metavar="STYLE", help="Only improvised or only scripted speech (iemocap).", show_default=False
     ),
 ]
+SpeakerIds = Annotated[
+    str | None,
+    typer.Option(
+        "--speaker-ids",
+        metavar="HOW",
+        help="Of ids spelled alike (s4, S04): merge, they are one person, or distinct, they are several.",
+        show_default=False,
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take any problem with a recording as fatal.")]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 

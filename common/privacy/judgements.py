@@ -68,6 +68,10 @@ JUDGEMENTS: dict[str, Judgement] = {
     "data.strict": Judgement(
         "It changes no step; but that a strict run ends tells that a recording is unusable, not which or whose."
     ),
+    "data.speaker_ids": Judgement(
+        "Ids spelled alike are one unit or several by their spelling alone, whatever their recordings hold; a deployed "
+        "site says it in its kit, and the server's word counts for nothing."
+    ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
     "features.windows": Judgement(ALONE),

@@ -1,0 +1,57 @@
+r"""Names of any bytes as text that every terminal, page, table and file takes.
+
+In a file's name that isn't UTF-8 Python has a lone surrogate for each byte that can't be decoded, which nothing can
+write. Here such a byte becomes ``\xb3``; what would break a line, or reorder it, is escaped likewise.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import sys
+import unicodedata
+
+ESCAPED = "fedser.escaped"  # an error handler: encode(…, errors=ESCAPED) never fails
+_BREAKING = frozenset({"Cc", "Cf", "Zl", "Zp"})  # Unicode's categories: control, format (bidi among them), line ends
+_JOINS = frozenset("\u200c\u200d")  # between letters and between emoji, which would fall apart without
+
+
+def escaped(text: str) -> str:
+    r"""The text with each byte that is no UTF-8 as ``\xb3``, any other lone surrogate as ``\ud83d``."""
+    return text.encode(errors=ESCAPED).decode()
+
+
+def one_line(text: object) -> str:
+    """As ``escaped``, in one line that shows what is there: line breaks, control and bidi characters are escaped."""
+    return "".join(_visible(character) for character in escaped(str(text)))
+
+
+def _visible(character: str) -> str:
+    if character in _JOINS or unicodedata.category(character) not in _BREAKING:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def print_any_name() -> None:
+    """Let what this process prints hold any name, whatever the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):  # it is closed
+                stream.reconfigure(errors=ESCAPED)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    found = error.object[error.start : error.end]
+    return "".join(map(_code, found)), error.end
+
+
+def _code(character: str) -> str:
+    number = ord(character)
+    byte = 0xDC80 <= number <= 0xDCFF  # PEP 383: a byte that could not be decoded
+    return f"\\x{number - 0xDC00:02x}" if byte else character.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(ESCAPED, _escape)
