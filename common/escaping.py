@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import contextlib
 import io
+import json
+import re
 import sys
 import unicodedata
 
@@ -31,6 +33,12 @@ def _visible(character: str) -> str:
     if character in _JOINS or unicodedata.category(character) not in _BREAKING:
         return character
     return character.encode("unicode_escape").decode()
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """JSON as a command prints it: in the letters of the names themselves, and sound Unicode for any reader."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda found: json.dumps(_code(found[0]))[1:-1], text)
 
 
 def print_any_name() -> None:

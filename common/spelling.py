@@ -24,7 +24,7 @@ def near(name: str) -> str:
     """What two spellings share that differ in case, spaces, width, leading zeros or a trailing ``.0`` alone."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     seen = "".join(c for c in folded if not c.isspace() and unicodedata.category(c) != "Cf")
-    return _LEADING_ZEROS.sub("", _POINT_ZERO.sub("", seen))
+    return _LEADING_ZEROS.sub("", _POINT_ZERO.sub("", unicodedata.normalize("NFC", seen)))
 
 
 def near_equal(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
 from functools import lru_cache
@@ -49,7 +50,7 @@ def read(path: Path, start: float | None = None, end: float | None = None) -> tu
         AudioError: ``unreadable``, ``truncated``, or ``short`` where there is no sample at all.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             rate = int(file.samplerate)
             _refuse_cut_short(file.extra_info)
             first = 0 if start is None else round(start * rate)

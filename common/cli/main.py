@@ -21,6 +21,7 @@ from common.cli.corpus_commands import corpus
 from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
 from common.errors import FedserError
+from common.escaping import one_line, print_any_name
 
 RINGS = ("client", "server", "simulations")
 INTERRUPTED = 130
@@ -63,6 +64,7 @@ def join_rings() -> None:
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    print_any_name()
     join_rings()
     try:
         code = run(sys.argv[1:])
@@ -80,7 +82,7 @@ def run(arguments: list[str]) -> int:
         The exit code. Errors of the user's are printed in one line; all others are bugs and pass.
     """
     try:
-        result = app(options.fold_classes(arguments), prog_name="fedser", standalone_mode=False)
+        result = app(options.fold_classes(options.expand_home(arguments)), prog_name="fedser", standalone_mode=False)
     except FedserError as error:
         return _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -94,7 +96,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"fedser: error: {' '.join(message.split())}", err=True)
+    typer.echo(f"fedser: error: {one_line(' '.join(message.split()))}", err=True)
     return code
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from common.config.settings import AugmentConfig, FeatureConfig
 from common.storage import atomic
+from common.storage.openable import openable
 
 FORMAT = 1  # raised whenever the same settings would give other numbers
 
@@ -41,7 +42,7 @@ class FeatureCache:
     def load(self, key: str) -> torch.Tensor | None:
         """The features ``(frames, features)`` of an entry, or None where it is missing or broken."""
         try:
-            with safetensors.safe_open(self._path(key), framework="pt") as file:
+            with openable(self._path(key)) as plain, safetensors.safe_open(plain, framework="pt") as file:
                 # A copy: the tensor is a view of the file, which would end the process if it were cut short later.
                 features: torch.Tensor = file.get_tensor("features").clone()
                 checksum = (file.metadata() or {}).get("checksum")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.storage.safe_name import safe_name
 from server.records.fold_record import Round
 from server.reporting.run_record import RunFold
 
@@ -14,7 +15,7 @@ def write_scalars(folder: Path, folds: Sequence[RunFold]) -> None:
     from torch.utils.tensorboard.writer import SummaryWriter
 
     for fold in folds:
-        writer = SummaryWriter(str(folder / fold.fold.replace(":", "-")))
+        writer = SummaryWriter(str(folder / safe_name(fold.fold.replace(":", "-"))))
         for entry in fold.rounds:
             for tag, value in _tags(entry).items():
                 if value is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import urllib.parse
 from pathlib import Path
 from typing import Any
 
 from common.errors import FedserError, UsageError
 from common.storage import atomic
+from common.storage.safe_name import safe_name
 
 RUN_SETTINGS = ("engine", "baselines", "command", "ledger")
 
@@ -70,6 +70,6 @@ def read_run_settings(path: Path) -> dict[str, Any]:
 
 def slug(name: str) -> str:
     """A fold's or a site's name as a folder's; two names never share one."""
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:]*", name):
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:]{,149}", name):
         return name.replace(":", "-")
-    return "=" + urllib.parse.quote(name, safe="")
+    return "=" + safe_name(name)
