@@ -64,7 +64,6 @@ def join_rings() -> None:
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    print_any_name()
     join_rings()
     try:
         code = run(sys.argv[1:])
@@ -81,6 +80,7 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code. Errors of the user's are printed in one line; all others are bugs and pass.
     """
+    print_any_name()
     try:
         result = app(options.fold_classes(options.expand_home(arguments)), prog_name="fedser", standalone_mode=False)
     except FedserError as error:

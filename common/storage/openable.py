@@ -1,8 +1,9 @@
-"""A file whose path isn't UTF-8, for libraries that open a path by themselves and take nothing else."""
+"""A file or folder whose path isn't UTF-8, for libraries that open a path by themselves and take nothing else."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from common.escaping import escaped
 
 @contextlib.contextmanager
 def openable(path: Path) -> Iterator[Path]:
-    """Within the block, a path to the file that is plain text: its own, or that of the opened file.
+    """Within the block, a path to what is there that is plain text: its own, or that of it once it is opened.
 
     Raises:
         OSError: its own is none, and it cannot be opened.
@@ -19,5 +20,8 @@ def openable(path: Path) -> Iterator[Path]:
     if escaped(str(path)) == str(path):
         yield path
         return
-    with path.open("rb") as file:
-        yield Path(f"/dev/fd/{file.fileno()}")
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/dev/fd/{number}")
+    finally:
+        os.close(number)

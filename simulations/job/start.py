@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config, flatten, refuse_other_version
+from common.config.settings import PATHS, Config, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
 from common.progress import Display, log_to
-from common.validate import in_range, one_of
+from common.validate import in_range, one_of, plain_path
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
 from simulations.engine.output import RUN_SETTINGS, open_folder, read_run_settings, refuse_existing
@@ -89,9 +89,12 @@ def _fresh(wish: Start) -> Job:
     one_of("--engine", wish.engine or ENGINES[0], ENGINES)
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
-    config = Config().with_values(private_settings(wish.flags))
+    config = Config().with_values(private_settings(wish.flags)).with_whole_paths()
+    if wish.engine == "flower":
+        for path in (wish.out.absolute(), *(flatten(config)[name] for name in PATHS)):
+            plain_path("--engine flower:", path)
     return Job(
-        config=config.with_whole_paths(),
+        config=config,
         out=wish.out,
         engine=wish.engine or ENGINES[0],
         workers=workers_of(wish.workers),
