@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,11 +125,12 @@ def test_without_a_font_the_result_is_kept(
 ) -> None:
     from matplotlib import font_manager
 
-    monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
-    font_manager.fontManager._findfont_cached.cache_clear()
+    fonts: Any = font_manager.fontManager
+    monkeypatch.setattr(fonts, "ttflist", [])
+    fonts._findfont_cached.cache_clear()
     try:
         leave(Result.from_json(lean_result()), tmp_path / "out", model)
     finally:
-        font_manager.fontManager._findfont_cached.cache_clear()
+        fonts._findfont_cached.cache_clear()
     assert whole(tmp_path / "out")
     assert "report.html is missing (" in caplog.text
