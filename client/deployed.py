@@ -16,12 +16,13 @@ from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.corpora import catalogue
-from common.curation import forgotten
+from common.curation import forgotten, speaker_ids
 from common.curation.selection import Classes, list_corpus, merged, select
 from common.data.extraction import Found, Recording, extract_all, extract_each
 from common.data.places import take_places
 from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
+from common.spelling import meant
 from common.splits.folds import TEST, marked
 from common.splits.sites import set_aside
 from common.utterance import Utterance
@@ -36,7 +37,7 @@ def open_deployed(run_config: Mapping[str, object], node_config: Mapping[str, ob
 
     Raises:
         UsageError: the node config lacks a place.
-        CorpusError: there is no such corpus at the site.
+        CorpusError: there is no such corpus at the site, or its speakers are spelled alike and its kit says nothing.
         FedserError: nothing to train on.
     """
     run, node = (json.dumps(dict(values), sort_keys=True, default=str) for values in (run_config, node_config))
@@ -77,6 +78,7 @@ class _Node:
             "data.corpus": self._text(protocol.NODE_CORPUS),
             "data.root": self._text(protocol.NODE_ROOT),
             "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
+            "data.speaker_ids": str(self._values.get(protocol.NODE_SPEAKER_IDS) or ""),
             "data.folds": "",
             "data.held_out": "",
         }
@@ -92,11 +94,13 @@ def _load(node: _Node, config: Config) -> Site:
     if not names:
         raise UsageError("the run names no classes (data.classes); the coordinator's fedser federation run does")
     selection = list_corpus(dataclasses.replace(config.data, classes=()))
+    speaker_ids.refuse_unsaid(selection.alike)
     classes = merged(names, catalogue.default_classes(config.data.corpus, selection.root))
-    if unknown := node.forgotten - {u.speaker for u in selection.listed}:
+    there = {u.speaker for u in selection.listed}
+    if unknown := [speaker for speaker in node.forgotten if meant(speaker, there) not in there]:
         log.warning("%d of the %d forgotten speakers have no recording here", len(unknown), len(node.forgotten))
     chosen = select(selection.listed, classes, config.data.style or None)
-    listed = [u for u in chosen if u.speaker not in node.forgotten]
+    listed = speaker_ids.without(chosen, node.forgotten, distinct=config.data.speaker_ids == "distinct")
     parts = (_by_unit if config.privacy.at_sites else _by_speaker)(listed, config, node)
     holding = Holding(
         name=node.name,

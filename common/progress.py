@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from common.plain_text import PlainFormatter, plain
+from common.escaping import PlainFormatter, one_line
 
 EVERY_SECONDS = 10.0  # off a terminal, the least time between two lines of a step
 
@@ -26,7 +26,7 @@ class Display:
     def __init__(self, *, silent: bool = False) -> None:
         self.console = Console(stderr=True, highlight=False, quiet=silent)
         self._bars = Progress(
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}", style="dim", markup=False),
@@ -46,7 +46,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self.console.print(plain(line), markup=False, soft_wrap=True)
+        self.console.print(one_line(line), markup=False, soft_wrap=True)
 
     def step(self, name: str, total: int) -> Step:
         """Begin a step of ``total`` parts."""
@@ -58,13 +58,13 @@ class Step:
 
     def __init__(self, display: Display, bars: Progress, name: str, total: int) -> None:
         self._display, self._bars, self._name, self._total = display, bars, name, total
-        self._task = bars.add_task(name, total=total, note="")
+        self._task = bars.add_task(one_line(name), total=total, note="")
         self._began = self._said = time.monotonic()
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """Show how many parts are done, what is at work, and how many there are, where that is known better now."""
         self._total = total or self._total
-        self._bars.update(self._task, completed=done, note=plain(note), total=self._total)
+        self._bars.update(self._task, completed=done, note=one_line(note), total=self._total)
         now = time.monotonic()
         if self._bars.disable and done and (now - self._said > EVERY_SECONDS or done == self._total):
             self._said = now

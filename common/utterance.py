@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.spelling import written
+
 # The names that fedser writes, and the spellings of the corpora and of users that it reads as them.
 EMOTIONS: dict[str, tuple[str, ...]] = {
     "anger": ("ang", "angry"),
@@ -24,13 +26,13 @@ _NAMES = {spelling: name for name, spellings in EMOTIONS.items() for spelling in
 
 def emotion_name(label: str) -> str:
     """The name of an emotion for a label in any known spelling; an unknown label stays as it is, in lower case."""
-    text = label.strip().lower()
+    text = written(label).strip().lower()
     return _NAMES.get(text, text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
-    """One labelled utterance.
+    """One labelled utterance; speaker, session and site are spelled as ``common.spelling.written`` has them.
 
     Attributes:
         path: the audio file, or a ``.npy`` feature matrix of shape ``(frames, features)``.
@@ -61,6 +63,11 @@ class Utterance:
     end: float | None = None
     channel: int | None = None
     style: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("speaker", "session", "site"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, written(value))  # the way that a frozen dataclass has
 
     @property
     def name(self) -> str:

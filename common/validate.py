@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 
 from common.errors import UsageError
+from common.escaping import escaped
 
 
 def positive(name: str, value: float) -> None:
@@ -40,3 +41,13 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> None:
         near = difflib.get_close_matches(value, known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"{name} is {value!r}, expected one of {', '.join(known)}{hint}")
+
+
+def plain_path(name: str, path: object) -> None:
+    """Refuse a path that isn't UTF-8, where other programs are told of it that take nothing else.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if escaped(str(path)) != str(path):
+        raise UsageError(f"{name} {path}: Flower takes paths in UTF-8 alone; rename it, or give a link to it")

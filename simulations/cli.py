@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from common.cli import options
 from common.cli.corpus_commands import corpus
 from common.cli.settings_flags import PRIVACY, takes_settings
+from common.escaping import as_json
 from simulations.audit_commands import audit
 from simulations.bench_commands import bench
 from simulations.sweep_commands import benchmark, report
@@ -76,7 +76,7 @@ def simulate(
     )
     whole = start(wish)
     if json_output:
-        typer.echo(json.dumps(whole.as_json()))
+        typer.echo(as_json(whole.as_json()))
 
 
 def synthesize(

@@ -31,6 +31,7 @@ class Keywords(TypedDict, total=False):
     label_map: FilePath
     style: str
     strict: bool
+    speaker_ids: str
     held_out: str
     folds: FilePath
     sites: str | int

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from common import escaping
 from common.cli import options
+from common.escaping import one_line
 
 if TYPE_CHECKING:  # numpy comes with it, and --help has no use for that
     from common.curation.preflight import Preflight
@@ -59,6 +61,7 @@ def check(
     label_map: options.LabelMap = None,
     style: options.Style = None,
     strict: options.Strict = False,
+    speaker_ids: options.SpeakerIds = None,
     as_json: options.JsonOutput = False,
 ) -> None:
     """Read every chosen recording once: count what is usable, and name what is not.
@@ -74,14 +77,20 @@ def check(
         raise UsageError(f"--corpus is missing, expected one of {', '.join(options.CORPORA)}")
     chosen = options.classes(classes)
     data = DataConfig(
-        corpus=corpus, root=root or "", classes=chosen, label_map=label_map or "", style=style or "", strict=strict
+        corpus=corpus,
+        root=root or "",
+        classes=chosen,
+        label_map=label_map or "",
+        style=style or "",
+        strict=strict,
+        speaker_ids=speaker_ids or "",
     )
     selection = list_corpus(data)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("reading", total=len(selection.utterances))
         result = preflight.check(selection, progress=lambda done: bar.update(task, completed=done))
     if as_json:
-        typer.echo(json.dumps(preflight.as_json(result), indent=2, ensure_ascii=False))
+        typer.echo(escaping.as_json(preflight.as_json(result), indent=2))
     else:
         _show(selection, result)
     todo = result.obstacles() + (["--strict: mend or remove every problem"] if strict and result.problems else [])
@@ -92,14 +101,14 @@ def check(
 def _show(selection: Selection, result: Preflight) -> None:
     console = Console(highlight=False)
     made_up = " (synthetic: nobody ever spoke it)" if selection.synthetic else ""
-    console.print(f"{result.corpus}{made_up} at {selection.root}", markup=False, soft_wrap=True)
+    console.print(f"{result.corpus}{made_up} at {one_line(selection.root)}", markup=False, soft_wrap=True)
     console.print(
         f"{result.utterances} of {len(selection.utterances)} chosen utterances usable, {result.hours:.2f} hours"
     )
     table = Table("", "utterances", box=None, header_style="bold", pad_edge=False)
     for title, counts in (("class", result.classes), ("session", result.sessions), ("rate", result.sample_rates)):
         for name, count in counts.items():
-            table.add_row(f"{title} {name}" + (" Hz" if title == "rate" else ""), str(count))
+            table.add_row(f"{title} {one_line(name)}" + (" Hz" if title == "rate" else ""), str(count))
     table.add_row(*_spread("speakers", result.speakers))
     console.print(table, markup=False)
     for kind, group in groupby(result.problems, key=lambda problem: problem.kind):
@@ -114,7 +123,7 @@ def _spread(title: str, counts: Mapping[str, int]) -> tuple[str, str]:
 def _show_problems(console: Console, kind: str, problems: list[Problem]) -> None:
     console.print(f"\n{kind}: {len(problems)}", style="yellow", markup=False)
     for problem in problems[:_SHOWN]:
-        console.print(f"  {problem.path}: {problem.detail}", markup=False, soft_wrap=True)
+        console.print(f"  {one_line(problem.path)}: {one_line(problem.detail)}", markup=False, soft_wrap=True)
     if len(problems) > _SHOWN:
         console.print(f"  and {len(problems) - _SHOWN} more; --json lists all")
 

@@ -21,7 +21,7 @@ from common.cli.corpus_commands import corpus
 from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
 from common.errors import FedserError
-from common.plain_text import plain
+from common.escaping import one_line, print_any_name
 from common.processes.writable_home import provide_home
 
 RINGS = ("client", "server", "simulations")
@@ -84,8 +84,9 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code. Errors of the user's are printed in one line; all others are bugs and pass.
     """
+    print_any_name()
     try:
-        result = app(options.fold_classes(arguments), prog_name="fedser", standalone_mode=False)
+        result = app(options.fold_classes(options.expand_home(arguments)), prog_name="fedser", standalone_mode=False)
     except FedserError as error:
         return _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -99,7 +100,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"fedser: error: {' '.join(plain(message).split())}", err=True)
+    typer.echo(f"fedser: error: {one_line(' '.join(message.split()))}", err=True)
     return code
 
 

@@ -5,10 +5,13 @@ An option that is not given is None, or an empty list: the command's settings th
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any
 
 import typer
 
+_HOME = re.compile(r"^(--[a-z-]+=|)~(?=/|$)")
 CORPORA = ("iemocap", "ravdess", "emodb", "casia", "cremad", "tess", "manifest", "synthetic")
 
 CorpusName = Annotated[
@@ -37,6 +40,15 @@ Style = Annotated[
         "--style", metavar="STYLE", help="Only improvised or only scripted speech (iemocap).", show_default=False
     ),
 ]
+SpeakerIds = Annotated[
+    str | None,
+    typer.Option(
+        "--speaker-ids",
+        metavar="HOW",
+        help="Of ids spelled alike (s4, S04): merge, they are one person, or distinct, they are several.",
+        show_default=False,
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Take any problem with a recording as fatal.")]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
@@ -49,6 +61,12 @@ def option(flag: str, help_text: str, panel: str, **more: Any) -> Any:
 def classes(values: list[str] | None) -> tuple[str, ...]:
     """The names given with ``--classes``: repeated, or with commas or spaces between them."""
     return tuple(name for value in values or () for name in value.replace(",", " ").split())
+
+
+def expand_home(arguments: list[str]) -> list[str]:
+    """Let ``~/`` be the home in ``--root=~/emodb`` too, and in quotes, where shells leave it to the program."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - which stays as it is where there is none
+    return [_HOME.sub(lambda found: found[1] + home, text) for text in arguments]
 
 
 def fold_classes(arguments: list[str]) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from common.cli import options
+from common.escaping import as_json, one_line
 
 
 def predict(
@@ -34,13 +34,13 @@ def predict(
             shares = probabilities(saved, path, functools.partial(_tell, path))
         except AudioError as error:
             failed += 1
-            typer.echo(f"fedser: error: {path}: {error.detail}", err=True)
+            typer.echo(f"fedser: error: {one_line(path)}: {error.detail}", err=True)
             continue
         if json_output:
-            typer.echo(json.dumps({"path": str(path), "probabilities": shares, "synthetic": saved.synthetic}))
+            typer.echo(as_json({"path": str(path), "probabilities": shares, "synthetic": saved.synthetic}))
         else:
             ranked = sorted(shares.items(), key=lambda item: -item[1])
-            typer.echo(f"{path}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
+            typer.echo(f"{one_line(path)}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
     if failed:
         raise FedserError(f"{failed} of {len(files)} recordings cannot be used")
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common import escaping
 from common.cli import options
 from common.config import units
 
@@ -62,7 +63,7 @@ def calibrate(
         result = _result(noise, delta, sample_rate, steps, ratio=ratio)
         result["advice"] = _advice(ratio, steps, n, unit)
     result["feasible"] = result["advice"] is None
-    typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else _text(result, unit))
+    typer.echo(escaping.as_json(result, indent=2) if as_json else _text(result, unit))
 
 
 @privacy.command(epilog="Example: fedser privacy ledger runs/private")
@@ -75,7 +76,7 @@ def ledger(
 
     view = show(path)
     if as_json:
-        typer.echo(json.dumps(view))
+        typer.echo(escaping.as_json(view))
         return
     from rich.console import Console
 

@@ -89,6 +89,7 @@ _CORPUS: dict[str, tuple[str, Any, Any]] = {
     "label_map": ("data.label_map", options.LabelMap, None),
     "style": ("data.style", options.Style, None),
     "strict": ("data.strict", options.Strict, False),
+    "speaker_ids": ("data.speaker_ids", options.SpeakerIds, None),
 }
 _CONFIG = Annotated[
     Path | None,

@@ -236,6 +236,9 @@ class FederationConfig:
         return ("all", number - self.rounds) if number > self.rounds else ("train", number)
 
 
+SPEAKER_IDS = ("merge", "distinct")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Which recordings, and how they are dealt; see ``common.corpora.catalogue`` and ``common.splits.folds``.
@@ -253,6 +256,8 @@ class DataConfig:
         normalise: ``speaker``, ``utterance``, ``global`` (by the training sites' pooled sums), or ``public``.
         public: a model of a run with ``global`` on public data, whose scaling ``public`` uses.
         strict: end on the first problem with a recording.
+        speaker_ids: whether ids that are spelled alike (``s4``, ``S04``) are one person, ``merge``, or several,
+            ``distinct``; empty to refuse a run in which there are any.
     """
 
     corpus: str = "synthetic"
@@ -267,6 +272,8 @@ class DataConfig:
     normalise: str = "speaker"
     public: str = ""
     strict: bool = False
+    speaker_ids: str = ""
 
     def __post_init__(self) -> None:
         one_of("data.normalise", self.normalise, ("speaker", "utterance", "global", "public"))
+        one_of("data.speaker_ids", self.speaker_ids, ("", *SPEAKER_IDS))

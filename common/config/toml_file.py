@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from common import edited_text
 from common.errors import FedserError, UsageError
 
 
@@ -26,11 +27,14 @@ def read_table(
     """
     named, hint = f"{option} {path}".lstrip(), f"; {expected}" if expected else ""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(edited_text.read(path).replace("\r\n", "\n").replace("\r", "\n"))
     except OSError as error:
         raise unreadable(f"{named}: {error.strerror}{hint}") from None
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise UsageError(f"{named} is not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{named} is not TOML: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except ValueError as error:
+        windows = "; a path of Windows stands in 'single quotes'" if "\\" in str(error) or "hex" in str(error) else ""
+        raise UsageError(f"{named} is not TOML: {error}{windows}") from None
 
 
 def flat(table: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +70,8 @@ def find_passed_over(name: str, root: Path, utterances: list[Utterance]) -> list
         return []  # it names each file itself
     pattern: re.Pattern[str] | None = getattr(module, "NAME", None)
     own = module.find_left_out(root) if module is iemocap else []
-    return [*own, *files.find_passed_over(root, utterances, pattern)]
+    passes_over = functools.partial(module.passes_over, root) if hasattr(module, "passes_over") else lambda _: False
+    return [*own, *files.find_passed_over(root, utterances, pattern, passes_over)]
 
 
 def _module(name: str, root: Path) -> ModuleType:

@@ -9,6 +9,7 @@ import csv
 import re
 from pathlib import Path
 
+from common import edited_text
 from common.corpora.files import find_named, first_of_each, walk
 from common.errors import CorpusError
 from common.utterance import Utterance, emotion_name
@@ -59,8 +60,8 @@ def _genders(root: Path) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            sexes = {row["ActorID"].strip(): row["Sex"].strip().lower() for row in csv.DictReader(file)}
+        rows = csv.DictReader(edited_text.read(path).splitlines())
+        sexes = {row["ActorID"].strip(): row["Sex"].strip().lower() for row in rows}
     except (KeyError, AttributeError, ValueError, OSError, csv.Error):
         raise CorpusError(f"{path} cannot be read: expected CSV with the columns ActorID and Sex") from None
     return {actor: sex for actor, sex in sexes.items() if sex in ("female", "male")}

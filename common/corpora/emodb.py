@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from common.corpora.files import find_named, first_of_each
+from common.errors import CorpusError
 from common.utterance import Utterance
 
 LICENCE = "CC0: public domain"
@@ -26,6 +27,7 @@ EMOTIONS = {
 CLASSES: dict[str, tuple[str, ...]] = {name: (name,) for name in EMOTIONS.values()}
 WOMEN = frozenset({"08", "09", "13", "14", "16"})
 MEN = frozenset({"03", "10", "11", "12", "15"})
+LARYNGOGRAMS = "laryngo"  # a folder of version 2.0
 NAME = re.compile(r"(?P<speaker>\d\d)[ab]\d\d(?P<emotion>[a-z])[a-z]?", re.IGNORECASE)
 
 
@@ -41,10 +43,18 @@ def load(root: Path) -> list[Utterance]:
     """The recordings under a root; an unknown emotion letter stays as it is.
 
     Raises:
-        CorpusError: the root holds no EMO-DB recording.
+        CorpusError: the root holds no EMO-DB recording, or two different ones of one name.
     """
     matches = find_named(root, "EMO-DB", NAME, "03a01Wa.wav")
-    return first_of_each(_utterance(path, match) for path, match in matches)
+    spoken = [_utterance(path, match) for path, match in matches if not passes_over(root, path)]
+    if not spoken:
+        raise CorpusError(f"no EMO-DB speech under {root}: found laryngograms alone, such as {matches[0][0]}")
+    return first_of_each(spoken)
+
+
+def passes_over(root: Path, path: Path) -> bool:
+    """Whether a file is a laryngogram, which version 2.0 has of each recording, under the same name."""
+    return LARYNGOGRAMS in (part.lower() for part in path.relative_to(root).parts[:-1])
 
 
 def _utterance(path: Path, match: re.Match[str]) -> Utterance:

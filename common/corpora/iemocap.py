@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from common.corpora.files import audio_files, exists, first_of_each, require_folder, walk
+from common.corpora.files import audio_files, exists, first_of_each, refuse_different, require_folder, walk
 from common.errors import CorpusError
 from common.utterance import Utterance, emotion_name
 
@@ -90,8 +90,10 @@ def _is_label_file(path: Path) -> bool:
 
 
 def _recordings(session: Path) -> dict[str, Path]:
-    folder = session / "sentences"
-    return {path.stem: path for path in reversed(audio_files(folder))} if exists(folder) else {}
+    folder, first = session / "sentences", dict[str, Path]()
+    for path in audio_files(folder) if exists(folder) else ():
+        refuse_different(first.setdefault(path.stem, path), path)
+    return first
 
 
 def _turns(label_file: Path, recordings: dict[str, Path]) -> list[Utterance]:
@@ -113,7 +115,7 @@ def _turns(label_file: Path, recordings: dict[str, Path]) -> list[Utterance]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}") from None
 

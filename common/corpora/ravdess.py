@@ -55,6 +55,12 @@ def load(root: Path) -> list[Utterance]:
     return first_of_each(spoken)
 
 
+def passes_over(_: Path, path: Path) -> bool:
+    """Whether a file is a song, or a video with or without its sound."""
+    match = NAME.fullmatch(path.stem)
+    return match is not None and match["kind"] != "03-01"
+
+
 def _utterance(path: Path, match: re.Match[str]) -> Utterance:
     return Utterance(
         path=path,

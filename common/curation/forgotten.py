@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from common import edited_text
 from common.errors import FedserError, UsageError
 
 
@@ -16,7 +17,7 @@ def read(path: Path) -> list[str]:
         UsageError: it holds something else.
     """
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(edited_text.read(path))
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

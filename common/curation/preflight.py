@@ -23,13 +23,16 @@ duplicate-label              no       the same bytes under two labels: none is c
 duplicate-speaker            no       the same bytes under two speakers: the same
 unknown-label, unknown-name  no       a label that is no emotion; a file not named as the corpus names its own
 unlabelled                   no       a session of IEMOCAP with recordings and no label file
+speaker-ids                  yes      speakers spelled alike (``s4``, ``S04``): one person may be in train and in test
+site-names                   yes      sites spelled alike, which ``--sites column`` would take for several
 missing-class                --       a chosen class without a usable utterance
 single-speaker-class         --       a class that cannot be both learned from one speaker and tested on another
 ============================ ======== ==========================================================================
 
-A run leaves out what is not counted and goes on, so that the last two alone, and fewer than two classes, are obstacles.
-A private run looks at each unit alone: there copies of one unit are one recording, and what is doubtful beside another
-unit's recordings (``duplicate-speaker``, ``mixed``) is for this list to say, before the run (``common.data.places``).
+A run leaves out what is not counted and goes on, so that the last two alone, speakers spelled alike, and fewer than two
+classes, are obstacles. A private run looks at each unit alone: there copies of one unit are one recording, and what is
+doubtful beside another unit's recordings (``duplicate-speaker``, ``mixed``) is for this list to say, before the run
+(``common.data.places``).
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ from common.curation.problems import (
     overlapping,
     problem_with,
     same_bytes,
+    spelling_problems,
 )
 from common.curation.selection import Selection
 
@@ -78,6 +82,8 @@ class Preflight:
                 "each class needs usable recordings of at least 2 speakers: mend or add some, or choose the other "
                 "classes with --classes"
             )
+        if kinds["speaker-ids"]:
+            todo.append("say whether speakers spelled alike are one person: --speaker-ids merge, or distinct")
         return todo
 
 
@@ -103,7 +109,7 @@ def check(
     pairs, mixed = of_one_width([pair for pair in pairs if pair[1].usable])
     untrusted, doubled = same_bytes([(item, repr(content_of(item, reading.digest))) for item, reading in pairs])
     usable = [pair for number, pair in enumerate(pairs) if number not in untrusted]
-    problems += [*mixed, *doubled, *overlapping(pairs), *listing_problems(selection)]
+    problems += [*mixed, *doubled, *overlapping(pairs), *listing_problems(selection), *spelling_problems(selection)]
     problems += class_problems(selection, [item for item, _ in usable])
     return _count(selection, usable, sorted(problems, key=lambda problem: (problem.kind, problem.path)))
 

@@ -10,6 +10,7 @@ from common.corpora import catalogue
 from common.curation.contents import content_of, overlaps, seconds
 from common.curation.probe import Reading
 from common.curation.selection import Selection
+from common.spelling import near_equal
 from common.utterance import EMOTIONS, Utterance
 
 Pair = tuple[Utterance, Reading]
@@ -111,6 +112,18 @@ def listing_problems(selection: Selection) -> Iterator[Problem]:
             )
     for kind, path, detail in catalogue.find_passed_over(selection.corpus, selection.root, selection.listed):
         yield Problem(kind=kind, path=str(path), detail=detail)
+
+
+def spelling_problems(selection: Selection) -> Iterator[Problem]:
+    """Speakers, and sites, that are spelled alike and may be one; speakers where nobody said whether they are."""
+    root = str(selection.root)
+    counts = Counter(item.speaker for item in selection.listed)
+    for group in selection.alike:
+        found = ", ".join(f"{speaker!r} ({counts[speaker]} recordings)" for speaker in group)
+        yield Problem(kind="speaker-ids", path=root, detail=f"{found}: one person, or several? Say it by --speaker-ids")
+    for group in near_equal(item.site for item in selection.listed if item.site):
+        found = ", ".join(map(repr, group))
+        yield Problem(kind="site-names", path=root, detail=f"{found} are {len(group)} sites: spell one site in one way")
 
 
 def class_problems(selection: Selection, usable: Sequence[Utterance]) -> Iterator[Problem]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from common.config.settings import DataConfig
 from common.corpora import catalogue
 from common.corpora.synthetic import is_synthetic
+from common.curation import speaker_ids
 from common.errors import CorpusError, UsageError
+from common.spelling import near_equal
 from common.utterance import Utterance, emotion_name
 from common.validate import one_of
 
@@ -30,6 +32,7 @@ class Selection:
         utterances: those chosen, sorted by path; their ``emotion`` is the class.
         listed: all that the corpus lists, with its own labels.
         synthetic: whether anyone ever spoke it.
+        alike: speakers whose ids are spelled alike, in groups, of which nobody said whether they are one person.
     """
 
     corpus: str
@@ -38,6 +41,7 @@ class Selection:
     utterances: list[Utterance]
     listed: list[Utterance]
     synthetic: bool
+    alike: speaker_ids.Groups = ()
 
 
 def open_corpus(data: DataConfig) -> Selection:
@@ -45,9 +49,11 @@ def open_corpus(data: DataConfig) -> Selection:
 
     Raises:
         UsageError: an option is wrong, or names a class that the corpus does not have.
-        CorpusError: the root holds no such corpus, or fewer than two of its default classes.
+        CorpusError: the root holds no such corpus, or fewer than two of its default classes; or speakers are spelled
+            alike, and ``data.speaker_ids`` is empty.
     """
     selection = list_corpus(data)
+    speaker_ids.refuse_unsaid(selection.alike)
     if len(selection.classes) < 2:
         raise CorpusError(
             f"{data.corpus} at {data.root} has {len(selection.classes)} of its default classes, expected at least 2; "
@@ -57,7 +63,7 @@ def open_corpus(data: DataConfig) -> Selection:
 
 
 def list_corpus(data: DataConfig) -> Selection:
-    """As ``open_corpus``, but for a preflight: however few of the default classes are there.
+    """As ``open_corpus``, but for a preflight: however few of the default classes are there, and whoever is alike.
 
     Raises:
         UsageError: an option is wrong, or names a class that the corpus does not have.
@@ -69,12 +75,20 @@ def list_corpus(data: DataConfig) -> Selection:
     root = Path(data.root).expanduser()
     label_map = catalogue.read_label_map(Path(data.label_map).expanduser()) if data.label_map else None
     listed = catalogue.load(data.corpus, root, label_map)
+    if data.speaker_ids == "merge":
+        listed = speaker_ids.merge(listed)
     defaults = catalogue.default_classes(data.corpus, root)
     classes = parse_classes(data.classes, defaults, labels(listed))
     utterances = select(listed, classes, data.style or None)
     synthetic = is_synthetic(root)
     return Selection(
-        corpus=data.corpus, root=root, classes=classes, utterances=utterances, listed=listed, synthetic=synthetic
+        corpus=data.corpus,
+        root=root,
+        classes=classes,
+        utterances=utterances,
+        listed=listed,
+        synthetic=synthetic,
+        alike=() if data.speaker_ids else near_equal(u.speaker for u in listed),
     )
 
 

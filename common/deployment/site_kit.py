@@ -61,4 +61,7 @@ corpus = "manifest"
 root = ""
 # A file there that says which of your labels is which emotion; "" if they are fedser's own.
 label_map = ""
+# Whether speakers whose ids are spelled alike (s4, S04, 4.0) are one person, "merge", or several, "distinct". While it
+# is "" a run ends here before its first round where there are such ids: one person must not train and be tested.
+speaker_ids = ""
 """

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from common.config.settings import AugmentConfig, FeatureConfig
 from common.errors import FedserError
 from common.storage import atomic
+from common.storage.openable import openable
 
 FORMAT = 2  # raised whenever the same settings would give other numbers
 
@@ -42,7 +43,7 @@ class FeatureCache:
     def load(self, key: str, most: int | None = None) -> torch.Tensor | None:
         """The features ``(frames, features)`` of an entry, or None where it is missing, broken, or has more frames."""
         try:
-            with safetensors.safe_open(self._path(key), framework="pt") as file:
+            with openable(self._path(key)) as plain, safetensors.safe_open(plain, framework="pt") as file:
                 if most is not None and file.get_slice("features").get_shape()[0] > most:
                     return None
                 # A copy: the tensor is a view of the file, which would end the process if it were cut short later.

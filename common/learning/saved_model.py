@@ -19,6 +19,7 @@ from common.errors import UsageError
 from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
 from common.storage import atomic
+from common.storage.openable import openable
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -61,7 +62,7 @@ def load(path: Path) -> SavedModel:
     """
     file_path = path / "model.safetensors" if path.is_dir() else path
     try:
-        with safetensors.safe_open(file_path, framework="pt") as file:
+        with openable(file_path) as plain, safetensors.safe_open(plain, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})["fedser"])
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}  # views of the file without
         return _assemble(metadata, tensors)

@@ -69,6 +69,10 @@ JUDGEMENTS: dict[str, Judgement] = {
         "It is a check before a simulation; no deployed site heeds it where it hides units, for that the run ended "
         "there would tell that one is unusable."
     ),
+    "data.speaker_ids": Judgement(
+        "Ids spelled alike are one unit or several by their spelling alone, whatever their recordings hold; a deployed "
+        "site says it in its kit, and the server's word counts for nothing."
+    ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
     "features.windows": Judgement(ALONE),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from common.plain_text import plain
+from common.escaping import one_line
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -58,7 +58,7 @@ class Output:
         assert process.stdout is not None  # noqa: S101 - for the types
         with process.stdout:
             for line in process.stdout:
-                text = plain(_COLOUR.sub("", line)).strip()
+                text = one_line(_COLOUR.sub("", line)).strip()
                 if text and not any(part in text for part in self._hidden):
                     self.last = text
                     sys.stdout.write(f"{name}: {text}\n")

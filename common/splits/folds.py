@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common import edited_text
 from common.errors import SplitError, UsageError
+from common.spelling import meant, written
 from common.utterance import Utterance
 
 log = logging.getLogger("fedser")
@@ -104,6 +106,7 @@ def refuse_unusable(spec: str, chosen: Sequence[Utterance], usable: Sequence[Utt
     kind, _, name = spec.partition(":")
     if kind not in ("session", "speaker"):
         return
+    name = meant(name, {text for u in chosen if (text := getattr(u, kind)) is not None})
     there = [u for u in chosen if getattr(u, kind) == name]
     if there and not any(getattr(u, kind) == name for u in usable):
         raise SplitError(
@@ -121,7 +124,7 @@ def _fold(name: str, utterances: Sequence[Utterance], test: set[str]) -> Fold:
 
 def _session(utterances: Sequence[Utterance], session: str) -> list[Fold]:
     sessions = {u.session for u in utterances if u.session is not None}
-    if session not in sessions:
+    if (session := meant(session, sessions)) not in sessions:
         found = ", ".join(sorted(sessions)) or "none"
         raise SplitError(f"held-out session {session!r} does not exist; sessions found: {found}")
     inside = {u.speaker for u in utterances if u.session == session}
@@ -143,7 +146,7 @@ def _sessions(utterances: Sequence[Utterance], _: str) -> list[Fold]:
 
 def _speaker(utterances: Sequence[Utterance], speaker: str) -> list[Fold]:
     speakers = order(utterances)
-    if speaker not in speakers:
+    if (speaker := meant(speaker, speakers)) not in speakers:
         raise SplitError(f"held-out speaker {speaker!r} does not exist; speakers found: {', '.join(speakers)}")
     return [_fold(f"speaker:{speaker}", utterances, {speaker})]
 
@@ -218,7 +221,7 @@ def _refuse_overlap(path: Path, test: set[str], train: set[str], *, alone: bool)
 
 
 def _tail(path: Path, depth: int) -> tuple[str, ...]:
-    return (*path.parts[-depth:-1], path.stem)
+    return tuple(map(written, (*path.parts[-depth:-1], path.stem)))
 
 
 def _by_tail(path: Path, utterances: Sequence[Utterance]) -> tuple[int, dict[tuple[str, ...], str]]:
@@ -242,9 +245,9 @@ def _pair(path: Path) -> tuple[Path, Path | None]:
 
 def _wavs(path: Path) -> list[Path]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [Path(json.loads(line)["wav"]) for line in lines if line.strip()]
+        lines = edited_text.read(path).splitlines()
+        return [Path(json.loads(line)["wav"].replace("\\", "/")) for line in lines if line.strip()]
     except OSError as error:
         raise UsageError(f"--folds {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"--folds {path}: expected one JSON object with 'wav' a line, as EmoBox writes") from None

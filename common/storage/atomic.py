@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 from common.errors import FedserError
+from common.escaping import ESCAPED
 
 
 def write(path: Path, content: bytes | str, *, durable: bool = False, private: bool = False) -> None:
@@ -16,14 +17,14 @@ def write(path: Path, content: bytes | str, *, durable: bool = False, private: b
 
     Args:
         path: its folder is made where it does not exist. Who may read it is as for any new file (the user's umask).
-        content: text is written as UTF-8.
+        content: text is written as UTF-8; what of a name is none is escaped.
         private: mode 600 from its first moment, for keys.
         durable: wait until the disk has it, and its folder, so that they outlive a power cut too.
 
     Raises:
         FedserError: for want of space or rights.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors=ESCAPED) if isinstance(content, str) else content
     partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         make_folder(path.parent, durable=durable)

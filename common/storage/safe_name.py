@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from urllib.parse import quote
 
+_BYTES = "surrogateescape"  # what is no UTF-8 in a name is the byte that it is
 _LONGEST = 150  # bytes; file systems take 255, and a prefix and an ending come to it
 
 
@@ -13,7 +14,7 @@ def safe_name(name: str) -> str:
 
     Two names never share one.
     """
-    whole = quote(name, safe="")
+    whole = quote(name, safe="", errors=_BYTES)
     if len(whole) <= _LONGEST:
         return whole
-    return f"{whole[: _LONGEST - 65].rstrip('%')}-{hashlib.sha256(name.encode()).hexdigest()}"
+    return f"{whole[: _LONGEST - 65].rstrip('%')}-{hashlib.sha256(name.encode(errors=_BYTES)).hexdigest()}"

@@ -20,6 +20,7 @@ import safetensors.numpy
 from common.errors import FedserError
 from common.storage import atomic
 from common.storage.fingerprint import fingerprint
+from common.storage.openable import openable
 from common.storage.safe_name import safe_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -118,7 +119,7 @@ class StateStore:
     def _read(self, stage: str, turn: int) -> Arrays:
         path = self._path(stage, turn)
         try:
-            with safetensors.safe_open(path, framework="np") as file:
+            with openable(path) as plain, safetensors.safe_open(plain, framework="np") as file:
                 about = json.loads(file.metadata()["state"])
                 arrays = {name: file.get_tensor(name) for name in file.offset_keys()}
             if {**about, **self._about(stage, turn)} != about:

@@ -6,8 +6,8 @@ import logging
 
 from flwr.app import Message
 
+from common.escaping import one_line
 from common.flower import internals
-from common.plain_text import plain
 
 log = logging.getLogger("fedser.server")
 LONGEST = 200  # characters of a reason, which a site may have written
@@ -40,4 +40,4 @@ def by_policy(reply: Message) -> bool:
 
 def short(text: str) -> str:
     """A site's words as one short line that a log or a terminal only shows."""
-    return " ".join(plain(text[: 4 * LONGEST]).split())[:LONGEST]
+    return " ".join(one_line(text[: 4 * LONGEST]).split())[:LONGEST]

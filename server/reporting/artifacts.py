@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.table import Table
 
 from common.corpora import catalogue
+from common.errors import FedserError
+from common.escaping import one_line
 from common.progress import Display
 from common.storage import atomic
 from server.reporting.card import write_card
@@ -16,22 +20,49 @@ from server.reporting.report import write_report
 from server.reporting.run_record import Result, Summary
 from server.reporting.scalars import write_scalars
 
+DRAWN = ("MODEL_CARD.md", "report.html", "tensorboard")
+log = logging.getLogger("fedser.reporting")
+
 
 def leave(whole: Result, out: Path, model: Path) -> None:
-    """Write everything that a run leaves in its folder beside its folds.
+    """Write everything that a run leaves in its folder beside its folds: first the result and the model.
+
+    What is drawn from these is then tried. A full disk or a name costs a page, and not the hours before: a line says
+    what is missing.
 
     Args:
         whole: the run's result.
         out: the run's folder.
         model: the ``model.safetensors`` that is the run's, there or elsewhere.
+
+    Raises:
+        FedserError: the result or the model can't be written; all folds are there, and ``--resume`` writes it.
     """
     module = catalogue.CORPORA[whole.corpus.name]
     atomic.write(out / "result.json", json.dumps(whole.as_json(), indent=1), durable=True)
     if model != out / "model.safetensors":
         atomic.write(out / "model.safetensors", model.read_bytes())
-    write_card(whole, out / "MODEL_CARD.md", licence=module.LICENCE, citation=module.cite())
-    write_report(whole, out / "report.html")
-    write_scalars(out / "tensorboard", whole.folds)
+    card, report, scalars = (out / name for name in DRAWN)
+    attempt(card, lambda: write_card(whole, card, licence=module.LICENCE, citation=module.cite()))
+    attempt(report, lambda: write_report(whole, report))
+    attempt(scalars, lambda: write_scalars(scalars, whole.folds))
+
+
+def attempt(path: Path, write: Callable[[], object], kept: str = "result.json and model.safetensors") -> bool:
+    """Write what is made of a result, and say it in a line where that can't be done; whether it was done.
+
+    Args:
+        path: of what is written.
+        write: does it.
+        kept: what is there all the same.
+    """
+    try:
+        write()
+    except Exception as error:
+        why = str(error) if isinstance(error, FedserError) else f"{type(error).__name__}: {error}"
+        log.warning("%s is missing (%s); %s are whole", path, one_line(why), kept)
+        return False
+    return True
 
 
 def tell(whole: Result, out: Path, display: Display) -> None:
@@ -42,7 +73,12 @@ def tell(whole: Result, out: Path, display: Display) -> None:
         _tell_scores(whole, whole.summary, display)
     if whole.privacy:
         display.say(f"Private for each {whole.privacy.unit}, {claim(whole.privacy)}. {together(whole.privacy)}".strip())
-    display.say(f"{out / 'report.html'}: the report; result.json, model.safetensors, MODEL_CARD.md lie beside it")
+    report, others = out / "report.html", ["result.json", "model.safetensors", "MODEL_CARD.md"]
+    there = [name for name in others if (out / name).exists()]
+    if report.exists():
+        display.say(f"{report}: the report; {', '.join(there)} lie beside it")
+    else:
+        display.say(f"{out}: {', '.join(there)}; what is missing is written again by --resume")
 
 
 def _tell_scores(whole: Result, summary: Summary, display: Display) -> None:

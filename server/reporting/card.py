@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from common.storage import atomic
 from server.reporting import findings, formatting, guarantee, tables
 from server.reporting.run_record import Result
 
@@ -34,7 +35,7 @@ def write_card(result: Result, path: Path, *, licence: str, citation: str) -> No
     )
     environment.filters |= {"score": formatting.score, "interval": formatting.interval}
     card = environment.get_template("card.md.j2").render(**_content(result), licence=licence, citation=citation)
-    path.write_text(card, encoding="utf-8", newline="\n")
+    atomic.write(path, card)
 
 
 def plain(value: object) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config.units import UNITS
+from common.storage import atomic
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
 from server.reporting.drawing import Illustration
 from server.reporting.pages import Table, Tile, listing
@@ -21,7 +22,7 @@ def write_report(result: Result, path: Path) -> None:
     """
     environment = pages.html(score=formatting.score, joined=findings.joined)
     page = environment.get_template("report.html.j2").render(_content(result))
-    path.write_text(page, encoding="utf-8", newline="\n")
+    atomic.write(path, page)
 
 
 def _content(result: Result) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from common.errors import FederationError
 from common.storage import atomic
+from common.storage.openable import openable
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -90,7 +91,7 @@ def load(path: Path) -> State:
         FederationError: the file is broken, or of another version.
     """
     try:
-        with safetensors.safe_open(path, framework="np") as file:
+        with openable(path) as plain, safetensors.safe_open(plain, framework="np") as file:
             kept = json.loads(file.metadata()["state"])
             if kept.keys() != set(_ABOUT):
                 raise FederationError(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.plain_text import PlainFormatter
+from common.escaping import ESCAPED, PlainFormatter
 
 LINE = re.compile(r"(?P<time>\S+) (?P<level>[A-Z]+) (?P<text>.*)")
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -19,7 +19,8 @@ FORMAT = "%(asctime)s %(levelname)s %(message)s"
 def write_log(path: Path) -> Iterator[None]:
     """Within the block, append fedser's log to a file, a line a message, and print it as well."""
     log = logging.getLogger("fedser")
-    handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()]
+    file = logging.FileHandler(path, encoding="utf-8", errors=ESCAPED)
+    handlers: list[logging.Handler] = [file, logging.StreamHandler()]
     level = log.level
     for handler in handlers:
         handler.setFormatter(_OneLine(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ"))

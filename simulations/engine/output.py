@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from common.data.extraction import Recording
 from common.errors import FedserError, UsageError
 from common.splits import plan as plans
 from common.storage import atomic
+from common.storage.safe_name import safe_name
 
 LOCK = "run.lock"
 RECORDINGS = "recordings.json"
@@ -165,6 +165,6 @@ def read_run_settings(path: Path) -> dict[str, Any]:
 
 def slug(name: str) -> str:
     """A fold's or a site's name as a folder's; two names never share one."""
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:]*", name):
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:]{,149}", name):
         return name.replace(":", "-")
-    return "=" + urllib.parse.quote(name, safe="")
+    return "=" + safe_name(name)

@@ -14,6 +14,7 @@ from common.curation.selection import Selection
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
 from common.data.resident import held_of, listing
+from common.escaping import escaped
 from common.features.cache import FeatureCache, default_directory
 from common.processes.warm_up import warm_up
 from common.progress import Display
@@ -98,7 +99,7 @@ def simulate(job: Job, display: Display) -> Result:
         Timing.from_json(timing),
         job.command,
         split=[_split(plan) for plan, _ in folds],
-        problems=[SkippedRecording(path=item.name, kind=item.kind, detail=item.detail) for item in skipped],
+        problems=[SkippedRecording(path=escaped(item.name), kind=item.kind, detail=item.detail) for item in skipped],
         models=held(job.out, selection.utterances) if job.config.privacy.on else None,
     )
     leave(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's

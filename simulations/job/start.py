@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config, Scalar, flatten, refuse_other_version
+from common.config.settings import PATHS, Config, Scalar, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
 from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import private_settings
 from common.processes.cores import usable_cores
 from common.progress import Display, log_to
-from common.validate import in_range, one_of
+from common.validate import in_range, one_of, plain_path
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
 from simulations.engine.output import RUN_SETTINGS, hold, open_folder, read_run_settings, refuse_existing, relocate
@@ -107,10 +107,13 @@ def _fresh(wish: Start) -> Job:
     one_of("--engine", wish.engine or ENGINES[0], ENGINES)
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
-    config = Config().with_values(private_settings(wish.flags))
+    config = Config().with_values(private_settings(wish.flags)).with_whole_paths()
+    if wish.engine == "flower":
+        for path in (wish.out.absolute(), *(flatten(config)[name] for name in PATHS)):
+            plain_path("--engine flower:", path)
     ledger = wish.ledger.expanduser().absolute() if wish.ledger else None
     return Job(
-        config=(joined(ledger, config) if ledger else config).with_whole_paths(),
+        config=joined(ledger, config) if ledger else config,
         out=wish.out,
         engine=wish.engine or ENGINES[0],
         workers=workers_of(wish.workers),

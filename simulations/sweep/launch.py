@@ -13,6 +13,7 @@ from common.config.settings import PATHS, Config, flatten
 from common.errors import UsageError
 from common.progress import Display, log_to
 from common.validate import in_range, one_of
+from server.reporting.artifacts import attempt
 from simulations.job import start as simulation
 from simulations.job.embedded import provide_embedded
 from simulations.sweep.page import result_tables
@@ -80,9 +81,11 @@ def start(wish: SweepStart) -> dict[str, Any]:
         )
         benchmark(job, display)
         whole = read(job.out)
-        page = write_page([whole], job.out)
+        page = job.out / "report.html"
+        drawn = attempt(page, lambda: write_page([whole], job.out), kept=f"the results in {job.out}")
         display.console.print(result_tables.frontier(whole, results(whole)).terminal(columns=5))
-        display.say(f"{page}: the page; report.md, tables and figures lie beside it")
+        if drawn:
+            display.say(f"{page}: the page; report.md, tables and figures lie beside it")
     return {"trials": len(whole.rows), "report": str(page), "results": summary(whole)}
 
 

@@ -178,5 +178,5 @@ def make(folder: Path, seed: int, item: Item) -> float:
     voice = draw_voice(numpy_generator(seed, "voice", item.speaker), item.gender)
     generator = numpy_generator(seed, "take", item.speaker, item.take)
     signal = record(generator, speak(generator, voice, item.emotion, strength=item.strength), RATE)
-    soundfile.write(folder / item.path, signal, RATE, subtype="PCM_16")
+    soundfile.write(os.fsencode(folder / item.path), signal, RATE, subtype="PCM_16", format="WAV")
     return len(signal) / RATE

@@ -31,7 +31,7 @@ def add(app: typer.Typer) -> None:
     app.command(epilog="Example: fedser site keygen --kit st-mary")(keygen)
     app.command("bundle", epilog="Example: fedser site bundle --kit st-mary")(check_bundle)
     app.command(epilog="Example: fedser site dry-run --kit st-mary --data ~/recordings --epsilon 8")(
-        takes_settings("data.root", "data.folds", "data.held_out", "data.sites")(dry_run)
+        takes_settings("data.root", "data.speaker_ids", "data.folds", "data.held_out", "data.sites")(dry_run)
     )
     app.command(epilog="Example: fedser site forget --kit st-mary --speaker P17 --data ~/recordings")(forget)
     site_log = typer.Typer(no_args_is_help=True, suggest_commands=False, help="The site's audit log.")
@@ -144,7 +144,12 @@ def forget(
     recordings = None
     if data is not None:
         place = str(data.expanduser())
-        own = DataConfig(corpus=site_kit.corpus, root=site_kit.recordings(place), label_map=site_kit.labels(place))
+        own = DataConfig(
+            corpus=site_kit.corpus,
+            root=site_kit.recordings(place),
+            label_map=site_kit.labels(place),
+            speaker_ids=site_kit.speaker_ids,
+        )
         recordings = word.recordings_of(speaker, own)
     os.umask(0o007)  # the training process, another user of the same group, writes on in the same ledger
     kept = StateFolder(folder=state or kit / "state")

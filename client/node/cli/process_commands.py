@@ -11,6 +11,7 @@ import typer
 from client.node.site.node_settings import PORT, SUPERVISED, Address, NodeSettings, StateFolder, TrainerSettings
 from common.deployment.environment import for_flower
 from common.deployment.loopback import LOOPBACK
+from common.validate import plain_path
 
 Kit = Annotated[
     Path, typer.Option("--kit", help="The folder that the coordinator gave, unpacked; with the site's key.")
@@ -71,6 +72,8 @@ def _settings(
     kit: Path, data: Path, corpus: str, label_map: str, state: Path | None, listen: Address | None = None
 ) -> NodeSettings:
     folder = StateFolder(folder=(state or kit / "state").absolute())
+    for name, path in (("--kit", kit.absolute()), ("--data", data), ("--state", folder.folder)):
+        plain_path(name, path)
     return NodeSettings(
         kit=kit.absolute(), state=folder, data=str(data), listen=listen, corpus=corpus, label_map=label_map
     )

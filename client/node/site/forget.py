@@ -14,10 +14,11 @@ from client.node.audit.site_log import AuditLog
 from client.node.site.kit import Kit
 from client.node.site.node_settings import StateFolder
 from common.config.settings import DataConfig
-from common.curation import forgotten
+from common.curation import forgotten, speaker_ids
 from common.curation.selection import list_corpus
 from common.errors import FedserError, UsageError
 from common.privacy.ledger.account import Ledger
+from common.spelling import written
 from common.storage import atomic
 
 DOES = (
@@ -62,7 +63,7 @@ def forget(speaker: str, *, kit: Kit, state: StateFolder) -> Forgotten:
     """
     if not speaker:
         raise UsageError("--speaker is empty, expected the id that the corpus, or the manifest, has for the speaker")
-    known = forgotten.read(state.forgotten)
+    speaker, known = written(speaker), forgotten.read(state.forgotten)
     listed = sorted({*known, speaker})
     text = json.dumps(listed, ensure_ascii=False)
     atomic.write(state.forgotten, text, durable=True)
@@ -75,18 +76,20 @@ def forget(speaker: str, *, kit: Kit, state: StateFolder) -> Forgotten:
 
 
 def recordings_of(speaker: str, data: DataConfig) -> int:
-    """How many recordings of a speaker there are, usable or not.
+    """How many recordings of a speaker there are, usable or not, under any spelling that is not another person's.
 
     Raises:
         UsageError: there is no such speaker; the nearest is named.
         CorpusError: the root holds no such corpus.
     """
-    found = [utterance.speaker for utterance in list_corpus(data).listed]
-    if speaker not in found:
-        near = difflib.get_close_matches(speaker, set(found), n=1)
+    listed = list_corpus(data).listed
+    found = {utterance.speaker for utterance in listed}
+    left = speaker_ids.without(listed, [speaker], distinct=data.speaker_ids == "distinct")
+    if len(left) == len(listed):
+        near = difflib.get_close_matches(speaker, found, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"--speaker {speaker} is none of the {len(set(found))} speakers at {data.root}{hint}")
-    return found.count(speaker)
+        raise UsageError(f"--speaker {speaker} is none of the {len(found)} speakers at {data.root}{hint}")
+    return len(listed) - len(left)
 
 
 def _empty(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.config.sections import SPEAKER_IDS
 from common.config.toml_file import read_table
 from common.deployment.site_kit import POLICY, SETTINGS, SITE_NAME
 from common.errors import UsageError
@@ -29,6 +30,7 @@ class Kit:
         corpus: what lies in the folder of recordings.
         root: a folder, or a manifest, below it; empty for itself.
         label_map: a file below it that renames labels; empty for none.
+        speaker_ids: whether ids spelled alike are one person, ``merge``, or several, ``distinct``; empty: neither.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class Kit:
     corpus: str = "manifest"
     root: str = ""
     label_map: str = ""
+    speaker_ids: str = ""
 
     @property
     def policy(self) -> Path:
@@ -70,7 +73,10 @@ def _kit(folder: Path, table: Mapping[str, Any]) -> Kit:
     data = table.get("data", {})
     if not isinstance(data, dict):
         raise UsageError(f"data is {data!r}, expected a section [data]")
-    for section, keys in ((table, ("name", "superlink", "data")), (data, ("corpus", "root", "label_map"))):
+    for section, keys in (
+        (table, ("name", "superlink", "data")),
+        (data, ("corpus", "root", "label_map", "speaker_ids")),
+    ):
         for key in section:
             one_of("the key", key, keys)
     texts = {key: value for key, value in table.items() if key != "data"} | data
@@ -80,4 +86,5 @@ def _kit(folder: Path, table: Mapping[str, Any]) -> Kit:
     for key, pattern, example in (("name", SITE_NAME, "st-mary"), ("superlink", _ADDRESS, "fl.example.org:8443")):
         if not pattern.fullmatch(texts.get(key, "")):
             raise UsageError(f"{key} is {texts.get(key)!r}, expected e.g. {example}")
+    one_of("speaker_ids", texts.get("speaker_ids", ""), ("", *SPEAKER_IDS))
     return Kit(folder=folder, **texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from common.plain_text import PlainFormatter
+from common.escaping import PlainFormatter
 
 # An app that raised, of which there is a traceback before; a handshake that failed, which Patience puts into words
 _SAID_ELSEWHERE = ("Exit Code: 800", "SSL/TLS handshake error")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from common.deployment.loopback import LOOPBACK
+from common.validate import plain_path
 from server.federation.cli.folder_option import Dir
 
 
@@ -40,6 +41,7 @@ def server(
     from server.federation.service import supervisor
 
     found = coordinator_folder.find(directory)
+    plain_path("--dir", found.root.absolute())
     if listen != LOOPBACK:  # a container: its ports are fixed, compose.yaml publishes them as the folder says
         found = coordinator_folder.Folder(root=found.root, host=found.host)
     supervisor.serve(

@@ -21,6 +21,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from common import edited_text
 from common.deployment.site_kit import openssh
 from common.errors import FederationError, UsageError
 from common.storage import atomic
@@ -85,7 +86,7 @@ def read(path: Path) -> dict[str, RegisteredSite]:
         FederationError: it cannot be read, or is not such a file.
     """
     try:
-        table: Any = json.loads(path.read_text(encoding="utf-8"))
+        table: Any = json.loads(edited_text.read(path))
         return {name: _site(name, entry) for name, entry in table.items()}
     except OSError as error:
         raise FederationError(f"{path} cannot be read: {error.strerror}; fedser federation init makes it") from None
@@ -176,7 +177,7 @@ def read_public_key(path: Path) -> str:
     if b"PRIVATE KEY" in content:
         raise UsageError(f"{path} is a private key, which stays at its site; the public one is called {path.name}.pub")
     try:
-        key = serialization.load_ssh_public_key(content)
+        key = serialization.load_ssh_public_key(edited_text.decoded(content).strip().encode())
     except (ValueError, UnsupportedAlgorithm):
         raise UsageError(f"{path} is not a public key in OpenSSH's format; fedser site keygen makes one") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):

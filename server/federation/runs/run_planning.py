@@ -18,6 +18,7 @@ from common.config.settings import Config, Scalar, flatten
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
 from common.data.resident import listing
+from common.escaping import escaped
 from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
@@ -95,7 +96,7 @@ def plan_run(config: Config, quorum: int, folder: Folder, display: Display, comm
         command=command,
         quorum=quorum,
         tested=held.tested,
-        problems=[{"path": item.name, "kind": item.kind, "detail": item.detail} for item in held.skipped],
+        problems=[{"path": escaped(item.name), "kind": item.kind, "detail": item.detail} for item in held.skipped],
         features_s=time.perf_counter() - began,
     )
     return plan, kept

@@ -12,6 +12,7 @@ import safetensors
 
 from common.config.settings import flatten
 from common.splits.plan import Plan
+from common.storage.openable import openable
 from common.utterance import Utterance
 from server.records.fold_record import FoldRecord
 from server.reporting.findings import largest_epsilon
@@ -119,7 +120,7 @@ def _units(trial: Trial, utterances: Sequence[Utterance]) -> dict[str, int]:
 
 
 def _parameters(model: Path) -> int:
-    with safetensors.safe_open(model, framework="numpy") as file:
+    with openable(model) as plain, safetensors.safe_open(plain, framework="numpy") as file:
         shapes = [file.get_slice(name).get_shape() for name in file.keys() if not name.startswith("scaling.")]  # noqa: SIM118
     return sum(math.prod(shape) for shape in shapes)
 

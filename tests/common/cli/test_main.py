@@ -189,3 +189,10 @@ def test_list_json(run: Run) -> None:
     assert code == 0
     assert list(json.loads(out)) == list(options.CORPORA)
     assert "Busso" in json.loads(out)["iemocap"]["cite"]
+
+
+def test_the_home_is_found_where_a_shell_leaves_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    given = ["--root=~/emodb", "~/a.wav", "~", "--out", "~/x", "--speaker=~x", "a~/b", "--held-out=speaker:~"]
+    meant = ["--root=/home/anna/emodb", "/home/anna/a.wav", "/home/anna", "--out", "/home/anna/x", *given[5:]]
+    assert options.expand_home(given) == meant

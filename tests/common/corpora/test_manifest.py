@@ -87,7 +87,7 @@ HEADER = "path,emotion,speaker,gender,split,start,end\n"
         (HEADER + "a.wav,sad,1,,,,\n\nb.wav,sad,,,,,\n", r"line 4, column speaker: empty"),
         (HEADER + "a.wav,sad,1\n", r"line 2: 3 cells, expected 7"),
         (HEADER + "a.wav,sad,1,,,,,7\n", r"line 2: 8 cells, expected 7"),
-        (HEADER + "a.wav,sad,1,,dev,,\n", r"line 2, column split: 'dev'"),
+        (HEADER + "a.wav,sad,1,,wild,,\n", r"line 2, column split: 'wild'"),
         (HEADER + "a.wav,sad,1,,,now,\n", r"line 2, column start: 'now'"),
         (HEADER + "a.wav,sad,1,,,-1,\n", r"line 2, column start: '-1'"),
         (HEADER + "a.wav,sad,1,,,nan,\n", r"line 2, column start: 'nan'"),

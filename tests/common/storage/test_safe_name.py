@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.storage.safe_name import safe_name
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
+BYTES = st.binary(min_size=1, max_size=200).map(os.fsdecode)  # of a file's name: what is no UTF-8 is one surrogate each
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200) | BYTES
 
 
 @given(NAMES, NAMES)

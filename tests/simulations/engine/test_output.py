@@ -22,9 +22,11 @@ from tests.common.examples import utterance
 
 def test_two_names_never_share_a_folder() -> None:
     names = ["a b", "a-b", "a:b", "a/b", "=a-b", "a%20b", "kfold:5:0", "kfold-5-0", "ä", "..", "."]
+    names += ["x" * 200, "x" * 201, "医" * 28, "医" * 29, "wynik\udcb3", "wynik\udcb4"]
     for a, b in itertools.combinations(names, 2):
         assert slug(a) != slug(b)
     assert slug("kfold:5:0") == "kfold-5-0"
+    assert max(len(slug(name)) for name in names) <= 151
     assert not any("/" in slug(name) or slug(name).startswith(".") for name in names)
 
 

@@ -95,9 +95,9 @@ def test_a_list_that_cannot_be_read_is_not_replaced(about: Kit, state: StateFold
 
 def test_a_misspelt_speaker_is_noticed(tmp_path: Path) -> None:
     data = DataConfig(corpus="manifest", root=str(tiny.write(tmp_path / "data")))
-    assert recordings_of("03", data) == 8
-    with pytest.raises(UsageError, match=r"--speaker 3 is none of the 8 speakers at .*; did you mean 03"):
-        recordings_of("3", data)
+    assert recordings_of("03", data) == recordings_of("3", data) == 8
+    with pytest.raises(UsageError, match=r"--speaker 033 is none of the 8 speakers at .*; did you mean 03"):
+        recordings_of("033", data)
 
 
 def test_an_empty_id_is_nobodys(about: Kit, state: StateFolder) -> None:
