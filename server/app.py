@@ -7,7 +7,7 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from common.config.settings import PATHS, Config, flatten
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
+from common.features.extractor import dimension
 from common.flower.internals import refuse_redirects
 from common.learning import saved_model
 from common.learning.architectures import build_model
@@ -43,9 +44,11 @@ from server.rounds.loop import Rounds
 from server.run import checkpoint, run_log
 from server.run.checkpoint import Arrays, State
 from server.run.events import Events
-from server.run.paths import home, located, located_plan, place, read_node_names
+from server.run.paths import home, located, located_plan, place, read_agreements, read_node_names
 from server.sites.handshake import Node
-from server.sites.meeting import Meeting, gather_sums, meet
+from server.sites.meeting import Meeting, meet
+from server.sites.scaling_sums import gather_sums
+from server.sites.shares import Agreement
 
 app = ServerApp()
 refuse_redirects()  # from the SuperLink, by which this process was started
@@ -77,11 +80,8 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     began = time.perf_counter()
     deployed = not plan.sites
     keys = read_node_names() if deployed else {}
-    strict = config.data.strict and deployed
     audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
-    meeting = Meeting(
-        classes=plan.classes, expected=plan.expected, registered=keys, private=config.privacy.on, strict=strict
-    )
+    meeting = _meeting(config, plan, keys)
     with note_refusals(audit, 0, protocol.HELLO) as refused:
         nodes = meet(grid, meeting, refused)
     if audit:
@@ -131,6 +131,24 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     atomic.write(folder / "fold.json", json.dumps(fold.as_json(), indent=1), durable=True)
 
 
+def _meeting(config: Config, plan: Plan, keys: Mapping[int, str]) -> Meeting:
+    """How the sites are met; ``keys`` are empty in a simulation."""
+    if not keys:
+        return Meeting(classes=plan.classes, expected=plan.expected, registered=keys, private=config.privacy.on)
+    agreed = {site: Agreement(recordings=held[0], speakers=held[1]) for site, held in read_agreements().items()}
+    return Meeting(
+        classes=plan.classes,
+        expected=plan.expected,
+        registered=keys,
+        least=config.federation.min_sites,
+        private=config.privacy.on,
+        strict=config.data.strict,
+        features=dimension(config.features),
+        agreed=agreed,
+        speakers_train=config.privacy.at_sites and not config.privacy.protects.single,
+    )
+
+
 def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> FoldRecord:
     """What ``fold.json`` says of who took part, of the rounds and of the score."""
     deployed, named = not plan.sites, tuple(plan.test_speakers)
@@ -147,6 +165,7 @@ def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> Fol
         refit=tuple(map(Round.from_json, state.refit)),
         by_speaker=held.by_speaker,
         test_sites=held.sites if deployed and held.sites else None,
+        test_scores=held.scores if deployed and held.scores else None,
     )
 
 

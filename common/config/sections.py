@@ -12,6 +12,8 @@ from common.errors import UsageError
 from common.strategies.available import CATALOGUE
 from common.validate import in_range, one_of, positive
 
+MOST_WINDOWS = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
@@ -46,8 +48,9 @@ class FeatureConfig:
 
     def __post_init__(self) -> None:
         in_range("features.sampling_rate", self.sampling_rate, 4000, 96000)
-        if not self.windows:
-            raise UsageError("features.windows is empty, expected at least one window in ms, e.g. 25")
+        if not 1 <= len(self.windows) <= MOST_WINDOWS:
+            found = f"has {len(self.windows)}" if self.windows else "is empty"
+            raise UsageError(f"features.windows {found}, expected 1 to {MOST_WINDOWS} windows in ms, e.g. 25")
         for window in self.windows:
             in_range("features.windows", window, 5, 200)
         in_range("features.hop", self.hop, 1, 100)
@@ -86,7 +89,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         one_of("model.kind", self.kind, tuple(KINDS))
         for name in ("projection", "attention"):
-            positive(f"model.{name}", getattr(self, name))
+            in_range(f"model.{name}", getattr(self, name), 1, 100_000)
         in_range("model.hidden", self.hidden, 0, 100_000)
         one_of("model.statistics", self.statistics, ("none", "means", "contours"))
         if self.architecture.figures_alone and self.statistics == "none":
@@ -220,7 +223,7 @@ class FederationConfig:
         in_range("federation.rounds", self.rounds, 1, 100_000)
         in_range("federation.fraction", self.fraction, 1e-9, 1.0)
         in_range("federation.min_sites", self.min_sites, 1, 1_000_000)
-        positive("federation.round_timeout", self.round_timeout)
+        in_range("federation.round_timeout", self.round_timeout, 1e-3, 1e7)
         in_range("federation.screen_norm", self.screen_norm, 0.0, 1e9)
         in_range("federation.trim", self.trim, 0.0, 0.49)
         for name in ("proximal_mu", "server_learning_rate", "malicious"):

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
+import httpx
 from flwr.app import Message
 from flwr.common.constant import ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.supercore.protobuf.client import ProtobufClient
-from flwr.supercore.run import Run
+from flwr.supercore.run import Run, RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from common.errors import FedserError
 
 __all__ = [
+    "OVER",
     "RUN_REFUSED",
     "DecodeError",
     "Run",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 RUN_REFUSED = int(ErrorCode.INVALID_FAB)  # the code of an answer by which a node's policy refuses a run as a whole
+OVER = (RunNotRunningException, httpx.TransportError)  # whoever pulls: the run was stopped, or the SuperLink is gone
 _SENDS = "_send"  # by which each of Flower's clients sends
 
 

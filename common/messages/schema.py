@@ -37,6 +37,9 @@ from common.messages.fields import (
 from common.messages.forms import Content, Form, RecordForm, Told
 from common.messages.scope import Scope
 
+LARGEST = 1e6  # of a feature's mean square over a site's frames, the root: none comes near it
+ROUNDING = 1e-9  # of a sum of squares
+
 # Kinds of values
 
 _HASH = Text(SHA256, "64 hex digits")
@@ -130,7 +133,8 @@ def _statistics_request(_: Scope) -> Form:
 def _statistics_reply(scope: Scope) -> Form:
     sums = Numbers("float64", (scope.features,))
     arrays, metrics = _arrays({"total": sums, "square": sums}), _metrics({protocol.FRAMES: Count(1)})
-    return Form(records={protocol.ARRAYS: arrays, protocol.METRICS: metrics}, rules=(_one_width(protocol.ARRAYS),))
+    rules = (_one_width(protocol.ARRAYS), _sums_of_features)
+    return Form(records={protocol.ARRAYS: arrays, protocol.METRICS: metrics}, rules=rules)
 
 
 # train: the model; back comes the updated one, in a private run a noisy one, and how far the ledger is
@@ -193,7 +197,7 @@ def _test_reply(scope: Scope) -> Form:
     """Without a loss, whose digits tell what a single recording is like; on one machine there is nobody to tell."""
     fields: Fields = {
         protocol.EXAMPLES: Count(1, scope.most),
-        protocol.SPEAKERS: Count(1, scope.most),
+        protocol.SPEAKERS: Count(1, min(scope.most, scope.most_speakers)),
         protocol.CONFUSION: Confusion(scope.class_count, scope.most if scope.one_by_one else 1),
     }
     loss: Fields = {protocol.LOSS: Number()} if scope.simulated else {}
@@ -225,6 +229,16 @@ def _one_width(name: str) -> Callable[[Told], str | None]:
         return f"{name}: its arrays are of different lengths" if len(shapes) > 1 else None
 
     return rule
+
+
+def _sums_of_features(told: Told) -> str | None:
+    total, square = (told[protocol.ARRAYS][name] for name in ("total", "square"))
+    frames = told[protocol.METRICS][protocol.FRAMES]
+    if (square > frames * LARGEST**2).any():
+        return f"arrays: square is of features larger than {LARGEST:g}"
+    with np.errstate(over="ignore"):
+        fits = square * frames * (1 + ROUNDING) >= np.square(total)
+    return None if fits.all() else "arrays: square is less than any features' with this total"
 
 
 _MODEL_SENT = (_has_a_model, _one_width(protocol.SCALING))

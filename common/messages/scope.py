@@ -23,6 +23,7 @@ class Scope:
         class_count: how many the model tells apart.
         features: of a frame; None where it is not known.
         most: recordings that can have been scored.
+        most_speakers: held-out ones that a site can have.
         one_by_one: whether held-out speakers may be counted one by one, and not only all together.
         farewell: whether a hello is the farewell, which is told no counts.
         simulated: whether all sites are on one machine, whose coordinator holds their held-out speakers.
@@ -39,6 +40,7 @@ class Scope:
     class_count: int = 2
     features: int | None = None
     most: int = RECORDINGS
+    most_speakers: int = RECORDINGS
     one_by_one: bool = True
     farewell: bool = False
     simulated: bool = False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 from flwr.app import Message
 
 from common.escaping import one_line
 from common.flower import internals
+from common.messages.fields import Misfit
 
 log = logging.getLogger("fedser.server")
 LONGEST = 200  # characters of a reason, which a site may have written
@@ -28,9 +31,34 @@ def refuse(site: str, what: str, why: str, refused: Refused) -> None:
     log.warning("%s: %s refused: %s", site, what, refused[site])
 
 
+@contextlib.contextmanager
+def costing(site: str, what: str, refused: Refused) -> Iterator[None]:
+    """The boundary around a site's reply: whatever is raised in the block costs that site what it sent, nothing else.
+
+    Args:
+        site: its name.
+        what: as in ``refuse``.
+        refused: the reason is added.
+    """
+    try:
+        yield
+    except Exception as error:  # also what nobody thought of
+        refuse(site, what, unreadable(error), refused)
+
+
+def unreadable(error: BaseException) -> str:
+    """Why what a site sent is not taken, by what was raised where it was read."""
+    return f"its {error}" if isinstance(error, Misfit) else f"it cannot be read ({type(error).__name__})"
+
+
+def reasons(refused: Refused) -> str:
+    """Who was refused and why, to end a line with; nothing where nobody was."""
+    return f" ({'; '.join(f'{site}: {why}' for site, why in sorted(refused.items()))})" if refused else ""
+
+
 def failure(reply: Message) -> str:
-    """What an error that came in place of a reply says."""
-    return reply.error.reason or f"error {reply.error.code}"
+    """What an error that came in place of a reply says, in one short line."""
+    return short(reply.error.reason or "") or f"error {reply.error.code}"
 
 
 def by_policy(reply: Message) -> bool:

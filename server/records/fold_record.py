@@ -176,6 +176,7 @@ class FoldRecord(Record):
         by_speaker: the confusion counts of each test speaker; None where it was not scored, or a site told those of
             its own together.
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
+        test_scores: likewise, what it reaches at each site that scored it: ``test`` is as right as each of these.
         seconds: that the fold took.
     """
 
@@ -190,6 +191,7 @@ class FoldRecord(Record):
     refit: tuple[Round, ...] = may_lack()
     by_speaker: tuple[Counts, ...] | None
     test_sites: Mapping[str, int | None] | None = may_lack()
+    test_scores: Mapping[str, Scores] | None = may_lack()
     seconds: float | None = may_lack()
 
     @property

@@ -23,7 +23,7 @@ from common.messages import schema
 from common.messages.fields import Misfit, read_fields
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
-from server.messages.rejections import Refused, failure, refuse
+from server.messages.rejections import Refused, costing, failure, refuse
 from server.records.fold_record import LedgerFigures, PrivacyAccount
 from server.run.checkpoint import State
 from server.sites.handshake import Node
@@ -140,11 +140,9 @@ def site_figures(
         if reply.has_error():
             refuse(site, "account of its privacy", failure(reply), refused)
             continue
-        try:
+        with costing(site, "account of its privacy", refused):
             said = schema.read_reply(protocol.PRIVACY, Scope.of(config), reply.content)
             told[site] = said[protocol.CONFIG][protocol.FIGURES]
-        except Misfit as misfit:
-            refuse(site, "account of its privacy", f"its {misfit}", refused)
     lost = sorted(set(names.values()) - set(told))
     if lost and whole:
         raise FederationError(f"no account of the privacy spent from {', '.join(lost)}; go on with --resume")

@@ -100,6 +100,7 @@ def _fold(fold: FoldResult) -> RunFold:
         rounds=federated.rounds,
         refit=federated.refit,
         test_sites=federated.test_sites,
+        test_scores=federated.test_scores,
     )
 
 

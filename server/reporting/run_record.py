@@ -74,6 +74,7 @@ class RunFold(Record):
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] | None = may_lack()
     test_sites: Mapping[str, int | None] | None = may_lack()
+    test_scores: Mapping[str, Scores] | None = may_lack()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ class Mean:
 
     def _mean(self, record: str) -> Arrays:
         sums, dtypes = self._sums[record], self._dtypes[record]
-        return {name: (sums[name] / self._weight).astype(dtypes[name]) for name in sorted(sums)}
+        return {name: np.asarray(sums[name] / self._weight).astype(dtypes[name]) for name in sorted(sums)}
 
 
 def _add(sums: Arrays, name: str, term: np.ndarray[Any, Any]) -> None:

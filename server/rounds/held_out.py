@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -40,12 +40,14 @@ class HeldOut:
         speakers: how many were scored.
         by_speaker: the confusion counts of each; None where a site tells those of all its own together.
         sites: by the sites that hold test speakers, how many recordings each scored; None where one did not.
+        scores: by the sites that scored it, what it reaches on their speakers: their word, which nobody can check.
     """
 
     test: Scores | None
     speakers: int
     by_speaker: tuple[Counts, ...] | None
     sites: dict[str, int | None]
+    scores: dict[str, Scores] = field(default_factory=dict)
 
 
 def score_held_out(
@@ -89,11 +91,16 @@ def score_held_out(
         return HeldOut(test=None, speakers=0, by_speaker=None, sites=sites)
     counts = [table for part in parts for table in part.confusion]
     return HeldOut(
-        test=Scores.from_json(metrics.scores(np.sum(counts, axis=0), plan.classes, _mean_loss(parts))),
+        test=_scores(counts, plan, _mean_loss(parts)),
         speakers=sum(part.speakers for part in parts),
         by_speaker=tuple(map(_counts, counts)) if all(part.by_speaker for part in parts) else None,
         sites=sites,
+        scores={site: _scores(answer.confusion, plan, _mean_loss([answer])) for site, answer in answers.items()},
     )
+
+
+def _scores(tables: Sequence[metrics.Confusion] | metrics.Confusion, plan: Plan, loss: float | None) -> Scores:
+    return Scores.from_json(metrics.scores(np.sum(tables, axis=0), plan.classes, loss))
 
 
 def untouched(config: Config, plan: Plan) -> bool:

@@ -22,7 +22,7 @@ from common.learning import metrics
 from common.messages.scope import Scope, forms_of
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
-from server.messages.rejections import Refused, refuse
+from server.messages.rejections import Refused, costing, refuse
 from server.records.audit_log import ServerAudit, note_refusals
 from server.records.ledger_reports import about, hear, why_stopped
 from server.records.pins import Pins
@@ -31,10 +31,11 @@ from server.rounds.gathering import Gathered, GatheredRound
 from server.rounds.screening import Screening, Verdict, step_ratio
 from server.rounds.site_scores import ask, record
 from server.rounds.strategy import Averaging
-from server.rounds.updates import strip_reply, untold, weight
+from server.rounds.updates import strip_reply, untold, weights
 from server.run import checkpoint
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
+from server.sites.shares import MOST_STEPS, bounded, limited
 
 if TYPE_CHECKING:
     from server.rounds.central_dp import SiteUnit
@@ -160,10 +161,11 @@ class Rounds:
         chosen = [node for node in self._present(number) if node.site not in state.stopped]
         limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
         scope = Scope.of(self.config, model=forms_of(state.arrays), extra=plan.declared.up)
-        screening = Screening(scope, state.arrays, limit, state.norm, self._ways)
+        beside = plan.declared.up if any(node.registered for node in self.nodes) else ()
+        screening = Screening(scope, state.arrays, limit, state.norm, self._ways, beside)
         sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
-        for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening):
+        for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening, refused):
             if verdict.fault is not None:
                 refuse(verdict.site, "update", verdict.fault, refused)
             else:
@@ -176,17 +178,21 @@ class Rounds:
         self._check_enough(number, left, sites, refused)
         return GatheredRound(arrays=state.arrays if arrays is None else arrays, norm=screening.norm, sites=sites)
 
-    def _verdicts(self, replies: Iterable[Message], state: State, screening: Screening) -> Iterator[Verdict]:
+    def _verdicts(
+        self, replies: Iterable[Message], state: State, screening: Screening, refused: Refused
+    ) -> Iterator[Verdict]:
         """What becomes of each reply, in their order; of a site whose budget is spent there is none to judge."""
         names = {node.id: node.site for node in self.nodes}
         for reply in replies:
-            site = names[reply.metadata.src_node_id]
-            hear(state, site, reply)
-            if screening.is_stop(reply):
-                state.stopped.append(site)
-                log.warning("%s: %s; the others go on", site, why_stopped(reply))
-            else:
-                yield from screening.judge(site, reply)
+            site, verdicts = names[reply.metadata.src_node_id], list[Verdict]()
+            with costing(site, "update", refused):
+                hear(state, site, reply)
+                if screening.is_stop(reply):
+                    state.stopped.append(site)
+                    log.warning("%s: %s; the others go on", site, why_stopped(reply))
+                else:
+                    verdicts = screening.judge(site, reply)
+            yield from verdicts
         yield from screening.rest()
 
     def _take_update(self, verdict: Verdict, number: int, state: State) -> dict[str, Any]:
@@ -194,7 +200,8 @@ class Rounds:
         if self.audit is not None:
             self.audit.hear(verdict.site, verdict.reply)
         node = next(node for node in self.nodes if node.site == verdict.site)
-        return strip_reply(verdict.reply, node, self.config, number, state.arrays)
+        weight = weights(self.nodes, self.config, number)[node.site]
+        return strip_reply(verdict.reply, node, self.config, number, state.arrays, weight)
 
     def _check_enough(self, number: int, left: Sequence[str], sites: Collection[str], refused: Refused) -> None:
         """Name those that were silent, and end the run where too few of those with a budget sent a sound update."""
@@ -210,7 +217,8 @@ class Rounds:
 
     @property
     def _ways(self) -> dict[str, float]:
-        return step_ratio({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
+        found = step_ratio({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
+        return found | {site: min(found[site], MOST_STEPS) for site in limited(self.nodes)}
 
     def _present(self, number: int) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
@@ -256,8 +264,8 @@ class Rounds:
 
     def _share(self, number: int, sites: Collection[str]) -> float:
         """Of all sites' weight, that of some."""
-        weights = {node.site: weight(node, self.config, number) for node in self.nodes}
-        return sum(weights[site] for site in sites) / sum(weights.values())
+        of_all = weights(self.nodes, self.config, number)
+        return sum(of_all[site] for site in sites) / sum(of_all.values())
 
     def _validate(self, state: State, number: int, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
@@ -271,7 +279,14 @@ class Rounds:
                 sites[site]["uar"] = float(metrics.uar(own.confusion.sum(axis=0)))
         if not counts:
             return None
-        confusion = np.sum([own.confusion.sum(axis=0) for own in counts.values()], axis=0)
+        counted = bounded({site: own.examples for site, own in counts.items()}, limited(self.nodes))
+        parts = [own.confusion.sum(axis=0) * _part(counted[site], own.examples) for site, own in counts.items()]
+        confusion = np.sum(parts, axis=0)
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(own.examples for own in counts.values())
         return {**scores, "loss": sum(own.loss or 0.0 for own in counts.values()) / examples}
+
+
+def _part(counted: int, told: int) -> float | int:
+    """What of each of a site's counts is taken; 1 where they are taken as they are, which keeps them whole numbers."""
+    return 1 if counted == told else counted / told

@@ -2,15 +2,15 @@
 are far longer than others.
 
 The norm's screening stops a site whose update was scaled up, by a fault or to replace the model (Bagdasaryan et al.
-2020); it does not stop an attacker who stays below the limit. Of records beside the model the form is checked, and not
-the length.
+2020); it does not stop an attacker who stays below the limit. Records beside the model are looked at likewise, where
+the sites are not this program's own: what a server makes of one that is far too long it would send to all.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,12 @@ def distance(reply: Message, like: Arrays) -> float:
     arrays = reply.content.array_records[ARRAYS]
     squares = [float(np.square(array.numpy().astype(np.float64) - like[name]).sum()) for name, array in arrays.items()]
     return math.sqrt(sum(squares))
+
+
+def length(reply: Message, record: str) -> float:
+    """The L2 norm of a record of arrays beside the model."""
+    arrays = reply.content.array_records[record].values()
+    return math.sqrt(sum(float(np.square(array.numpy().astype(np.float64)).sum()) for array in arrays))
 
 
 def step_ratio(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
@@ -83,11 +89,21 @@ class Screening:
         factor: 0 for no limit.
         before: the last round's median; 0 where there was none.
         ways: by site, ``step_ratio``: its norm is taken for so many times less.
+        beside: the names of the records beside the model whose length is held against the others' too.
     """
 
-    def __init__(self, scope: Scope, like: Arrays, factor: float, before: float, ways: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        like: Arrays,
+        factor: float,
+        before: float,
+        ways: Mapping[str, float],
+        beside: Collection[str] = (),
+    ) -> None:
         self._scope, self._like, self._factor, self._ways = scope, like, factor, ways
         self._norms = [before] if before else []
+        self._lengths: dict[str, list[float]] = {name: [] for name in beside}
         self._held: list[tuple[str, Message, float]] = []
 
     @property
@@ -104,11 +120,13 @@ class Screening:
         if reason := fault(reply, self._scope):
             return [Verdict(site=site, reply=reply, fault=reason)]
         self._held.append((site, reply, distance(reply, self._like) / self._ways.get(site, 1.0)))
-        return self.rest() if len(self._norms) + len(self._held) >= MEDIAN_OF else []
+        fewest = min(map(len, (self._norms, *self._lengths.values())))
+        return self.rest() if fewest + len(self._held) >= MEDIAN_OF else []
 
     def rest(self) -> list[Verdict]:
         """The verdicts on those that still wait."""
         held, self._held = self._held, []
+        odd = {site: why for name in self._lengths for site, why in self._too_long(name, held)}
         known = [*self._norms, *(norm for _, _, norm in held)]
         median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
         limit = self._factor * median or math.inf
@@ -118,7 +136,17 @@ class Screening:
             Verdict(
                 site=site,
                 reply=reply,
-                fault=None if norm <= limit else f"its update has the norm {norm:.3g}, {long}",
+                fault=odd.get(site) if norm <= limit else f"its update has the norm {norm:.3g}, {long}",
             )
             for site, reply, norm in held
         ]
+
+    def _too_long(self, record: str, held: Sequence[tuple[str, Message, float]]) -> list[tuple[str, str]]:
+        """The sites among those that wait whose record beside the model is far longer than the others', and why."""
+        lengths = {site: length(reply, record) for site, reply, _ in held}
+        known = [*self._lengths[record], *lengths.values()]
+        median = statistics.median(known) if len(known) >= MEDIAN_OF else 0.0
+        limit = self._factor * median or math.inf
+        self._lengths[record] += [own for own in lengths.values() if own <= limit]
+        long = f"more than {self._factor:g} times the others' {median:.3g}"
+        return [(site, f"its {record} has the norm {own:.3g}, {long}") for site, own in lengths.items() if own > limit]

@@ -13,10 +13,9 @@ from common import protocol
 from common.config.settings import Config
 from common.learning import metrics
 from common.messages import schema
-from common.messages.fields import Misfit
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
-from server.messages.rejections import Refused, failure, refuse
+from server.messages.rejections import Refused, costing, failure, refuse
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
 
@@ -86,11 +85,9 @@ def ask(
             continue
         most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
         classes = state.arrays[config.model.architecture.output_bias].shape[0]
-        scope = Scope(class_count=classes, most=most, simulated=simulated)
-        try:
+        scope = Scope(class_count=classes, most=most, most_speakers=node.unseen, simulated=simulated)
+        with costing(node.site, "evaluation", refused):
             counts[node.site] = _counts(reply, message_type, scope)
-        except Misfit as misfit:
-            refuse(node.site, "evaluation", f"its {misfit}", refused)
     return counts
 
 

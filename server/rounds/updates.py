@@ -16,6 +16,7 @@ from common import protocol
 from common.config.settings import Config
 from server.records.ledger_reports import spent_so_far
 from server.sites.handshake import Node
+from server.sites.shares import bounded, limited
 
 log = logging.getLogger("fedser.server")
 
@@ -25,7 +26,9 @@ def untold(node: Node) -> dict[str, Any]:
     return {"loss": None, "uar": None, "seconds": None, "bytes": None, "examples": node.examples}
 
 
-def strip_reply(reply: Message, node: Node, config: Config, number: int, names: Collection[str]) -> dict[str, Any]:
+def strip_reply(
+    reply: Message, node: Node, config: Config, number: int, names: Collection[str], weight: int | None = None
+) -> dict[str, Any]:
     """Strip a reply in place to what the average needs, its arrays and its weight; return the rest as an entry.
 
     The weight is the count that the site gave when it was met: in a private run it must not tell of a round's sample,
@@ -37,12 +40,13 @@ def strip_reply(reply: Message, node: Node, config: Config, number: int, names: 
         config: of the run.
         number: of the round.
         names: of the model's arrays, in their order, which some of Flower's strategies go by.
+        weight: of the site, by ``weights``; what it said when it was met where it is None.
 
     Returns:
         The site's entry in the round, as ``result.json`` has it.
     """
     reported = reply.content.metric_records[protocol.METRICS]
-    examples = weight(node, config, number)
+    examples = told(node, config, number)
     if reported[protocol.EXAMPLES] != examples:
         log.warning(
             "%s: trained on %s by its own word, and said %d when it was met: it counts as %d",
@@ -59,10 +63,16 @@ def strip_reply(reply: Message, node: Node, config: Config, number: int, names: 
     updates = {
         record: ArrayRecord({n: arrays[n] for n in names}) for record, arrays in reply.content.array_records.items()
     }
-    reply.content = RecordDict({**updates, protocol.METRICS: MetricRecord({protocol.EXAMPLES: examples})})
+    metrics = MetricRecord({protocol.EXAMPLES: examples if weight is None else weight})
+    reply.content = RecordDict({**updates, protocol.METRICS: metrics})
     return entry
 
 
-def weight(node: Node, config: Config, number: int) -> int:
-    """What a site weighs in a round: the recordings that it trains on, by what it said when it was met."""
+def weights(nodes: Collection[Node], config: Config, number: int) -> dict[str, int]:
+    """What each site weighs in a round: the recordings that it said, held to a share where nothing is agreed."""
+    return bounded({node.site: told(node, config, number) for node in nodes}, limited(nodes))
+
+
+def told(node: Node, config: Config, number: int) -> int:
+    """The recordings that a site trains on in a round, by what it said when it was met."""
     return node.examples + (node.validation if number > config.federation.rounds else 0)

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from common.config.settings import Config
 from common.splits.plan import Plan
@@ -43,5 +44,18 @@ def located_plan(plan: Plan) -> Plan:
 
 def read_node_names() -> dict[int, str]:
     """Read, by Flower's number of a node, the name of the site whose key it has, as ``fedser server`` wrote it down."""
-    status = json.loads((home() / STATUS).read_text(encoding="utf-8"))
-    return {int(site["node_id"]): name for name, site in status["sites"].items() if site["node_id"] is not None}
+    return {int(site["node_id"]): name for name, site in _sites().items() if site["node_id"] is not None}
+
+
+def read_agreements() -> dict[str, tuple[int, int]]:
+    """Read, by site, how many recordings and speakers it is agreed to hold; without those that nothing is agreed with.
+
+    ``fedser server`` takes them from the registry.
+    """
+    told = {name: (site.get("recordings"), site.get("speakers")) for name, site in _sites().items()}
+    return {name: (int(held[0]), int(held[1])) for name, held in told.items() if None not in held}
+
+
+def _sites() -> dict[str, Any]:
+    sites: dict[str, Any] = json.loads((home() / STATUS).read_text(encoding="utf-8"))["sites"]
+    return sites

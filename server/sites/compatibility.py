@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from common import protocol
 from common.errors import FederationError
+from common.messages.fields import short
 
 log = logging.getLogger("fedser.server")
 
@@ -31,6 +33,39 @@ class SiteTraits:
     missing: tuple[str, ...]
     features: int
     labels: str
+
+
+def unfit(traits: SiteTraits, classes: Sequence[str]) -> str | None:
+    """Why a site can't be in a run, whatever the others are, in a few words; None where it can.
+
+    Args:
+        traits: the site's.
+        classes: the run's.
+    """
+    if traits.protocol != protocol.VERSION:
+        return f"it speaks protocol {traits.protocol}, this server {protocol.VERSION}; install the same fedser at both"
+    if traits.classes != tuple(classes):
+        return f"it has the classes {short(list(traits.classes))}, the run has {list(classes)}"
+    if odd := sorted(set(traits.missing) - set(classes)):
+        return f"it has no recording of {short(odd[0])}, which is no class of the run"
+    return None
+
+
+def odd_widths(sites: Mapping[str, SiteTraits], features: int | None) -> dict[str, str]:
+    """Why sites can't be in a run with most of the others, by site: their frames are of another width.
+
+    Args:
+        sites: the traits of all.
+        features: of a frame, by the run's settings, which decide between equals; matrices that a list names have their
+            own, whatever the settings.
+    """
+    widths = Counter(traits.features for traits in sites.values())
+    usual = max(widths, key=lambda width: (widths[width], width == features, -width), default=0)
+    return {
+        site: f"it has {traits.features} features a frame, most sites have {usual}; give them the same settings"
+        for site, traits in sites.items()
+        if traits.features != usual
+    }
 
 
 def agree(sites: Mapping[str, SiteTraits], classes: Sequence[str], *, strict: bool) -> None:

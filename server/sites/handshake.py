@@ -10,7 +10,7 @@ from flwr.app import Message
 from common import protocol
 from common.errors import FederationError
 from common.messages import schema
-from common.messages.fields import Misfit
+from common.messages.fields import RECORDINGS, Misfit
 from common.messages.scope import Scope
 from server.sites.compatibility import SiteTraits
 
@@ -28,6 +28,9 @@ class Node:
         test: held-out recordings that it holds.
         speakers: how many it trains on.
         validation_speakers: how many it validates on.
+        registered: whether it is a site of its own, which may say anything; those of a simulation are this program's.
+        limited: whether its own word is all that is known of how much it holds: see ``server.sites.shares``.
+        unseen: how many speakers it can hold beside these, held out.
     """
 
     id: int
@@ -38,6 +41,9 @@ class Node:
     test: int
     speakers: int
     validation_speakers: int
+    registered: bool = False
+    limited: bool = False
+    unseen: int = RECORDINGS
 
 
 def read(reply: Message, scope: Scope) -> tuple[Node, SiteTraits]:

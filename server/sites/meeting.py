@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from common import protocol
-from common.data.normalise import Sums
 from common.errors import FederationError, UsageError
-from common.messages import schema
-from common.messages.fields import Misfit
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
-from server.messages.rejections import Refused, by_policy, failure, refuse, short
+from server.messages.rejections import Refused, by_policy, failure, reasons, short, unreadable
 from server.sites import handshake
-from server.sites.compatibility import SiteTraits, agree
+from server.sites.compatibility import SiteTraits, agree, odd_widths, unfit
 from server.sites.handshake import Node
+from server.sites.shares import MOST_STEPS, SHARE, Agreement, bounded, limited
 
 log = logging.getLogger("fedser.server")
 HELLO_TIMEOUT = 600.0
 NOBODY = "no site's policy allows this run"  # how the refusal begins that is the coordinator's own mistake
 DOMINANT = 0.9  # of all recordings: the share of one site that is worth a word
+Answer = tuple[Node, SiteTraits]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +34,35 @@ class Meeting:
 
     Attributes:
         classes: the run's.
-        expected: how many sites must be there.
+        expected: how many sites must be connected.
+        least: how many of these must take part; all that must be connected where it is None.
         registered: by Flower's number of a node the name under which its key was registered; empty in a simulation,
             where there are no keys.
         private: whether the run is: then no site tells which classes it lacks.
         strict: whether any difference between sites ends the run.
+        features: of a frame, by the run's settings; None in a simulation.
+        agreed: by site, how much it is agreed to hold.
+        speakers_train: whether sites count speakers to train on, and not recordings, as where these are hidden.
         timeout: seconds to wait for sites to come, and again for their answers.
     """
 
     classes: Sequence[str]
     expected: int
     registered: Mapping[int, str]
+    least: int | None = None
     private: bool = False
     strict: bool = False
+    features: int | None = None
+    agreed: Mapping[str, Agreement] = field(default_factory=dict)
+    speakers_train: bool = False
     timeout: float = HELLO_TIMEOUT
 
 
 def meet(grid: Grid, meeting: Meeting, refused: Refused) -> list[Node]:
     """Wait for the sites, ask each what it is, and compare.
+
+    In a deployment a site that answers what does not fit the run, or not its key, costs itself its place, and the run
+    goes on while enough are left.
 
     Args:
         grid: Flower's way to the nodes.
@@ -64,27 +74,23 @@ def meet(grid: Grid, meeting: Meeting, refused: Refused) -> list[Node]:
 
     Raises:
         UsageError: every site's policy refuses the run.
-        FederationError: too few sites in time, one that failed, two of a name, one that answers under another's name,
-            or sites that differ (named).
+        FederationError: too few sites; in a simulation one that failed, two of a name, or sites that differ (named).
     """
     ids = _wait(grid, meeting)
     messages = [Message(RecordDict({protocol.CONFIG: ConfigRecord()}), i, protocol.HELLO) for i in ids]
-    forbidden: Refused = {}
-    sound = []
-    for reply in exchange(grid, messages, meeting.timeout):
-        if (answer := _answer(reply, meeting, refused)) is not None:
-            sound.append(answer)
-        elif by_policy(reply) and (site := meeting.registered.get(reply.metadata.src_node_id)):
-            forbidden[site] = refused[site]
-    if len(forbidden) == len(ids):
-        raise UsageError(f"{NOBODY}{_reasons(forbidden)}; nothing of it ran there: change the run, or ask the sites")
-    if len(sound) < meeting.expected:
+    replies = list(exchange(grid, messages, meeting.timeout))
+    sound = [answer for reply in replies if (answer := _answer(reply, meeting, refused)) is not None]
+    if meeting.registered and replies and len(replies) == len(ids) and all(map(by_policy, replies)):
+        raise UsageError(f"{NOBODY}{reasons(refused)}; nothing of it ran there: change the run, or ask the sites")
+    for number in sorted(set(ids) - {reply.metadata.src_node_id for reply in replies}):
+        _leave_out(meeting.registered.get(number, "a site"), "no answer in time", refused)
+    if meeting.registered and not meeting.strict:
+        sound = _of_one_width(sound, meeting, refused)
+    if len(sound) < (meeting.expected if meeting.least is None else meeting.least):
         raise FederationError(
             f"{len(sound)} of {meeting.expected} sites take part: the others refused, failed, or said nothing for "
-            f"{meeting.timeout:.0f} s{_reasons(refused)}; their own logs say why"
+            f"{meeting.timeout:.0f} s{reasons(refused)}; their own logs say why"
         )
-    for node, _ in sound:
-        _check_key(node, meeting)
     names = [node.site for node, _ in sound]
     if len(set(names)) < len(names):
         raise FederationError(f"two sites have one name: {', '.join(sorted(names))}")
@@ -92,6 +98,7 @@ def meet(grid: Grid, meeting: Meeting, refused: Refused) -> list[Node]:
     nodes = sorted((node for node, _ in sound), key=lambda node: node.site)
     if meeting.registered:
         _warn_of_weight(nodes)
+        _warn_of_limits(nodes)
     return nodes
 
 
@@ -107,7 +114,7 @@ def _wait(grid: Grid, meeting: Meeting) -> list[int]:
     return ids
 
 
-def _answer(reply: Message, meeting: Meeting, refused: Refused) -> tuple[Node, SiteTraits] | None:
+def _answer(reply: Message, meeting: Meeting, refused: Refused) -> Answer | None:
     """What a site says of itself; None where it can't take part.
 
     Raises:
@@ -117,86 +124,78 @@ def _answer(reply: Message, meeting: Meeting, refused: Refused) -> tuple[Node, S
     site = meeting.registered.get(number, "a site")
     try:
         if not reply.has_error():
-            return handshake.read(reply, Scope(private=meeting.private))
+            told = handshake.read(reply, Scope(private=meeting.private))
+            return _placed(told, meeting) if meeting.registered else told
         why = failure(reply)
-    except FederationError as error:
-        why = str(error)
+    except Exception as error:  # whatever a site's answer makes of what reads it
+        why = str(error) if isinstance(error, FederationError) else unreadable(error)
         if meeting.strict:
             raise FederationError(f"--strict: {site} does not take part: {short(why)}") from None
     if not meeting.registered:
         raise FederationError(f"{site} could not start ({short(why)})")
-    refused[site] = short(why)
-    log.warning("%s does not take part: %s", site, refused[site])
+    _leave_out(site, why, refused)
     return None
 
 
-def _reasons(refused: Refused) -> str:
-    return f" ({'; '.join(f'{site}: {why}' for site, why in sorted(refused.items()))})" if refused else ""
+def _leave_out(site: str, why: str, refused: Refused) -> None:
+    refused[site] = short(why)
+    log.warning("%s does not take part: %s", site, refused[site])
 
 
-def _check_key(node: Node, meeting: Meeting) -> None:
-    """Refuse a site that answers under another's name."""
-    if meeting.registered and meeting.registered.get(node.id) != node.site:
-        owner = meeting.registered.get(node.id, "no site of this federation")
-        raise FederationError(f"a site calls itself {node.site}, but its key is that of {owner}; see to its site.toml")
+def _of_one_width(sound: Sequence[Answer], meeting: Meeting, refused: Refused) -> list[Answer]:
+    """The sites without those whose frames are of another width than most sites'."""
+    odd = odd_widths({node.site: traits for node, traits in sound}, meeting.features)
+    for site, why in odd.items():
+        _leave_out(site, why, refused)
+    return [(node, traits) for node, traits in sound if node.site not in odd]
+
+
+def _placed(told: Answer, meeting: Meeting) -> Answer:
+    """A site of its own with what is known of it, which is held against what it says.
+
+    Raises:
+        FederationError: it answers under another's name, does not fit the run, or says that it holds far more than was
+            agreed with it.
+    """
+    node, traits = told
+    if (owner := meeting.registered.get(node.id)) != node.site:
+        key = "that of no site of this federation" if owner is None else f"{owner}'s"
+        raise FederationError(f"it calls itself {short(node.site)}, but its key is {key}; see to its site.toml")
+    if why := unfit(traits, meeting.classes):
+        raise FederationError(why)
+    agreed = meeting.agreed.get(node.site)
+    if agreed and (why := agreed.excess(node, speakers_train=meeting.speakers_train)):
+        raise FederationError(why)
+    if agreed:
+        return dataclasses.replace(node, registered=True, unseen=agreed.unseen(node)), traits
+    return dataclasses.replace(node, registered=True, limited=True), traits
 
 
 def _warn_of_weight(nodes: Sequence[Node]) -> None:
-    """Say so where one site's count makes it nearly the whole mean: nobody but the site can count."""
-    total = sum(node.examples for node in nodes)
-    for node in nodes:
-        if len(nodes) > 1 and node.examples > DOMINANT * total:
-            log.warning(
-                "%s says that it has %d of all %d to train on: the model will be nearly its own; ask it if that is so",
-                *(node.site, node.examples, total),
-            )
+    """Say so where one site's count makes it nearly all of what is shared: nobody but the site can count."""
+    shared = {
+        "to train on: the model will be nearly its own": {node.site: node.examples for node in nodes},
+        "to validate on: the round is nearly its choice": {node.site: node.validation for node in nodes},
+        "held out: the score will be nearly its own, and stands beside those of each": {n.site: n.test for n in nodes},
+    }
+    for what, counts in shared.items():
+        total = sum(counts.values())
+        for site, count in counts.items():
+            if sum(map(bool, counts.values())) > 1 and count > DOMINANT * total:
+                log.warning("%s says that it has %d of all %d %s; ask it if that is so", site, count, total, what)
 
 
-def gather_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refused, *, least: int) -> Sums:
-    """Ask the training sites for the sums of their features, and add them up in the order of the sites' names.
-
-    Args:
-        grid: Flower's way to the nodes.
-        nodes: all that take part.
-        timeout: seconds to wait for their answers.
-        refused: the sites whose sums are not taken are added, with the reason.
-        least: so many must be there.
-
-    Raises:
-        FederationError: fewer are.
-    """
-    empty = RecordDict({protocol.CONFIG: ConfigRecord()})
-    asked = {node.id: node for node in nodes}
-    sums: dict[str, Sums] = {}
-    for reply in exchange(grid, [Message(empty, node.id, protocol.STATISTICS) for node in nodes], timeout):
-        node = asked[reply.metadata.src_node_id]
-        if reply.has_error():
-            refuse(node.site, "sums of features", failure(reply), refused)
-            continue
-        try:
-            sums[node.site] = _sums(reply, node.features)
-        except Misfit as misfit:
-            refuse(node.site, "sums of features", f"its {misfit}", refused)
-    if len(sums) < least:
-        raise FederationError(
-            f"{len(sums)} of {len(nodes)} sites sent the sums of their features, expected at least {least}"
-            f"{_reasons(refused)}; their own logs say why"
-        )
-    if lost := sorted({node.site for node in nodes} - set(sums)):
-        log.warning("the features are scaled without the sums of %s", ", ".join(lost))
-    return Sums(
-        frames=sum(s.frames for s in sums.values()),
-        total=torch.stack([s.total for s in sums.values()]).sum(0),
-        square=torch.stack([s.square for s in sums.values()]).sum(0),
+def _warn_of_limits(nodes: Sequence[Node]) -> None:
+    """Say what holds for the sites with whom nothing is agreed, and for which of them it makes a difference."""
+    if not (unknown := limited(nodes)):
+        return
+    share = f"at most {SHARE}/{len(nodes)}" if len(nodes) > SHARE else "as much as they say"
+    log.warning(
+        "nothing is agreed of how much %s hold: each is %s of the mean, and its steps in a round are taken for at most "
+        "%.0f times the usual; fedser federation add-site --recordings N --speakers N agrees it",
+        *(", ".join(sorted(unknown)), share, MOST_STEPS),
     )
-
-
-def _sums(reply: Message, features: int) -> Sums:
-    """The sums that a site sent.
-
-    Raises:
-        Misfit: they are none of so many features.
-    """
-    values = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
-    total, square = (torch.from_numpy(values[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
-    return Sums(frames=values[protocol.METRICS][protocol.FRAMES], total=total, square=square)
+    told = {node.site: node.examples for node in nodes}
+    for site, count in bounded(told, unknown).items():
+        if count < told[site]:
+            log.warning("%s says that it has %d to train on: it counts as %d", site, told[site], count)

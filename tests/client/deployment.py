@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +101,16 @@ def run_deployed(
     nodes: Sequence[dict[str, Any]] | None = None,
     names: Sequence[str] = SITES,
     quorum: int = 4,
+    agreed: Mapping[str, tuple[int, int]] | None = None,
 ) -> dict[str, Any]:
-    """Run the two apps as the deployment does; ``fold.json``."""
+    """Run the two apps as the deployment does; ``fold.json``. ``agreed`` are recordings and speakers by site."""
     from server.app import app
 
     home = folder / "home"
     (home / "state").mkdir(parents=True, exist_ok=True)
-    registered = {name: {"node_id": str(i + 1)} for i, name in enumerate(names)}
+    registered: dict[str, dict[str, Any]] = {name: {"node_id": str(i + 1)} for i, name in enumerate(names)}
+    for name, (recordings, speakers) in (agreed or {}).items():
+        registered[name] |= {"recordings": recordings, "speakers": speakers}
     (home / "state/status.json").write_text(json.dumps({"sites": registered}))
     Plan(fold="held-out", classes=tiny.CLASSES, test=(), sites=(), quorum=quorum).write(home / "runs/one/plan.json")
     monkeypatch.setenv(HOME, str(home))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from flwr.app import Context, Error, Message, RecordDict
+import safetensors.numpy
+from flwr.app import Array, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from common import protocol
@@ -138,6 +141,102 @@ def test_a_private_run_ends_well_where_a_site_gives_no_account(folder: Path, mon
     assert before == rounds[-2]["sites"]["s2"]["epsilon_after"] < after
     assert fold["rounds"][-1]["sites"]["s2"]["epsilon_total"] == after
     assert set(rounds[0]["sites"]["s2"]["records"]["config"]) >= {"ledger-entries", "ledger-hash"}
+
+
+MANY = 10**7
+
+
+def lying(monkeypatch: pytest.MonkeyPatch, site: str, lies: Mapping[str, Callable[[RecordDict], None]]) -> None:
+    """Have a site change what it would answer to some types of messages."""
+    app = gated()
+
+    def load() -> Any:
+        def answer(message: Message, context: Context) -> Message:
+            reply: Message = app(message, context)
+            if context.node_config[protocol.NODE_SITE] == site and message.metadata.message_type in lies:
+                lies[message.metadata.message_type](reply.content)
+            return reply
+
+        return answer
+
+    monkeypatch.setattr(deployment, "client", load)
+
+
+def _says_many(content: RecordDict) -> None:
+    content.config_records[protocol.CONFIG].update(
+        {protocol.EXAMPLES: MANY, protocol.VALIDATION_EXAMPLES: MANY, protocol.TEST_EXAMPLES: MANY}
+    )
+
+
+def _ten_times_as_far(content: RecordDict) -> None:
+    arrays = content.array_records[protocol.ARRAYS]
+    for name, array in arrays.items():
+        arrays[name] = Array((array.numpy() + 100.0).astype(array.numpy().dtype))
+
+
+def _all_right(content: RecordDict) -> None:
+    table = [MANY // 4 if row == column else 0 for row in range(4) for column in range(4)]
+    content.metric_records[protocol.METRICS].update({protocol.CONFUSION: table, protocol.EXAMPLES: MANY})
+
+
+ATTACK = {protocol.HELLO: _says_many, protocol.TRAIN: _ten_times_as_far, protocol.EVALUATE: _all_right}
+
+
+def test_a_site_that_says_ten_million_recordings_is_not_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its steps would be a million times as many, so that no norm was too long, and its weight nearly all."""
+    lying(monkeypatch, "s3", ATTACK)
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        fold = deployment.run_deployed(folder, settings(federation__refit=False), monkeypatch)
+    assert "s3: update refused: its update has the norm" in caplog.text
+    assert set(fold["rounds"][0]["sites"]) == {"s0", "s1", "s2"}
+    assert fold["rounds"][0]["validation"]["uar"] < 0.8  # half of it is s3's, all right; before it was 0.99999
+    assert "nothing is agreed of how much s0, s1, s2, s3 hold: each is at most 2/4 of the mean" in caplog.text
+    assert f"s3 says that it has {MANY} to train on: it counts as " in caplog.text
+    model = safetensors.numpy.load_file(folder / "home/runs/one/model.safetensors")
+    assert max(abs(values).max() for name, values in model.items() if "classifier" in name) < 5
+
+
+def test_where_it_is_agreed_how_much_a_site_holds_one_that_says_more_is_not_in_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lying(monkeypatch, "s3", ATTACK)
+    agreed = dict.fromkeys(deployment.SITES, (48, 6))
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        fold = deployment.run_deployed(folder, settings(federation__refit=False), monkeypatch, agreed=agreed)
+    assert set(fold["train_speakers"]) == {"s0", "s1", "s2"}
+    assert "nothing is agreed" not in caplog.text
+    why = f"it says that it holds {3 * MANY} recordings of 6 speakers, agreed are 48 of 6, and a fifth more"
+    assert f"s3 does not take part: {why}" in caplog.text
+    assert refusals(folder)[0][1]["s3"].startswith(why)
+
+
+def test_what_the_model_reaches_at_each_site_stands_in_the_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = deployment.run_deployed(folder, settings(federation__refit=False), monkeypatch)
+    assert set(fold["test_scores"]) == {"s0", "s1"}
+    tables = [np.array(own["confusion"]) for own in fold["test_scores"].values()]
+    assert np.array_equal(np.sum(tables, axis=0), fold["test"]["confusion"])
+    assert [int(table.sum()) for table in tables] == [8, 8]
+
+
+@pytest.mark.parametrize(("speakers", "scored"), [(6, 8), (5, None)])
+def test_more_held_out_speakers_than_were_agreed_are_not_scored(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, speakers: int, scored: int | None
+) -> None:
+    def several(content: RecordDict) -> None:
+        table = np.zeros((2, 4, 4), int)
+        table[:, 0, 0] = 4
+        told: Any = {protocol.CONFUSION: table.ravel().tolist(), protocol.SPEAKERS: 2}
+        content.metric_records[protocol.METRICS].update(told)
+
+    lying(monkeypatch, "s1", {protocol.EVALUATE_TEST: several})  # it trains and validates on five, and holds out one
+    fold = deployment.run_deployed(
+        folder, settings(federation__refit=False), monkeypatch, agreed={"s1": (48, speakers)}
+    )
+    assert fold["test_sites"] == {"s0": 8, "s1": scored}
 
 
 def test_a_run_that_nobody_planned_says_in_one_line_what_starts_one() -> None:

@@ -17,6 +17,18 @@ Bound = tuple[float, float] | tuple[str, ...] | bool
 DEFAULT_BOUNDS: dict[str, Bound] = {
     "training.local_epochs": (1, 20),
     "training.batch_size": (1, 1024),
+    # What a site computes of each recording, and keeps in memory and cache: whoever starts a run chooses it.
+    "features.sampling_rate": (4000, 48_000),
+    "features.hop": (5, 100),
+    "features.mfcc": (0, 128),
+    "features.log_mel": (0, 128),
+    "features.stack": (1, 20),
+    "augment.copies": (0, 10),
+    "model.projection": (1, 2048),
+    "model.hidden": (0, 1024),
+    "model.attention": (1, 2048),
+    "privacy.multiplicity": (1, 32),
+    "privacy.max_physical_batch": (1, 1024),
     "federation.proximal_mu": (0, 10),
     "privacy.canaries": (0, 0),  # made-up people: for audits of simulations
 }

@@ -49,6 +49,8 @@ class RunPolicy:
             run may ask anew what a run may ask once.
         max_memory: GB that a step of a private run may take by its settings, whatever the recordings are
             (``common.privacy.memory``); what the trainer has.
+        max_steps_round: of the optimizer, that a message may ask for where a run says which share of the units a step
+            takes; elsewhere they are as many as the site's recordings make, times the passes, which have their bound.
         bounds: by a setting's name in ``common.config.settings``: ``(least, greatest)`` of a number, the texts that are
             allowed, or the one truth value. What a list holds is checked one by one. The file adds to the defaults.
     """
@@ -57,6 +59,7 @@ class RunPolicy:
     max_rounds: int = 200
     max_runs_day: int = 100
     max_memory: float = 16.0
+    max_steps_round: int = 10_000
     bounds: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_BOUNDS))
 
     def __post_init__(self) -> None:
@@ -64,6 +67,7 @@ class RunPolicy:
         in_range("run.max_rounds", self.max_rounds, 1, 100_000)
         in_range("run.max_runs_day", self.max_runs_day, 1, 100_000)
         in_range("run.max_memory", self.max_memory, 0.1, 1e6)
+        in_range("run.max_steps_round", self.max_steps_round, 1, 10**9)
         for name, bound in self.bounds.items():
             check_bound(name, bound)
 
@@ -72,6 +76,10 @@ class RunPolicy:
         if config.most_rounds > self.max_rounds:
             rounds = f"{config.most_rounds} rounds{', with federation.refit' if config.refits else ''}"
             yield f"the run has {rounds}; the policy allows {self.max_rounds} (run.max_rounds)"
+        rate = config.privacy.sample_rate if config.privacy.at_sites else 0.0
+        if rate and config.training.local_epochs > self.max_steps_round * rate:
+            steps = f"{config.training.local_epochs} / {rate:g} steps in a message"
+            yield f"the run asks for {steps}; the policy allows {self.max_steps_round} (run.max_steps_round)"
         for name, bound in self.bounds.items():
             if fault := outside(name, bound, config):
                 yield fault

@@ -15,6 +15,7 @@ from server.federation.cli.folder_option import Dir
 
 if TYPE_CHECKING:
     from server.federation.folder.coordinator_folder import Folder
+    from server.federation.folder.registry import RegisteredSite
 
 Name = Annotated[str, typer.Option("--name", help="The site.", show_default=False)]
 
@@ -22,7 +23,9 @@ Name = Annotated[str, typer.Option("--name", help="The site.", show_default=Fals
 def add(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog="Example: fedser federation init federation --host fl.example.org --sites st-mary,charite")(init)
-    app.command(epilog="Example: fedser federation add-site --name st-mary --public-key st-mary.pub")(add_site)
+    app.command(
+        epilog="Example: fedser federation add-site --name st-mary --public-key key.pub --recordings 480 --speakers 12"
+    )(add_site)
     app.command(epilog="Example: fedser federation revoke-site --name st-mary")(revoke_site)
     app.command(epilog="Example: fedser federation renew-certificates")(renew_certificates)
     app.command(epilog="Example: fedser federation status --json")(status)
@@ -95,9 +98,20 @@ def add_site(
     public_key: Annotated[
         Path, typer.Option("--public-key", metavar="FILE", help="The site's key.pub.", show_default=False)
     ],
+    recordings: Annotated[
+        int | None,
+        typer.Option(
+            "--recordings",
+            help="How many the site holds, as agreed with it: one that says a fifth more is not in the run.",
+            show_default=False,
+        ),
+    ] = None,
+    speakers: Annotated[
+        int | None, typer.Option("--speakers", help="Likewise, of how many people.", show_default=False)
+    ] = None,
     directory: Dir = None,
 ) -> None:
-    """Let a site's key in; a key that the site had before is shut out."""
+    """Let a site's key in, and agree how much the site holds; a key that it had before is shut out."""
     from server.federation.folder import coordinator_folder, registry
     from server.federation.service import setup
 
@@ -105,6 +119,8 @@ def add_site(
     key = registry.read_public_key(public_key)
     before = setup.read_registry(found)
     after = registry.with_key(before, name, key)
+    if recordings is not None or speakers is not None:
+        after = registry.with_agreement(after, name, recordings, speakers)
     if name not in before:
         setup.furnish(found, [name], datetime.now(UTC), trial_keys=False)
     registry.write(found.registry, after)
@@ -112,6 +128,16 @@ def add_site(
     typer.echo(f"{name} may come in with the key {registry.fingerprint(key)}; ask the site whether that is its key")
     if old and old != key:
         typer.echo(f"its former key {registry.fingerprint(old)} is shut out for good")
+    typer.echo(_agreement(after[name]))
+
+
+def _agreement(site: RegisteredSite) -> str:
+    if site.recordings is None:
+        return (
+            "nothing is agreed of how much it holds: whatever it says, it is at most two sites' share of the model; "
+            "--recordings N --speakers N agrees it"
+        )
+    return f"it is agreed to hold {site.recordings} recordings of {site.speakers} speakers; with a fifth more it is out"
 
 
 def revoke_site(name: Name, directory: Dir = None) -> None:

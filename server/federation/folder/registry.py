@@ -24,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from common import edited_text
 from common.deployment.site_kit import openssh
 from common.errors import FederationError, UsageError
+from common.messages.fields import RECORDINGS
 from common.storage import atomic
+from common.validate import in_range
 from server.federation.folder.coordinator_folder import check_site
 
 
@@ -36,11 +38,22 @@ class RegisteredSite:
         public_key: in OpenSSH's format without a comment; None until the site has sent it.
         revoked: the key doesn't get in any more.
         former: keys that it had before, which no site can have again.
+        recordings: that it is agreed to hold, in training, validation and test together; None where nothing is.
+        speakers: likewise.
     """
 
     public_key: str | None = None
     revoked: bool = False
     former: tuple[str, ...] = ()
+    recordings: int | None = None
+    speakers: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.recordings is None) != (self.speakers is None):
+            raise UsageError("--recordings and --speakers go together: both are agreed with a site, or neither")
+        if self.recordings is not None and self.speakers is not None:
+            in_range("--recordings", self.recordings, 1, RECORDINGS)
+            in_range("--speakers", self.speakers, 1, self.recordings)
 
     @property
     def admitted(self) -> bool:
@@ -90,7 +103,7 @@ def read(path: Path) -> dict[str, RegisteredSite]:
         return {name: _site(name, entry) for name, entry in table.items()}
     except OSError as error:
         raise FederationError(f"{path} cannot be read: {error.strerror}; fedser federation init makes it") from None
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, UsageError) as error:
         raise FederationError(f"{path} is not a list of sites ({error}); put the file back as it was") from None
 
 
@@ -117,6 +130,8 @@ def write(path: Path, registry: Registry) -> None:
 def with_key(registry: Registry, name: str, key: str) -> dict[str, RegisteredSite]:
     """The registry after a site sent its key; the site may be new, or replace the key that it had.
 
+    What is agreed of how much it holds stays.
+
     Raises:
         UsageError: the key is another site's, or one that was revoked or replaced.
     """
@@ -132,7 +147,18 @@ def with_key(registry: Registry, name: str, key: str) -> dict[str, RegisteredSit
     former = before.former
     if before.public_key and before.public_key != key:
         former += (before.public_key,)
-    return {**registry, name: RegisteredSite(public_key=key, former=former)}
+    return {**registry, name: dataclasses.replace(before, public_key=key, revoked=False, former=former)}
+
+
+def with_agreement(
+    registry: Registry, name: str, recordings: int | None, speakers: int | None
+) -> dict[str, RegisteredSite]:
+    """The registry after it was agreed how much a site holds; what was agreed before no longer counts.
+
+    Raises:
+        UsageError: one of the two is missing, or too large; or there are more speakers than recordings.
+    """
+    return {**registry, name: dataclasses.replace(registry[name], recordings=recordings, speakers=speakers)}
 
 
 def without(registry: Registry, name: str) -> dict[str, RegisteredSite]:
@@ -214,4 +240,8 @@ def _site(name: str, entry: Mapping[str, Any]) -> RegisteredSite:
         raise TypeError(f"{name} has revoked = {str(revoked)[:50]}, expected true or false")
     if not isinstance(former, list) or not all(isinstance(old, str) for old in former):
         raise TypeError(f"{name} has former keys that are no list of texts")
-    return RegisteredSite(public_key=key, revoked=revoked, former=tuple(former))
+    agreed = {held: entry.get(held) for held in ("recordings", "speakers")}
+    for held, count in agreed.items():
+        if count is not None and type(count) is not int:
+            raise TypeError(f"{name} has {held} = {str(count)[:50]}, expected a whole number, or null for no agreement")
+    return RegisteredSite(public_key=key, revoked=revoked, former=tuple(former), **agreed)

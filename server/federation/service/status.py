@@ -21,7 +21,8 @@ class SiteStatus(TypedDict):
     """A site, as ``status.json`` has it.
 
     ``registered``: the coordinator has its key and did not revoke it; ``node_id``: the SuperLink's number for it, once
-    it lets the key in; ``last_seen``: in ISO 8601, UTC.
+    it lets the key in; ``last_seen``: in ISO 8601, UTC; ``recordings`` and ``speakers``: that it is agreed to hold,
+    null where nothing is.
     """
 
     registered: bool
@@ -29,6 +30,8 @@ class SiteStatus(TypedDict):
     node_id: str | None
     online: bool
     last_seen: str | None
+    recordings: int | None
+    speakers: int | None
 
 
 class Status(TypedDict):
@@ -69,6 +72,8 @@ def snapshot(
             node_id=None if number is None else str(number),
             online=online,
             last_seen=seen if online else known or seen,
+            recordings=site.recordings,
+            speakers=site.speakers,
         )
     return Status(time=now.isoformat(timespec="seconds"), superlink="up" if up else "down", sites=found)
 
@@ -92,20 +97,29 @@ def read(folder: Folder, now: datetime) -> Status:
     """The server and all sites of the registry as of now: where the server no longer writes, all is down."""
     told = last(folder)
     up = told["superlink"] == "up" and now - datetime.fromisoformat(told["time"]) < STALE
-    nobody = SiteStatus(registered=False, revoked=False, node_id=None, online=False, last_seen=None)
+    nobody: dict[str, Any] = {"node_id": None, "online": False, "last_seen": None}
     sites = {}
     for name, site in sorted(registry.read(folder.registry).items()):
-        known = told["sites"].get(name, nobody)
-        online = known["online"] and up and site.admitted
-        sites[name] = SiteStatus(**{**known, "registered": site.admitted, "revoked": site.revoked, "online": online})
+        known: Any = told["sites"].get(name, nobody)
+        sites[name] = SiteStatus(
+            registered=site.admitted,
+            revoked=site.revoked,
+            node_id=known["node_id"],
+            online=known["online"] and up and site.admitted,
+            last_seen=known["last_seen"],
+            recordings=site.recordings,
+            speakers=site.speakers,
+        )
     return Status(time=told["time"], superlink="up" if up else "down", sites=sites)
 
 
 def table(status: Status, now: datetime) -> Table:
     """The sites for people: a line each."""
-    shown = Table("site", "key", "online", "last seen", "node", box=None, header_style="bold", pad_edge=False)
+    columns = ("site", "key", "online", "last seen", "recordings", "speakers", "node")
+    shown = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for name, site in status["sites"].items():
         key = "revoked" if site["revoked"] else "registered" if site["registered"] else "none yet"
         seen = datetime.fromisoformat(site["last_seen"]) if site["last_seen"] else None
-        shown.add_row(name, key, "yes" if site["online"] else "no", ago(seen, now), site["node_id"] or "")
+        agreed = (str(site["recordings"] or ""), str(site["speakers"] or ""))
+        shown.add_row(name, key, "yes" if site["online"] else "no", ago(seen, now), *agreed, site["node_id"] or "")
     return shown

@@ -112,7 +112,10 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
             groups = [own.fields, *(group for group in own.perhaps if draw(st.booleans()))]
             keys = {key: item for group in groups for key, item in group.items()}
             content[name] = KINDS[own.kind]({key: draw(value_of(item)) for key, item in keys.items()})
-    if protocol.CONFUSION in content.get(protocol.METRICS, {}):  # the rules between values that a draw would miss
+    if "square" in content.get(protocol.ARRAYS, {}):  # the rules between values that a draw would miss
+        sums: Any = content[protocol.ARRAYS]
+        sums["square"] = Array(np.square(sums["total"].numpy()))
+    if protocol.CONFUSION in content.get(protocol.METRICS, {}):
         metrics: Any = content[protocol.METRICS]
         metrics[protocol.EXAMPLES] = examples = sum(metrics[protocol.CONFUSION])
         if protocol.SPEAKERS in metrics:

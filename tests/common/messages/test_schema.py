@@ -30,7 +30,7 @@ from server.rounds.site_scores import ask
 from server.run.checkpoint import State
 from server.sites import handshake
 from server.sites.handshake import Node
-from server.sites.meeting import gather_sums
+from server.sites.scaling_sums import gather_sums
 from tests.client.node.gated import CLASSES, HEAD, MODEL, PLAIN, PRIVATE, SITE, arrays, config_of, counted
 from tests.common.messages import drawn
 
@@ -68,10 +68,10 @@ class OneSite:
 
     def push_messages(self, sent: Iterable[Message]) -> Sequence[str]:
         self._asked = list(sent)
-        return [message.metadata.message_id for message in self._asked]
+        return [str(number) for number, _ in enumerate(self._asked)]
 
     def pull_messages(self, ids: Sequence[str]) -> list[Message]:
-        return [Message(self._content, reply_to=message) for message in self._asked]
+        return [Message(self._content, reply_to=self._asked[int(number)]) for number in ids]
 
 
 def known(config: Config) -> Scope:

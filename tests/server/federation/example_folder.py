@@ -35,6 +35,8 @@ def folder(root: Path, *, online: Sequence[str] = SITES, up: bool = True, when: 
             node_id=str(SITES.index(name)),
             online=name in online,
             last_seen=seen.isoformat(),
+            recordings=None,
+            speakers=None,
         )
     status.write(made, Status(time=when.isoformat(), superlink="up" if up else "down", sites=sites))
     return made

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import io
+import threading
 import time
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Message
+from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.supercore.inflatable.inflatable_object import get_object_id
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from flwr.supercore.run import RunNotRunningException
 
+from common.flower.internals import DecodeError
 from common.flower.packing import KEY, is_packed, pack
 from common.messages.scope import Scope, forms_of
 from server.messages.exchange import exchange
@@ -17,18 +25,21 @@ from tests.server.replies import asked, failure, reply
 
 
 class Post:
-    """A grid whose replies come in an order of its own, so many a pull."""
+    """A grid whose replies come in an order of its own, so many with each question; it hands each out once."""
 
     def __init__(self, order: list[int], at_once: int = 1) -> None:
         self.order, self.at_once = list(order), at_once
         self.sent: list[Message] = []
+        self.there: list[int] = []
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         self.sent = list(messages)
         return [str(i) for i, _ in enumerate(self.sent)]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        came = [self.order.pop(0) for _ in range(min(self.at_once, len(self.order)))]
+        self.there += [self.order.pop(0) for _ in range(min(self.at_once, len(self.order)))]
+        came = [int(number) for number in message_ids if int(number) in self.there]
+        self.there = [i for i in self.there if i not in came]
         return [self._reply(i) for i in came]
 
     @staticmethod
@@ -54,7 +65,7 @@ def test_early_replies_wait_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     post = Post([3, 2, 1, 0])
     replies = exchange(post, [asked(i + 1) for i in range(4)], 10)  # type: ignore[arg-type]
     next(iter(replies))
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["1", "2", "3"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["2", "3"]
     assert len(list(replies)) == 3
     assert list(tmp_path.iterdir()) == []
 
@@ -134,16 +145,118 @@ def test_a_packed_reply_that_cannot_be_read_is_left_to_the_screening() -> None:
     assert fault(came, Scope(model=forms_of({"w": np.zeros(10)}))) == f"its arrays: {KEY!r} is not expected"
 
 
-def test_bytes_that_are_no_message_do_not_end_the_round(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(Post):
-        """The reader of Flower's own grid stumbles at the second pull."""
+class Spoilt(Post):
+    """One reply's objects make Flower's own reader raise; as with the SuperLink, what was asked for with it is lost."""
+
+    def __init__(self, order: list[int], bad: int, error: BaseException) -> None:
+        super().__init__(order, at_once=9)
+        self.bad, self.error = bad, error
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        replies = super().pull_messages(message_ids)
+        if any(reply.metadata.reply_to_message_id == str(self.bad) for reply in replies):
+            raise self.error
+        return replies
+
+
+def chained(count: int) -> tuple[str, dict[str, bytes]]:
+    """A reply of so many objects, each the one child of the next, as Flower stores them: its id, and their bytes."""
+    contents, child = {}, ""
+    for number in range(count):
+        content = f"RecordDict {child} 0".encode() + b"\0" + b"" * number
+        child = get_object_id(content)
+        contents[child] = content
+    return child, contents
+
+
+@pytest.mark.parametrize("bad", [0, 1, 3])
+def test_a_reply_of_chained_objects_costs_its_site_the_round_and_nobody_else(bad: int) -> None:
+    class Chained(Spoilt):
+        """Reads the bad reply as Flower's grid does."""
 
         def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-            if len(self.order) == 2 and not caplog.records:
-                raise ValueError("Unexpected format for object content")
-            return super().pull_messages(message_ids)
+            try:
+                return super().pull_messages(message_ids)
+            except ValueError:
+                inflate_object_from_contents(*chained(1500))
+                raise
 
-    assert received(Broken([0, 2, 1]), 4, timeout=1.0) == [0, 1, 2]
-    assert [record.getMessage() for record in caplog.records] == [
-        "a reply is no message (ValueError); who sent it is not known, the others go on"
+    post: Any = Chained([2, 0, 1, 3], bad, ValueError())
+    replies = list(exchange(post, [asked(i + 1) for i in range(4)], 5))
+    assert [reply.metadata.src_node_id for reply in replies] == [1, 2, 3, 4]
+    assert [reply.has_error() for reply in replies] == [i == bad for i in range(4)]
+    assert replies[bad].error.reason == "it cannot be read (RecursionError)"
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("head"), KeyError("Secret"), DecodeError(), MemoryError(), AttributeError(), GeneratorExit()]
+)
+def test_whatever_a_reply_raises_costs_its_site_the_round(error: BaseException) -> None:
+    post: Any = Spoilt([0, 1, 2], 1, error)
+    replies = list(exchange(post, [asked(i + 1) for i in range(3)], 5))
+    assert [(r.metadata.src_node_id, r.has_error()) for r in replies] == [(1, False), (2, True), (3, False)]
+    assert replies[1].error.reason == f"it cannot be read ({type(error).__name__})"
+
+
+@pytest.mark.parametrize("error", [RunNotRunningException(), httpx.ConnectError("refused")])
+def test_where_the_run_is_over_or_the_superlink_gone_the_exchange_ends(error: BaseException) -> None:
+    post: Any = Spoilt([0, 1], 1, error)
+    with pytest.raises(type(error)):
+        list(exchange(post, [asked(i + 1) for i in range(2)], 5))
+
+
+def test_a_reply_whose_objects_never_come_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Withheld(Post):
+        held = threading.Event()
+
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            ids = list(message_ids)
+            if "1" in ids:
+                self.held.wait(30)
+            return super().pull_messages(ids)
+
+    monkeypatch.setattr("server.messages.pulling.PATIENCE", 0.05)
+    post = Withheld([0, 1, 2], at_once=9)
+    assert received(post, 3, timeout=1.0) == [0, 2]
+    post.held.set()
+
+
+def test_a_reply_counts_as_the_answer_to_what_was_asked_whatever_it_says_of_itself() -> None:
+    class Forged(Post):
+        @staticmethod
+        def _reply(i: int) -> Message:
+            answer = Post._reply(i)
+            if i == 2:
+                answer.metadata.__dict__.update({"_src_node_id": 1, "_reply_to_message_id": "0"})
+            return answer
+
+    post: Any = Forged([2, 0, 1], at_once=9)
+    replies = list(exchange(post, [asked(i + 1) for i in range(3)], 5))
+    values = [int(reply.content.array_records["arrays"]["w"].numpy()[0]) for reply in replies]
+    assert [(reply.metadata.src_node_id, value) for reply, value in zip(replies, values, strict=True)] == [
+        (1, 0),
+        (2, 1),
+        (3, 2),
     ]
+
+
+def test_what_says_to_hold_more_than_it_does_is_not_made_room_for() -> None:
+    """A packed array whose head says two gigabytes; Flower's own reader would allocate them before it looks."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (2**31,)})
+    array = Array(dtype="uint8", shape=(2**31,), stype="numpy.ndarray", data=head.getvalue() + b"few")
+
+    class Gigantic(Post):
+        @staticmethod
+        def _reply(i: int) -> Message:
+            message = Post._reply(i)
+            message.content = RecordDict({"arrays": ArrayRecord({KEY: array})})
+            return message
+
+    post: Any = Gigantic([0])
+    tracemalloc.start()
+    [came] = exchange(post, [asked()], 10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**24
+    assert list(came.content.array_records["arrays"]) == [KEY]  # as it was: the screening says what is wrong

@@ -102,7 +102,8 @@ def test_the_epsilon_of_all_runs_comes_with_the_budget() -> None:
 
 def nodes() -> list[Node]:
     names = ("a", "b", "c")
-    own = {"features": 1, "examples": 1, "validation": 0, "test": 0, "speakers": 1, "validation_speakers": 0}
+    own: dict[str, Any] = {"features": 1, "examples": 1, "validation": 0, "test": 0}
+    own |= {"speakers": 1, "validation_speakers": 0}
     return [Node(id=i + 1, site=name, **own) for i, name in enumerate(names)]
 
 

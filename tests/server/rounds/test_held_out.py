@@ -54,7 +54,7 @@ def private(unit: str | None) -> Config:
 
 
 def nodes(test: tuple[int, ...] = SITES) -> list[Node]:
-    own = {"features": 1, "examples": 9, "validation": 0, "speakers": 1, "validation_speakers": 0}
+    own: dict[str, Any] = {"features": 1, "examples": 9, "validation": 0, "speakers": 1, "validation_speakers": 0}
     return [Node(id=i + 1, site="abc"[i], test=count, **own) for i, count in enumerate(test)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -75,6 +76,12 @@ def app() -> ClientApp:
         arrays = ArrayRecord({name: Array(array.numpy() + np.float32(step)) for name, array in given.items()})
         told = {} if context.node_config.get("private") else {"loss": 0.5, "seconds": 1.0}
         content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1, **told})})
+        if context.node_config.get("beside"):
+            change = float(str(context.node_config.get("control", step)))
+            changes = {name: np.full_like(array.numpy(), change) for name, array in given.items()}
+            content["control"] = ArrayRecord({name: Array(values) for name, values in changes.items()})
+        if context.node_config.get("ledger"):
+            content["config"] = ConfigRecord({"ledger-entries": 1, "ledger-hash": "a" * 64})
         HOSTILE[str(context.node_config.get("does", "nothing"))](content)
         return Message(content, reply_to=message)
 
@@ -100,13 +107,16 @@ def rounds(
     grid_of: type[InProcessGrid] = InProcessGrid,
     private: bool = False,
     audit: ServerAudit | None = None,
+    held: dict[str, Any] | None = None,
     **more: Any,
 ) -> State:
+    """``held`` is what is otherwise known of ``lausanne``, e.g. how many recordings it says that it has."""
     config = Config().with_values({"federation.rounds": 3, **{k.replace("__", "."): v for k, v in more.items()}})
     nodes = [
         Node(id=i + 1, site=site, features=1, examples=1, validation=0, test=0, speakers=1, validation_speakers=0)
         for i, site in enumerate(SITES)
     ]
+    nodes[1] = dataclasses.replace(nodes[1], **(held or {}))
     start = State(arrays={"w": np.full(4, 2, np.float32)}, scaling={"mean": np.zeros(1), "deviation": np.ones(1)})
     configs = [{"step": 1.0, "private": private, **steps.get(site, {})} for site in SITES]
     with grid_of(app, configs, {}, workers=0) as grid:
@@ -199,6 +209,48 @@ def test_too_few_sound_replies_end_the_run_as_before(tmp_path: Path) -> None:
         FederationError, match=r"round 1: 2 of 3 sites sent a sound update, expected at least 3 \(lausan"
     ):
         rounds(tmp_path, {"lausanne": {"does": "garbage"}}, federation__min_sites=3)
+
+
+MANY = {"examples": 10**7, "limited": True, "registered": True}
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedavgm", "fedprox", "scaffold", "private"])
+def test_a_site_that_says_ten_million_has_two_thirds_of_the_mean_and_no_more(tmp_path: Path, strategy: str) -> None:
+    """Its step is four times the others', which the screening lets through; by its word the mean would be all its."""
+    more: dict[str, Any] = {"federation__strategy": strategy, "federation__server_momentum": 0.0}
+    if strategy == "private":  # at the sites: the server averages noisy updates by their numbers of units
+        more = {"privacy__noise_multiplier": 1.0, "data__validation": "none"}
+    own = {"step": 4.0, "beside": strategy == "scaffold", "ledger": strategy == "private"}
+    configs = {site: {**own, "step": 4.0 if site == "lausanne" else 1.0} for site in SITES}
+    if strategy == "private":
+        configs = {site: {**config, "private": True} for site, config in configs.items()}
+    state = rounds(tmp_path, configs, held=MANY, **more)
+    np.testing.assert_allclose(state.arrays["w"], 2 + 3 * (1 + 4 * 4 + 1) / 6, rtol=1e-6)
+    honest = rounds(tmp_path, configs, held={"examples": 10**7}, **more)  # of a simulation
+    np.testing.assert_allclose(honest.arrays["w"], 2 + 3 * 4.0, rtol=1e-5)
+    if strategy == "scaffold":
+        controls = {name: values for name, values in state.strategy.items() if name.startswith("memory/")}
+        np.testing.assert_allclose(controls["memory/w"], 3 * (1 + 4 * 4 + 1) / 6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("far", "taken"), [(9.0, True), (11.0, False), (1e37, False)])
+def test_what_goes_beside_the_model_is_not_far_longer_than_the_others(tmp_path: Path, far: float, taken: bool) -> None:
+    """The server makes a control of it that it sends to all: with 1e37 in it no site trains any more."""
+    configs = {site: {"beside": True, "control": far if site == "lausanne" else 1.0} for site in SITES}
+    state = rounds(tmp_path, configs, held={"registered": True}, federation__strategy="scaffold")
+    assert [("lausanne" in entry["sites"]) for entry in state.history] == [taken] * 3
+    assert np.abs(state.strategy["memory/w"]).max() < 12
+    if far < 1e37:  # a simulation's are its own, as they were
+        own = rounds(tmp_path, configs, federation__strategy="scaffold")
+        assert all("lausanne" in entry["sites"] for entry in own.history)
+
+
+@pytest.mark.parametrize(("step", "taken"), [(400.0, True), (600.0, False)])
+def test_a_count_makes_no_update_longer_than_fifty_times_the_usual_is(tmp_path: Path, step: float, taken: bool) -> None:
+    state = rounds(tmp_path, {"lausanne": {"step": step}}, held=MANY, federation__rounds=1)
+    assert ("lausanne" in state.history[0]["sites"]) == taken
+    agreed = rounds(tmp_path, {"lausanne": {"step": step}}, held={"examples": 10**7, "registered": True})
+    assert "lausanne" in agreed.history[0]["sites"]
 
 
 def test_a_line_of_the_audit_says_what_each_site_sent(tmp_path: Path) -> None:

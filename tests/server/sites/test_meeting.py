@@ -14,7 +14,9 @@ from flwr.clientapp import ClientApp
 from common import protocol
 from common.errors import FederationError, UsageError
 from common.flower.internals import RUN_REFUSED
-from server.sites.meeting import NOBODY, Meeting, gather_sums, meet
+from server.sites.meeting import NOBODY, Meeting, meet
+from server.sites.scaling_sums import gather_sums
+from server.sites.shares import Agreement
 from simulations.engine.worker_grid import InProcessGrid
 
 CLASSES = ["anger", "neutral"]
@@ -141,6 +143,57 @@ def test_a_hello_that_is_none_ends_a_strict_run_and_a_simulation() -> None:
         deployed({"num-examples": None}, strict=True)
     with pytest.raises(FederationError, match="a site could not start"):
         met(site("a"), site("b", odd='{"num-examples": null}'))
+
+
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"site": "a"}, "it calls itself a, but its key is b's; see to its site.toml"),
+    ({"site": "nobody"}, "it calls itself nobody, but its key is b's; see to its site.toml"),
+    ({"classes": ["neutral", "anger"]}, "it has the classes ['neutral', 'anger'], the run has ['anger', 'neutral']"),
+    ({"classes": ["fear"]}, "it has the classes ['fear'], the run has ['anger', 'neutral']"),
+    ({"features": 7}, "it has 7 features a frame, most sites have 5; give them the same settings"),
+    ({"missing-classes": ["\x1b[2J"]}, "it has no recording of '\\x1b[2J', which is no class of the run"),
+    ({"protocol": 99}, f"it speaks protocol 99, this server {protocol.VERSION}; install the same fedser at both"),
+]
+
+
+@pytest.mark.parametrize(("odd", "why"), UNFIT)
+def test_a_site_that_does_not_fit_the_run_costs_itself_its_place_and_nobody_else(
+    caplog: pytest.LogCaptureFixture, odd: dict[str, Any], why: str
+) -> None:
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        names, refused = deployed(odd)
+    assert (names, refused) == (["a", "c"], {"b": why})
+    assert f"b does not take part: {why}" in caplog.text
+    with pytest.raises(FederationError, match=r"--strict: |the sites' features differ"):
+        deployed(odd, strict=True)
+
+
+@pytest.mark.parametrize("b", [5, 7])
+def test_of_two_widths_that_as_many_sites_have_the_settings_decide(b: int) -> None:
+    refused: dict[str, str] = {}
+    with InProcessGrid(app, [site("a"), site("b", features=7)], {}, workers=0) as grid:
+        own = {"registered": {1: "a", 2: "b"}, "least": 1, "features": b}
+        nodes = meet(grid, meeting(2, **own), refused)
+    assert [node.site for node in nodes] == (["a"] if b == 5 else ["b"])
+    assert len(refused) == 1
+
+
+def test_a_site_that_says_far_more_than_was_agreed_is_not_in_the_run() -> None:
+    agreed = {name: Agreement(recordings=3, speakers=2) for name in "abc"}
+    names, refused = deployed({"num-examples": 4}, agreed=agreed)
+    assert names == ["a", "c"]
+    assert refused["b"].startswith("it says that it holds 4 recordings of 2 speakers, agreed are 3 of 2, and a fifth")
+    assert deployed({}, agreed=agreed)[0] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("agreed", ["", "a", "abc"])
+def test_the_log_says_with_which_sites_nothing_is_agreed(caplog: pytest.LogCaptureFixture, agreed: str) -> None:
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        deployed({"num-examples": 60}, agreed={name: Agreement(recordings=60, speakers=2) for name in agreed})
+    unknown = ", ".join(name for name in "abc" if name not in agreed)
+    said = f"nothing is agreed of how much {unknown} hold: each is at most 2/3 of the mean, and its steps"
+    assert (said in caplog.text) == bool(unknown)
+    assert ("b says that it has 60 to train on: it counts as 12" in caplog.text) == ("b" in unknown)
 
 
 def test_a_hello_in_another_protocol_is_said_to_be_that() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,67 @@ def test_a_run_out_of_bounds_is_refused(tmp_path: Path, bad: dict[str, Any]) -> 
     reason = refusal(policy(tmp_path), settings() | bad)
     assert reason
     assert "\n" not in reason
+
+
+NUMBERS = [name for name, value in flatten(Config()).items() if type(value) in (int, float)]
+WORK = [
+    *(name for name in NUMBERS if name.startswith(("features.", "augment.", "model."))),
+    *("training.local_epochs", "training.batch_size", "federation.rounds"),
+    *("privacy.multiplicity", "privacy.max_physical_batch", "privacy.canaries"),
+]
+
+
+def fault(own: Policy, name: str, value: float) -> str:
+    """Why a run with a setting is not carried out here: it can't be so at all, or the policy does not allow it."""
+    try:
+        run = parse_run_config(settings() | {name: value})
+    except UsageError as error:
+        return str(error)
+    return str(own.refusal(BUNDLE, run))
+
+
+@pytest.mark.parametrize("name", WORK)
+@pytest.mark.parametrize("most", [10**9, 10**6])
+def test_whatever_makes_work_at_a_site_has_a_bound(tmp_path: Path, name: str, most: int) -> None:
+    assert re.search(
+        rf"{name} (is|to) {most}(\.0)?, (expected|the policy allows)|run.max_rounds",
+        fault(policy(tmp_path), name, most),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("features.sampling_rate", 96_000),
+        ("features.hop", 1),
+        ("features.log_mel", 256),
+        ("features.stack", 100),
+        ("augment.copies", 100),
+        ("model.projection", 100_000),
+        ("model.hidden", 100_000),
+        ("model.attention", 100_000),
+        ("privacy.multiplicity", 1000),
+        ("privacy.max_physical_batch", 10**6),
+    ],
+)
+def test_the_most_that_a_setting_can_be_is_more_than_a_kit_allows(tmp_path: Path, name: str, value: int) -> None:
+    assert f"the run sets {name} to {value}, the policy allows " in fault(policy(tmp_path), name, value)
+
+
+def test_a_feature_has_few_windows() -> None:
+    with pytest.raises(UsageError, match=r"features.windows has 9, expected 1 to 8"):
+        parse_run_config(settings(features__windows=",".join(["25"] * 9)))
+
+
+@pytest.mark.parametrize("unit", ["utterance", "speaker"])
+@pytest.mark.parametrize(("rate", "allowed"), [(2e-4, True), (1.9e-4, False), (1e-12, False)])
+def test_a_message_asks_for_so_many_steps_at_most(tmp_path: Path, unit: str, rate: float, allowed: bool) -> None:
+    """Two passes at a rate of 0.0002 are 10,000 steps: whoever starts a run could ask for a million million."""
+    own = policy(tmp_path)
+    run = settings() | PRIVATE | {"privacy.unit": unit, "privacy.sample_rate": rate, "training.local_epochs": 2}
+    assert (refusal(own, run) is None) == allowed
+    if not allowed:
+        assert "the policy allows 10000 (run.max_steps_round)" in str(refusal(own, run))
 
 
 @pytest.mark.parametrize(

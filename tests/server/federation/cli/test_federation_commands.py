@@ -298,3 +298,20 @@ def test_what_root_makes_is_the_containers_users(tmp_path: Path, monkeypatch: py
     assert set(given.values()) == {10000}
     assert "ca.key" not in given
     assert "FEDSER_UID=10000\nFEDSER_GID=10000\n" in (tmp_path / ".env").read_text()
+
+
+def test_how_much_a_site_holds_is_agreed_with_its_key_and_shown(tmp_path: Path) -> None:
+    init(tmp_path, "--sites", "st-mary")
+    coordinator.make_key(tmp_path / "key")
+    at = ("--name", "st-mary", "--public-key", tmp_path / "key.pub", "--dir", tmp_path)
+    assert "nothing is agreed of how much it holds" in call("add-site", *at)
+    said = call("add-site", *at, "--recordings", 480, "--speakers", 12)
+    assert "it is agreed to hold 480 recordings of 12 speakers; with a fifth more it is out" in said
+    assert "480 recordings of 12 speakers" in call("add-site", *at)  # it stays
+    told = json.loads(call("status", "--dir", tmp_path, "--json"))["sites"]["st-mary"]
+    assert (told["recordings"], told["speakers"]) == (480, 12)
+    shown = call("status", "--dir", tmp_path)
+    assert "480" in shown
+    assert "12" in shown
+    with pytest.raises(UsageError, match="--recordings and --speakers go together"):
+        call("add-site", *at, "--recordings", 480)

@@ -30,6 +30,8 @@ def test_a_registry_comes_back_as_it_was(tmp_path: Path) -> None:
         "public_key": None,
         "revoked": False,
         "former": [],
+        "recordings": None,
+        "speakers": None,
     }
 
 
@@ -146,3 +148,31 @@ def test_names_come_once() -> None:
     assert registry.names(["alpha", "beta"]) == ["alpha", "beta"]
     with pytest.raises(UsageError, match="the site alpha is named twice"):
         registry.names(["alpha", "beta", "alpha"])
+
+
+def test_what_a_site_is_agreed_to_hold_stays_with_another_key_until_it_is_agreed_anew(tmp_path: Path) -> None:
+    sites = registry.with_agreement(registry.with_key({}, "alpha", "t one"), "alpha", 480, 12)
+    path = tmp_path / "sites.json"
+    registry.write(path, registry.with_key(sites, "alpha", "t two"))
+    assert registry.read(path)["alpha"] == RegisteredSite(
+        public_key="t two", former=("t one",), recordings=480, speakers=12
+    )
+    again = registry.with_agreement(registry.read(path), "alpha", 500, 13)["alpha"]
+    assert (again.recordings, again.speakers) == (500, 13)
+
+
+@pytest.mark.parametrize("agreed", [(480, None), (None, 12), (0, 1), (10, 11), (10, 0), (10**8, 3)])
+def test_an_agreement_is_of_both_and_of_numbers_that_can_be(agreed: tuple[int | None, int | None]) -> None:
+    with pytest.raises(UsageError, match=r"--(recordings|speakers)"):
+        registry.with_agreement({"alpha": RegisteredSite()}, "alpha", *agreed)
+
+
+@pytest.mark.parametrize("odd", ["many", 1.5, True, -3])
+def test_an_agreement_that_is_no_number_is_refused_with_the_file_named(tmp_path: Path, odd: object) -> None:
+    path = tmp_path / "sites.json"
+    entry = {"public_key": None, "revoked": False, "recordings": odd, "speakers": odd}
+    path.write_text(json.dumps({"alpha": entry}))
+    with pytest.raises(FederationError, match=r"sites.json is not a list of sites"):
+        registry.read(path)
+    path.write_text(json.dumps({"alpha": {"public_key": None, "revoked": False}}))  # of before there were agreements
+    assert registry.read(path) == {"alpha": RegisteredSite()}

@@ -99,6 +99,8 @@ def test_without_a_superlink_nobody_is_online(tmp_path: Path) -> None:
         "node_id": None,
         "online": False,
         "last_seen": seen,
+        "recordings": None,
+        "speakers": None,
     }
     keeper.leave()
     assert status.read(folder, datetime.now(UTC))["superlink"] == "down"

@@ -18,6 +18,8 @@ SITES = {
     "beta": RegisteredSite(public_key="t b", revoked=True),
     "gamma": RegisteredSite(),
 }
+NOTHING_AGREED = {"recordings": None, "speakers": None}
+UNSEEN = {"node_id": None, "online": False, "last_seen": None, **NOTHING_AGREED}
 NODES = {7: LinkedNode(key="t a", online=True, seen=SEEN)}
 
 
@@ -33,9 +35,24 @@ def test_a_snapshot_names_each_site_of_the_registry() -> None:
                 "node_id": "7",
                 "online": True,
                 "last_seen": "2026-11-21T11:59:48+00:00",
+                **NOTHING_AGREED,
             },
-            "beta": {"registered": False, "revoked": True, "node_id": None, "online": False, "last_seen": None},
-            "gamma": {"registered": False, "revoked": False, "node_id": None, "online": False, "last_seen": None},
+            "beta": {
+                "registered": False,
+                "revoked": True,
+                "node_id": None,
+                "online": False,
+                "last_seen": None,
+                **NOTHING_AGREED,
+            },
+            "gamma": {
+                "registered": False,
+                "revoked": False,
+                "node_id": None,
+                "online": False,
+                "last_seen": None,
+                **NOTHING_AGREED,
+            },
         },
     }
 
@@ -90,3 +107,15 @@ def test_the_table_for_people() -> None:
     assert lines[1].split() == ["alpha", "registered", "yes", "12", "s", "ago", "7"]
     assert lines[2].split() == ["beta", "revoked", "no", "never"]
     assert lines[3].split() == ["gamma", "none", "yet", "no", "never"]
+
+
+def test_what_is_agreed_stands_in_the_status_and_in_the_table(tmp_path: Path) -> None:
+    folder = Folder(root=tmp_path, host="fl.example.org")
+    sites = {"alpha": RegisteredSite(public_key="t a", recordings=480, speakers=12)}
+    registry.write(folder.registry, sites)
+    status.write(folder, status.snapshot(sites, NODES, {}, up=True, now=NOW))
+    for found in (status.last(folder), status.read(folder, NOW)):
+        assert (found["sites"]["alpha"]["recordings"], found["sites"]["alpha"]["speakers"]) == (480, 12)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(status.table(status.read(folder, NOW), NOW))
+    assert console.export_text().splitlines()[1].split()[-3:] == ["480", "12", "7"]
