@@ -159,6 +159,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     "privacy.multiplicity": Judgement("It is how many copies of a recording the recording's own gradient is of."),
     "privacy.average": Judgement(AFTER),
     "privacy.max_physical_batch": Judgement("It is how much is in memory at a time; the sums are the same."),
+    "privacy.max_seconds": Judgement("It cuts each recording by itself, whatever the others are."),
     "privacy.insecure_seed": Judgement(
         "It makes the noise replayable and hides nobody: report and card then say that the run is not private."
     ),
