@@ -43,7 +43,8 @@ class PlainFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """The line, without the traceback."""
-        return one_line(super().formatMessage(record))
+        record.message = one_line(" ".join(record.message.splitlines()))
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         """The whole record."""

@@ -58,7 +58,7 @@ class Output:
         assert process.stdout is not None  # noqa: S101 - for the types
         with process.stdout:
             for line in process.stdout:
-                text = one_line(_COLOUR.sub("", line)).strip()
+                text = one_line(_COLOUR.sub("", line).strip())
                 if text and not any(part in text for part in self._hidden):
                     self.last = text
                     sys.stdout.write(f"{name}: {text}\n")

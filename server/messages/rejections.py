@@ -68,4 +68,4 @@ def by_policy(reply: Message) -> bool:
 
 def short(text: str) -> str:
     """A site's words as one short line that a log or a terminal only shows."""
-    return " ".join(one_line(text[: 4 * LONGEST]).split())[:LONGEST]
+    return one_line(" ".join(text[: 4 * LONGEST].split()))[:LONGEST]

@@ -67,6 +67,8 @@ def job_of(wish: Start) -> Job:
     """
     job = _resume(wish, wish.resume) if wish.resume else _fresh(wish)
     refuse_unkept(job.config, baselines=job.baselines)
+    if wish.resume:
+        _refuse_gone(wish.resume, job.config.data.root)
     return job
 
 
@@ -136,12 +138,11 @@ def _resume(wish: Start, out: Path) -> Job:
             f"--resume {out} goes on with the settings that the run was started with; give none but --root, where the "
             "recordings were moved"
         )
-    config = _there(out, moved)
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = workers_of(wish.workers)
     place = Path(ledger) if ledger else None
     return Job(
-        config=config, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
+        config=moved, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
     )
 
 
@@ -150,11 +151,9 @@ def _places(config: Config) -> dict[str, Scalar]:
     return {name: flatten(config)[name] for name in ("data.root", "data.label_map", "data.folds")}
 
 
-def _there(out: Path, config: Config) -> Config:
-    root = config.data.root
+def _refuse_gone(out: Path, root: str) -> None:
     if root and not Path(root).exists():
         raise UsageError(f"--resume {out}: the recordings are not at {root} any more; say where they are, --root NEW")
-    return config
 
 
 def workers_of(asked: int | None) -> int:

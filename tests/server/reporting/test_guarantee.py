@@ -28,6 +28,7 @@ WORDS: dict[str, str | None] = {
     protocol.AUDIT_ENTRIES: "audit log",
     protocol.AUDIT_HASH: "a digest",
     protocol.STOPPED: "that its budget is spent",
+    protocol.CUT_SHORT: "that too many of its rounds were cut short",
     protocol.FIGURES: "what it spent where its policy has that told",
     protocol.CLASSES: None,
     protocol.FEATURES: None,

