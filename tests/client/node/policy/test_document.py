@@ -363,7 +363,7 @@ def test_classes_and_a_style_that_are_none_are_refused(tmp_path: Path, text: str
         {"model.kind": "bilstm", "model.hidden": 1024},
         {"model.kind": "bilstm", "model.hidden": 512, "model.layers": 2},
         {"privacy.max_physical_batch": 1024, "model.hidden": 128},
-        {"privacy.multiplicity": 32, "model.hidden": 128},
+        {"privacy.multiplicity": 32, "model.hidden": 512},
         {"privacy.max_seconds": 3600.0, "model.hidden": 128},
         {"features.windows": "5,10,20,25,40,80,160,200", "features.mfcc": 128, "features.hop": 5},
     ],
