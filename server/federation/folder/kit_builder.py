@@ -39,11 +39,13 @@ class SentCode:
         bundle: the SHA-256 of the bundle that their policies allow.
         listing: its files, as ``sha256sum`` writes them.
         image: the ID of the sites' image, as this machine's Docker has it; empty where it has none.
+        wheels: the SHA-256 of the list of wheels that the images are made of; empty where they came from an index.
     """
 
     bundle: str
     listing: str
     image: str = ""
+    wheels: str = ""
 
 
 def write(folder: Folder, site: str, sent: SentCode, key: Mapping[str, bytes] | None = None) -> None:
@@ -94,6 +96,7 @@ def _files(folder: Folder, site: str, sent: SentCode) -> dict[str, bytes]:
         "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
         "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",
         "@IMAGE@": sent.image or "ask the coordinator",
+        "@WHEELS@": f"`{sent.wheels}`" if sent.wheels else "another, or none: its packages came from an index",
         **folder.form.texts(),
     }
     files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", POLICY)}

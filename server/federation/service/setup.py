@@ -84,7 +84,8 @@ def furnish(folder: Folder, sites: Sequence[str], now: datetime, *, trial_keys: 
     if not (folder.root / ".env").exists():
         atomic.write(folder.root / ".env", _environment(folder))
     listing = bundle.listed(bundle.sources())
-    sent = SentCode(bundle=bundle.digest(bundle.build()), listing=listing, image=site_image.identity())
+    image, wheels = site_image.identity(), site_image.wheels()
+    sent = SentCode(bundle=bundle.digest(bundle.build()), listing=listing, image=image, wheels=wheels)
     made = {site: _add(folder, site, sent, trial_keys=trial_keys) for site in sites}
     if not folder.registry.exists():
         registry.write(folder.registry, {})

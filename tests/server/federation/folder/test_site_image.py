@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,15 @@ def test_where_nothing_is_known_it_is_empty(tmp_path: Path, monkeypatch: pytest.
     if text:
         docker(tmp_path, text)
     assert site_image.identity() == ""
+
+
+def test_the_wheels_are_those_of_the_image_or_of_the_wheelhouse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setattr(site_image, "WHEELHOUSE", tmp_path / "wheelhouse")
+    assert site_image.wheels() == ""
+    for place, text in (("wheelhouse", b"ab  numpy.whl\n"), ("venv", b"cd  numpy.whl\n")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "SHA256SUMS").write_bytes(text)
+        assert site_image.wheels() == hashlib.sha256(text).hexdigest()
