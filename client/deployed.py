@@ -79,6 +79,7 @@ class _Node:
             "data.root": self._text(protocol.NODE_ROOT),
             "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
             "data.speaker_ids": str(self._values.get(protocol.NODE_SPEAKER_IDS) or ""),
+            "data.outside_root": "false",  # what is read here is what lies in the folder that the site named
             "data.folds": "",
             "data.held_out": "",
         }

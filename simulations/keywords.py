@@ -32,6 +32,7 @@ class Keywords(TypedDict, total=False):
     style: str
     strict: bool
     speaker_ids: str
+    outside_root: bool
     held_out: str
     folds: FilePath
     sites: str | int

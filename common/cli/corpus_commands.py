@@ -62,6 +62,7 @@ def check(
     style: options.Style = None,
     strict: options.Strict = False,
     speaker_ids: options.SpeakerIds = None,
+    outside_root: options.OutsideRoot = False,
     as_json: options.JsonOutput = False,
 ) -> None:
     """Read every chosen recording once: count what is usable, and name what is not.
@@ -84,6 +85,7 @@ def check(
         style=style or "",
         strict=strict,
         speaker_ids=speaker_ids or "",
+        outside_root=outside_root,
     )
     selection = list_corpus(data)
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:

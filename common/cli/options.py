@@ -50,6 +50,9 @@ SpeakerIds = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Take any problem with a recording as fatal.")]
+OutsideRoot = Annotated[
+    bool, typer.Option("--outside-root", help="Let a manifest name recordings that lie outside its folder.")
+]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
 

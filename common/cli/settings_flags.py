@@ -89,6 +89,7 @@ _CORPUS: dict[str, tuple[str, Any, Any]] = {
     "label_map": ("data.label_map", options.LabelMap, None),
     "style": ("data.style", options.Style, None),
     "strict": ("data.strict", options.Strict, False),
+    "outside_root": ("data.outside_root", options.OutsideRoot, False),
     "speaker_ids": ("data.speaker_ids", options.SpeakerIds, None),
 }
 _CONFIG = Annotated[
@@ -106,7 +107,7 @@ def read_settings(given: Mapping[str, Any], names: Mapping[str, str], path: Path
     """The settings by flat name: those that were given, above those of a file.
 
     Args:
-        given: by parameter; None, an empty list or, for ``strict``, False where it was not given.
+        given: by parameter; None, an empty list or, for ``strict`` and ``outside_root``, False where it was not given.
         names: the setting of each parameter.
         path: of ``--config``; None for none.
 

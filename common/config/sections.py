@@ -261,6 +261,7 @@ class DataConfig:
         strict: end on the first problem with a recording.
         speaker_ids: whether ids that are spelled alike (``s4``, ``S04``) are one person, ``merge``, or several,
             ``distinct``; empty to refuse a run in which there are any.
+        outside_root: whether a list may name recordings that lie outside its folder; never at a site of its own.
     """
 
     corpus: str = "synthetic"
@@ -276,6 +277,7 @@ class DataConfig:
     public: str = ""
     strict: bool = False
     speaker_ids: str = ""
+    outside_root: bool = False
 
     def __post_init__(self) -> None:
         one_of("data.normalise", self.normalise, ("speaker", "utterance", "global", "public"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ def list_corpus(data: DataConfig) -> Selection:
     root = Path(data.root).expanduser()
     label_map = catalogue.read_label_map(Path(data.label_map).expanduser()) if data.label_map else None
     listed = catalogue.load(data.corpus, root, label_map)
+    if not data.outside_root:
+        refuse_outside(listed, root)
     if data.speaker_ids == "merge":
         listed = speaker_ids.merge(listed)
     defaults = catalogue.default_classes(data.corpus, root)
@@ -90,6 +93,25 @@ def list_corpus(data: DataConfig) -> Selection:
         synthetic=synthetic,
         alike=() if data.speaker_ids else near_equal(u.speaker for u in listed),
     )
+
+
+def refuse_outside(listed: Iterable[Utterance], root: Path) -> None:
+    """Refuse a list that names a file which lies elsewhere, by ``..`` or in full: what is read is what was given.
+
+    Args:
+        listed: what the corpus lists; its paths are not followed through links, which are the folder's owner's.
+        root: the folder, or the manifest, whose folder it is then.
+
+    Raises:
+        CorpusError: it does; the first such path is named.
+    """
+    folder = os.path.abspath(root.parent if root.is_file() else root)  # noqa: PTH100 - which leaves links as they are
+    outside = [u.path for u in listed if not Path(os.path.abspath(u.path)).is_relative_to(folder)]  # noqa: PTH100
+    if outside:
+        raise CorpusError(
+            f"{outside[0]} lies outside {folder}, and so do {len(outside) - 1} more: put the recordings there, or give "
+            "--outside-root; a site of a federation reads what lies there alone"
+        )
 
 
 def labels(utterances: Iterable[Utterance]) -> dict[str, int]:

@@ -73,6 +73,10 @@ JUDGEMENTS: dict[str, Judgement] = {
         "Ids spelled alike are one unit or several by their spelling alone, whatever their recordings hold; a deployed "
         "site says it in its kit, and the server's word counts for nothing."
     ),
+    "data.outside_root": Judgement(
+        "It lets a list name recordings that lie elsewhere, on the machine of who starts a simulation; no site of its "
+        "own heeds it."
+    ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
     "features.windows": Judgement(ALONE),

@@ -13,6 +13,7 @@ import typer
 from common.cli import options
 from common.cli.settings_flags import takes_settings
 
+_OF_THE_SITE = ("data.root", "data.speaker_ids", "data.outside_root")  # what a run can't say of it
 KitFolder = Annotated[
     Path | None,
     typer.Option("--kit", metavar="KIT", help="The folder that the site's kit was unpacked to.", show_default=False),
@@ -31,7 +32,9 @@ def add(app: typer.Typer) -> None:
     app.command(epilog="Example: fedser site keygen --kit st-mary")(keygen)
     app.command("bundle", epilog="Example: fedser site bundle --kit st-mary")(check_bundle)
     app.command(epilog="Example: fedser site dry-run --kit st-mary --data ~/recordings --epsilon 8")(
-        takes_settings("data.root", "data.speaker_ids", "data.folds", "data.held_out", "data.sites")(dry_run)
+        takes_settings(
+            "data.root", "data.speaker_ids", "data.outside_root", "data.folds", "data.held_out", "data.sites"
+        )(dry_run)
     )
     app.command(epilog="Example: fedser site forget --kit st-mary --speaker P17 --data ~/recordings")(forget)
     site_log = typer.Typer(no_args_is_help=True, suggest_commands=False, help="The site's audit log.")

@@ -141,3 +141,30 @@ def test_a_corpus_merges_labels_into_a_class_unless_they_are_classes() -> None:
         "happiness": ("happiness",),
         "excitement": ("excitement",),
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "outside"),
+    [
+        ("a.wav", False),
+        ("sub/../a.wav", False),
+        ("{folder}/sub/a.wav", False),
+        ("../a.wav", True),
+        ("sub/../../a.wav", True),
+        ("/etc/passwd", True),
+        ("{folder}-other/a.wav", True),
+    ],
+)
+def test_a_list_reads_what_lies_in_its_folder(tmp_path: Path, path: str, outside: bool) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    rows = [f"{path.format(folder=folder)},anger,a", "b.wav,sadness,a"]
+    (folder / "manifest.csv").write_text("path,emotion,speaker\n" + "\n".join(rows) + "\n")
+    for root in (folder, folder / "manifest.csv"):
+        data = DataConfig(corpus="manifest", root=str(root))
+        assert len(list_corpus(dataclasses.replace(data, outside_root=True)).utterances) == 2
+        if not outside:
+            assert len(list_corpus(data).utterances) == 2
+            continue
+        with pytest.raises(CorpusError, match=r"lies outside .*corpus, and so do 0 more: .* give --outside-root"):
+            list_corpus(data)
