@@ -22,15 +22,19 @@ def span(utterance: Utterance) -> Span:
     return utterance.start or 0.0, math.inf if utterance.end is None else utterance.end
 
 
-def content_of(utterance: Utterance, digest: str) -> tuple[Hashable, Span]:
-    """What tells a content from others: its file's bytes, and the stretch of them.
+def sounds_of(rows: Sequence[tuple[Utterance, str]], owners: Sequence[Hashable]) -> list[tuple[Hashable, Span]]:
+    """What tells each row's content from others: its owner, its file's bytes with the channel, and the stretch of them.
+
+    Channels of a file are sounds of their own, unless a row of the same owner has the mean of all: that is in each.
 
     Args:
-        utterance: the row.
-        digest: as ``common.curation.probe.digest_of``; a file without one is known by its path.
+        rows: each with its digest, as ``common.curation.probe.digest_of``; a file without one is known by its path.
+        owners: whose each row is; others' rows change nothing of theirs.
     """
-    sha256, _, _, *rest = digest.split(" ") if digest else ("", "", "", real_path(utterance))
-    return (sha256, *rest), span(utterance)
+    files = [(owner, digest.split(" ")[0] or real_path(row)) for owner, (row, digest) in zip(owners, rows, strict=True)]
+    mixed = {file for file, (row, _) in zip(files, rows, strict=True) if row.channel is None}
+    channels = [None if file in mixed else row.channel for file, (row, _) in zip(files, rows, strict=True)]
+    return [((*file, channel), span(row)) for file, channel, (row, _) in zip(files, channels, rows, strict=True)]
 
 
 def real_path(utterance: Utterance) -> str:
@@ -75,19 +79,33 @@ def _within(later: Span, end: float) -> bool:
     return later[0] < end - _SLACK
 
 
-def overlaps(files: Mapping[Hashable, Sequence[Utterance]]) -> Iterator[tuple[Utterance, Utterance]]:
-    """Of each file every stretch that overlaps another one, with that other; the same stretch again is none.
+def overlaps(files: Mapping[Hashable, Sequence[Utterance]]) -> list[tuple[Utterance, Utterance]]:
+    """Of each file every stretch that overlaps another one, with that other; the same row again is none.
+
+    Two channels don't overlap, and the mean of all overlaps each.
 
     Args:
         files: the utterances of each.
     """
+    found: dict[int, tuple[Utterance, Utterance]] = {}
     for own in files.values():
-        furthest: Utterance | None = None
-        for later in sorted(own, key=span):
-            if furthest is not None and span(later) != span(furthest) and _within(span(later), span(furthest)[1]):
-                yield later, furthest
-            if furthest is None or span(later)[1] > span(furthest)[1]:
-                furthest = later
+        for channel in {utterance.channel for utterance in own}:
+            for pair in _overlaps([utterance for utterance in own if utterance.channel in (None, channel)]):
+                found.setdefault(id(pair[0]), pair)
+    return sorted(found.values(), key=lambda pair: (pair[0].path.as_posix(), span(pair[0])))
+
+
+def _overlaps(own: Sequence[Utterance]) -> Iterator[tuple[Utterance, Utterance]]:
+    furthest: Utterance | None = None
+    for later in sorted(own, key=span):
+        if furthest is not None and not _is_same(later, furthest) and _within(span(later), span(furthest)[1]):
+            yield later, furthest
+        if furthest is None or span(later)[1] > span(furthest)[1]:
+            furthest = later
+
+
+def _is_same(one: Utterance, other: Utterance) -> bool:
+    return (span(one), one.channel) == (span(other), other.channel)
 
 
 def refuse_overlaps(unit: Unit, utterances: Sequence[Utterance]) -> None:
@@ -102,11 +120,9 @@ def refuse_overlaps(unit: Unit, utterances: Sequence[Utterance]) -> None:
     Raises:
         CorpusError: stretches of one file overlap, and are two units'; the first is named.
     """
-    mixed = {real_path(utterance) for utterance in utterances if utterance.channel is None}  # all channels' mean
     files: dict[Hashable, list[Utterance]] = {}
     for utterance in utterances:
-        path = real_path(utterance)
-        files.setdefault((path, None if path in mixed else utterance.channel), []).append(utterance)
+        files.setdefault(real_path(utterance), []).append(utterance)
     found = [pair for pair in overlaps(files) if unit.owner is None or unit.owner(pair[0]) != unit.owner(pair[1])]
     if found:
         later, other = found[0]

@@ -42,7 +42,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.curation.contents import content_of
 from common.curation.probe import read_all
 from common.curation.problems import (
     Pair,
@@ -107,7 +106,7 @@ def check(
     pairs = list(zip(selection.utterances, readings, strict=True))
     problems = [problem_with(kind, item, detail) for item, reading in pairs for kind, detail in reading.faults]
     pairs, mixed = of_one_width([pair for pair in pairs if pair[1].usable])
-    untrusted, doubled = same_bytes([(item, repr(content_of(item, reading.digest))) for item, reading in pairs])
+    untrusted, doubled = same_bytes([(item, reading.digest) for item, reading in pairs])
     usable = [pair for number, pair in enumerate(pairs) if number not in untrusted]
     problems += [*mixed, *doubled, *overlapping(pairs), *listing_problems(selection), *spelling_problems(selection)]
     problems += class_problems(selection, [item for item, _ in usable])

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from common.corpora import catalogue
-from common.curation.contents import content_of, overlaps, seconds
+from common.curation.contents import overlaps, real_path, seconds, sounds_of
 from common.curation.probe import Reading
 from common.curation.selection import Selection
 from common.spelling import near_equal
@@ -55,16 +55,16 @@ def same_bytes(items: Sequence[tuple[Utterance, str]]) -> tuple[set[int], list[P
     """What comes more than once.
 
     Args:
-        items: utterances, each with a digest of its bytes.
+        items: utterances, each with a digest of its bytes; what is one content is ``sounds_of``'s to say.
 
     Returns:
         The positions of those not to use, and the problems. Copies under one label and one speaker are used: they
         never straddle a split, and released corpora have some (RAVDESS). Of the same bytes under two labels or two
         speakers none is used, for which of them is right cannot be told.
     """
-    groups: dict[str, list[int]] = {}
-    for number, (_, digest) in enumerate(items):
-        groups.setdefault(digest, []).append(number)
+    groups: dict[Hashable, list[int]] = {}
+    for number, content in enumerate(sounds_of(items, [""] * len(items))):
+        groups.setdefault(content, []).append(number)
     untrusted: set[int] = set()
     problems: list[Problem] = []
     for numbers in groups.values():
@@ -95,7 +95,7 @@ def overlapping(pairs: Sequence[Pair]) -> Iterator[Problem]:
     """Each stretch that overlaps another of the same bytes, be they those of a copy."""
     files: dict[Hashable, list[Utterance]] = {}
     for item, reading in pairs:
-        files.setdefault(content_of(item, reading.digest)[0], []).append(item)
+        files.setdefault(reading.digest.split(" ")[0] or real_path(item), []).append(item)
     for later, other in overlaps(files):
         where = "the same file" if later.path == other.path else f"its copy {other.path}"
         yield problem_with("overlap", later, f"overlaps {seconds(other)} of {where}")

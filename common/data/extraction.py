@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from common.audio import augment, reading
 from common.audio.matrix import read_matrix
 from common.config.settings import AugmentConfig, FeatureConfig
+from common.curation.contents import sounds_of
 from common.curation.probe import contents_of, digest_of, files_of_several, hashed
 from common.curation.problems import same_bytes, usual_width
 from common.errors import AudioError, FedserError
@@ -147,18 +148,19 @@ def _contradictory(found: Sequence[Recording]) -> list[Skipped]:
     """The same bytes under two labels or two speakers: none of them can be trusted."""
     untrusted, problems = same_bytes([(recording.utterance, recording.digest) for recording in found])
     kinds = {problem.path: problem.kind for problem in problems if problem.kind != "duplicate"}
-    labels: dict[tuple[str, str], set[str]] = {}
-    for item in found:
-        labels.setdefault((item.digest, item.utterance.speaker), set()).add(item.utterance.emotion)
+    own = sounds_of([(item.utterance, item.digest) for item in found], [item.utterance.speaker for item in found])
+    labels: dict[Hashable, set[str]] = {}
+    for item, content in zip(found, own, strict=True):
+        labels.setdefault(content, set()).add(item.utterance.emotion)
     return [
         Skipped(
             name=item.utterance.name,
             kind=kinds[str(item.utterance.path)],
             detail="the same bytes under two labels or speakers",
             digest=item.digest,
-            alone=len(labels[item.digest, item.utterance.speaker]) > 1,
+            alone=len(labels[content]) > 1,
         )
-        for item in (found[i] for i in sorted(untrusted))
+        for item, content in ((found[i], own[i]) for i in sorted(untrusted))
     ]
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from common.config.settings import FeatureConfig
 from common.config.units import Unit
-from common.curation.contents import content_of, refuse_overlaps, same_content
+from common.curation.contents import refuse_overlaps, same_content, sounds_of
 from common.curation.contents import span as span_of
 from common.curation.problems import usual_width
 from common.data.extraction import Found, Recording, Skipped
@@ -130,8 +130,7 @@ def count_units(unit: Unit, utterances: Sequence[Utterance], digests: Sequence[s
 def _contents(unit: Unit, rows: Sequence[Row]) -> list[_Content]:
     """The contents of each unit, in the order of their first rows."""
     owners = ["" if unit.owner is None else unit.owner(row) for row, _ in rows]
-    keys = [content_of(row, found.digest) for row, found in rows]
-    items = [((owner, file), span) for owner, (file, span) in zip(owners, keys, strict=True)]
+    items = sounds_of([(row, found.digest) for row, found in rows], owners)
     made = []
     for group in same_content(items, joined=unit.single):
         own = sorted((rows[place] for place in group), key=lambda row: (row[0].path.as_posix(), span_of(row[0])))

@@ -49,7 +49,7 @@ sys.exit(None if spent and 0 < max(spent) < 16 else f"spent: {spent}")' || retur
 }
 
 # policies_of --strict|--open: the sites agree to what such a kit allows, of which init makes strict ones unless it is told
-# otherwise. It holds from the next run on.
+# otherwise. It holds from the next message on.
 policies_of() {
   local name folder=$WORK/fl$1 more=()
   [ "$1" = --strict ] || more=("$1")

@@ -118,7 +118,8 @@ def _answer(reply: Message, meeting: Meeting, refused: Refused) -> Answer | None
     """What a site says of itself; None where it can't take part.
 
     Raises:
-        FederationError: it can't, in a simulation or a strict run; in other deployments the run goes on without it.
+        FederationError: it can't, in a simulation; in a strict run where its hello is none or does not fit. Else the
+            run goes on without it.
     """
     number = reply.metadata.src_node_id
     site = meeting.registered.get(number, "a site")
@@ -189,9 +190,9 @@ def _warn_of_limits(nodes: Sequence[Node]) -> None:
     """Say what holds for the sites with whom nothing is agreed, and for which of them it makes a difference."""
     if not (unknown := limited(nodes)):
         return
-    share = f"at most {SHARE}/{len(nodes)}" if len(nodes) > SHARE else "as much as they say"
+    share = f"at most {SHARE}/{len(nodes)} of the mean" if len(nodes) > SHARE else "of the mean what it says"
     log.warning(
-        "nothing is agreed of how much %s hold: each is %s of the mean, and its steps in a round are taken for at most "
+        "nothing is agreed of how much %s hold: each is %s, and its steps in a round are taken for at most "
         "%.0f times the usual; fedser federation add-site --recordings N --speakers N agrees it",
         *(", ".join(sorted(unknown)), share, MOST_STEPS),
     )

@@ -120,10 +120,14 @@ def relocate(path: Path, old: Path, new: Path) -> None:
         old: where the recordings were when it was started.
         new: where they are.
     """
-    for place in sorted((path / "folds").glob("*/plan.json")):
+    for place in sorted(path.rglob("plan.json")):  # of folds, of their baselines, of audits
         plan = plans.read(place)
-        moved = tuple(str(new) + name[len(str(old)) :] if name.startswith(f"{old}/") else name for name in plan.skipped)
-        dataclasses.replace(plan, skipped=moved).write(place)
+        dataclasses.replace(plan, skipped=tuple(_moved(name, str(old), str(new)) for name in plan.skipped)).write(place)
+
+
+def _moved(name: str, old: str, new: str) -> str:
+    """A recording's name where it is now; one that was moved before stays, for this may have been cut short."""
+    return new + name[len(old) :] if name.startswith(f"{old}/") and not name.startswith(f"{new}/") else name
 
 
 def settle_recordings(path: Path, recordings: Sequence[Recording]) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from common.config.settings import Config
 from common.errors import UsageError
-from common.privacy.accounting.accountants import Filter, epsilon_prv
+from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv
 from common.privacy.ledger.account import Ledger
+from common.privacy.ledger.budget_unit import budget_unit
 from common.privacy.terms import FEDERATION, Terms
 from common.splits.plan import Plan
 from common.utterance import Utterance
@@ -93,20 +94,31 @@ def refuse_passed_budget(
 
 def _with_ledger(config: Config, models: Sequence[NoisyModel], ledger: Path) -> float:
     """The largest ε that a site's ledger would come to, by the filter that keeps its budget."""
-    keep = Filter(config.privacy.budget, config.privacy.delta)
-    sites = {site for model in models for site in model.spends}
-    spent = {site: Ledger.of_site(ledger, site).spends(config.privacy.unit) for site in sites}
-    wanted = {site: [own for model in models if (own := model.spends.get(site))] for site in sites}
-    return max(keep.epsilon([*spent[site], *wanted[site]]) for site in sites)
+    wanted: dict[str, list[Spend]] = {}
+    for model in models:
+        for site, own in model.spends.items():
+            wanted.setdefault(site, []).extend([own] if own else [])
+    return max(_of_ledger(config, Ledger.of_site(ledger, site), own) for site, own in wanted.items())
+
+
+def _of_ledger(config: Config, ledger: Ledger, wanted: Sequence[Spend]) -> float:
+    """The ε of what a site's ledger holds and of what is wanted, for its budget's unit and at its order."""
+    begun = ledger.begun()
+    unit = budget_unit(begun, config.privacy.unit)
+    order = next((terms["order"] for terms in begun if terms.get("order")), None)
+    keep = Filter(config.privacy.budget, config.privacy.delta, unit, order)
+    return keep.epsilon([*ledger.spends(unit), *wanted])
 
 
 def _fitting(config: Config, models: Sequence[NoisyModel]) -> str:
     """What would fit: the least noise with which all models keep the budget, or the ε that each has with that."""
     budget, delta = config.privacy.budget, config.privacy.delta
     share = _epsilon(models, delta) / _epsilon(models, delta, quick=True)
-    factor = 1.0
-    while factor < _MOST and share * _epsilon(_with_more(models, factor), delta, quick=True) > budget:
-        factor *= _MORE
+    low, factor = 1.0, _MOST  # of the first the budget is passed
+    while factor > _MORE * low:
+        middle = math.sqrt(low * factor)
+        passed = share * _epsilon(_with_more(models, middle), delta, quick=True) > budget
+        low, factor = (middle, factor) if passed else (low, middle)
     while factor < _MOST and _epsilon(_with_more(models, factor), delta) > budget:
         factor *= _MORE
     if factor >= _MOST:

@@ -77,7 +77,8 @@ def simulate(job: Job, display: Display) -> Result:
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
-    refuse_overspent(job, planned, selection)
+    begun = (job.out / "folds").exists()  # then a ledger holds steps of this run's, which was not refused
+    refuse_overspent(job, planned, selection, begun=begun)
     if job.ledger and job.config.privacy.on:
         settle_people(job.ledger, planned)
     skipped = _told(skipped, planned)
@@ -106,8 +107,14 @@ def simulate(job: Job, display: Display) -> Result:
     return whole.at(job.out)
 
 
-def refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection) -> None:
+def refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection, *, begun: bool) -> None:
     """Refuse, before the first fold, a private run that its budget or its ledgers can't account for.
+
+    Args:
+        job: the run.
+        planned: its folds.
+        selection: the corpus, and what was chosen of it.
+        begun: whether it goes on, and was not refused before.
 
     Raises:
         UsageError: as ``simulations.engine.planned_budget`` and ``simulations.engine.ledger_people`` say.
@@ -116,7 +123,6 @@ def refuse_overspent(job: Job, planned: Sequence[Plan], selection: Selection) ->
         return
     from simulations.engine.planned_budget import refuse_passed_budget  # opacus: a second to import
 
-    begun = (job.out / "folds").exists()  # then a ledger holds steps of this run's, which was not refused
     if job.ledger:
         people_of(job.ledger, planned, baselines=job.baselines)
     if not (job.ledger and begun):

@@ -83,7 +83,8 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         if job.out.is_dir():
             stack.enter_context(hold(job.out))  # before anything of it is deleted or changed
         selection = listing(job.config.data)  # so that a wrong option shows before hours of work
-        refuse_overspent(job, plans(job.config, selection, []), selection)
+        begun = wish.resume is not None and (job.out / "folds").exists()
+        refuse_overspent(job, plans(job.config, selection, []), selection, begun=begun)
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         if wish.resume:
@@ -114,6 +115,8 @@ def _fresh(wish: Start) -> Job:
         for path in (wish.out.absolute(), *(flatten(config)[name] for name in PATHS)):
             plain_path("--engine flower:", path)
     ledger = wish.ledger.expanduser().absolute() if wish.ledger else None
+    if wish.overwrite and ledger and ledger.is_relative_to(wish.out.absolute()):
+        raise UsageError(f"--overwrite would delete {ledger}, which says what was spent; keep --ledger outside --out")
     return Job(
         config=joined(ledger, config) if ledger else config,
         out=wish.out,

@@ -56,7 +56,7 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
         settings: of the node: where the recordings, the kit and the state are.
         site_kit: what the coordinator gave the site.
         given: the run's settings, by flat name; what is missing is as by default, and the classes are those that the
-            site has.
+            policy allows.
 
     Raises:
         FedserError: there is no such corpus, a setting is wrong, or the app failed, with its own reason.
@@ -89,12 +89,15 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
 def _config(node: Mapping[str, Any], policy: Policy, given: Mapping[str, Any]) -> Config:
     """The run's settings, as a coordinator would send them: a private one's by the recipe, and its classes named.
 
-    Where they are not given they are those that the recordings have, which a manifest's policy must name.
+    Where they are not given they are those that the policy allows; a manifest's policy must name them, and where it
+    doesn't, those that the recordings have are refused with that line.
     """
     style = {"data.style": policy.data.style} if policy.data.style else {}
     config = Config().with_values(private_settings({**style, **given}))
     if config.data.classes:
         return config
+    if policy.data.classes:
+        return config.with_values({"data.classes": list(policy.data.classes)})
     own = {"corpus": protocol.NODE_CORPUS, "root": protocol.NODE_ROOT, "label_map": protocol.NODE_LABEL_MAP}
     data = dataclasses.replace(config.data, **{name: node[key] for name, key in own.items()})
     return config.with_values({"data.classes": list(list_corpus(data).classes)})

@@ -134,8 +134,8 @@ def add_site(
 def _agreement(site: RegisteredSite) -> str:
     if site.recordings is None:
         return (
-            "nothing is agreed of how much it holds: whatever it says, it is at most two sites' share of the model; "
-            "--recordings N --speakers N agrees it"
+            "nothing is agreed of how much it holds: among three sites or more it is at most two equal sites' share of "
+            "the model, of two as much as it says; --recordings N --speakers N agrees it"
         )
     return f"it is agreed to hold {site.recordings} recordings of {site.speakers} speakers; with a fifth more it is out"
 

@@ -96,7 +96,9 @@ def _files(folder: Folder, site: str, sent: SentCode) -> dict[str, bytes]:
         "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
         "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",
         "@IMAGE@": sent.image or "ask the coordinator",
-        "@WHEELS@": f"`{sent.wheels}`" if sent.wheels else "another, or none: its packages came from an index",
+        "@WHEELS@": f"`{sent.wheels}`"
+        if sent.wheels
+        else "not known at the coordinator (its packages came from an index), so there is nothing to compare",
         **folder.form.texts(),
     }
     files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", POLICY)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.config.units import UNITS
-from common.curation.contents import content_of, refuse_overlaps, same_content
+from common.curation.contents import refuse_overlaps, same_content, sounds_of
 from common.errors import CorpusError
 from common.utterance import Utterance
 
@@ -29,7 +29,8 @@ def row(path: Path | str, start: float | None = None, end: float | None = None, 
 def test_a_content_is_the_same_stretch_of_the_same_bytes(
     stretches: list[tuple[float | None, float | None]], alone: list[list[int]], joined: list[list[int]]
 ) -> None:
-    items = [content_of(row("a.wav", *own), f"ff {own[0]} {own[1]}") for own in stretches]
+    rows = [(row("a.wav", *own), f"ff {own[0]} {own[1]}") for own in stretches]
+    items = sounds_of(rows, [""] * len(rows))
     assert same_content(items, joined=False) == alone
     assert same_content(items, joined=True) == joined
 
@@ -37,7 +38,7 @@ def test_a_content_is_the_same_stretch_of_the_same_bytes(
 def test_other_bytes_are_another_content_and_a_file_that_cannot_be_read_is_its_path(tmp_path: Path) -> None:
     (tmp_path / "b.wav").symlink_to(tmp_path / "a.wav")
     found = [("a.wav", "ff None None"), ("b.wav", "fe None None"), ("a.wav", ""), ("b.wav", ""), ("c.wav", "")]
-    items = [content_of(row(tmp_path / name), digest) for name, digest in found]
+    items = sounds_of([(row(tmp_path / name), digest) for name, digest in found], [""] * len(found))
     assert same_content(items, joined=True) == [[0], [1], [2, 3], [4]]
 
 
@@ -73,13 +74,30 @@ def test_a_link_is_no_other_file(tmp_path: Path) -> None:
         refuse_overlaps(UNITS["utterance"], [row(tmp_path / "a.wav", 0.0, 1.0), row(tmp_path / "b.wav", 0.5, 1.5)])
 
 
-@pytest.mark.parametrize(("first", "second", "refused"), [(0, 1, False), (0, 0, True), (None, 1, True)])
+@pytest.mark.parametrize(
+    ("rows", "refused"),
+    [
+        ([(0, 0, 2), (1, 1, 3)], False),
+        ([(0, 0, 2), (0, 1, 3)], True),
+        ([(None, 0, 2), (1, 1, 3)], True),
+        ([(None, 0, 2), (0, 0, 2)], True),  # the same stretch, in the mean and alone
+        ([(0, 0, 2), (1, 0, 2), (None, 0, 2)], True),
+        ([(0, 0, 2), (1, 0, 2), (None, 5, 6)], False),
+        ([(0, 0, 2), (1, 1, 3), (None, 5, 6)], False),
+    ],
+)
 def test_two_channels_are_two_sounds_and_their_mean_is_in_both(
-    first: int | None, second: int | None, refused: bool
+    rows: list[tuple[int | None, float, float]], refused: bool
 ) -> None:
-    rows = [
-        dataclasses.replace(row("x.wav", 0, 2), channel=first),
-        dataclasses.replace(row("x.wav", 1, 3), channel=second),
-    ]
-    with pytest.raises(CorpusError, match="overlaps") if refused else contextlib.nullcontext():
-        refuse_overlaps(UNITS["utterance"], rows)
+    found = [dataclasses.replace(row("x.wav", start, end), channel=channel) for channel, start, end in rows]
+    for order in (found, found[::-1]):
+        with pytest.raises(CorpusError, match="overlaps") if refused else contextlib.nullcontext():
+            refuse_overlaps(UNITS["utterance"], order)
+
+
+def test_a_copy_of_which_a_channel_is_taken_is_the_same_sound_as_the_whole() -> None:
+    channels = (None, 0, 1)
+    rows = [dataclasses.replace(row(f"{n}.wav"), channel=channel) for n, channel in enumerate(channels)]
+    assert same_content(sounds_of([(own, "ff None None") for own in rows], [""] * 3), joined=True) == [[0, 1, 2]]
+    assert same_content(sounds_of([(own, "ff None None") for own in rows[1:]], [""] * 2), joined=True) == [[0], [1]]
+    assert same_content(sounds_of([(own, "") for own in rows[1:]], [""] * 2), joined=True) == [[0], [1]]

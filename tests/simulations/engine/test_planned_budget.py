@@ -111,3 +111,22 @@ def test_a_refused_run_leaves_no_folder_in_the_way(manifest: Path, tmp_path: Pat
             carry_out(replace(own, out=tmp_path / place), wish, display)
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "made" / "run.json").exists()
+
+
+def test_a_ledger_of_a_finer_unit_counts_a_coarser_runs_steps(manifest: Path, tmp_path: Path) -> None:
+    ledger, more = tmp_path / "ledgers", {**FOLDS, "data__sites": "column", "privacy__noise_multiplier": 4}
+    for unit in ("utterance", "speaker"):
+        run(private(manifest, tmp_path / unit, ledger=ledger, **more, privacy__unit=unit, privacy__budget=1000))
+        assert (tmp_path / unit / "result.json").exists()
+
+
+def test_a_run_that_is_refused_for_its_ledger_deletes_none(manifest: Path, tmp_path: Path) -> None:
+    more = {**FOLDS, "data__sites": "column", "privacy__unit": "speaker", "privacy__budget": 9.0}
+    own = private(manifest, tmp_path / "made", ledger=tmp_path / "ledgers", **more)
+    (tmp_path / "made/folds/old").mkdir(parents=True)
+    wish = Start(
+        flags={}, out=None, resume=None, overwrite=True, engine=None, workers=0, baselines=False, command="fedser x"
+    )
+    with Display() as display, pytest.raises(UsageError, match="above --budget 9"):
+        carry_out(own, wish, display)
+    assert (tmp_path / "made/folds/old").is_dir()

@@ -374,6 +374,6 @@ def test_a_private_run_that_may_take_too_much_memory_is_refused_by_its_settings(
     own = policy(tmp_path)
     why = refusal(own, settings(**SAFE, **{"privacy.epsilon": "8", **large}))
     assert why is not None
-    assert "the policy allows 16 (run.max_memory)" in why
+    assert "the policy allows 3 (run.max_memory)" in why
     roomy = policy(tmp_path, "[run]\nmax_memory = 1e6")
     assert refusal(roomy, settings(**SAFE, **{"privacy.epsilon": "8", **large})) is None
