@@ -123,7 +123,7 @@ def _whole(directory: Path) -> Iterator[Path]:
     """A folder beside the directory that takes its name at the end; what killed runs left of theirs is removed."""
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{directory.name}.partial-"
+    prefix = f".{os.fsdecode(os.fsencode(directory.name)[:200])}.partial-"  # of a name as long as names may be
     for left in directory.parent.iterdir():
         if left.name.startswith(prefix) and not _runs(left.name.removeprefix(prefix)):
             shutil.rmtree(left, ignore_errors=True)

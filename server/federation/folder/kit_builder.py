@@ -23,6 +23,7 @@ from common.storage import atomic
 from server.federation.folder import ca
 from server.federation.folder.coordinator_folder import Folder
 
+NO_WHEELS = "not known at the coordinator (its packages came from an index), so there is nothing to compare"
 TEMPLATES = ROOT / "docker" / "site"
 
 
@@ -96,9 +97,7 @@ def _files(folder: Folder, site: str, sent: SentCode) -> dict[str, bytes]:
         "@AUTHORITY@": authority.fingerprint(hashes.SHA256()).hex(":").upper(),
         "@EXPIRY@": f"{authority.not_valid_after_utc:%Y-%m-%d}",
         "@IMAGE@": sent.image or "ask the coordinator",
-        "@WHEELS@": f"`{sent.wheels}`"
-        if sent.wheels
-        else "not known at the coordinator (its packages came from an index), so there is nothing to compare",
+        "@WHEELS@": f"`{sent.wheels}`" if sent.wheels else NO_WHEELS,
         **folder.form.texts(),
     }
     files = {name: _filled(TEMPLATES / name, texts) for name in ("README.md", "compose.yaml", POLICY)}
