@@ -97,9 +97,9 @@ def test_any_name_is_checked_predicted_exported_and_put_into_a_kit(
     [problem] = checked["problems"]
     assert problem["path"] == escaped(str(folder / "broken.npy"))
 
-    file = name[:200].replace(b"/", b"")
-    sound = shutil.copy(tone(tmp_path / "a.wav"), folder / os.fsdecode(file + b".wav"))
-    matrix = shutil.copy(folder / "03-anger-0.npy", folder / os.fsdecode(file + b".npy"))
+    stem = name[:200].replace(b"/", b"")
+    sound = shutil.copy(tone(tmp_path / "a.wav"), folder / os.fsdecode(stem + b".wav"))
+    matrix = shutil.copy(folder / "03-anger-0.npy", folder / os.fsdecode(stem + b".npy"))
     shutil.copytree(model, own := tmp_path / "run" / os.fsdecode(name))
     lines = fedser("predict", "--model", own, "--", matrix, matrix).splitlines()
     assert len(lines) == 2

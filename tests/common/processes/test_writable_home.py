@@ -88,6 +88,7 @@ assert not Path("~/there is no such folder").expanduser().exists()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="takes another user's rights")
 @pytest.mark.parametrize("home", [{}, {"HOME": "/usr"}], ids=["none", "read-only"])
 def test_a_user_that_the_system_does_not_know_can_work(tmp_path: Path, home: dict[str, str]) -> None:
