@@ -17,7 +17,7 @@ from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.corpora import catalogue
 from common.curation import forgotten, speaker_ids
-from common.curation.selection import Classes, list_corpus, merged, select
+from common.curation.selection import Classes, list_corpus, merged, refuse_outside, select
 from common.data.extraction import Found, Recording, extract_all, extract_each
 from common.data.places import take_places
 from common.errors import CorpusError, UsageError
@@ -62,6 +62,7 @@ class _Node:
         self.budget_unit = str(node_config.get(protocol.NODE_BUDGET_UNIT) or "")
         self.report_epsilon = node_config.get(protocol.NODE_REPORT_EPSILON) is True
         self.one_by_one = node_config.get(protocol.NODE_TEST_SPEAKERS) is True
+        self.folder = str(node_config.get(protocol.NODE_DATA) or "")
         withdrawn = str(node_config.get(protocol.NODE_FORGOTTEN) or "")
         self.forgotten = frozenset(forgotten.read(Path(withdrawn))) if withdrawn else frozenset()
 
@@ -79,7 +80,7 @@ class _Node:
             "data.root": self._text(protocol.NODE_ROOT),
             "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
             "data.speaker_ids": str(self._values.get(protocol.NODE_SPEAKER_IDS) or ""),
-            "data.outside_root": "false",  # what is read here is what lies in the folder that the site named
+            "data.outside_root": "true",  # of the list's folder; none outside the site's recordings is read
             "data.folds": "",
             "data.held_out": "",
         }
@@ -95,6 +96,9 @@ def _load(node: _Node, config: Config) -> Site:
     if not names:
         raise UsageError("the run names no classes (data.classes); the coordinator's fedser federation run does")
     selection = list_corpus(dataclasses.replace(config.data, classes=()))
+    if node.folder:
+        place = Path(node.folder)
+        refuse_outside(selection.listed, place.parent if place.is_file() else place)
     speaker_ids.refuse_unsaid(selection.alike)
     classes = merged(names, catalogue.default_classes(config.data.corpus, selection.root))
     there = {u.speaker for u in selection.listed}

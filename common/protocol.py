@@ -76,6 +76,7 @@ NODE_SITE = "site"  # its name
 NODE_ROOT = "root"  # of its recordings, or its manifest
 NODE_CORPUS = "corpus"
 NODE_LABEL_MAP = "label-map"
+NODE_DATA = "data-folder"  # the folder of recordings, outside of which none is read
 NODE_SPEAKER_IDS = "speaker-ids"  # merge, distinct, or empty: whether ids spelled alike are one person
 NODE_LEDGER = "ledger"  # the folder
 NODE_STATE = "strategy"  # the folder of what it keeps for a strategy from round to round

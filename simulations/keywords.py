@@ -31,8 +31,8 @@ class Keywords(TypedDict, total=False):
     label_map: FilePath
     style: str
     strict: bool
-    speaker_ids: str
     outside_root: bool
+    speaker_ids: str
     held_out: str
     folds: FilePath
     sites: str | int

@@ -261,7 +261,7 @@ class DataConfig:
         strict: end on the first problem with a recording.
         speaker_ids: whether ids that are spelled alike (``s4``, ``S04``) are one person, ``merge``, or several,
             ``distinct``; empty to refuse a run in which there are any.
-        outside_root: whether a list may name recordings that lie outside its folder; never at a site of its own.
+        outside_root: whether a list may name recordings outside its folder; at a site none outside its data is read.
     """
 
     corpus: str = "synthetic"

@@ -77,7 +77,7 @@ def list_corpus(data: DataConfig) -> Selection:
     label_map = catalogue.read_label_map(Path(data.label_map).expanduser()) if data.label_map else None
     listed = catalogue.load(data.corpus, root, label_map)
     if not data.outside_root:
-        refuse_outside(listed, root)
+        refuse_outside(listed, root.parent if root.is_file() else root)
     if data.speaker_ids == "merge":
         listed = speaker_ids.merge(listed)
     defaults = catalogue.default_classes(data.corpus, root)
@@ -95,22 +95,22 @@ def list_corpus(data: DataConfig) -> Selection:
     )
 
 
-def refuse_outside(listed: Iterable[Utterance], root: Path) -> None:
+def refuse_outside(listed: Iterable[Utterance], place: Path) -> None:
     """Refuse a list that names a file which lies elsewhere, by ``..`` or in full: what is read is what was given.
 
     Args:
         listed: what the corpus lists; its paths are not followed through links, which are the folder's owner's.
-        root: the folder, or the manifest, whose folder it is then.
+        place: the folder.
 
     Raises:
         CorpusError: it does; the first such path is named.
     """
-    folder = os.path.abspath(root.parent if root.is_file() else root)  # noqa: PTH100 - which leaves links as they are
+    folder = os.path.abspath(place)  # noqa: PTH100 - which leaves links as they are
     outside = [u.path for u in listed if not Path(os.path.abspath(u.path)).is_relative_to(folder)]  # noqa: PTH100
     if outside:
         raise CorpusError(
             f"{outside[0]} lies outside {folder}, and so do {len(outside) - 1} more: put the recordings there, or give "
-            "--outside-root; a site of a federation reads what lies there alone"
+            "--outside-root; at a site of a federation nothing outside its --data is read"
         )
 
 

@@ -74,8 +74,8 @@ JUDGEMENTS: dict[str, Judgement] = {
         "site says it in its kit, and the server's word counts for nothing."
     ),
     "data.outside_root": Judgement(
-        "It lets a list name recordings that lie elsewhere, on the machine of who starts a simulation; no site of its "
-        "own heeds it."
+        "It lets a list name recordings that lie elsewhere, on the machine of who starts a simulation; a site of its "
+        "own reads none outside its folder of recordings."
     ),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),

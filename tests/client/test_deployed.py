@@ -125,8 +125,9 @@ def test_a_patient_who_withdraws_is_in_no_later_run(
 def test_a_server_cant_have_a_site_read_what_lies_outside_its_folder(manifest: Path, tmp_path: Path) -> None:
     table = tmp_path / "s2/manifest.csv"
     table.write_text(table.read_text() + "/etc/passwd,anger,02,train\n")
-    with pytest.raises(CorpusError, match=r"/etc/passwd lies outside .*s2, and so do 0 more"):
-        open_deployed(flatten(settings(data__outside_root=True)), node(tmp_path, "s2"))
+    own = {protocol.NODE_DATA: str(tmp_path)}
+    with pytest.raises(CorpusError, match=r"/etc/passwd lies outside .*, and so do 0 more"):
+        open_deployed(flatten(settings(data__outside_root=True)), node(tmp_path, "s2", **own))
 
 
 def test_a_sites_own_word_says_whether_ids_spelled_alike_are_one_person(manifest: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def test_a_site_with_most_of_the_recordings_is_not_refused_for_going_far(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own: dict[str, Any] = {"data__sites": "column", "data__held_out": "speaker:04", "federation__rounds": 3}
+    own["data__outside_root"] = True
     result = run(job(unequal(tmp_path), tmp_path / "out", **own))
     assert "refused" not in caplog.text
     for entry in result["folds"][0]["rounds"]:

@@ -152,6 +152,7 @@ def forget(
             root=site_kit.recordings(place),
             label_map=site_kit.labels(place),
             speaker_ids=site_kit.speaker_ids,
+            outside_root=True,
         )
         recordings = word.recordings_of(speaker, own)
     os.umask(0o007)  # the training process, another user of the same group, writes on in the same ledger

@@ -99,7 +99,7 @@ def _config(node: Mapping[str, Any], policy: Policy, given: Mapping[str, Any]) -
     if policy.data.classes:
         return config.with_values({"data.classes": list(policy.data.classes)})
     own = {"corpus": protocol.NODE_CORPUS, "root": protocol.NODE_ROOT, "label_map": protocol.NODE_LABEL_MAP}
-    data = dataclasses.replace(config.data, **{name: node[key] for name, key in own.items()})
+    data = dataclasses.replace(config.data, outside_root=True, **{name: node[key] for name, key in own.items()})
     return config.with_values({"data.classes": list(list_corpus(data).classes)})
 
 

@@ -48,7 +48,7 @@ class RunPolicy:
         max_runs_day: that begin, or are gone on with, in any 24 hours, restarts of the node in a run among them. Each
             run may ask anew what a run may ask once.
         max_memory: GB that a step of a private run may take by its settings, whatever the recordings are
-            (``common.privacy.memory``); less than the trainer has.
+            (``common.privacy.memory``); a kit says 3, less than its trainer has.
         max_steps_round: of the optimizer, that a message may ask for where a run says which share of the units a step
             takes; elsewhere they are as many as the site's recordings make, times the passes, which have their bound.
         bounds: by a setting's name in ``common.config.settings``: ``(least, greatest)`` of a number, the texts that are
@@ -58,7 +58,7 @@ class RunPolicy:
     hours: str = ""
     max_rounds: int = 200
     max_runs_day: int = 100
-    max_memory: float = 3.0
+    max_memory: float = 16.0
     max_steps_round: int = 10_000
     bounds: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_BOUNDS))
 
