@@ -73,7 +73,7 @@ walls() {
   check "old TLS is refused" intrude old-tls
   check "the trainer reaches its node alone, and sees no key, policy or log" trainer_is_shut_in
   check "an expired certificate is refused with a clear word" expired_certificate
-  check "a site that answers as another is refused" impostor
+  check "a site that answers as another is not in the run, the others are" impostor
   check "changed code is refused, runs nowhere, and the nodes stay up" changed_bundle
   check "no name of a recording or speaker reaches the server" no_name_leaves
 }

@@ -140,7 +140,7 @@ def _meeting(config: Config, plan: Plan, keys: Mapping[int, str]) -> Meeting:
         classes=plan.classes,
         expected=plan.expected,
         registered=keys,
-        least=config.federation.min_sites,
+        least=None if config.data.strict else config.federation.min_sites,
         private=config.privacy.on,
         strict=config.data.strict,
         features=dimension(config.features),

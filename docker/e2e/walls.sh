@@ -60,16 +60,17 @@ expired_certificate() {
   docker rm --force "$RUN-expired-node" "$RUN-expired-proxy"
 }
 
-# st-mary's kit says that it is charite: the key is st-mary's, and the run goes no further.
+# st-mary's kit says that it is charite: the key is st-mary's, and the run goes on without it.
 impostor() {
   local kit=$WORK/kits/st-mary said
   sed -i.bak 's/^name = .*/name = "charite"/' "$kit/site.toml"
   site st-mary up --detach --force-recreate node
   within 90 online 3 || return 1
-  said=$(federate --rounds 1 --out impostor 2>&1) && { say "the run went through"; return 1; }
+  said=$(federate --rounds 1 --out impostor 2>&1) || { say "$said"; return 1; }  # with the two others
   mv "$kit/site.toml.bak" "$kit/site.toml"
   site st-mary up --detach --force-recreate node
-  grep -qi 'st-mary.*charite\|charite.*st-mary' <<< "$said" || { say "$said"; return 1; }
+  grep -q "st-mary does not take part: it calls itself charite, but its key is st-mary's" <<< "$said" ||
+    { say "$said"; return 1; }
   within 90 online 3
 }
 
