@@ -34,7 +34,7 @@ from tests.client.node.gated import CLASSES, MODEL, PLAIN, PRIVATE, config_of
 from tests.server.hostile import BAD, FEATURES, SITES, SPOILS, Spoil, ThreeSites
 
 Taken = tuple[set[str], dict[str, str]]  # the sites whose answer was taken, and why others' were not
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 NODES = [
     Node(
         id=number,

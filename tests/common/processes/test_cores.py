@@ -44,6 +44,7 @@ def test_a_quota_counts_like_the_cores_that_it_pays_for(
     assert usable_cores(**groups(tmp_path, own, files)) == cores
 
 
+@pytest.mark.slow
 def test_cores_that_the_scheduler_does_not_give_are_not_counted() -> None:
     first = min(os.sched_getaffinity(0))
     script = (
