@@ -144,7 +144,7 @@ def _foreign_at(root: Path) -> str:
     if not (others := foreign_files(root)):
         return "found no audio"
     count = f"{len(others)} such files" if len(others) > 1 else "1 such file"
-    return f"found {others[0].name}, in a format that is not read, and {count} in all: {foreign.TODO}"
+    return f"found {others[0].name}, in a format that is not read, and {count} in all: {foreign.ADVICE}"
 
 
 def first_of_each(utterances: Iterable[Utterance]) -> list[Utterance]:
@@ -228,7 +228,7 @@ def find_passed_over(
         if path.stem.lower() in by_name or passes_over(path):
             continue
         if pattern and pattern.fullmatch(path.stem):
-            problems.append(("unreadable", path, f"its format is not read; {foreign.TODO}"))
+            problems.append(("unreadable", path, f"its format is not read; {foreign.ADVICE}"))
         else:
             problems.append(("unknown-name", path, "its name is not one of this corpus; it is not used"))
     return problems

@@ -16,7 +16,7 @@ _BEGINNINGS = (
     *(b"TTA1", b"FLV"),
     *(b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC", b"OggS", b".snd", b"caff", b"NIST_1A", b"ID3", b"\x0bw"),
 )
-TODO = "convert it to WAV or FLAC, e.g. ffmpeg -i NAME NAME.wav"
+ADVICE = "convert it to WAV or FLAC, e.g. ffmpeg -i NAME NAME.wav"
 
 
 def is_sound(path: Path) -> bool:

@@ -13,7 +13,6 @@ import typer
 from common.cli import options
 from common.cli.settings_flags import takes_settings
 
-_OF_THE_SITE = ("data.root", "data.speaker_ids", "data.outside_root")  # what a run can't say of it
 KitFolder = Annotated[
     Path | None,
     typer.Option("--kit", metavar="KIT", help="The folder that the site's kit was unpacked to.", show_default=False),
