@@ -13,12 +13,12 @@ from typing import Any
 
 from common.config.settings import Config, flatten, refuse_other_version
 from common.errors import FederationError, UsageError
+from common.flower import bundle
 from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from common.splits.plan import Plan
-from common.flower import bundle
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder

@@ -18,8 +18,8 @@ from common.config.settings import Config, Scalar, flatten
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
 from common.data.resident import listing
-from common.escaping import escaped
 from common.errors import CorpusError, UsageError
+from common.escaping import escaped
 from common.features.cache import FeatureCache
 from common.privacy.recipe import private_settings
 from common.processes.cores import usable_cores

@@ -11,8 +11,8 @@ import pytest
 from common.cli import main
 from common.config.settings import Scalar
 from common.errors import FederationError, UsageError
-from common.progress import Display
 from common.flower import bundle
+from common.progress import Display
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.folder.registry import RegisteredSite

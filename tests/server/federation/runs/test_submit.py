@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.config.settings import Config, flatten
-from common.splits.plan import Plan
 from common.flower import bundle
+from common.splits.plan import Plan
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import RunFolder
 from server.federation.runs.run_planning import run_config
