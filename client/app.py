@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from client.site import Site, open_site
 from client.strategy_round import StrategyRound, store, tensors
 from common import protocol
 from common.data.normalise import Scaling
+from common.data.strangers import ALL
 from common.errors import FedserError
 from common.flower import packing
 from common.learning.centring import centring, find_centre
@@ -24,6 +26,7 @@ from common.learning.training import Evaluated, Trained, evaluate, learning_rate
 from common.seeds import seed_of
 
 log = logging.getLogger("fedser.client")
+Told = int | float | list[int]
 FAILED = 2  # Flower's code for a ClientApp that raised
 
 
@@ -98,7 +101,7 @@ def statistics(message: Message, context: Context) -> Message:
     _refuse_if_private(site, "sums of its features")
     sums = site.sums()
     arrays = ArrayRecord({"total": Array(sums.total.numpy()), "square": Array(sums.square.numpy())})
-    metrics = MetricRecord({protocol.FRAMES: sums.frames})
+    metrics = MetricRecord({protocol.FRAMES: sums.frames, protocol.MATRICES: sums.matrices})
     return Message(RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: metrics}), reply_to=message)
 
 
@@ -147,7 +150,8 @@ def validate(message: Message, context: Context) -> Message:
     site = open_site(context.run_config, context.node_config)
     _refuse_if_private(site, "scores of its validation speakers")
     scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
-    return _counts(message, scores, np.sum(list(scores.confusion.values()), axis=0), {protocol.LOSS: scores.loss})
+    together: list[int] = np.sum(list(scores.confusion.values()), axis=0).ravel().tolist()
+    return _counts(message, scores, together, {protocol.LOSS: scores.loss})
 
 
 @app.query("privacy")
@@ -162,21 +166,28 @@ def privacy(message: Message, context: Context) -> Message:
 def test(message: Message, context: Context) -> Message:
     """Send confusion counts of the held-out speakers that this site holds: once, of the chosen model.
 
-    They are of all together, or, unnamed, of each. In a simulation these speakers are the coordinator's, who is on the
-    same machine: it has its score in a private run too, with the loss.
+    They are of all together, or, unnamed, of each; and beside those with all of a speaker known there are those of
+    strangers. In a simulation these speakers are the coordinator's, who is on the same machine: it has its score in a
+    private run too, with the loss.
     """
     site = open_site(context.run_config, context.node_config)
     if site.holding.deployed:
         _refuse_if_private(site, "scores of its held-out speakers")
-    scores = evaluate(_model(message, site), site.dataset("test", _scaling(message)))
-    each = np.stack(list(scores.confusion.values()))
-    told: dict[str, int | float] = {protocol.SPEAKERS: len(each)}
-    told |= {} if site.holding.deployed else {protocol.LOSS: scores.loss}
-    return _counts(message, scores, each if site.holding.one_by_one else each.sum(axis=0), told)
+    scored = site.score_held_out(_model(message, site), _scaling(message))
+    told: dict[str, Told] = {protocol.SPEAKERS: len(scored.known.confusion)}
+    told |= {} if site.holding.deployed else {protocol.LOSS: scored.known.loss}
+    told |= {protocol.after(name): _flat(counts, site) for name, counts in scored.after.items() if name != ALL}
+    return _counts(message, scored.known, _flat(scored.known.confusion, site), told)
 
 
-def _counts(message: Message, scores: Evaluated, confusion: Confusion, beside: dict[str, int | float]) -> Message:
-    counts: list[int] = confusion.ravel().tolist()
+def _flat(confusion: Mapping[str, Confusion], site: Site) -> list[int]:
+    """The counts of each held-out speaker, or of all together."""
+    each = np.stack(list(confusion.values()))
+    counts: list[int] = (each if site.holding.one_by_one else each.sum(axis=0)).ravel().tolist()
+    return counts
+
+
+def _counts(message: Message, scores: Evaluated, counts: list[int], beside: Mapping[str, Told]) -> Message:
     metrics = MetricRecord({protocol.EXAMPLES: scores.examples, protocol.CONFUSION: counts, **beside})
     return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
 
@@ -196,5 +207,4 @@ def _scaling(message: Message) -> Scaling | None:
     record = message.content.array_records.get(protocol.SCALING)
     if record is None:
         return None
-    mean, deviation = (torch.from_numpy(record[name].numpy().copy()) for name in ("mean", "deviation"))
-    return Scaling(mean=mean, deviation=deviation)
+    return Scaling.of_arrays({name: array.numpy() for name, array in record.items()})

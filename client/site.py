@@ -13,15 +13,18 @@ from common.config.settings import Config
 from common.curation.problems import usual_width
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Found, Recording
-from common.data.normalise import Scaling, Sums, normalise, normalised, refuse_single_frames
+from common.data.heard import CHOSEN_AFTER, RunningDataset, scaled_after, sums_of
+from common.data.normalise import Scaling, Sums, normalised, refuse_single_frames
 from common.data.places import Places, take_places
 from common.data.resident import each_of, listed_of, of_speakers, recordings_of
+from common.data.strangers import conditions, normalise_known
 from common.data.unit_alone import prepare_alone
 from common.errors import FedserError, UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.features.extractor import dimension
 from common.learning.architectures import build_model
 from common.learning.model import EmotionModel
+from common.learning.stranger_scores import StrangerScores, score_strangers
 from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, LEDGER, OUT, PARTITION, PLAN, STATE
 from common.splits import plan as plans
@@ -142,7 +145,7 @@ class Site:
 
     def sums(self) -> Sums:
         """Of the training recordings' features: what the server needs for the scaling."""
-        return Sums.of(self._train)
+        return sums_of(self._train, self.config)
 
     def pass_round(self, number: int) -> tuple[str, int]:
         """What a round trains on, and which round of its pass it is.
@@ -169,19 +172,52 @@ class Site:
             UsageError: the scaling is missing, or nothing is left of any recording.
             FedserError: the scaling is of another width.
         """
-        if part == "all":
-            return self.dataset("train", scaling).joined(self.dataset("validation", scaling))
         if part not in self._datasets:
             self._check_scaling(scaling)
-            hidden = part == "train" and self.config.privacy.at_sites
-            ready = self._ready_alone(scaling) if hidden else self._ready(self._parts[part], scaling)
-            self._datasets[part] = SpeechDataset(ready, self.classes)
+            if self._running and scaling is not None:
+                self._datasets[part] = self._adapting(part, scaling)
+            elif part == "all":
+                self._datasets[part] = self.dataset("train", scaling).joined(self.dataset("validation", scaling))
+            elif part == "train" and self.config.privacy.at_sites:
+                self._datasets[part] = SpeechDataset(self._ready_alone(scaling), self.classes)
+            else:
+                self._datasets[part] = self._known(part, scaling)
         return self._datasets[part]
 
-    def _ready(self, recordings: list[Recording], scaling: Scaling | None) -> list[Recording]:
-        mode = self.config.data.normalise
-        refuse_single_frames(recordings, mode, self.config.model.statistics)
-        return self._summarised(normalise(recordings, mode, scaling))
+    def score_held_out(self, model: EmotionModel, scaling: Scaling | None) -> StrangerScores:
+        """What a model takes the held-out recordings for: as of strangers, and with all of their speakers known.
+
+        Raises:
+            UsageError: the scaling is missing, or nothing is left of any recording.
+            FedserError: the scaling is of another width.
+        """
+        self._check_scaling(scaling)
+        self._refuse_single_frames("test")
+        held_out = conditions(self._parts["test"], self.config, scaling)
+        return score_strangers(model, held_out, lambda ready: SpeechDataset(self._summarised(ready), self.classes))
+
+    @property
+    def _running(self) -> bool:
+        return self.config.data.normalise == "running"
+
+    def _adapting(self, part: str, scaling: Scaling) -> SpeechDataset:
+        """Of a run whose model adapts to a speaker; the round is chosen after as few others as a stranger's may be."""
+        if part == "validation":
+            chosen_after = scaled_after(
+                self._parts[part], scaling, self.config.features, CHOSEN_AFTER, seed=self.config.seed
+            )
+            return SpeechDataset(chosen_after, self.classes)
+        self._refuse_single_frames("train")
+        beside = self._parts["validation"] if part == "all" else []
+        return RunningDataset([*self._train, *beside], self.classes, scaling, self.config.features)
+
+    def _known(self, part: str, scaling: Scaling | None) -> SpeechDataset:
+        self._refuse_single_frames(part)
+        ready = normalise_known(self._parts[part], self.config, scaling)
+        return SpeechDataset(self._summarised(ready), self.classes)
+
+    def _refuse_single_frames(self, part: str) -> None:
+        refuse_single_frames(self._parts[part], self.config.data.normalise, self.config.model.statistics)
 
     def _ready_alone(self, scaling: Scaling | None) -> list[Recording]:
         mode, unit = self.config.data.normalise, self.config.privacy.protects
@@ -195,7 +231,7 @@ class Site:
 
     def _check_scaling(self, scaling: Scaling | None) -> None:
         """By the message alone, before anything is made of a recording."""
-        if self.config.data.normalise not in ("global", "public"):
+        if self.config.data.normalise not in ("running", "global", "public"):
             return
         if scaling is None:
             raise UsageError(f"normalise={self.config.data.normalise} needs a scaling, and the server sent none")
@@ -214,7 +250,7 @@ class Site:
         """Whether the model sees nothing of a recording but figures that are the same in every epoch."""
         augment = self.config.augment
         masks = augment.time_masks or augment.feature_masks
-        return self.config.model.architecture.figures_alone and not masks
+        return self.config.model.architecture.figures_alone and not masks and not self._running
 
 
 _open: dict[tuple[str, int], Site] = {}

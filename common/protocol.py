@@ -9,7 +9,7 @@ A ``query.hello`` that names a run is its farewell: the run is over, the site fo
 
 from __future__ import annotations
 
-VERSION = 7
+VERSION = 8
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -56,6 +56,10 @@ LOSS = "loss"
 SECONDS = "seconds"
 CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of held-out speakers one each, not named
 FRAMES = "frames"
+MATRICES = "matrices"  # of its training recordings: where there are any, the prior of a speaker has no clock
+WEIGHT = "weight"  # in SCALING: how many rows it is worth beside those heard of a speaker
+AFTER = ("0", "2", "8")  # others of a held-out speaker that were heard before: of each the counts, behind CONFUSION
+DRAWS = 5  # of others, where there is a choice: counts are of these together
 STOPPED = "stopped"  # the site's budget refuses another step
 CUT_SHORT = "cut-short"  # beside it: not the budget does, but that too many of the run's rounds were cut short there
 
@@ -94,3 +98,8 @@ SPENT = (
     *("epsilon", "epsilon_total", "epsilon_rdp", "noise_multiplier", "steps", "sample_rate"),
     *("budget", "budget_unit"),
 )
+
+
+def after(heard: str) -> str:
+    """The key of held-out speakers' counts after so many others of a speaker, one of ``AFTER``."""
+    return f"{CONFUSION}-{heard}"

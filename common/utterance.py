@@ -75,6 +75,11 @@ class Utterance:
         return "#".join((str(self.path), *self.part))
 
     @property
+    def is_matrix(self) -> bool:
+        """Whether it comes as features that somebody else has computed, and not as a sound."""
+        return self.path.suffix.lower() == ".npy"
+
+    @property
     def part(self) -> tuple[str, ...]:
         """Of which stretch and channel of its file it is; empty where it is all of it."""
         stretch = f"{self.start or 0:g}-{'' if self.end is None else format(self.end, 'g')}"

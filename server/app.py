@@ -18,6 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import PATHS, Config, flatten
+from common.data.heard import scaling_of
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
@@ -164,6 +165,7 @@ def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> Fol
         rounds=tuple(map(Round.from_json, state.history)),
         refit=tuple(map(Round.from_json, state.refit)),
         by_speaker=held.by_speaker,
+        strangers=held.strangers or None,
         test_sites=held.sites if deployed and held.sites else None,
         test_scores=held.scores if deployed and held.scores else None,
     )
@@ -186,7 +188,7 @@ def _state(
         return checkpoint.load(path)
     check_held_out(config, plan, nodes)
     scaling = _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
-    state = State(arrays=initial, scaling={"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
+    state = State(arrays=initial, scaling=scaling.arrays())
     if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:
         state.run = secrets.token_hex(8)
         checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
@@ -207,4 +209,4 @@ def _scaling(grid: Grid, config: Config, nodes: Sequence[Node], refused: Refused
     if config.privacy.on:
         return Scaling(mean=torch.zeros(width), deviation=torch.ones(width))
     least = len(nodes) if whole else config.federation.min_sites
-    return gather_sums(grid, nodes, config.federation.round_timeout, refused, least=least).scaling()
+    return scaling_of(gather_sums(grid, nodes, config.federation.round_timeout, refused, least=least), config)

@@ -52,7 +52,7 @@ FLAGS = (
     Flag("data.sites", str, "--sites", "session, speaker, column, a number, or dirichlet:N:ALPHA.", SPLIT),
     Flag("data.validation", str, "--validation", "The share of each site's speakers that choose the round, one, or "
          "none.", SPLIT),
-    Flag("data.normalise", str, "--normalise", "speaker, utterance, global or public.", SPLIT),
+    Flag("data.normalise", str, "--normalise", "running, speaker, utterance, global or public.", SPLIT),
     Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
          "DIR"),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),

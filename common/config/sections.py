@@ -256,7 +256,8 @@ class DataConfig:
         folds: an EmoBox fold file; empty for none.
         sites: ``session``, ``speaker``, ``column``, a number or ``dirichlet:N:ALPHA``.
         validation: the share of each site's speakers set aside, ``one`` of them, or ``none``.
-        normalise: ``speaker``, ``utterance``, ``global`` (by the training sites' pooled sums), or ``public``.
+        normalise: ``running`` (by the training sites' pooled sums and by what was heard of the speaker before),
+            ``speaker``, ``utterance``, ``global`` (by the pooled sums alone), or ``public``.
         public: a model of a run with ``global`` on public data, whose scaling ``public`` uses.
         strict: end on the first problem with a recording.
         speaker_ids: whether ids that are spelled alike (``s4``, ``S04``) are one person, ``merge``, or several,
@@ -280,5 +281,5 @@ class DataConfig:
     outside_root: bool = False
 
     def __post_init__(self) -> None:
-        one_of("data.normalise", self.normalise, ("speaker", "utterance", "global", "public"))
+        one_of("data.normalise", self.normalise, ("running", "speaker", "utterance", "global", "public"))
         one_of("data.speaker_ids", self.speaker_ids, ("", *SPEAKER_IDS))

@@ -75,7 +75,7 @@ def read(utterance: Utterance, content: str | None = None) -> Reading:
     """
     try:
         digest = digest_of(utterance, content)
-        if utterance.path.suffix.lower() == ".npy":
+        if utterance.is_matrix:
             return Reading(digest=digest, width=read_matrix(utterance.path).shape[1])
         sound = decode(utterance.path, utterance.start, utterance.end, utterance.channel)
     except AudioError as error:

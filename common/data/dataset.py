@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -64,10 +65,14 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
     def __getitem__(self, index: int) -> tuple[Versions, int]:
         return self.versions[index], int(self.labels[index])
 
+    def row(self, index: int, version: int) -> torch.Tensor:
+        """A version of an utterance, ``(frames, features)``."""
+        return self.versions[index][version]
+
     def batch(self, index: torch.Tensor, version: torch.Tensor | None = None) -> Batch:
         """Pad the utterances at ``index (batch,)``, each in its ``version (batch,)``, the original by default."""
         chosen = [0] * len(index) if version is None else version.tolist()
-        rows = [self.versions[i][v] for i, v in zip(index.tolist(), chosen, strict=True)]
+        rows = [self.row(i, v) for i, v in zip(index.tolist(), chosen, strict=True)]
         return Batch(
             features=pad_sequence(rows, batch_first=True),
             lengths=torch.tensor([len(row) for row in rows]),
@@ -75,19 +80,23 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
             index=index,
         )
 
-    def part(self, index: torch.Tensor, labels: torch.Tensor | None = None) -> SpeechDataset:
+    def part(self, index: torch.Tensor, labels: torch.Tensor | None = None) -> Self:
         """The recordings at ``index (count,)``, perhaps under other labels ``(count,)``."""
         places = index.tolist()
         own = self.labels[index] if labels is None else labels
         return self._with([self.versions[i] for i in places], own, [self.utterances[i] for i in places])
 
-    def joined(self, other: SpeechDataset) -> SpeechDataset:
+    def joined(self, other: SpeechDataset) -> Self:
         """These recordings, and another dataset's behind them."""
         labels = torch.cat([self.labels, other.labels])
         return self._with([*self.versions, *other.versions], labels, [*self.utterances, *other.utterances])
 
-    def _with(self, versions: list[Versions], labels: torch.Tensor, utterances: list[Utterance]) -> SpeechDataset:
-        made = SpeechDataset([], self.classes)
+    def _empty(self) -> Self:
+        """A dataset of the same kind, without recordings."""
+        return type(self)([], self.classes)
+
+    def _with(self, versions: list[Versions], labels: torch.Tensor, utterances: list[Utterance]) -> Self:
+        made = self._empty()
         made.versions, made.labels, made.utterances = versions, labels, utterances
         return made
 

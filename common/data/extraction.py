@@ -226,7 +226,7 @@ def versions_of(
         AudioError: the recording cannot be used.
     """
     most = most_frames(features, seconds)
-    if utterance.path.suffix.lower() == ".npy":
+    if utterance.is_matrix:
         return (torch.from_numpy(read_matrix(utterance.path, most)),)
     source = _Source(utterance, features, most)
     whole = cache.load(entry_key(digest, 0, features, augmentation), most)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
 
 from common.data.extraction import Recording
 from common.errors import UsageError
+from common.protocol import WEIGHT
 
+Array = np.ndarray[Any, Any]
 FLOOR = 1e-5  # a deviation below it is a constant feature, which is only centred
 
 
@@ -22,11 +25,15 @@ class Sums:
         frames: how many.
         total: ``(features,)``, float64.
         square: ``(features,)``, float64.
+        recordings: of how many the frames are.
+        matrices: how many of these are matrices of features, and not sounds.
     """
 
     frames: int
     total: torch.Tensor
     square: torch.Tensor
+    recordings: int = 0
+    matrices: int = 0
 
     @classmethod
     def of(cls, recordings: Sequence[Recording]) -> Self:
@@ -36,6 +43,8 @@ class Sums:
             frames=sum(map(len, frames)),
             total=torch.stack([f.sum(0) for f in frames]).sum(0),
             square=torch.stack([f.square().sum(0) for f in frames]).sum(0),
+            recordings=len(recordings),
+            matrices=sum(recording.utterance.is_matrix for recording in recordings),
         )
 
     def scaling(self) -> Scaling:
@@ -48,14 +57,32 @@ class Sums:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """A mean and a deviation for each feature, ``(features,)`` float32."""
+    """A mean and a deviation for each feature, ``(features,)`` float32.
+
+    Attributes:
+        mean: of each.
+        deviation: of each.
+        weight: how many rows it is worth beside those heard of a speaker, where it is their prior; else 0.
+    """
 
     mean: torch.Tensor
     deviation: torch.Tensor
+    weight: float = 0.0
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Scale ``(frames, features)``."""
         return (features - self.mean) / self.deviation
+
+    def arrays(self) -> dict[str, Array]:
+        """As messages and files have it: ``mean``, ``deviation``, and the ``weight`` of a prior."""
+        weight = {WEIGHT: np.array([self.weight], dtype=np.float32)} if self.weight else {}
+        return {"mean": self.mean.numpy(), "deviation": self.deviation.numpy(), **weight}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """The scaling of ``arrays``, with memory of its own."""
+        mean, deviation = (torch.from_numpy(arrays[name].copy()) for name in ("mean", "deviation"))
+        return cls(mean=mean, deviation=deviation, weight=float(arrays[WEIGHT][0]) if WEIGHT in arrays else 0.0)
 
 
 def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | None = None) -> list[Recording]:

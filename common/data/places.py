@@ -145,7 +145,7 @@ def frame_width(rows: Sequence[Row], features: FeatureConfig) -> int:
         rows: of one site.
         features: of the run.
     """
-    matrices = [found for row, found in rows if row.path.suffix.lower() == ".npy"]
+    matrices = [found for row, found in rows if row.is_matrix]
     if 2 * len(matrices) <= len(rows):
         return dimension(features)
     widths = sorted(found.versions[0].shape[1] for found in matrices if isinstance(found, Recording))

@@ -12,6 +12,7 @@ from common.audio.decoding import Signal, Sound, decode
 from common.audio.matrix import read_matrix
 from common.data.extraction import Recording
 from common.data.normalise import normalise
+from common.data.strangers import lone_mode
 from common.errors import AudioError
 from common.features.extractor import extract
 from common.learning.saved_model import SavedModel
@@ -80,10 +81,8 @@ def _probabilities(saved: SavedModel, features: torch.Tensor) -> dict[str, float
     width = len(saved.scaling.mean)
     if features.shape[1] != width:
         raise AudioError("mixed", f"{features.shape[1]} features a frame, the model was trained on {width}")
-    normalise_by = saved.config.data.normalise
-    by_itself = normalise_by == "utterance" or (saved.config.privacy.on and normalise_by != "public")
-    mode = "utterance" if by_itself else "global"
-    [recording] = normalise([Recording(utterance=alone, versions=(features,))], mode, saved.scaling)
+    lone = Recording(utterance=alone, versions=(features,))
+    [recording] = normalise([lone], lone_mode(saved.config), saved.scaling)
     scaled = recording.versions[0]
     logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]
     return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))

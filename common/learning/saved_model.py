@@ -21,6 +21,7 @@ from common.learning.model import EmotionModel
 from common.storage import atomic
 from common.storage.openable import openable
 
+_SCALING = "scaling."
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -48,7 +49,7 @@ def save(
 ) -> None:
     """Write a model."""
     tensors = {f"model.{name}": np.ascontiguousarray(value) for name, value in arrays.items()}
-    tensors |= {f"scaling.{name}": np.ascontiguousarray(value) for name, value in scaling.items()}
+    tensors |= {f"{_SCALING}{name}": np.ascontiguousarray(value) for name, value in scaling.items()}
     metadata = {"format": 1, "config": flatten(config), "classes": list(classes), "synthetic": synthetic}
     # One key: safetensors writes several in random order, and the same run should give the same bytes.
     atomic.write(path, safetensors.numpy.save(tensors, metadata={"fedser": json.dumps(metadata)}))
@@ -80,7 +81,8 @@ def load(path: Path) -> SavedModel:
 def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> SavedModel:
     config = Config().with_values(metadata["config"])
     classes = tuple(metadata["classes"])
-    scaling = Scaling(mean=tensors["scaling.mean"], deviation=tensors["scaling.deviation"])
+    known = {name.removeprefix(_SCALING): own.numpy() for name, own in tensors.items() if name.startswith(_SCALING)}
+    scaling = Scaling.of_arrays(known)
     model = build_model(scaling.mean.shape[0], len(classes), config)
     model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     synthetic = bool(metadata["synthetic"])

@@ -77,16 +77,16 @@ _SERVER_HEAD: Fields = {
 }
 
 
-def _arrays(fields: Fields, *, needed: bool = True) -> RecordForm:
-    return RecordForm(kind="ArrayRecord", fields=fields, needed=needed)
+def _arrays(fields: Fields, *perhaps: Fields, needed: bool = True) -> RecordForm:
+    return RecordForm(kind="ArrayRecord", fields=fields, perhaps=perhaps, needed=needed)
 
 
 def _config(fields: Fields, *perhaps: Fields, needed: bool = True) -> RecordForm:
     return RecordForm(kind="ConfigRecord", fields=fields, perhaps=perhaps, needed=needed)
 
 
-def _metrics(fields: Fields) -> RecordForm:
-    return RecordForm(kind="MetricRecord", fields=fields)
+def _metrics(fields: Fields, *perhaps: Fields) -> RecordForm:
+    return RecordForm(kind="MetricRecord", fields=fields, perhaps=perhaps)
 
 
 # How much a site trains on: beside each reply of its app, for its own gate, which keeps it
@@ -132,7 +132,8 @@ def _statistics_request(_: Scope) -> Form:
 
 def _statistics_reply(scope: Scope) -> Form:
     sums = Numbers("float64", (scope.features,))
-    arrays, metrics = _arrays({"total": sums, "square": sums}), _metrics({protocol.FRAMES: Count(1)})
+    arrays = _arrays({"total": sums, "square": sums})
+    metrics = _metrics({protocol.FRAMES: Count(1), protocol.MATRICES: Count(0, RECORDINGS)})
     rules = (_one_width(protocol.ARRAYS), _sums_of_features)
     return Form(records={protocol.ARRAYS: arrays, protocol.METRICS: metrics}, rules=rules)
 
@@ -170,12 +171,14 @@ def _stopped_reply(_: Scope) -> Form:
 
 
 # evaluate: the model; back come confusion counts of all validation speakers together; never in a private run
-# evaluate.test: likewise of held-out speakers, all together, or a table of counts for each, without a name
+# evaluate.test: likewise of held-out speakers, all together, or a table of counts for each, without a name; and, where
+# the model adapts to a speaker, the same after none, 2 and 8 others of the speaker, of so many draws of these
 
 
 def _scaling(scope: Scope) -> dict[str, RecordForm]:
     width = Numbers("float32", (scope.features,))
-    return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, needed=False)}
+    prior = {protocol.WEIGHT: Numbers("float32", (1,))}
+    return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, prior, needed=False)}
 
 
 def _evaluate_request(scope: Scope) -> Form:
@@ -201,8 +204,9 @@ def _test_reply(scope: Scope) -> Form:
         protocol.CONFUSION: Confusion(scope.class_count, scope.most if scope.one_by_one else 1),
     }
     loss: Fields = {protocol.LOSS: Number()} if scope.simulated else {}
-    rules = (_adds_up, _all_or_each(scope.class_count))
-    return Form(records={protocol.METRICS: _metrics({**fields, **loss})}, rules=rules)
+    after: list[Fields] = [{protocol.after(heard): fields[protocol.CONFUSION]} for heard in protocol.AFTER]
+    rules = (_adds_up, _all_or_each(scope.class_count), _strangers_add_up)
+    return Form(records={protocol.METRICS: _metrics({**fields, **loss}, *after)}, rules=rules)
 
 
 # query.privacy: what the ledger says: what this run, and all runs, cost the site's people
@@ -225,7 +229,7 @@ def _has_a_model(told: Told) -> str | None:
 
 def _one_width(name: str) -> Callable[[Told], str | None]:
     def rule(told: Told) -> str | None:
-        shapes = {np.shape(values) for values in told.get(name, {}).values()}
+        shapes = {np.shape(values) for key, values in told.get(name, {}).items() if key != protocol.WEIGHT}
         return f"{name}: its arrays are of different lengths" if len(shapes) > 1 else None
 
     return rule
@@ -248,6 +252,17 @@ def _adds_up(told: Told) -> str | None:
     metrics: dict[str, Any] = told[protocol.METRICS]
     counted, examples = sum(metrics[protocol.CONFUSION]), metrics[protocol.EXAMPLES]
     return None if counted == examples else f"metrics: the counts are of {counted} recordings, not of {examples}"
+
+
+def _strangers_add_up(told: Told) -> str | None:
+    """Each condition is of the same recordings in as many groups, once or in each of the draws."""
+    metrics: dict[str, Any] = told[protocol.METRICS]
+    known = metrics[protocol.CONFUSION]
+    for heard in protocol.AFTER:
+        counts = metrics.get(protocol.after(heard), known)
+        if len(counts) != len(known) or sum(counts) not in (sum(known), protocol.DRAWS * sum(known)):
+            return f"metrics: the counts after {heard} are not of the same recordings as {protocol.CONFUSION}"
+    return None
 
 
 def _all_or_each(classes: int) -> Callable[[Told], str | None]:

@@ -9,40 +9,9 @@ from pathlib import Path
 
 from common.errors import FedserError
 from server.records.json_record import Record, may_lack
+from server.records.scores import Counts, Scores, Validation
 
-Counts = tuple[tuple[int, ...], ...]  # (classes, classes); rows are the truth, columns the prediction
 Speakers = tuple[str, ...] | Mapping[str, int] | int  # by name; of separate sites how many each has, or how many in all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores(Record):
-    """What a model reaches on held-out speakers.
-
-    Attributes:
-        uar: unweighted average recall.
-        wa: weighted accuracy.
-        macro_f1: the mean of the classes' F1.
-        recall: by class; None for a class without recordings.
-        confusion: counts; rows are the truth, columns the prediction.
-        loss: the mean cross-entropy; None where it is not known.
-    """
-
-    uar: float
-    wa: float
-    macro_f1: float
-    recall: Mapping[str, float | None]
-    confusion: Counts
-    loss: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Validation(Record):
-    """What a round's model reaches on the validation speakers: as ``Scores``, and the mean loss."""
-
-    uar: float
-    wa: float
-    macro_f1: float
-    loss: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +144,8 @@ class FoldRecord(Record):
         refit: of the training again with the validation speakers' recordings; empty where there was none.
         by_speaker: the confusion counts of each test speaker; None where it was not scored, or a site told those of
             its own together.
+        strangers: the counts that ``test.stranger`` is of, by its keys: as ``by_speaker``, or of all together; None for
+            what the normalisation does not have.
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
         test_scores: likewise, what it reaches at each site that scored it: ``test`` is as right as each of these.
         seconds: that the fold took.
@@ -190,6 +161,7 @@ class FoldRecord(Record):
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] = may_lack()
     by_speaker: tuple[Counts, ...] | None
+    strangers: Mapping[str, tuple[Counts, ...] | None] | None = may_lack()
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
     seconds: float | None = may_lack()

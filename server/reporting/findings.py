@@ -102,7 +102,7 @@ def chance(result: Result) -> float:
 def is_transductive(result: Result) -> bool:
     """Whether the features were normalised with the test speakers' own (unlabelled) recordings."""
     if result.transductive is None:
-        return flat(result.config).get("data.normalise") == "speaker"
+        return flat(result.config).get("data.normalise") in ("running", "speaker")
     return result.transductive
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from common.config.settings import Config, flatten
-from common.learning.metrics import Confusion, summarise
+from common.learning.metrics import FIGURES, Confusion, summarise
 from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
 from server.reporting.findings import largest_epsilon
@@ -28,6 +28,8 @@ from server.reporting.run_record import (
     Scored,
     SkippedRecording,
     Split,
+    StrangerFigures,
+    Strangers,
     Summary,
     Timing,
 )
@@ -70,7 +72,7 @@ def build(
     return Result(
         schema=SCHEMA,
         command=command,
-        transductive=config.data.normalise == "speaker",
+        transductive=config.data.normalise in ("running", "speaker"),
         config=flatten(config),
         corpus=corpus,
         folds=tuple(_fold(fold) for fold in folds),
@@ -133,7 +135,25 @@ def _summary(folds: Sequence[FoldResult]) -> Summary | None:
         macro_f1=_figure(federated, "macro_f1", one_by_one),
         pooled_uar=_figure(pooled, "uar") if complete else None,
         local_uar=_figure(local, "uar") if complete else None,
+        stranger=_strangers([fold.federated for fold in folds], one_by_one),
+        pooled_stranger=_strangers([fold.pooled for fold in folds if fold.pooled], one_by_one=True)
+        if complete
+        else None,
     )
+
+
+def _strangers(models: Sequence[FoldRecord], one_by_one: bool) -> Strangers | None:
+    """The figures by how much was heard; None of folds that were trained before there were any."""
+    if not models or any(model.strangers is None for model in models):
+        return None
+    found: dict[str, StrangerFigures | None] = {}
+    for name in models[0].strangers or ():
+        tables = [(model.strangers or {}).get(name) for model in models]
+        counts = [np.array([own], dtype=np.int64) for own in tables if own is not None]
+        whole = len(counts) == len(models)
+        figures = {figure: _figure(counts, figure, one_by_one) for figure in FIGURES} if whole else None
+        found[name] = StrangerFigures(**figures) if figures else None
+    return found
 
 
 def _figure(folds: Sequence[Confusion], figure: str, one_by_one: bool = True) -> Figure:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import FedserError, UsageError
-from server.records.fold_record import PrivacyAccount, Round, Scores, Speakers
+from server.records.fold_record import PrivacyAccount, Round, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
+from server.records.scores import Scores
 
 if TYPE_CHECKING:
     from common.learning.recogniser import Recogniser
@@ -93,14 +94,38 @@ class Figure(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StrangerFigures(Record):
+    """The figures of speakers of whom so much has been heard before."""
+
+    uar: Figure
+    wa: Figure
+    macro_f1: Figure
+
+
+Strangers = Mapping[str, StrangerFigures | None]  # by ``0``, ``2``, ``8``, ``all``; None for what there is not
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary(Record):
-    """The federated model's figures, and the UAR of the baselines, where they were trained."""
+    """The federated model's figures, and the UAR of the baselines, where they were trained.
+
+    Attributes:
+        uar: with all of the test speakers known, as are the next four.
+        wa: likewise.
+        macro_f1: likewise.
+        pooled_uar: of the model of all recordings at one place.
+        local_uar: of the models of each site alone.
+        stranger: of the federated model, by how many others of the speaker were heard before.
+        pooled_stranger: of the model of all recordings at one place; None where it was not trained.
+    """
 
     uar: Figure
     wa: Figure
     macro_f1: Figure
     pooled_uar: Figure | None
     local_uar: Figure | None
+    stranger: Strangers | None = None
+    pooled_stranger: Strangers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

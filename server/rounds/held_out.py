@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,16 +13,18 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
-from common.data.normalise import Scaling, normalise
+from common.data.normalise import Scaling
 from common.data.resident import recordings_of
+from common.data.strangers import AFTER, ALL, conditions
 from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.learning import metrics
 from common.learning.architectures import build_model
-from common.learning.training import Evaluated, evaluate
+from common.learning.stranger_scores import StrangerScores, score_strangers
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
-from server.records.fold_record import Counts, Scores
+from server.records.scores import Counts, Scores
+from server.records.scores import StrangerScores as StrangerRecord
 from server.rounds.site_scores import Counts as Answer
 from server.rounds.site_scores import ask
 from server.run.checkpoint import Arrays, State
@@ -39,6 +41,7 @@ class HeldOut:
         test: of the chosen model; None where it was not scored.
         speakers: how many were scored.
         by_speaker: the confusion counts of each; None where a site tells those of all its own together.
+        strangers: the counts as of strangers, by how many others of the speaker were heard.
         sites: by the sites that hold test speakers, how many recordings each scored; None where one did not.
         scores: by the sites that scored it, what it reaches on their speakers: their word, which nobody can check.
     """
@@ -46,6 +49,7 @@ class HeldOut:
     test: Scores | None
     speakers: int
     by_speaker: tuple[Counts, ...] | None
+    strangers: Mapping[str, tuple[Counts, ...] | None]
     sites: dict[str, int | None]
     scores: dict[str, Scores] = field(default_factory=dict)
 
@@ -88,12 +92,15 @@ def score_held_out(
     sites = {node.site: answers[node.site].examples if node.site in answers else None for node in holders}
     if not parts:
         log.warning("the model is not scored: the run is private, and no held-out speaker is at the coordinator")
-        return HeldOut(test=None, speakers=0, by_speaker=None, sites=sites)
+        return HeldOut(test=None, speakers=0, by_speaker=None, strangers={}, sites=sites)
     counts = [table for part in parts for table in part.confusion]
+    strangers = _strangers(parts)
+    test = _scores(counts, plan, _mean_loss(parts))
     return HeldOut(
-        test=_scores(counts, plan, _mean_loss(parts)),
+        test=replace(test, stranger={name: own and _figures(own) for name, own in strangers.items()}),
         speakers=sum(part.speakers for part in parts),
         by_speaker=tuple(map(_counts, counts)) if all(part.by_speaker for part in parts) else None,
+        strangers={name: own and tuple(map(_counts, own)) for name, own in strangers.items()},
         sites=sites,
         scores={site: _scores(answer.confusion, plan, _mean_loss([answer])) for site, answer in answers.items()},
     )
@@ -103,15 +110,31 @@ def _scores(tables: Sequence[metrics.Confusion] | metrics.Confusion, plan: Plan,
     return Scores.from_json(metrics.scores(np.sum(tables, axis=0), plan.classes, loss))
 
 
+def _strangers(parts: Sequence[Answer]) -> dict[str, list[metrics.Confusion] | None]:
+    """The tables of each condition; None where one of those who scored the model has none."""
+    of_each = [{**part.after, ALL: part.confusion} for part in parts]
+    return {
+        name: [table for own in of_each for table in own[name]] if all(name in own for own in of_each) else None
+        for name in AFTER
+    }
+
+
+def _figures(tables: Sequence[metrics.Confusion]) -> StrangerRecord:
+    whole = np.sum(tables, axis=0)
+    return StrangerRecord(**{name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
+
+
 def untouched(config: Config, plan: Plan) -> bool:
     """Whether the held-out speakers at the sites are left alone: those of a private run that is no simulation."""
     return config.privacy.on and not plan.sites
 
 
-def _own(scored: Evaluated) -> Answer:
+def _own(scored: StrangerScores) -> Answer:
     """The server's own score, as a site tells its."""
-    confusion = np.stack(list(scored.confusion.values()))
-    return Answer(confusion=confusion, examples=scored.examples, loss=scored.loss, speakers=len(confusion))
+    after = {name: np.stack(list(own.values())) for name, own in scored.after.items() if name != ALL}
+    known = scored.known
+    confusion = np.stack(list(known.confusion.values()))
+    return Answer(confusion=confusion, examples=known.examples, loss=known.loss, speakers=len(confusion), after=after)
 
 
 def _mean_loss(parts: Sequence[Answer]) -> float | None:
@@ -161,13 +184,14 @@ def _counts(confusion: metrics.Confusion) -> Counts:
 
 def score(
     config: Config, plan: Plan, speakers: Sequence[str], arrays: Arrays, scaling: Arrays, cache: FeatureCache
-) -> Evaluated:
+) -> StrangerScores:
     """Evaluate weights on recordings that this machine holds."""
-    mean, deviation = (torch.from_numpy(scaling[name]) for name in ("mean", "deviation"))
-    own = [r for r in recordings_of(config, plan, speakers, cache) if r.versions[0].shape[1] == len(mean)]
-    recordings = normalise(own, config.data.normalise, Scaling(mean=mean, deviation=deviation))
-    data = SpeechDataset(recordings, plan.classes)
-    model = build_model(mean.shape[0], len(plan.classes), config)
+    known = Scaling.of_arrays(scaling)
+    width = len(known.mean)
+    own = [r for r in recordings_of(config, plan, speakers, cache) if r.versions[0].shape[1] == width]
+    model = build_model(width, len(plan.classes), config)
     model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
     # Not on a GPU: a process that has touched one can't fork workers that use it.
-    return evaluate(model, data, torch.device("cpu"))
+    return score_strangers(
+        model, conditions(own, config, known), lambda ready: SpeechDataset(ready, plan.classes), torch.device("cpu")
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -29,12 +29,14 @@ class Counts:
         examples: recordings.
         loss: summed; None where it was not told.
         speakers: held-out ones that were scored; 0 where none were asked for.
+        after: of held-out speakers, by ``protocol.AFTER``, the counts as of strangers, where there are any.
     """
 
     confusion: metrics.Confusion
     examples: int
     loss: float | None = None
     speakers: int = 0
+    after: Mapping[str, metrics.Confusion] = field(default_factory=dict)
 
     @property
     def by_speaker(self) -> bool:
@@ -98,9 +100,18 @@ def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:
         Misfit: they are no counts, or of more than the site said that it has.
     """
     values = schema.read_reply(message_type, scope, reply.content)[protocol.METRICS]
-    confusion = np.array(values[protocol.CONFUSION], dtype=np.int64).reshape(-1, scope.class_count, scope.class_count)
-    loss, speakers = values.get(protocol.LOSS), values.get(protocol.SPEAKERS, 0)
-    return Counts(confusion=confusion, examples=values[protocol.EXAMPLES], loss=loss, speakers=speakers)
+    tables = {
+        name: np.array(own, dtype=np.int64).reshape(-1, scope.class_count, scope.class_count)
+        for name, own in values.items()
+        if name.startswith(protocol.CONFUSION)
+    }
+    return Counts(
+        confusion=tables[protocol.CONFUSION],
+        examples=values[protocol.EXAMPLES],
+        loss=values.get(protocol.LOSS),
+        speakers=values.get(protocol.SPEAKERS, 0),
+        after={heard: tables[protocol.after(heard)] for heard in protocol.AFTER if protocol.after(heard) in tables},
+    )
 
 
 def record(arrays: Arrays) -> ArrayRecord:

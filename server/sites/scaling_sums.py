@@ -44,7 +44,7 @@ def gather_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refu
             refuse(node.site, "sums of features", failure(reply), refused)
             continue
         with costing(node.site, "sums of features", refused):
-            sums[node.site] = _sums(reply, node.features)
+            sums[node.site] = _sums(reply, node)
     if len(sums) < least:
         raise FederationError(
             f"{len(sums)} of {len(nodes)} sites sent the sums of their features, expected at least {least}"
@@ -55,12 +55,13 @@ def gather_sums(grid: Grid, nodes: Sequence[Node], timeout: float, refused: Refu
     return pooled(sums, nodes)
 
 
-def _sums(reply: Message, features: int) -> Sums:
+def _sums(reply: Message, node: Node) -> Sums:
     """The sums that a site sent.
 
     Raises:
         Misfit: they are none of so many features.
     """
-    values = schema.read_reply(protocol.STATISTICS, Scope(features=features), reply.content)
+    values = schema.read_reply(protocol.STATISTICS, Scope(features=node.features), reply.content)
     total, square = (torch.from_numpy(values[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
-    return Sums(frames=values[protocol.METRICS][protocol.FRAMES], total=total, square=square)
+    frames, matrices = (values[protocol.METRICS][name] for name in (protocol.FRAMES, protocol.MATRICES))
+    return Sums(frames=frames, total=total, square=square, recordings=node.examples, matrices=matrices)

@@ -12,7 +12,7 @@ The share is of the weight of all sites of the run. In a round in which others a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -105,6 +105,8 @@ def pooled(sums: Mapping[str, Sums], nodes: Collection[Node]) -> Sums:
         frames=sum(part.frames for part in parts),
         total=torch.stack([part.total for part in parts]).sum(0),
         square=torch.stack([part.square for part in parts]).sum(0),
+        recordings=sum(part.recordings for part in parts),
+        matrices=sum(part.matrices for part in parts),
     )
 
 
@@ -120,4 +122,4 @@ def _weighing(sums: Sums, frames: int) -> Sums:
     if frames == sums.frames:
         return sums
     part = frames / sums.frames
-    return Sums(frames=frames, total=sums.total * part, square=sums.square * part)
+    return replace(sums, frames=frames, total=sums.total * part, square=sums.square * part)

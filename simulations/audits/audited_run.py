@@ -13,8 +13,10 @@ import torch
 
 from common.config.settings import Config
 from common.data.extraction import Recording, extract_all
-from common.data.normalise import Scaling, Sums, normalise
+from common.data.heard import scaling_of, sums_of
+from common.data.normalise import Scaling
 from common.data.resident import keep, listing, of_speakers, recordings_of
+from common.data.strangers import normalise_known
 from common.errors import UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
@@ -112,7 +114,7 @@ class AuditedRun:
         """
         if self.config.data.normalise == "public":
             return saved_model.load(Path(self.config.data.public)).scaling
-        return Sums.of(of_speakers(recordings, self.plan.train_speakers)).scaling()
+        return scaling_of(sums_of(of_speakers(recordings, self.plan.train_speakers), self.config), self.config)
 
     def normalised(self, recordings: Sequence[Recording]) -> list[Recording]:
         """Recordings as the fold's sites normalise them.
@@ -120,7 +122,7 @@ class AuditedRun:
         Args:
             recordings: all of ``recordings``, for a speaker's are scaled together.
         """
-        return normalise(recordings, self.config.data.normalise, self.scaling(recordings))
+        return normalise_known(recordings, self.config, self.scaling(recordings))
 
     def initial_model(self, features: int) -> EmotionModel:
         """The global model before round 1, as ``server.app`` makes it."""

@@ -22,8 +22,8 @@ import torch
 from common.config.units import SPEAKER
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
-from common.data.normalise import normalise
 from common.data.resident import listing, of_speakers
+from common.data.strangers import normalise_known
 from common.errors import UsageError
 from common.learning.saved_model import SavedModel
 from common.privacy.recipe import refuse_leaks
@@ -122,7 +122,7 @@ def logits_of(saved: SavedModel, recordings: Sequence[Recording]) -> npt.NDArray
         saved: the model, with the scaling that came with it.
         recordings: all of their speakers', as they were extracted.
     """
-    data = SpeechDataset(normalise(recordings, saved.config.data.normalise, saved.scaling), saved.classes)
+    data = SpeechDataset(normalise_known(recordings, saved.config, saved.scaling), saved.classes)
     result = np.zeros((len(data), len(saved.classes)), np.float32)
     for batch in data.in_order():
         result[batch.index.numpy()] = saved.model(batch.features, batch.lengths).numpy()

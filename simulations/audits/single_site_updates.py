@@ -95,7 +95,7 @@ def _messages(
     """As ``server.rounds.loop`` sends them: of every site one a round; a model of contours finds its centre there."""
     federation = config.federation
     arrays = record({name: tensor.numpy() for name, tensor in weights.items()})
-    statistics: ArrayRecord = record({"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()})
+    statistics: ArrayRecord = record(scaling.arrays())
     for number in range(1, count + 1):
         asked: dict[str, Any] = {protocol.ROUND: number}
         asked |= CATALOGUE[federation.strategy].settings(federation)

@@ -93,7 +93,7 @@ def content(kind: str, settings: dict[str, Any] = PLAIN) -> RecordDict:
     return {
         protocol.HELLO: RecordDict({protocol.CONFIG: ConfigRecord(about)}),
         protocol.STATISTICS: RecordDict(
-            {protocol.ARRAYS: sums, protocol.METRICS: MetricRecord({protocol.FRAMES: 900})}
+            {protocol.ARRAYS: sums, protocol.METRICS: MetricRecord({protocol.FRAMES: 900, protocol.MATRICES: 0})}
         ),
         protocol.TRAIN: RecordDict(update),
         protocol.EVALUATE: RecordDict({protocol.METRICS: MetricRecord(SCORES)}),

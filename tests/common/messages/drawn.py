@@ -122,6 +122,9 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
             field: Any = form.records[protocol.METRICS].fields[protocol.CONFUSION]
             groups = len(metrics[protocol.CONFUSION]) // field.classes**2
             metrics[protocol.SPEAKERS] = groups if groups > 1 else draw(st.integers(1, examples))
+        for key in set(map(protocol.after, protocol.AFTER)) & metrics.keys():
+            times = draw(st.sampled_from([1, protocol.DRAWS]))
+            metrics[key] = [count * times for count in metrics[protocol.CONFUSION]]
     return content
 
 

@@ -48,7 +48,7 @@ def app() -> ClientApp:
         width = 4 if context.node_config.get("sums") == "short" else 5
         number = math.nan if context.node_config.get("sums") == "nan" else number
         arrays = ArrayRecord({name: Array(np.full(width, number * k)) for name, k in (("total", 1), ("square", 10))})
-        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"frames": context.node_id})})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"frames": context.node_id, "matrices": 0})})
         return Message(content, reply_to=message)
 
     return own
