@@ -20,7 +20,7 @@ from common.config.settings import Config, FeatureConfig
 from common.data.dataset import Batch, SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import FLOOR, Scaling, Sums
-from common.features.speech import speech_rows
+from common.features.speech_gate import speech_rows
 from common.seeds import torch_generator
 
 TRAINED = (0, 0, 1, 2, 4, 8, 16, 64)  # others of its speaker that a training recording is scaled after, each as often
@@ -126,7 +126,7 @@ class EachSums:
     def _after(self, prior: Scaling, choose: _Choose) -> tuple[Tensor, Tensor]:
         sums = [torch.zeros_like(own) for own in (self.frames, self.total, self.square)]
         for places in self.speakers.values():
-            for own in torch.arange(len(places)).split(_BLOCK):
+            for own in torch.split(torch.arange(len(places)), _BLOCK):
                 block = torch.tensor(places)[own]
                 chosen = choose(block, own, places).double()
                 for result, each in zip(sums, (self.frames, self.total, self.square), strict=True):

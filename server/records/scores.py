@@ -11,7 +11,7 @@ Counts = tuple[tuple[int, ...], ...]  # (classes, classes); rows are the truth, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrangerScores(Record):
+class StrangerFigures(Record):
     """What a model reaches on held-out speakers of whom so much has been heard before; draws are counted together."""
 
     uar: float
@@ -40,7 +40,7 @@ class Scores(Record):
     recall: Mapping[str, float | None]
     confusion: Counts
     loss: float | None
-    stranger: Mapping[str, StrangerScores | None] | None = may_lack()
+    stranger: Mapping[str, StrangerFigures | None] | None = may_lack()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,8 +28,8 @@ from server.reporting.run_record import (
     Scored,
     SkippedRecording,
     Split,
-    StrangerFigures,
     Strangers,
+    StrangerSummary,
     Summary,
     Timing,
 )
@@ -146,13 +146,13 @@ def _strangers(models: Sequence[FoldRecord], one_by_one: bool) -> Strangers | No
     """The figures by how much was heard; None of folds that were trained before there were any."""
     if not models or any(model.strangers is None for model in models):
         return None
-    found: dict[str, StrangerFigures | None] = {}
+    found: dict[str, StrangerSummary | None] = {}
     for name in models[0].strangers or ():
         tables = [(model.strangers or {}).get(name) for model in models]
         counts = [np.array([own], dtype=np.int64) for own in tables if own is not None]
         whole = len(counts) == len(models)
-        figures = {figure: _figure(counts, figure, one_by_one) for figure in FIGURES} if whole else None
-        found[name] = StrangerFigures(**figures) if figures else None
+        figures = {own: _figure(counts, own, one_by_one).as_json() for own in FIGURES} if whole else None
+        found[name] = StrangerSummary.from_json(figures) if figures else None
     return found
 
 

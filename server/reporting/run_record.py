@@ -94,7 +94,7 @@ class Figure(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrangerFigures(Record):
+class StrangerSummary(Record):
     """The figures of speakers of whom so much has been heard before."""
 
     uar: Figure
@@ -102,7 +102,7 @@ class StrangerFigures(Record):
     macro_f1: Figure
 
 
-Strangers = Mapping[str, StrangerFigures | None]  # by ``0``, ``2``, ``8``, ``all``; None for what there is not
+Strangers = Mapping[str, StrangerSummary | None]  # by ``0``, ``2``, ``8``, ``all``; None for what there is not
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,7 @@ from common.learning.architectures import build_model
 from common.learning.stranger_scores import StrangerScores, score_strangers
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
-from server.records.scores import Counts, Scores
-from server.records.scores import StrangerScores as StrangerRecord
+from server.records.scores import Counts, Scores, StrangerFigures
 from server.rounds.site_scores import Counts as Answer
 from server.rounds.site_scores import ask
 from server.run.checkpoint import Arrays, State
@@ -97,10 +96,10 @@ def score_held_out(
     strangers = _strangers(parts)
     test = _scores(counts, plan, _mean_loss(parts))
     return HeldOut(
-        test=replace(test, stranger={name: own and _figures(own) for name, own in strangers.items()}),
+        test=replace(test, stranger={name: _figures(own) if own else None for name, own in strangers.items()}),
         speakers=sum(part.speakers for part in parts),
         by_speaker=tuple(map(_counts, counts)) if all(part.by_speaker for part in parts) else None,
-        strangers={name: own and tuple(map(_counts, own)) for name, own in strangers.items()},
+        strangers={name: tuple(map(_counts, own)) if own else None for name, own in strangers.items()},
         sites=sites,
         scores={site: _scores(answer.confusion, plan, _mean_loss([answer])) for site, answer in answers.items()},
     )
@@ -119,9 +118,9 @@ def _strangers(parts: Sequence[Answer]) -> dict[str, list[metrics.Confusion] | N
     }
 
 
-def _figures(tables: Sequence[metrics.Confusion]) -> StrangerRecord:
+def _figures(tables: Sequence[metrics.Confusion]) -> StrangerFigures:
     whole = np.sum(tables, axis=0)
-    return StrangerRecord(**{name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
+    return StrangerFigures.from_json({name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
 
 
 def untouched(config: Config, plan: Plan) -> bool:

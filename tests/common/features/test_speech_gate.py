@@ -3,7 +3,7 @@ import torch
 
 from common.config.settings import FeatureConfig
 from common.features.extractor import extract
-from common.features.speech import BELOW, speech_rows
+from common.features.speech_gate import BELOW, speech_rows
 
 RATE = 16000
 
