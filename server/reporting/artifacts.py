@@ -15,7 +15,7 @@ from common.escaping import one_line
 from common.progress import Display
 from common.storage import atomic
 from server.reporting.card import write_card
-from server.reporting.findings import NOT_SCORED, claim, together
+from server.reporting.findings import HEARD, NOT_SCORED, claim, heard, together
 from server.reporting.report import write_report
 from server.reporting.run_record import Result, Summary
 from server.reporting.scalars import write_scalars
@@ -86,8 +86,8 @@ def _tell_scores(whole: Result, summary: Summary, display: Display) -> None:
     for heading in ("", "mean over folds", "95 % interval"):
         table.add_column(heading, justify="left" if not heading else "right")
     rows = {"UAR": "uar", "WA": "wa", "macro-F1": "macro_f1", "pooled UAR": "pooled_uar", "local UAR": "local_uar"}
-    for label, key in rows.items():
-        figure = getattr(summary, key)
+    strangers = {f"UAR, {HEARD[name]}": own for name, own in heard(whole).items() if name != "all"}
+    for label, figure in {**strangers, **{name: getattr(summary, key) for name, key in rows.items()}}.items():
         if figure:
             interval = figure.ci95
             between = f"{interval[0]:.3f} to {interval[1]:.3f}" if interval else "-"

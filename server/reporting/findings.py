@@ -106,6 +106,22 @@ def is_transductive(result: Result) -> bool:
     return result.transductive
 
 
+HEARD = {
+    "0": "a stranger's first recording",
+    "2": "after 2 others of the speaker",
+    "8": "after 8 others of the speaker",
+    "all": "all of the speaker known",
+}
+
+
+def heard(result: Result) -> dict[str, Figure]:
+    """The UAR by what was heard of a speaker before, by the keys of ``HEARD``; empty where that makes no difference."""
+    told = (result.summary.stranger or {}) if result.summary else {}
+    figures = {name: told[name] for name in HEARD if name in told}
+    known = {name: own.uar for name, own in figures.items() if own is not None}
+    return known if len({figure.mean for figure in known.values()}) > 1 else {}
+
+
 def test_speakers(result: Result) -> int:
     """How many speakers were tested on, each counted once over all folds."""
     held_out = [fold.test_speakers for fold in result.folds]

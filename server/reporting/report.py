@@ -10,7 +10,9 @@ from common.storage import atomic
 from server.reporting import figures, findings, formatting, guarantee, pages, tables
 from server.reporting.drawing import Illustration
 from server.reporting.pages import Table, Tile, listing
-from server.reporting.run_record import Result, Summary
+from server.reporting.run_record import Result
+
+TILES = {"0": "first recording", "8": "after 8", "all": "all known"}
 
 
 def write_report(result: Result, path: Path) -> None:
@@ -30,6 +32,7 @@ def _content(result: Result) -> dict[str, Any]:
     return findings.overview(result) | {
         "result": result,
         "headline": _tiles(result),
+        "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
         "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
@@ -46,15 +49,20 @@ def _content(result: Result) -> dict[str, Any]:
 
 def _tiles(result: Result) -> list[Tile]:
     chance, guess = formatting.score(findings.chance(result)), f"guessing among {len(result.corpus.classes)}"
-    return [*_scores(result.summary), Tile(name="Chance", value=chance, note=guess)]
+    return [*_scores(result), Tile(name="Chance", value=chance, note=guess)]
 
 
-def _scores(summary: Summary | None) -> list[Tile]:
+def _scores(result: Result) -> list[Tile]:
+    """On top what who takes the model away gets of a stranger's recording, then what is reached with more of them."""
+    summary = result.summary
     if summary is None:
         return [Tile(name="Federated UAR", value="not scored", note="nobody may be asked", main=True)]
-    named = {"Pooled UAR": summary.pooled_uar, "Each site alone, UAR": summary.local_uar}
-    others = [Tile.of(name, figure) for name, figure in named.items() if figure]
-    return [Tile.of("Federated UAR", summary.uar, main=True), *others]
+    heard = findings.heard(result)
+    own = {f"Federated UAR, {TILES[name]}": figure for name, figure in heard.items() if name in TILES}
+    own = own or {"Federated UAR": summary.uar}
+    others = {"Pooled UAR": summary.pooled_uar, "Each site alone, UAR": summary.local_uar}
+    shown = [*own.items(), *((name, figure) for name, figure in others.items() if figure)]
+    return [Tile.of(name, figure, main=place == 0) for place, (name, figure) in enumerate(shown)]
 
 
 def _lists(result: Result) -> dict[str, Table]:

@@ -158,3 +158,15 @@ def renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
         text = text.replace(json.dumps(old), json.dumps(new))
     renamed_entry: dict[str, Any] = json.loads(text)
     return renamed_entry
+
+
+def stranger_result(*known: float | None) -> dict[str, Any]:
+    """With what is reached after none, 2, 8 and all of a speaker's recordings; None where the mode has no such."""
+
+    def figures(value: float | None) -> dict[str, Any] | None:
+        figure = {"mean": value, "sd": 0.01, "ci95": None}
+        return None if value is None else dict.fromkeys(("uar", "wa", "macro_f1"), figure)
+
+    entry = result()
+    entry["summary"] |= {"stranger": dict(zip(("0", "2", "8", "all"), map(figures, known), strict=True))}
+    return entry

@@ -5,7 +5,7 @@ from typing import Any
 
 from server.reporting.card import plain, write_card
 from server.reporting.run_record import Result
-from tests.server.example_result import deployed_result, lean_result, privacy, result
+from tests.server.example_result import deployed_result, lean_result, privacy, result, stranger_result
 
 
 def written(tmp_path: Path, entry: dict[str, Any], licence: str = "CC0", citation: str = "Burkhardt 2005") -> str:
@@ -89,3 +89,10 @@ def test_values_cannot_bring_markup_of_their_own(tmp_path: Path) -> None:
 
 def test_plain_escapes_markdown() -> None:
     assert plain("a_b|c\nd") == r"a\_b\|c d"
+
+
+def test_card_says_what_a_stranger_gets(tmp_path: Path) -> None:
+    card = written(tmp_path, stranger_result(0.7, 0.75, 0.8, 0.833))
+    assert "| a stranger's first recording | 0.700 | – |\n" in card  # noqa: RUF001
+    assert "| all of the speaker known | 0.833 | – |\n" in card  # noqa: RUF001
+    assert "--normalise running" in written(tmp_path, stranger_result(0.8, 0.8, 0.8, 0.8))

@@ -13,7 +13,16 @@ import pytest
 
 from server.reporting.report import write_report
 from server.reporting.run_record import Result
-from tests.server.example_result import FULL, deployed_result, fold, lean_result, privacy, renamed, result
+from tests.server.example_result import (
+    FULL,
+    deployed_result,
+    fold,
+    lean_result,
+    privacy,
+    renamed,
+    result,
+    stranger_result,
+)
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 HOSTILE = "<script>alert('x')</script>"
@@ -275,3 +284,23 @@ def test_matplotlib_is_imported_by_the_figures_alone() -> None:
 
 def _imports(path: Path) -> set[str]:
     return set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(tmp_path: Path) -> None:
+    text = words(written(tmp_path, stranger_result(0.7, 0.75, 0.8, 0.833)))
+    order = ["first recording 0.700", "after 8 0.800", "all known 0.833", "Pooled UAR 0.850"]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+    assert "What it reaches: a stranger's first recording 0.700, after 2 others of the speaker 0.750" in text
+    assert "Federated UAR 0.833" not in text
+
+
+@pytest.mark.parametrize("known", [(0.8, 0.8, 0.8, 0.8), (0.833, None, None, 0.833)])
+def test_where_it_makes_no_difference_there_is_one_figure(tmp_path: Path, known: tuple[float | None, ...]) -> None:
+    assert "Federated UAR 0.833" in words(written(tmp_path, stranger_result(*known)))
+
+
+def test_by_speaker_there_is_the_first_and_the_last(tmp_path: Path) -> None:
+    text = words(written(tmp_path, stranger_result(0.7, None, None, 0.833)))
+    assert "first recording 0.700" in text
+    assert "after 8" not in text
