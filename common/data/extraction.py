@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +30,20 @@ from common.utterance import Utterance
 log = logging.getLogger("fedser.data")
 
 Versions = tuple[torch.Tensor, ...]
-_Job = tuple[Utterance, FeatureConfig, AugmentConfig, FeatureCache, float]
-_Hashed = tuple[_Job, str | None]  # with its file's hash, where it is known already
 _Sent = tuple[str, list[npt.NDArray[np.float32]]]  # the digest of the bytes, the versions
+
+
+class _Job(NamedTuple):
+    """A recording to extract, as a worker gets it; see ``extract_each`` for its parts."""
+
+    utterance: Utterance
+    features: FeatureConfig
+    augmentation: AugmentConfig
+    cache: FeatureCache
+    seconds: float
+
+
+_Hashed = tuple[_Job, str | None]  # with its file's hash, where it is known already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +124,7 @@ def extract_each(
         FedserError: a worker process was killed, or the cache cannot be written.
     """
     count = usable_cores() if workers is None else workers
-    jobs = [(utterance, features, augmentation, cache, seconds) for utterance in utterances]
+    jobs = [_Job(utterance, features, augmentation, cache, seconds) for utterance in utterances]
     found: list[Found] = []
     for done, (utterance, result) in enumerate(zip(utterances, _run(jobs, count), strict=True), 1):
         if isinstance(result, Skipped):
@@ -181,7 +193,7 @@ def _odd_widths(found: Sequence[Recording]) -> list[Skipped]:
 
 
 def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Sent | Skipped]:
-    utterances = [job[0] for job in jobs]
+    utterances = [job.utterance for job in jobs]
     shared = files_of_several(utterances)
     if workers == 0 or len(jobs) < 2:
         yield from map(_one, zip(jobs, contents_of(utterances, dict(map(hashed, shared))), strict=True))
@@ -194,7 +206,7 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Sent | Skipped]:
 
 def _one(given: _Hashed) -> _Sent | Skipped:
     job, content = given
-    utterance, digest = job[0], ""
+    utterance, digest = job.utterance, ""
     try:
         digest = digest_of(utterance, content)
         # Sent as tensors they would each hold a file descriptor open.
@@ -204,7 +216,7 @@ def _one(given: _Hashed) -> _Sent | Skipped:
     except FedserError:  # of the machine: a full disk
         raise
     except Exception:
-        if math.isinf(job[-1]):
+        if math.isinf(job.seconds):  # nobody is hidden, so whoever started the run should see it
             raise
         log.exception("%s", utterance.name)
         return Skipped(name=utterance.name, kind="unreadable", detail="its features cannot be computed", digest=digest)
