@@ -107,6 +107,8 @@ def normalised(recordings: Sequence[Recording], mode: str, training: Scaling | N
     Raises:
         UsageError: there is no scaling, and the mode needs one.
     """
+    if mode == "running":  # ``common.data.heard`` scales by what was heard of a speaker
+        raise UsageError("normalise=running needs a scaling")
     if mode in ("global", "public"):
         if training is None:
             raise UsageError(f"normalise={mode} needs a scaling")
