@@ -177,6 +177,9 @@ class Listener:
         Each is read twice: first for its sums, which are small, then for its label. So no more than one's features are
         in memory, however many there are.
         """
+        if self.heard is None:
+            yield from self.in_turn(recordings, say)
+            return
         usable = []
         for number, read in enumerate(recordings):
             recording = _tried(read, partial(say, number))
