@@ -2,48 +2,90 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from common.cli import options
 from common.escaping import as_json, one_line
 
+if TYPE_CHECKING:  # they take seconds to import, and --help needs none
+    from common.learning.prediction import Labelled
+    from common.learning.saved_model import SavedModel
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, or .npy feature matrices.")]
+Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="A run's folder, or its model.safetensors.")]
+Together = Annotated[
+    bool, typer.Option("--together", help="The files are one speaker's: hear all of them, then label each.")
+]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        metavar="FILE",
+        show_default=False,
+        help="The files are one speaker's: go on from what FILE has of them, and add to it what is heard now. It is "
+        "personal data (no sound, but sums that tell a voice; mode 600): delete it to forget the speaker.",
+    ),
+]
+
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, or .npy feature matrices.")],
-    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="A run's folder, or its model.safetensors.")],
+    files: Files,
+    model: Model,
+    together: Together = False,
+    profile: Profile = None,
     json_output: options.JsonOutput = False,
 ) -> None:
-    """Print the probability of each emotion for recordings."""
+    """Print the probability of each emotion for recordings.
+
+    Each file is taken by itself, as a stranger's, unless --together or --profile says that they are one speaker's.
+    """
     import torch
 
     from common.errors import AudioError, FedserError
     from common.learning import saved_model
-    from common.learning.prediction import predict as probabilities
 
     torch.set_num_threads(1)
     saved = saved_model.load(model)
     if saved.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
     failed = 0
-    for path in files:
-        try:
-            shares = probabilities(saved, path, functools.partial(_tell, path))
-        except AudioError as error:
+    for one in _labelled(saved, files, together, profile):
+        path = files[one.number]
+        if isinstance(one.found, AudioError):
             failed += 1
-            typer.echo(f"fedser: error: {one_line(path)}: {error.detail}", err=True)
+            typer.echo(f"fedser: error: {one_line(path)}: {one.found.detail}", err=True)
             continue
         if json_output:
-            typer.echo(as_json({"path": str(path), "probabilities": shares, "synthetic": saved.synthetic}))
+            heard = {} if one.heard is None else {"heard": one.heard}
+            shown = {"path": str(path), "probabilities": one.found, "synthetic": saved.synthetic, **heard}
+            typer.echo(as_json(shown))
         else:
-            ranked = sorted(shares.items(), key=lambda item: -item[1])
+            ranked = sorted(one.found.items(), key=lambda item: -item[1])
             typer.echo(f"{one_line(path)}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
     if failed:
         raise FedserError(f"{failed} of {len(files)} recordings cannot be used")
 
 
-def _tell(path: Path, line: str) -> None:
-    typer.echo(f"fedser: {path}: {line}", err=True)
+def _labelled(saved: SavedModel, files: Sequence[Path], together: bool, profile: Path | None) -> Iterator[Labelled]:
+    from common.learning.prediction import Listener, listening, read_file
+
+    recordings = [partial(read_file, saved, path) for path in files]
+
+    def say(number: int, line: str) -> None:
+        _tell(files[number], line)
+
+    if not together and profile is None:
+        yield from Listener(saved=saved).in_turn(recordings, say)
+        return
+    with listening(saved, profile, partial(_tell, profile)) as listener:
+        yield from (listener.together if together else listener.in_turn)(recordings, say)
+
+
+def _tell(path: Path | None, line: str) -> None:
+    about = f"{one_line(path)}: " if path else ""
+    typer.echo(f"fedser: {about}{line}", err=True)

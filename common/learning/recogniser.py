@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import torch
 from common.audio.decoding import Signal
 from common.errors import UsageError
 from common.learning import saved_model
-from common.learning.prediction import predict, predict_signal
+from common.learning.prediction import Read, listening, predict, predict_signal, read_file, read_signal
 from common.learning.saved_model import SavedModel
 
+Given = str | PathLike[str] | npt.NDArray[Any]  # a file, or a signal
 CHANNELS = 32  # more than so many are samples: the array lies on its side
 
 
@@ -44,7 +46,7 @@ class Recogniser:
         return self.saved.synthetic
 
     def predict(
-        self, recording: str | PathLike[str] | npt.NDArray[Any], sampling_rate: int | None = None
+        self, recording: Given, sampling_rate: int | None = None, *, profile: str | PathLike[str] | None = None
     ) -> dict[str, float]:
         """The probability of each class, as ``fedser predict`` gives it.
 
@@ -52,21 +54,58 @@ class Recogniser:
             recording: a file in any format that soundfile reads, or a ``.npy`` matrix of features; or the signal
                 itself, ``(samples,)`` or ``(samples, channels)``, floats from -1 to 1 or integers of 16 or 32 bits.
             sampling_rate: of a signal, in Hz; a file has its own.
+            profile: a file with what was heard of its speaker before; what is heard now is added to it, and where there
+                is none it is made. It is personal data: delete it to forget the speaker. None for a stranger.
 
         What should be known of the recording, as that it is long, is a ``UserWarning``.
 
         Raises:
-            UsageError: a signal without its rate, a file with one, or an array that is no signal.
+            UsageError: a signal without its rate, a file with one, or an array that is no signal; a profile of another
+                model, a broken one, or a model that does not adapt to recordings in turn.
             AudioError: the recording cannot be used.
+            FedserError: the profile cannot be written.
         """
         with _one_thread():
-            if not isinstance(recording, np.ndarray):
-                if sampling_rate is not None:
-                    raise UsageError("sampling_rate is given beside a file, which says its own; leave it out")
-                return predict(self.saved, Path(recording).expanduser(), _warn)
-            if sampling_rate is None or sampling_rate <= 0:
-                raise UsageError(f"sampling_rate is {sampling_rate}, expected that of the signal in Hz, e.g. 16000")
-            return predict_signal(self.saved, _mono(recording), sampling_rate, _warn)
+            if profile is not None:
+                read = self._reader(recording, sampling_rate)
+                with listening(self.saved, Path(profile).expanduser(), _warn) as listener:
+                    [labelled] = listener.in_turn([read], _warn_of)
+                return labelled.probabilities()
+            if isinstance(recording, np.ndarray):
+                return predict_signal(self.saved, _mono(recording), _rate(sampling_rate), _warn)
+            return predict(self.saved, _file(recording, sampling_rate), _warn)
+
+    def together(
+        self,
+        recordings: Sequence[Given],
+        sampling_rate: int | None = None,
+        *,
+        profile: str | PathLike[str] | None = None,
+    ) -> list[dict[str, float]]:
+        """The probability of each class for recordings of one speaker, as ``fedser predict --together`` gives them.
+
+        A model that adapts hears all of them first. Any other gives what ``predict`` does, and a ``UserWarning``.
+
+        Args:
+            recordings: each as of ``predict``.
+            sampling_rate: of the signals, in Hz.
+            profile: as of ``predict``.
+
+        Raises:
+            UsageError: as of ``predict``.
+            AudioError: one of them cannot be used; it says which, counted from 0, and nothing is kept.
+            FedserError: the profile cannot be written.
+        """
+        with _one_thread():
+            reads = [self._reader(recording, sampling_rate) for recording in recordings]
+            where = None if profile is None else Path(profile).expanduser()
+            with listening(self.saved, where, _warn) as listener:
+                return [labelled.probabilities("recordings") for labelled in listener.together(reads, _warn_of)]
+
+    def _reader(self, recording: Given, sampling_rate: int | None) -> Read:
+        if isinstance(recording, np.ndarray):
+            return partial(read_signal, self.saved, _mono(recording), _rate(sampling_rate))
+        return partial(read_file, self.saved, _file(recording, sampling_rate))
 
     def __repr__(self) -> str:
         of = "made-up speech" if self.synthetic else self.saved.config.data.corpus
@@ -85,6 +124,18 @@ def load_model(path: str | PathLike[str]) -> Recogniser:
     return Recogniser(saved_model.load(Path(path).expanduser()))
 
 
+def _file(recording: str | PathLike[str], sampling_rate: int | None) -> Path:
+    if sampling_rate is not None:
+        raise UsageError("sampling_rate is given beside a file, which says its own; leave it out")
+    return Path(recording).expanduser()
+
+
+def _rate(sampling_rate: int | None) -> int:
+    if sampling_rate is None or sampling_rate <= 0:
+        raise UsageError(f"sampling_rate is {sampling_rate}, expected that of the signal in Hz, e.g. 16000")
+    return sampling_rate
+
+
 def _mono(signal: npt.NDArray[Any]) -> Signal:
     """A signal as one channel of floats."""
     if signal.ndim not in (1, 2) or (signal.ndim == 2 and signal.shape[1] > CHANNELS):
@@ -100,6 +151,10 @@ def _mono(signal: npt.NDArray[Any]) -> Signal:
 
 def _warn(line: str) -> None:
     warnings.warn(line, stacklevel=4)
+
+
+def _warn_of(_: int, line: str) -> None:
+    _warn(line)
 
 
 @contextmanager

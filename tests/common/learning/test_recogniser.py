@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 import torch
 
 from common.config.settings import Config
+from common.data.normalise import Scaling
 from common.errors import AudioError, UsageError
 from common.features.extractor import dimension
 from common.learning import saved_model
@@ -25,14 +27,14 @@ RATE = 16000
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model and a second of noise, in stereo, at another rate than the model's."""
     made = tmp_path_factory.mktemp("model")
-    config = Config().with_values({"model.hidden": 4, "model.projection": 4, "data.normalise": "global"})
+    config = Config().with_values({"model.hidden": 4, "model.projection": 4, "data.normalise": "running"})
     width = dimension(config.features)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = build_model(width, len(CLASSES), config)
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    scaling = {"mean": np.zeros(width, np.float32), "deviation": np.ones(width, np.float32)}
-    saved_model.save(made / "model.safetensors", arrays, scaling, config, CLASSES)
+    prior = Scaling(mean=torch.zeros(width), deviation=torch.ones(width), weight=300.0)
+    saved_model.save(made / "model.safetensors", arrays, prior.arrays(), config, CLASSES)
     noise = np.random.default_rng(0).normal(scale=0.1, size=(22050, 2))
     soundfile.write(made / "noise.wav", noise, 22050, subtype="PCM_16")
     return made
@@ -92,6 +94,41 @@ def test_what_cannot_be_heard_is_refused_as_the_command_does(folder: Path, model
         model.predict(folder / "absent.wav")
     with pytest.raises(UsageError, match="a file, which says its own; leave it out"):
         model.predict(folder / "noise.wav", RATE)
+
+
+def test_a_speakers_signals_are_heard_together_and_in_turn(model: Recogniser, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    signals = [rng.normal(scale=0.1, size=RATE).astype(np.float32) for _ in range(3)]
+    alone = [model.predict(signal, RATE) for signal in signals]
+    together = model.together(signals, RATE)
+    assert all(one != other for one, other in zip(alone, together, strict=True))
+    in_turn = [model.predict(signal, RATE, profile=tmp_path / "p.json") for signal in signals[:2]]
+    assert in_turn[0] == alone[0]
+    assert in_turn[1] != alone[1]
+    [last] = model.together(signals[2:], RATE, profile=str(tmp_path / "p.json"))
+    assert last == pytest.approx(together[2], abs=1e-6)
+    assert last != pytest.approx(alone[2], abs=1e-5)
+    assert model.together([]) == []
+
+
+def test_of_several_it_says_which_cannot_be_heard_and_keeps_nothing(
+    folder: Path, model: Recogniser, tmp_path: Path
+) -> None:
+    with pytest.raises(AudioError, match=r"^recordings\[1\]: no such file or directory$"):
+        model.together([folder / "noise.wav", folder / "absent.wav"], profile=tmp_path / "p.json")
+    with pytest.raises(AudioError, match=r"^no such file or directory$"):
+        model.predict(folder / "absent.wav", profile=tmp_path / "p.json")
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_what_does_not_adapt_warns_and_has_no_profile(folder: Path, model: Recogniser, tmp_path: Path) -> None:
+    config = model.saved.config.with_values({"data.normalise": "global"})
+    fixed = Recogniser(dataclasses.replace(model.saved, config=config))
+    with pytest.warns(UserWarning, match="--together changes nothing: the model was trained with --normalise global"):
+        told = fixed.together([folder / "noise.wav"])
+    assert told == [fixed.predict(folder / "noise.wav")]
+    with pytest.raises(UsageError, match="with --normalise global, and keeps nothing of a speaker"):
+        fixed.predict(folder / "noise.wav", profile=tmp_path / "p.json")
 
 
 def test_it_says_what_it_is(model: Recogniser, tmp_path: Path) -> None:
