@@ -48,10 +48,11 @@ def corpus(folder: Path) -> Path:
 def simulated(out: Path, manifest: Path, **more: object) -> dict[str, Any]:
     own = {name.replace("__", "."): value for name, value in more.items()}
     config = Config().with_values({**SMALL, "data.root": str(manifest), **own})
-    about = {"engine": "inprocess", "baselines": False, "command": "fedser simulate"}
-    open_folder(out, {**flatten(config), **about, "ledger": None}, resume=False, overwrite=False)
+    job = Job(config=config, out=out, engine="inprocess", workers=0, baselines=False, command="fedser simulate")
+    about = {"engine": job.engine, "baselines": job.baselines, "command": job.command, "ledger": job.ledger}
+    open_folder(out, {**flatten(config), **about}, resume=False, overwrite=False)
     with Display() as display:
-        return simulate(Job(config=config, out=out, workers=0, **about), display).as_json()
+        return simulate(job, display).as_json()
 
 
 @pytest.fixture
