@@ -104,7 +104,7 @@ def test_a_folder_that_is_no_run_is_never_deleted(here: Path, fedser: Fedser, si
         (["--held-out", "kfold:1"], "expected kfold:K or kfold:K:I with K of at least 2"),
         (["--sites", "many"], "expected session, speaker, column, a number, or dirichlet:N:ALPHA"),
         (["--validation", "2"], "expected a share between 0 and 1, one, or none"),
-        (["--normalise", "both"], "expected one of speaker, utterance, global"),
+        (["--normalise", "both"], "expected one of running, speaker, utterance, global"),
         (["--fraction", "1.5"], "federation.fraction is 1.5, expected 1e-09 to 1.0"),
         (["--rounds", "0"], "federation.rounds is 0, expected 1 to"),
         (["--min-sites", "3"], "--min-sites is 3, fold kfold:4:0 has 2 sites"),
