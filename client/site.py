@@ -11,6 +11,7 @@ from pathlib import Path
 from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.curation.problems import usual_width
+from common.data.crops import Crops
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Found, Recording
 from common.data.heard import CHOSEN_AFTER, RunningDataset, scaled_after, sums_of
@@ -209,12 +210,13 @@ class Site:
             return SpeechDataset(chosen_after, self.classes)
         self._refuse_single_frames("train")
         beside = self._parts["validation"] if part == "all" else []
-        return RunningDataset([*self._train, *beside], self.classes, scaling, self.config.features)
+        crops = Crops.of(self.config)
+        return RunningDataset([*self._train, *beside], self.classes, scaling, self.config.features, crops)
 
     def _known(self, part: str, scaling: Scaling | None) -> SpeechDataset:
         self._refuse_single_frames(part)
         ready = normalise_known(self._parts[part], self.config, scaling)
-        return SpeechDataset(self._summarised(ready), self.classes)
+        return SpeechDataset(self._summarised(ready), self.classes, Crops.of(self.config))
 
     def _refuse_single_frames(self, part: str) -> None:
         refuse_single_frames(self._parts[part], self.config.data.normalise, self.config.model.statistics)
@@ -249,8 +251,8 @@ class Site:
     def _precomputed(self) -> bool:
         """Whether the model sees nothing of a recording but figures that are the same in every epoch."""
         augment = self.config.augment
-        masks = augment.time_masks or augment.feature_masks
-        return self.config.model.architecture.figures_alone and not masks and not self._running
+        anew = augment.time_masks or augment.feature_masks or augment.crop
+        return self.config.model.architecture.figures_alone and not anew and not self._running
 
 
 _open: dict[tuple[str, int], Site] = {}

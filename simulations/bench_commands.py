@@ -1,15 +1,21 @@
-"""``fedser bench``: the claims about speed, as commands."""
+"""``fedser bench``: the claims about speed, and about short windows, as commands."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from common.cli import options
+from common.errors import UsageError
 
-bench = typer.Typer(help="Measure fedser's speed against what one would use instead.", no_args_is_help=True)
+bench = typer.Typer(
+    help="Measure fedser's speed against what one would use instead, and its models on short windows.",
+    no_args_is_help=True,
+)
 
 
 @bench.command(epilog="Example: fedser bench features --json")
@@ -45,6 +51,46 @@ def sweep(json_output: options.JsonOutput = False) -> None:
     from simulations.speed.sweep_overhead import run
 
     _print(run(), json_output)
+
+
+@bench.command(epilog="Example: fedser bench windows --run runs/emodb --seconds 0.5,2")
+def windows(
+    run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],
+    seconds: Annotated[str, typer.Option("--seconds", metavar="LIST", help="Lengths of windows.")] = "0.5,2",
+    json_output: options.JsonOutput = False,
+) -> None:
+    """What a run's models make of short windows of its held-out recordings, each alone, beside whole recordings."""
+    from common.progress import Display
+    from simulations.speed import window_scores
+
+    lengths = _lengths(seconds)
+    with Display() as display:
+        figures = window_scores.run(run, lengths, display)
+    if json_output:
+        _print(figures, json_output)
+    else:
+        _tell_windows(figures)
+
+
+def _lengths(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seconds is {text!r}, expected lengths of windows in seconds, e.g. 0.5,2") from None
+
+
+def _tell_windows(figures: Mapping[str, Any]) -> None:
+    """The means over folds, a line a length."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.reporting.formatting import score
+
+    table = Table("seconds", "windows", "UAR, first heard", "UAR, all of the speaker heard", box=None)
+    for length, uar in figures["summary"].items():
+        count = sum(fold["windows"][length]["count"] for fold in figures["folds"])
+        table.add_row(length, str(count), *map(score, uar.values()))
+    Console().print(table)
 
 
 def _print(figures: Any, json_output: bool) -> None:

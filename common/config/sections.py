@@ -106,7 +106,8 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """What is done to the training recordings, and to nothing else; see ``common.audio.augment``.
+    """What is done to the training recordings, and to nothing else; see ``common.audio.augment`` and
+    ``common.data.crops``.
 
     Attributes:
         copies: altered versions of each recording beside the original; an epoch takes one of them at random.
@@ -115,6 +116,8 @@ class AugmentConfig:
         noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
         time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
         feature_masks: masks over features, each at most ``feature_width`` of them.
+        crop: the share of an epoch's utterances that are cut to a random window of 0.5 s or more (of a matrix of
+            features, which has no clock, a fifth of its rows or more); 0 for none, 1 for all.
     """
 
     copies: int = 2
@@ -125,6 +128,7 @@ class AugmentConfig:
     time_width: float = 0.15
     feature_masks: int = 2
     feature_width: float = 0.15
+    crop: float = 0.0
 
     def __post_init__(self) -> None:
         in_range("augment.copies", self.copies, 0, 100)
@@ -136,7 +140,7 @@ class AugmentConfig:
             in_range("augment.noise", ratio, -50.0, 100.0)
         for name in ("time_masks", "feature_masks"):
             in_range(f"augment.{name}", getattr(self, name), 0, 20)
-        for name in ("time_width", "feature_width"):
+        for name in ("time_width", "feature_width", "crop"):
             in_range(f"augment.{name}", getattr(self, name), 0.0, 1.0)
 
 

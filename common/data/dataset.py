@@ -10,6 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from common.data.crops import NO_CROPS, Crops
 from common.data.extraction import Recording, Versions
 from common.utterance import Utterance
 
@@ -44,15 +45,16 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
         recordings: normalised. One without a version keeps its place: ``batch`` can't have it, and ``in_order`` leaves
             it out.
         classes: whose order numbers the labels.
+        crops: what an epoch cuts.
     """
 
-    def __init__(self, recordings: Sequence[Recording], classes: Sequence[str]) -> None:
+    def __init__(self, recordings: Sequence[Recording], classes: Sequence[str], crops: Crops = NO_CROPS) -> None:
         number = {name: i for i, name in enumerate(classes)}
         self.versions = [recording.versions for recording in recordings]
         labels = [number[r.utterance.emotion] if r.versions else 0 for r in recordings]
         self.labels = torch.tensor(labels, dtype=torch.long)  # said, for a site may have nobody to validate with
         self.utterances = [recording.utterance for recording in recordings]
-        self.classes = tuple(classes)
+        self.classes, self.crops = tuple(classes), crops
 
     @property
     def speakers(self) -> list[str]:
@@ -69,10 +71,17 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
         """A version of an utterance, ``(frames, features)``."""
         return self.versions[index][version]
 
-    def batch(self, index: torch.Tensor, version: torch.Tensor | None = None) -> Batch:
-        """Pad the utterances at ``index (batch,)``, each in its ``version (batch,)``, the original by default."""
+    def batch(
+        self, index: torch.Tensor, version: torch.Tensor | None = None, window: torch.Tensor | None = None
+    ) -> Batch:
+        """Pad the utterances at ``index (batch,)``, each in its ``version (batch,)``, the original by default.
+
+        Of each its ``window (batch, 2)`` is taken, the first row and the one behind the last; by default the whole.
+        """
         chosen = [0] * len(index) if version is None else version.tolist()
         rows = [self.row(i, v) for i, v in zip(index.tolist(), chosen, strict=True)]
+        if window is not None:
+            rows = [row[first:end] for row, (first, end) in zip(rows, window.tolist(), strict=True)]
         return Batch(
             features=pad_sequence(rows, batch_first=True),
             lengths=torch.tensor([len(row) for row in rows]),
@@ -93,7 +102,7 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
 
     def _empty(self) -> Self:
         """A dataset of the same kind, without recordings."""
-        return type(self)([], self.classes)
+        return type(self)([], self.classes, self.crops)
 
     def _with(self, versions: list[Versions], labels: torch.Tensor, utterances: list[Utterance]) -> Self:
         made = self._empty()
@@ -101,13 +110,14 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
         return made
 
     def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """One pass in random order, each utterance once, in a version drawn at random."""
+        """One pass in random order, each utterance once, in a version drawn at random, whole or a window of it."""
         shuffled = torch.randperm(len(self), generator=generator)
         for pool in torch.split(shuffled, batch_size * POOL):
             versions = torch.tensor([int(torch.randint(len(self.versions[i]), (), generator=generator)) for i in pool])
             lengths = torch.tensor([len(self.versions[i][v]) for i, v in zip(pool, versions, strict=True)])
-            by_length = torch.argsort(lengths, stable=True)
-            cuts = list(zip(*(torch.split(x[by_length], batch_size) for x in (pool, versions)), strict=True))
+            windows = self.crops.draw([self.utterances[i] for i in pool], lengths, generator)
+            by_length = torch.argsort(windows[:, 1] - windows[:, 0], stable=True)
+            cuts = list(zip(*(torch.split(x[by_length], batch_size) for x in (pool, versions, windows)), strict=True))
             for cut in torch.randperm(len(cuts), generator=generator).tolist():
                 yield self.batch(*cuts[cut])
 

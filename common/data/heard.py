@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from common.config.settings import Config, FeatureConfig
+from common.data.crops import NO_CROPS, Crops
 from common.data.dataset import Batch, SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import FLOOR, Scaling, Sums
@@ -145,17 +146,25 @@ def _others(own: Tensor, size: int, counts: Tensor, generator: torch.Generator) 
 class RunningDataset(SpeechDataset):
     """Training recordings, in each epoch scaled as if some others of their speakers had been heard before.
 
+    What was heard is whole recordings; a window of one is scaled as the whole would be.
+
     Args:
         recordings: not normalised.
         classes: whose order numbers the labels.
         prior: of the training speakers.
         features: what the recordings' are.
+        crops: what an epoch cuts.
     """
 
     def __init__(
-        self, recordings: Sequence[Recording], classes: Sequence[str], prior: Scaling, features: FeatureConfig
+        self,
+        recordings: Sequence[Recording],
+        classes: Sequence[str],
+        prior: Scaling,
+        features: FeatureConfig,
+        crops: Crops = NO_CROPS,
     ) -> None:
-        super().__init__(recordings, classes)
+        super().__init__(recordings, classes, crops)
         self.prior, self.features = prior, features
         self._scaling: tuple[Tensor, Tensor] | None = None
 
@@ -185,7 +194,7 @@ class RunningDataset(SpeechDataset):
         return (features - mean[index]) / deviation[index]
 
     def _empty(self) -> Self:
-        return type(self)([], self.classes, self.prior, self.features)
+        return type(self)([], self.classes, self.prior, self.features, self.crops)
 
 
 def scaled_after(

@@ -36,6 +36,10 @@ VALIDATION = (
     "--validation would publish scores of private recordings: a private run sets no speaker aside; leave it out"
 )
 CLASS_WEIGHTS = "training.class_weights tells how often classes occur: a private run has none; leave it out"
+CROP = (
+    "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
+    "recordings; leave it out"
+)
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
@@ -98,6 +102,10 @@ JUDGEMENTS: dict[str, Judgement] = {
     "augment.time_width": Judgement(ALONE),
     "augment.feature_masks": Judgement(ALONE),
     "augment.feature_width": Judgement(ALONE),
+    "augment.crop": Judgement(
+        "Where sites are hidden each recording is cut by itself; the noisy steps of the other units cut none.",
+        units=dict.fromkeys(("utterance", "speaker"), only(0.0, line=CROP)),
+    ),
     # The model.
     "model.kind": Judgement("Either is a model whose layers mix no recordings of a batch.", only("bilstm", "linear")),
     "model.projection": Judgement(SIZE),

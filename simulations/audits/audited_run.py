@@ -153,23 +153,39 @@ def open_run(path: Path, fold: str | None) -> AuditedRun:
     Raises:
         UsageError: there is no such run or fold.
     """
+    known = open_folds(path)
+    for run in known:
+        if fold in (None, run.plan.fold):
+            return run
+    there = ", ".join(run.plan.fold for run in known) or "none yet"
+    raise UsageError(f"{path} has no fold {fold or 'that was started'}; it has {there}")
+
+
+def open_folds(path: Path) -> list[AuditedRun]:
+    """All folds of a run that were started, in the order in which they were.
+
+    Args:
+        path: the run's folder.
+
+    Raises:
+        UsageError: there is no such run.
+    """
     try:
         settings = read_run_settings(path)
     except UsageError:
         raise UsageError(f"{path} is no run of fedser simulate; give the folder that its --out named") from None
     ledger = [settings.pop(name) for name in RUN_SETTINGS][RUN_SETTINGS.index("ledger")]
     known = _plans(path)
-    chosen = [plan for plan in known if fold in (None, plan.fold)]
-    if not chosen:
-        there = ", ".join(plan.fold for plan in known) or "none yet"
-        raise UsageError(f"{path} has no fold {fold or 'that was started'}; it has {there}")
-    return AuditedRun(
-        path=path,
-        config=Config().with_values(settings),
-        plan=chosen[0],
-        ledger=Path(ledger) if ledger else path / "ledger" / slug(chosen[0].fold),
-        shared_ledger=bool(ledger) and len(known) > 1,
-    )
+    return [
+        AuditedRun(
+            path=path,
+            config=Config().with_values(settings),
+            plan=plan,
+            ledger=Path(ledger) if ledger else path / "ledger" / slug(plan.fold),
+            shared_ledger=bool(ledger) and len(known) > 1,
+        )
+        for plan in known
+    ]
 
 
 def _plans(path: Path) -> list[Plan]:

@@ -1,1 +1,1 @@
-"""``fedser bench``: the claims about speed, each measured by a ``run``. It imports sweep, engine and below."""
+"""``fedser bench``: speed and short windows, each claim measured by a ``run``. It imports sweep, engine and below."""

@@ -9,7 +9,9 @@ import torch
 
 from client.site import Holding, Site
 from common.config.settings import Config
+from common.data.crops import Crops
 from common.data.extraction import Recording
+from common.data.normalise import Scaling
 from common.errors import FedserError
 from common.learning.bilstm import BiLSTM
 from common.utterance import Utterance
@@ -75,6 +77,15 @@ def test_only_a_site_that_hides_recordings_has_gradients_by_recording() -> None:
     assert isinstance(site().model.get_submodule("lstm"), BiLSTM)
 
 
-@pytest.mark.parametrize("masks", ["augment__time_masks", "augment__feature_masks"])
-def test_masks_need_the_frames(masks: str) -> None:
-    assert site(**{**LINEAR, masks: 1}).dataset("train", None).versions[0][0].shape == (5, 3)
+@pytest.mark.parametrize("anew", ["augment__time_masks", "augment__feature_masks", "augment__crop"])
+def test_masks_and_crops_need_the_frames(anew: str) -> None:
+    assert site(**{**LINEAR, anew: 1}).dataset("train", None).versions[0][0].shape == (5, 3)
+
+
+@pytest.mark.parametrize("mode", ["running", "utterance"])
+def test_what_a_site_trains_on_is_cut_where_the_run_says_so(mode: str) -> None:
+    scaling = Scaling(mean=torch.zeros(3), deviation=torch.ones(3), weight=5.0)
+    own = site(data__normalise=mode, augment__crop=0.5, features__hop=100, features__stack=1)
+    for part in ("train", "all"):
+        assert own.dataset(part, scaling).crops == Crops(share=0.5, least=5)
+    assert site(data__normalise=mode).dataset("all", scaling).crops.share == 0

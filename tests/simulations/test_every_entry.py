@@ -54,9 +54,10 @@ PLAN = Plan(fold="f", classes=tiny.CLASSES, test=("09",), sites=(SiteSplit(name=
 BUNDLE = "ab" * 32
 POLICY = Policy(bundle=BundlePolicy(hashes=(BUNDLE,)), run=RunPolicy(bounds={}), data=DataPolicy(classes=tiny.CLASSES))
 OUTSIDE: dict[str, st.SearchStrategy[Any]] = {
-    "data.normalise": st.sampled_from(["speaker", "utterance", "global"]),
+    "data.normalise": st.sampled_from(["running", "speaker", "utterance", "global"]),
     "data.validation": st.sampled_from(["one", "0.2", "0.5"]),
     "training.class_weights": st.just(True),
+    "augment.crop": st.floats(0.01, 1.0),
     "federation.fraction": st.floats(0.01, 0.99),
     "federation.strategy": st.sampled_from(["fedmedian", "fedtrimmedavg", "krum"]),
     "privacy.canaries": st.integers(1, 1000),

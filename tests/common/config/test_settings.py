@@ -204,6 +204,7 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
         ("augment.noise", [5], r"augment.noise is \[5.0\], expected two numbers"),
         ("augment.noise", ["nan", 5], "augment.noise is nan"),
         ("augment.noise", [5, "inf"], "augment.noise is inf"),
+        ("augment.crop", 1.1, "augment.crop is 1.1, expected 0.0 to 1.0"),
         ("training.optimizer", "adam", r"training.optimizer is 'adam', expected one of .* did you mean adamw\?"),
         ("training.schedule", "step", "training.schedule is 'step'"),
         ("training.loss", "ce", "training.loss is 'ce'"),

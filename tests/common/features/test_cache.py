@@ -101,7 +101,7 @@ def test_the_original_is_found_whatever_the_augmentation() -> None:
     key = entry_key("x", 0, FeatureConfig(), AugmentConfig())
     other = AugmentConfig(copies=3, speed=0.2, noise=(), time_masks=0)
     assert entry_key("x", 0, FeatureConfig(), other) == key
-    masks = AugmentConfig(time_masks=0, feature_width=0.5, copies=9)
+    masks = AugmentConfig(time_masks=0, feature_width=0.5, copies=9, crop=0.5)  # of features that are there already
     assert entry_key("x", 1, FeatureConfig(), masks) == entry_key("x", 1, FeatureConfig(), AugmentConfig())
 
 

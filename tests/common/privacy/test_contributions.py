@@ -134,8 +134,8 @@ class SmallMachine(SpeechDataset):
 
     most = 60
 
-    def batch(self, index: Tensor, version: Tensor | None = None) -> Batch:
-        made = super().batch(index, version)
+    def batch(self, index: Tensor, version: Tensor | None = None, window: Tensor | None = None) -> Batch:
+        made = super().batch(index, version, window)
         if made.features.shape[:2].numel() > self.most:
             raise MemoryError("no room")
         return made

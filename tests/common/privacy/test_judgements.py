@@ -118,6 +118,15 @@ def test_the_kind_of_canaries_matters_where_there_are_some() -> None:
     assert "into several units" in refused(private("speaker", privacy__canary_kind="recordings", privacy__canaries=5))
 
 
+@pytest.mark.parametrize("unit", ["utterance", "speaker"])
+def test_crops_that_no_noisy_step_would_cut_are_refused(unit: str) -> None:
+    assert refused(private(unit, augment__crop=0.5)) == (
+        f"augment.crop 0.5 would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
+        "recordings; leave it out"
+    )
+    refuse_leaks(private("site", augment__crop=0.5))
+
+
 def test_of_several_faults_the_first_row_is_told() -> None:
     assert refused(Config().with_values({"privacy.epsilon": 8})) == (
         "--normalise speaker would tell of other utterances' recordings in a run that is private for each utterance; "

@@ -24,7 +24,9 @@ PRIVATE = {"privacy.epsilon": 8.0, "privacy.insecure_seed": True, **RECIPES["utt
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings", [{}, {"federation.strategy": "scaffold"}, PRIVATE], ids=["plain", "scaffold", "private"]
+    "settings",
+    [{}, {"federation.strategy": "scaffold"}, PRIVATE, {"data.normalise": "running", "augment.crop": 0.5}],
+    ids=["plain", "scaffold", "private", "running"],
 )
 def test_both_engines_give_the_same_weights(tmp_path: Path, settings: dict[str, object]) -> None:
     config = tiny.config(tiny.write(tmp_path / "corpus"), data__sites="3").with_values(settings)
