@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from client.site import Holding, Site
+from client.holding import Holding
+from client.site import Site
 from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import Config

@@ -15,8 +15,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client import private_round
+from client.holding import Holding
 from client.private_round import train_round
-from client.site import Holding, Site
+from client.site import Site
 from common import protocol
 from common.config.settings import Config
 from common.data.extraction import Recording

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from client.site import Holding, Site
+from client.holding import Holding
+from client.site import Site
 from common.config.settings import Config
 from common.data.crops import Crops
 from common.data.extraction import Recording

@@ -15,9 +15,10 @@ from flwr.clientapp import ClientApp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from client.holding import Holding
 from client.node.policy.clauses import BundlePolicy, DataPolicy, RunPolicy
 from client.node.policy.document import Policy
-from client.site import Holding, Site
+from client.site import Site
 from common.config.settings import Config, flatten
 from common.config.units import UNITS
 from common.data.extraction import Recording

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.site import Holding, Site
+from client.holding import Holding
+from client.site import Site
 from common import protocol
 from common.cli import main
 from common.config.settings import Config

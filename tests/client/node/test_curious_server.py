@@ -184,7 +184,7 @@ def test_the_mirror_shows_the_patients_means(tmp_path: Path) -> None:
         own.model.load_state_dict({name: torch.from_numpy(a.numpy()) for name, a in sent[protocol.ARRAYS].items()})
         mean, deviation = (torch.from_numpy(sent[protocol.SCALING][name].numpy()) for name in ("mean", "deviation"))
         scores = evaluate(own.model, own.dataset("test", Scaling(mean=mean, deviation=deviation)))
-        own._datasets.clear()
+        own._ready._datasets.clear()
         told = RecordDict({protocol.METRICS: MetricRecord({protocol.LOSS: scores.loss})})
         assert read_mean(told) == pytest.approx(np.load(tmp_path / "s0" / row["path"])[:, feature].mean(), abs=2e-3)
 
