@@ -84,7 +84,7 @@ def _probabilities(saved: SavedModel, features: torch.Tensor) -> dict[str, float
     lone = Recording(utterance=alone, versions=(features,))
     [recording] = normalise([lone], lone_mode(saved.config), saved.scaling)
     scaled = recording.versions[0]
-    logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]
+    logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0] / saved.temperature
     return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))
 
 
