@@ -134,6 +134,12 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
 
 
+def least_sure(logits: Tensor) -> dict[str, float]:
+    """As ``Confidence.unsure``, of recordings that are at hand, whose ``logits (recordings, classes)`` these are."""
+    sure = torch.softmax(logits.double(), dim=1).amax(dim=1).numpy()
+    return {f"{share:g}": float(np.quantile(sure, share)) for share in SHARES}
+
+
 def _loss(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
     return nn.functional.cross_entropy(logits / temperature, labels, reduction="sum")
 

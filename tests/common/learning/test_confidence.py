@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from common.data.dataset import SpeechDataset
-from common.learning.confidence import Confidence, fit_temperature, outputs, pooled
+from common.learning.confidence import Confidence, fit_temperature, least_sure, outputs, pooled
 from common.protocol import BINS, TEMPERATURES
 from tests.common.examples import recording
 
@@ -80,6 +80,14 @@ def test_what_is_unsure_lies_evenly_within_a_bin() -> None:
     found = by_bins({8: 5.0, 19: 30.0}, {8: 5.0, 10: 10.0}).unsure()  # ten from 0.4, ten from 0.5, thirty from 0.95
     assert found == pytest.approx({"0.1": 0.425, "0.2": 0.45, "0.3": 0.525})
     assert by_bins({19: 4.0}, {}).unsure() == pytest.approx({"0.1": 0.955, "0.2": 0.96, "0.3": 0.965})
+
+
+def test_the_least_sure_of_recordings_at_hand_are_those_of_the_bins_nearly() -> None:
+    logits, labels = drawn(1.0)
+    exact = least_sure(logits)
+    assert exact == pytest.approx(Confidence.of(logits, labels).unsure(), abs=0.005)
+    confidence = torch.softmax(logits, 1).amax(1)
+    assert float((confidence < exact["0.2"]).float().mean()) == pytest.approx(0.2, abs=1e-3)
 
 
 def test_a_part_of_a_site_weighs_as_much_less_and_says_the_same() -> None:

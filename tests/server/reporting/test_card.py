@@ -89,3 +89,29 @@ def test_values_cannot_bring_markup_of_their_own(tmp_path: Path) -> None:
 
 def test_plain_escapes_markdown() -> None:
     assert plain("a_b|c\nd") == r"a\_b\|c d"
+
+
+FITTED = {
+    "temperature": 1.375,
+    "recordings": 40,
+    "ece_before": 0.125,
+    "ece_after": None,
+    "unsure": {"0.1": 0.425, "0.2": 0.5, "0.3": 0.625},
+    "bins": {"right": [2.0] * 10 + [1.0] * 10, "wrong": [0.5] * 20},
+}
+
+
+def test_card_says_by_what_the_probabilities_were_calibrated(tmp_path: Path) -> None:
+    entry = result()
+    entry["folds"][0]["calibration"] = FITTED
+    card = " ".join(written(tmp_path, entry).split())
+    assert "divided by the temperature 1.375, which 40 recordings of validation speakers gave" in card
+    assert "the expected calibration error was 0.125 there" in card
+    assert "it was less sure than: 10% 0.425, 20% 0.500, 30% 0.625." in card
+    assert "not calibrated" not in card
+
+
+def test_card_says_why_the_temperature_is_one(tmp_path: Path) -> None:
+    for entry, why in ((lean_result(), "nobody was set aside to fit it"), (result(), "it was not fitted")):
+        card = " ".join(written(tmp_path, entry).split())
+        assert f"The probabilities are not calibrated. The temperature is 1: {why}. `fedser calibrate --model" in card
