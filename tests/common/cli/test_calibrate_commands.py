@@ -34,9 +34,9 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def labelled(folder: Path, **more: int) -> Path:
+def labelled(folder: Path) -> Path:
     """A corpus a sixth of whose labels is the next emotion's."""
-    manifest = tiny.write(folder, **more)
+    manifest = tiny.write(folder)
     head, *rows = manifest.read_text().splitlines()
     following = dict(zip(tiny.CLASSES, (*tiny.CLASSES[1:], tiny.CLASSES[0]), strict=True))
     told = [row.split(",") for row in rows]

@@ -156,5 +156,5 @@ def test_a_site_counts_by_its_recordings_held_to_its_share_and_its_losses_to_som
 
 
 def test_what_nobody_told_is_no_calibration() -> None:
-    for nothing in (None, {}):
-        assert calibration(State(arrays={}, scaling={}, confidence=nothing)) is None
+    assert calibration(State(arrays={}, scaling={}, confidence=None)) is None
+    assert calibration(State(arrays={}, scaling={}, confidence={})) is None
