@@ -1,4 +1,4 @@
-"""``fedser calibrate``: fit how sure a model is to labelled recordings of one's own."""
+"""``fedser calibrate``: a model's confidence, fitted to labelled recordings of one's own."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def calibrate(
     ] = None,
     json_output: options.JsonOutput = False,
 ) -> None:
-    """Fit how sure a model is to labelled recordings of people from whom it did not learn; its labels stay.
+    """Calibrate a model's confidence on labelled recordings of people from whom it did not learn; its labels stay.
 
-    Its logits are divided by one number, the temperature (Guo et al. 2017); noted beside it is how sure the model is of
-    those that it is least sure of. Each recording is taken alone, as fedser predict takes it. The model then tells a
-    little of these recordings, without noise, also where it was trained privately.
+    Its logits are divided by one number, the temperature (Guo et al. 2017), and the confidence of its least sure
+    answers is noted beside it. Each recording is taken alone, as fedser predict takes it. The model then tells a little
+    of these recordings, without noise, also where it was trained privately.
     """
     import torch
 
@@ -70,7 +70,7 @@ def calibrate(
         typer.echo("The model or the recordings are synthetic speech: this says nothing of people.", err=True)
     if fitted["temperature"] < 1.01 * TEMPERATURES[0] or fitted["temperature"] > 0.99 * TEMPERATURES[-1]:
         ends = f"{TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g}"
-        typer.echo(f"fedser: the temperature is at the end of its range, {ends}: do the labels fit?", err=True)
+        typer.echo(f"fedser: the temperature is at the end of its range, {ends}: the best may lie beyond", err=True)
     if json_output:
         typer.echo(as_json({"model": str(written), **fitted, "synthetic": synthetic}))
     else:
@@ -176,6 +176,6 @@ def _tell(fitted: Mapping[str, Any], written: Path) -> None:
         f"{fitted['speakers']} speakers"
     )
     typer.echo(f"expected calibration error {fitted['ece_before']:.3f} before, {fitted['ece_after']:.3f} after")
-    sure = ", ".join(f"{float(share):.0%} {value:.3f}" for share, value in fitted["unsure"].items())
-    typer.echo(f"of those that it is least sure of, undivided, it is less sure than: {sure}")
+    sure = ", ".join(f"{value:.3f} ({100 * float(share):g} %)" for share, value in fitted["unsure"].items())
+    typer.echo(f"confidence of the least sure answers at temperature 1: below {sure}")
     typer.echo(f"{one_line(written)}: written; a model card beside it says what the run fitted")

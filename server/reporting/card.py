@@ -47,9 +47,9 @@ def plain(value: object) -> object:
 
 
 def _unsure(calibration: Calibration | None) -> str:
-    """How sure the model is of its least sure recordings, by their share."""
+    """The confidence below which so many of the model's answers lie, with their share."""
     told = calibration.unsure if calibration else {}
-    return ", ".join(f"{float(share):.0%} {formatting.score(sure)}" for share, sure in told.items())
+    return ", ".join(f"{formatting.score(sure)} ({100 * float(share):g} %)" for share, sure in told.items())
 
 
 def _content(result: Result) -> dict[str, Any]:

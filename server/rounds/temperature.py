@@ -28,9 +28,7 @@ from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
 from server.sites.shares import bounded, limited
 
-MOST_LOSS = (
-    3.0  # times the loss of a guess is the most that a site's mean is taken for: at the best temperature it is less
-)
+MOST_LOSS = 3.0  # times that of a guess is what a site's mean loss is taken for at most
 
 
 def hear_confidence(rounds: Rounds, state: State) -> State:

@@ -105,9 +105,9 @@ def test_card_says_by_what_the_probabilities_were_calibrated(tmp_path: Path) -> 
     entry = result()
     entry["folds"][0]["calibration"] = FITTED
     card = " ".join(written(tmp_path, entry).split())
-    assert "divided by the temperature 1.375, which 40 recordings of validation speakers gave" in card
+    assert "divided by the temperature 1.375, which was fitted to 40 recordings of validation speakers" in card
     assert "the expected calibration error was 0.125 there" in card
-    assert "it was less sure than: 10% 0.425, 20% 0.500, 30% 0.625." in card
+    assert "its least sure answers was below 0.425 (10 %), 0.500 (20 %), 0.625 (30 %). On" in card
     assert "not calibrated" not in card
 
 
