@@ -1,4 +1,4 @@
-"""The Flower ClientApp: six messages, each answered from the site's own recordings."""
+"""The Flower ClientApp: seven messages, each answered from the site's own recordings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from common.data.strangers import ALL
 from common.errors import FedserError
 from common.flower import packing
 from common.learning.centring import centring, find_centre
+from common.learning.confidence import Confidence, outputs
 from common.learning.metrics import Confusion
 from common.learning.model import EmotionModel
 from common.learning.training import Evaluated, Trained, evaluate, learning_rate, train
 from common.seeds import seed_of
 
 log = logging.getLogger("fedser.client")
-Told = int | float | list[int]
+Told = int | float | list[int] | list[float]
 FAILED = 2  # Flower's code for a ClientApp that raised
 
 
@@ -152,6 +153,21 @@ def validate(message: Message, context: Context) -> Message:
     scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
     together: list[int] = np.sum(list(scores.confusion.values()), axis=0).ravel().tolist()
     return _counts(message, scores, together, {protocol.LOSS: scores.loss})
+
+
+@app.evaluate("confidence")
+def confidence(message: Message, context: Context) -> Message:
+    """Send how sure the model is of the validation speakers, and how often it is right: once, of the chosen model."""
+    site = open_site(context.run_config, context.node_config)
+    _refuse_if_private(site, "how sure the model is of its validation speakers")
+    sure = Confidence.of(*outputs(_model(message, site), site.dataset("validation", _scaling(message))))
+    told: dict[str, Told] = {
+        protocol.EXAMPLES: sure.recordings,
+        protocol.LOSSES: sure.losses.tolist(),
+        protocol.RIGHT: sure.right.astype(int).tolist(),
+        protocol.WRONG: sure.wrong.astype(int).tolist(),
+    }
+    return Message(RecordDict({protocol.METRICS: MetricRecord(told)}), reply_to=message)
 
 
 @app.query("privacy")

@@ -1,9 +1,10 @@
 """What server and client agree on: the names of messages, records and keys, and nothing else.
 
-A site answers six messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
+A site answers seven messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
 features, for the scaling. ``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked
-once at the end and never in a private run, of held-out speakers that it holds (``evaluate.test``). ``query.privacy``:
-what its ledger says.
+once at the end and never in a private run, of held-out speakers that it holds (``evaluate.test``).
+``evaluate.confidence``: once, when the round is chosen, and never in a private run: how sure the model is of the
+validation speakers, and how often it is then right. ``query.privacy``: what its ledger says.
 A ``query.hello`` that names a run is its farewell: the run is over, the site forgets what it kept for its strategy.
 """
 
@@ -17,6 +18,7 @@ PRIVACY = "query.privacy"
 TRAIN = "train"
 EVALUATE = "evaluate"
 EVALUATE_TEST = "evaluate.test"
+EVALUATE_CONFIDENCE = "evaluate.confidence"
 
 # Records of a message
 ARRAYS = "arrays"  # the model's weights
@@ -55,11 +57,18 @@ LABELS = "label-map"  # a digest of how its labels become classes
 LOSS = "loss"
 SECONDS = "seconds"
 CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of held-out speakers one each, not named
+LOSSES = "losses"  # summed, at each of TEMPERATURES
+RIGHT = "right"  # of the recordings that the model is right about, how many lie in each of BINS of how sure it is
+WRONG = "wrong"  # of the others
 FRAMES = "frames"
 MATRICES = "matrices"  # of its training recordings: where there are any, the prior of a speaker has no clock
 WEIGHT = "weight"  # in SCALING: how many rows it is worth beside those heard of a speaker
 AFTER = ("0", "2", "8")  # others of a held-out speaker that were heard before: of each the counts, behind CONFUSION
 DRAWS = 5  # of others, where there is a choice: counts are of these together
+# From a quarter, for a model that is too little sure, as by label smoothing or noise, to four, for one that is too sure
+# by many rounds on few speakers. A step is a factor of 1.2; over two the loss is nearly a parabola in the logarithm.
+TEMPERATURES = tuple(0.25 * 16 ** (place / 15) for place in range(16))
+BINS = 20  # of how sure a model is, from 0 to 1
 STOPPED = "stopped"  # the site's budget refuses another step
 CUT_SHORT = "cut-short"  # beside it: not the budget does, but that too many of the run's rounds were cut short there
 

@@ -42,6 +42,7 @@ from server.records.pins import Pins
 from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
+from server.rounds.temperature import calibration, hear_confidence
 from server.run import checkpoint, run_log
 from server.run.checkpoint import Arrays, State
 from server.run.events import Events
@@ -111,13 +112,10 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     rounds = Rounds(
         grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit, pins=pins
     )
-    state = rounds.refit(rounds.run(state), initial)
+    state = rounds.refit(hear_confidence(rounds, rounds.run(state)), initial)
     if keeps:
         say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
-    chosen = state.best or state.arrays
-    public = config.with_values(dict.fromkeys(PATHS, ""))
-    path = folder / "model.safetensors"
-    saved_model.save(path, chosen, state.scaling, public, plan.classes, synthetic=plan.synthetic)
+    _save_model(folder / "model.safetensors", state, config, plan)
     with note_refusals(audit, state.round, protocol.EVALUATE_TEST) as refused:
         held = score_held_out(grid, config, plan, nodes, state, cache, refused)
     spent = private.figures() if private else {}
@@ -130,6 +128,21 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         seconds=time.perf_counter() - began,
     )
     atomic.write(folder / "fold.json", json.dumps(fold.as_json(), indent=1), durable=True)
+
+
+def _save_model(path: Path, state: State, config: Config, plan: Plan) -> None:
+    """Write the chosen model, with the temperature that the validation speakers gave it."""
+    found, public = calibration(state), config.with_values(dict.fromkeys(PATHS, ""))
+    saved_model.save(
+        path,
+        state.best or state.arrays,
+        state.scaling,
+        public,
+        plan.classes,
+        synthetic=plan.synthetic,
+        temperature=found.temperature if found else 1.0,
+        unsure=found.unsure if found else None,
+    )
 
 
 def _meeting(config: Config, plan: Plan, keys: Mapping[int, str]) -> Meeting:
@@ -161,6 +174,7 @@ def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> Fol
         test_speakers=named if not deployed or held.speakers == len(named) else held.speakers,
         privacy=None,
         chosen_round=state.best_round or state.round,
+        calibration=calibration(state),
         test=held.test,
         rounds=tuple(map(Round.from_json, state.history)),
         refit=tuple(map(Round.from_json, state.refit)),

@@ -17,6 +17,7 @@ import click
 import typer
 
 from common.cli import options
+from common.cli.calibrate_commands import calibrate
 from common.cli.corpus_commands import corpus
 from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
@@ -39,6 +40,9 @@ app = typer.Typer(
 app.add_typer(corpus, name="corpus")
 app.add_typer(privacy, name="privacy")
 app.command(epilog="Example: fedser predict --model runs/emodb a.wav b.flac")(predict)
+app.command(epilog="Example: fedser calibrate --model runs/emodb --corpus manifest --root ~/clinic/manifest.csv")(
+    calibrate
+)
 
 
 def _print_version(wanted: bool) -> None:

@@ -107,7 +107,7 @@ def _recording(saved: SavedModel, features: torch.Tensor, path: Path) -> Recordi
 def _probabilities(saved: SavedModel, recording: Recording, heard: Sums | None) -> dict[str, float]:
     """The classes' probabilities for a recording once so much of its speaker was heard; None for one that is alone."""
     scaled = _scaled(saved, recording, heard)
-    logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0]
+    logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0] / saved.temperature
     return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))
 
 

@@ -138,6 +138,20 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Several:
+    """A list of so many numbers of one kind."""
+
+    each: Count | Number
+    length: int
+
+    def read(self, value: Any) -> list[Any]:
+        """The list, checked."""
+        fits = isinstance(value, list) and len(value) == self.length
+        _expect(fits, value, f"a list of {self.length} numbers")
+        return [self.each.read(item) for item in value]
+
+
+@dataclass(frozen=True)
 class Maybe:
     """A value, or null."""
 
@@ -190,7 +204,7 @@ class Numbers:
         return values
 
 
-Field = Count | Number | Truth | Text | Names | Confusion | Maybe | Json | Numbers
+Field = Count | Number | Truth | Text | Names | Confusion | Several | Maybe | Json | Numbers
 Fields = Mapping[str, Field]
 
 

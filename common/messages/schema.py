@@ -1,6 +1,6 @@
 """The messages between server and sites: what each may hold. This page is the protocol's reference.
 
-A site answers six types of messages. For each there is here the form of the server's request and that of the site's
+A site answers seven types of messages. For each there is here the form of the server's request and that of the site's
 reply: its records, their keys, and of each key the kind of value, with its range. Whatever is not named is refused,
 with the whole message: by the site's node, a request before the app sees it and a reply before it leaves, and by the
 server, before anything is made of a reply. Each of them runs its own copy of this page.
@@ -31,6 +31,7 @@ from common.messages.fields import (
     Names,
     Number,
     Numbers,
+    Several,
     Text,
     Truth,
 )
@@ -209,6 +210,21 @@ def _test_reply(scope: Scope) -> Form:
     return Form(records={protocol.METRICS: _metrics({**fields, **loss}, *after)}, rules=rules)
 
 
+# evaluate.confidence: the chosen model, once; back come, of all validation speakers together, the losses at some fixed
+# temperatures, and how many the model was right and wrong about by how sure it was; never in a private run
+
+
+def _confidence_reply(scope: Scope) -> Form:
+    counts = Several(Count(0, scope.most), protocol.BINS)
+    fields: Fields = {
+        protocol.EXAMPLES: Count(1, scope.most),
+        protocol.LOSSES: Several(Number(), len(protocol.TEMPERATURES)),
+        protocol.RIGHT: counts,
+        protocol.WRONG: counts,
+    }
+    return Form(records={protocol.METRICS: _metrics(fields)}, rules=(_bins_add_up,))
+
+
 # query.privacy: what the ledger says: what this run, and all runs, cost the site's people
 
 
@@ -254,6 +270,12 @@ def _adds_up(told: Told) -> str | None:
     return None if counted == examples else f"metrics: the counts are of {counted} recordings, not of {examples}"
 
 
+def _bins_add_up(told: Told) -> str | None:
+    metrics: dict[str, Any] = told[protocol.METRICS]
+    counted, examples = sum(metrics[protocol.RIGHT]) + sum(metrics[protocol.WRONG]), metrics[protocol.EXAMPLES]
+    return None if counted == examples else f"metrics: the bins are of {counted} recordings, not of {examples}"
+
+
 def _strangers_add_up(told: Told) -> str | None:
     """Each condition is of the same recordings in as many groups, once or in each of the draws."""
     metrics: dict[str, Any] = told[protocol.METRICS]
@@ -275,7 +297,7 @@ def _all_or_each(classes: int) -> Callable[[Told], str | None]:
     return rule
 
 
-# The six types: the request's form, and the reply's
+# The seven types: the request's form, and the reply's
 
 _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
     protocol.HELLO: (_hello_request, _hello_reply),
@@ -283,6 +305,7 @@ _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
     protocol.TRAIN: (_train_request, _train_reply),
     protocol.EVALUATE: (_evaluate_request, _evaluate_reply),
     protocol.EVALUATE_TEST: (_evaluate_request, _test_reply),
+    protocol.EVALUATE_CONFIDENCE: (_evaluate_request, _confidence_reply),
     protocol.PRIVACY: (_privacy_request, _privacy_reply),
 }
 TYPES = tuple(_FORMS)
@@ -290,6 +313,7 @@ NOT_IN_PRIVATE = {
     protocol.STATISTICS: "sums of features",
     protocol.EVALUATE: "scores of validation speakers",
     protocol.EVALUATE_TEST: "scores of held-out speakers",
+    protocol.EVALUATE_CONFIDENCE: "how sure the model is of validation speakers",
 }
 
 

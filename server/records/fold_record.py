@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import FedserError
 from server.records.json_record import Record, may_lack
-from server.records.scores import Counts, Scores, Validation
+from server.records.scores import Calibration, Counts, Scores, Validation
 
 Speakers = tuple[str, ...] | Mapping[str, int] | int  # by name; of separate sites how many each has, or how many in all
 
@@ -139,6 +139,7 @@ class FoldRecord(Record):
         test_speakers: whose recordings were scored once, at the end.
         privacy: None where nothing was private.
         chosen_round: whose model is kept.
+        calibration: of that model, before it is trained again; None without validation speakers who could be asked.
         test: of that model; None where it was not scored.
         rounds: in order.
         refit: of the training again with the validation speakers' recordings; empty where there was none.
@@ -157,6 +158,7 @@ class FoldRecord(Record):
     test_speakers: Speakers
     privacy: PrivacyAccount | None
     chosen_round: int
+    calibration: Calibration | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
     test: Scores | None
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] = may_lack()

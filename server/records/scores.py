@@ -44,6 +44,29 @@ class Scores(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calibration(Record):
+    """How sure the chosen model was of the validation speakers, and the temperature that was fitted to it.
+
+    Attributes:
+        temperature: by which the model's logits are divided.
+        recordings: of the validation speakers, that it was fitted to.
+        ece_before: the expected calibration error at temperature 1, over ``bins``.
+        ece_after: the same at the temperature; None where it is not known, as by counts at temperature 1 it is not.
+        unsure: by a share of the recordings, e.g. ``0.1``, how sure the model is, at temperature 1, at most of so many
+            that it is least sure of.
+        bins: ``right`` and ``wrong``: how many recordings the model was right and wrong about, by how sure it was, in
+            equal bins from 0 to 1. Of a site that counts for less than it says they are as much less.
+    """
+
+    temperature: float
+    recordings: int
+    ece_before: float
+    ece_after: float | None
+    unsure: Mapping[str, float]
+    bins: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Validation(Record):
     """What a round's model reaches on the validation speakers: as ``Scores``, and the mean loss."""
 

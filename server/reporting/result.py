@@ -97,6 +97,7 @@ def _fold(fold: FoldResult) -> RunFold:
         test_speakers=federated.test_speakers,
         privacy=federated.privacy,
         chosen_round=federated.chosen_round,
+        calibration=federated.calibration,
         test=federated.test,
         baselines=baselines,
         rounds=federated.rounds,

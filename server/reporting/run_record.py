@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import FedserError, UsageError
 from server.records.fold_record import PrivacyAccount, Round, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
-from server.records.scores import Scores
+from server.records.scores import Calibration, Scores
 
 if TYPE_CHECKING:
     from common.learning.recogniser import Recogniser
@@ -70,6 +70,7 @@ class RunFold(Record):
     test_speakers: Speakers
     privacy: PrivacyAccount | None
     chosen_round: int
+    calibration: Calibration | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
     test: Scores | None
     baselines: Baselines | None
     rounds: tuple[Round, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -18,6 +19,8 @@ from server.messages.exchange import exchange
 from server.messages.rejections import Refused, costing, failure, refuse
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ def ask(
     *,
     simulated: bool = False,
 ) -> dict[str, Counts]:
-    """Send sites a model to evaluate, and collect their counts.
+    """Send sites a model to score, and collect their counts.
 
     Args:
         grid: Flower's way to the nodes.
@@ -70,6 +73,41 @@ def ask(
     Returns:
         By site, what those counted that answered as they should.
     """
+    classes = state.arrays[config.model.architecture.output_bias].shape[0]
+
+    def read(node: Node, reply: Message) -> Counts:
+        most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
+        scope = Scope(class_count=classes, most=most, most_speakers=node.unseen, simulated=simulated)
+        return _counts(reply, message_type, scope)
+
+    return ask_each(grid, config, state, nodes, message_type, arrays, read, refused)
+
+
+def ask_each(
+    grid: Grid,
+    config: Config,
+    state: State,
+    nodes: Sequence[Node],
+    message_type: str,
+    arrays: Arrays,
+    read: Callable[[Node, Message], _Answer],
+    refused: Refused,
+) -> dict[str, _Answer]:
+    """Send sites a model to evaluate, and collect what ``read`` makes of their replies.
+
+    Args:
+        grid: Flower's way to the nodes.
+        config: of the run.
+        state: has the scaling, and the number of the round.
+        nodes: to ask.
+        message_type: of the messages.
+        arrays: the model.
+        read: may raise; then the site's answer is not taken.
+        refused: the sites whose answer is not taken are added, with the reason.
+
+    Returns:
+        By site, in the order of ``nodes``, of those that answered as they should.
+    """
     content = RecordDict(
         {
             protocol.ARRAYS: record(arrays),
@@ -79,18 +117,15 @@ def ask(
     )
     asked = {node.id: node for node in nodes}
     messages = [Message(content, node.id, message_type) for node in nodes]
-    counts: dict[str, Counts] = {}
+    answers: dict[str, _Answer] = {}
     for reply in exchange(grid, messages, config.federation.round_timeout):
         node = asked[reply.metadata.src_node_id]
         if reply.has_error():
             refuse(node.site, "evaluation", failure(reply), refused)
             continue
-        most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
-        classes = state.arrays[config.model.architecture.output_bias].shape[0]
-        scope = Scope(class_count=classes, most=most, most_speakers=node.unseen, simulated=simulated)
         with costing(node.site, "evaluation", refused):
-            counts[node.site] = _counts(reply, message_type, scope)
-    return counts
+            answers[node.site] = read(node, reply)
+    return answers
 
 
 def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:

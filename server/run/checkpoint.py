@@ -37,6 +37,8 @@ class State:
         run: the run's name, in the ledgers of a private one, and in what sites keep for a strategy; empty otherwise.
         heads: by site, how far its ledger was when it last answered: entries, and the last one's hash.
         audits: likewise, of its audit log.
+        confidence: how sure the chosen model is of the validation speakers, in sum over the sites, as
+            ``server.rounds.temperature`` keeps it; None where it was not asked, empty where nobody told.
         norm: the median L2 norm of the last round's sound updates; 0 before round 1.
         stopped: sites whose budget is spent.
         kept: of a simulation, by site, the fingerprint of what it keeps for the strategy; empty where it keeps nothing.
@@ -53,6 +55,7 @@ class State:
     run: str = ""
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     audits: dict[str, tuple[int, str]] = field(default_factory=dict)
+    confidence: dict[str, Any] | None = None
     norm: float = 0.0
     stopped: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
@@ -70,7 +73,10 @@ class State:
 
 
 _GROUPS = ("arrays", "scaling", "strategy", "best")
-_ABOUT = ("round", "best_round", "history", "refit", "run", "heads", "audits", "norm", "stopped", "kept")
+_ABOUT = (
+    *("round", "best_round", "history", "refit", "confidence"),
+    *("run", "heads", "audits", "norm", "stopped", "kept"),
+)
 
 
 def save(state: State, path: Path) -> None:

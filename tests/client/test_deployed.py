@@ -59,6 +59,9 @@ def test_a_deployment_trains_the_model_that_a_simulation_trains(
         np.testing.assert_allclose(deployed[name], array, rtol=0, atol=1e-7)
     assert fold["test"]["uar"] == whole["folds"][0]["test"]["uar"]
     assert fold["test"]["confusion"] == whole["folds"][0]["test"]["confusion"]
+    fitted, simulated_fit = fold["calibration"], whole["folds"][0]["calibration"]
+    assert fitted["temperature"] == pytest.approx(simulated_fit["temperature"], rel=1e-4)
+    assert fitted["bins"] == simulated_fit["bins"]
 
 
 def test_a_deployed_site_keeps_its_state_beside_the_ledger_until_the_farewell(

@@ -5,6 +5,7 @@ Through the code that a run calls for each type of message, over Flower's own ob
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,6 +26,7 @@ from server.records.ledger_reports import account, site_figures
 from server.rounds.farewell import say_farewell
 from server.rounds.loop import Rounds
 from server.rounds.site_scores import ask
+from server.rounds.temperature import ask_confidence, together
 from server.run.checkpoint import State
 from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
@@ -96,6 +98,16 @@ def scores(kind: str) -> Callable[[ThreeSites, Config, Path], Taken]:
     return scored
 
 
+def confidence(grid: ThreeSites, config: Config, folder: Path) -> Taken:
+    refused: dict[str, str] = {}
+    nodes = [dataclasses.replace(node, validation=12) for node in NODES]
+    told = ask_confidence(grid, config, state(), nodes, MODEL, refused)  # type: ignore[arg-type]
+    whole = together(told, nodes, classes=3)
+    assert 0.25 <= whole.temperature() <= 4.0
+    assert 0.0 <= whole.error() <= 1.0
+    return set(told), refused
+
+
 def privacy(grid: ThreeSites, config: Config, folder: Path) -> Taken:
     refused: dict[str, str] = {}
     told = site_figures(grid, config, NODES, state(), refused, whole=False)  # type: ignore[arg-type]
@@ -117,6 +129,7 @@ PLAYED = [
     (protocol.TRAIN, PRIVATE, train),
     (protocol.TRAIN, PLAIN | {"federation.strategy": "fedmedian"}, train),
     (protocol.EVALUATE_TEST, PLAIN, scores(protocol.EVALUATE_TEST)),
+    (protocol.EVALUATE_CONFIDENCE, PLAIN, confidence),
     (protocol.PRIVACY, PRIVATE, privacy),
 ]
 

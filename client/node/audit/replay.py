@@ -1,5 +1,5 @@
-"""What a run may settle but once, however often the server asks: its name in the ledger, the model it tests, and how
-much the site holds.
+"""What a run may settle but once, however often the server asks: its name in the ledger, the model it tests, the one
+that it calibrates, and how much the site holds.
 
 The audit log has what a run has settled, so that a restart of the node changes nothing: a server can bring one about.
 It also tells which messages of a private run were never answered. That an app fails, or is killed, may tell of what it
@@ -20,8 +20,12 @@ from client.node.gate.outbound import Refused
 from common import protocol
 from common.storage.hash_chain import Entry
 
-# In a line of the audit log: the run's name in the ledger; of the model, a digest; units or recordings to train on.
-NAME, TESTED, COUNTED = "name", "tested", "counted"
+# In a line of the audit log: the run's name in the ledger; of a model, a digest; units or recordings to train on.
+NAME, TESTED, CALIBRATED, COUNTED = "name", "tested", "calibrated", "counted"
+_ONE_MODEL = {
+    protocol.EVALUATE_TEST: (TESTED, "the held-out speakers have scored a model in this run, and score no other"),
+    protocol.EVALUATE_CONFIDENCE: (CALIBRATED, "the run was told how sure one model is of the validation speakers"),
+}
 MOST_UNANSWERED = 4  # messages of a private run: one more than rounds that the app's ledger lets be cut short
 
 
@@ -31,7 +35,8 @@ def check_replay(
     """Refuse a message that asks again, with another value, for what its run may settle but once.
 
     Held-out speakers score one model a run: with many models of the server's making, counts and losses would tell
-    what a single recording is like. The same model again is a retry, and may be.
+    what a single recording is like. So it is with how sure a model is of the validation speakers. The same model again
+    is a retry, and may be.
 
     Args:
         earlier: the lines of the audit log.
@@ -44,7 +49,8 @@ def check_replay(
         What the message settles, for its own line.
 
     Raises:
-        Refused: the run has another name in the ledger, had another model tested, or was told what the site holds.
+        Refused: the run has another name in the ledger, had another model tested or calibrated, or was told what the
+            site holds.
         FedserError: the arrays are not what the message says that they are.
     """
     fields = {NAME: str(config[protocol.RUN])} if config.get(protocol.RUN) else {}
@@ -52,12 +58,12 @@ def check_replay(
         raise Refused(f"the run calls itself {fields[NAME]} in the ledger, and was {name} before")
     if kind == protocol.HELLO and not fields and counted(earlier, run) is not None:
         raise Refused("the run was told how much there is here, and is told it once: by now it may be more")
-    if kind != protocol.EVALUATE_TEST:
+    if kind not in _ONE_MODEL:
         return fields
-    tested = _digest(content)
-    if _before(earlier, run, TESTED) not in (None, tested):
-        raise Refused("the held-out speakers have scored a model in this run, and score no other")
-    return fields | {TESTED: tested}
+    (key, why), digest = _ONE_MODEL[kind], _digest(content)
+    if _before(earlier, run, key) not in (None, digest):
+        raise Refused(why)
+    return fields | {key: digest}
 
 
 def check_answered(earlier: Sequence[Entry], run: int) -> None:

@@ -142,6 +142,7 @@ class _Dry:
         yield self._outcome(protocol.TRAIN, EACH_ROUND)
         if validation and not private:
             yield self._outcome(protocol.EVALUATE, EACH_ROUND)
+            yield self._outcome(protocol.EVALUATE_CONFIDENCE, ONCE)
         if test and not private:
             yield self._outcome(protocol.EVALUATE_TEST, ONCE)
         if self._config.privacy.at_sites:

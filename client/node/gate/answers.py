@@ -81,7 +81,7 @@ class Reply:
             raise Refused("the server sent no model to train")
         classes = {emotion_name(name) for name in self.config.data.classes} or EMOTIONS
         _, extra = extra_records(self.config)
-        scoring = self.kind in (protocol.EVALUATE, protocol.EVALUATE_TEST)
+        scoring = self.kind in (protocol.EVALUATE, protocol.EVALUATE_TEST, protocol.EVALUATE_CONFIDENCE)
         return Scope.of(
             self.config,
             site=self.site,

@@ -229,7 +229,8 @@ class OutboundPolicy:
     Attributes:
         max_bytes_round: of all records together, in a round.
         allow_statistics: sums of the training features, once before round 1; never in a private run.
-        allow_validation: confusion counts of the validation speakers, summed; never in a private run.
+        allow_validation: confusion counts of the validation speakers, summed, and, once a run, how sure the model is of
+            them; never in a private run.
         allow_test: confusion counts of the held-out speakers that the site holds, summed; never in a private run.
         allow_test_speakers: the same of each held-out speaker, without a name.
     """
@@ -249,6 +250,7 @@ class OutboundPolicy:
         asked = {
             protocol.STATISTICS: self.allow_statistics,
             protocol.EVALUATE: self.allow_validation,
+            protocol.EVALUATE_CONFIDENCE: self.allow_validation,
             protocol.EVALUATE_TEST: self.allow_test,
         }
         return [kind for kind in schema.TYPES if asked.get(kind, True)]

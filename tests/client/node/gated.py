@@ -48,6 +48,12 @@ MODEL: Arrays = {
 TRAINED: Arrays = {name: np.asarray(values + 1) for name, values in MODEL.items()}
 TRAIN_METRICS: Any = {protocol.EXAMPLES: 40, protocol.LOSS: 1.5, protocol.SECONDS: 2.0}
 SCORES: Any = {protocol.EXAMPLES: 6, protocol.LOSS: 7.5, protocol.CONFUSION: [1, 1, 0, 0, 2, 0, 0, 0, 2]}
+SURE: Any = {
+    protocol.EXAMPLES: 6,
+    protocol.LOSSES: [7.5] * len(protocol.TEMPERATURES),
+    protocol.RIGHT: [*[0] * 15, 1, 1, 1, 1, 1],
+    protocol.WRONG: [*[0] * 8, 1, *[0] * 11],
+}
 TEST_SCORES: Any = {name: SCORES[name] for name in (protocol.EXAMPLES, protocol.CONFUSION)} | {protocol.SPEAKERS: 3}
 FIGURES: dict[str, Any] = {
     "epsilon": 1.5,
@@ -98,6 +104,7 @@ def content(kind: str, settings: dict[str, Any] = PLAIN) -> RecordDict:
         protocol.TRAIN: RecordDict(update),
         protocol.EVALUATE: RecordDict({protocol.METRICS: MetricRecord(SCORES)}),
         protocol.EVALUATE_TEST: RecordDict({protocol.METRICS: MetricRecord(TEST_SCORES)}),
+        protocol.EVALUATE_CONFIDENCE: RecordDict({protocol.METRICS: MetricRecord(SURE)}),
         protocol.PRIVACY: RecordDict(
             {protocol.CONFIG: ConfigRecord({protocol.FIGURES: json.dumps(FIGURES, sort_keys=True)})}
         ),
@@ -128,7 +135,7 @@ def plain(records: RecordDict) -> dict[str, Any]:
 
 HONEST = [
     *((kind, PLAIN) for kind in (protocol.HELLO, protocol.STATISTICS, protocol.TRAIN)),
-    *((kind, PLAIN) for kind in (protocol.EVALUATE, protocol.EVALUATE_TEST)),
+    *((kind, PLAIN) for kind in (protocol.EVALUATE, protocol.EVALUATE_TEST, protocol.EVALUATE_CONFIDENCE)),
     *((kind, settings) for kind in (protocol.HELLO, protocol.TRAIN) for settings in (PRIVATE, SPEAKERS)),
     (protocol.PRIVACY, PRIVATE),
 ]

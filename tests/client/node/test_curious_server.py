@@ -155,6 +155,22 @@ def test_nothing_of_a_held_out_patient_is_read_in_a_private_run(
         assert curious.answered(Message(content, 1, protocol.EVALUATE_TEST), config).has_error()
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_how_sure_a_model_is_of_validation_patients_is_not_told_in_a_private_run(tmp_path: Path, unit: str) -> None:
+    """Neither the node, nor the app, nor the gate lets it: each by itself."""
+    site(tmp_path, {})
+    private, plain = config_of(unit), config_of("")
+    sent = mirror(private, 0)
+    told = Curious(tmp_path).ask(protocol.EVALUATE_CONFIDENCE, plain, **sent)
+    assert told is not None
+    asked = Message(RecordDict({**sent, protocol.CONFIG: ConfigRecord()}), 1, protocol.EVALUATE_CONFIDENCE)
+    assert "how sure the model is of validation speakers may not leave" in str(refuses(asked, POLICY, private))
+    assert Curious(tmp_path).answered(asked, private).has_error()
+    reply = Message(told, reply_to=asked)
+    with pytest.raises(Refused, match="the run is private, how sure the model is of validation speakers may not leave"):
+        outbound.passed(reply, asked, site="s0", policy=POLICY, config=private, head=Head(entries=1, hash="ab" * 32))
+
+
 def test_without_privacy_no_loss_and_no_single_patients_counts_are_read(tmp_path: Path) -> None:
     rows = site(tmp_path, {PATIENT: "anger", "02": "neutral"})
     config = config_of("")

@@ -9,17 +9,19 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from common.config.settings import Config, ModelConfig
+from common.config.settings import Config, ModelConfig, flatten
 from common.errors import FedserError, UsageError
 from common.learning.architectures import build_model
 from common.learning.bilstm_attention import AttentiveBiLSTM
 from common.learning.linear import LinearModel
 from common.learning.model import EmotionModel
-from common.learning.saved_model import load, save
+from common.learning.prediction import predict
+from common.learning.saved_model import calibrate, load, save, windows
 
 CONFIG = Config(seed=3, model=ModelConfig(projection=5, hidden=4, layers=2, attention=3))
 CLASSES = ("sadness", "anger", "neutral")
 FEATURES = 6
+KEPT = Path(__file__).parent / "kept/format-1.safetensors"
 
 
 @pytest.fixture
@@ -74,7 +76,46 @@ def test_it_is_safetensors_alone(path: Path) -> None:
         about = json.loads(file.metadata()["fedser"])
     assert about["classes"] == list(CLASSES)
     assert about["config"]["seed"] == 3
-    assert about["format"] == 1
+    assert about["format"] == 2
+    assert (about["temperature"], about["unsure"], about["windows"]) == (1.0, None, None)
+
+
+def test_a_file_of_the_format_before_predicts_as_it_did(tmp_path: Path) -> None:
+    """It was written before there was a temperature."""
+    np.save(tmp_path / "x.npy", np.arange(20, dtype=np.float32).reshape(5, 4) / 4 - 2)
+    saved = load(KEPT)
+    assert (saved.temperature, saved.unsure) == (1.0, None)
+    before = {"anger": 0.2933165729045868, "neutral": 0.42628055810928345, "sadness": 0.28040289878845215}
+    assert predict(saved, tmp_path / "x.npy") == pytest.approx(before, abs=1e-6)
+
+
+def test_a_temperature_comes_back_and_makes_a_model_less_sure_of_the_same(path: Path, tmp_path: Path) -> None:
+    for calibrated, out in ((path, tmp_path / "own/model.safetensors"), (KEPT, tmp_path / "old/model.safetensors")):
+        calibrate(calibrated, out, 2.0, {"0.1": 0.4})
+        before, after = load(calibrated), load(out.parent)
+        assert (after.temperature, after.unsure) == (2.0, {"0.1": 0.4})
+        assert (after.config, after.classes) == (before.config, before.classes)
+        width = len(before.scaling.mean)
+        np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, width)))
+        cold, warm = (predict(saved, tmp_path / "x.npy") for saved in (before, after))
+        roots = {name: share**0.5 for name, share in cold.items()}  # of a softmax, at twice the temperature
+        assert warm == pytest.approx({name: root / sum(roots.values()) for name, root in roots.items()})
+        assert max(warm, key=warm.__getitem__) == max(cold, key=cold.__getitem__)
+
+
+def test_a_model_that_is_calibrated_in_place_keeps_all_else(path: Path) -> None:
+    whole = dict(safetensors.numpy.load_file(path))
+    calibrate(path.parent, path, 0.5, {"0.1": 0.4})
+    again = safetensors.numpy.load_file(path)
+    assert again.keys() == whole.keys()
+    assert all(np.array_equal(again[name], value) for name, value in whole.items())
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_the_windows_are_those_of_the_settings() -> None:
+    assert windows(flatten(CONFIG) | {"augment.crop": 0.0, "augment.crop_least": 0.5}) is None
+    cropped = {"augment.crop": 0.5, "augment.crop_least": 0.5, "augment.copies": 2}
+    assert windows(cropped) == {"crop": 0.5, "crop_least": 0.5}
 
 
 def refused(path: Path) -> str:
@@ -119,6 +160,11 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
         lambda tensors, about: about.update(classes=3),
         lambda tensors, about: about.update(config=[]),
         lambda tensors, about: about.update(config="{"),
+        lambda tensors, about: about.update(temperature=0.0),
+        lambda tensors, about: about.update(temperature=float("inf")),
+        lambda tensors, about: about.update(temperature=[1.0]),
+        lambda tensors, about: about.update(unsure=3),
+        lambda tensors, about: about.pop("format"),
     ],
 )
 def test_a_file_of_something_else_is_refused(
@@ -131,6 +177,12 @@ def test_a_file_of_something_else_is_refused(
 def test_a_model_of_another_version_says_so(path: Path) -> None:
     rewrite(path, lambda tensors, about: about.update(config={"model.layer": 4}))
     assert "made by another version (unknown setting 'model.layer'; did you mean model.layers?)" in refused(path)
+
+
+@pytest.mark.parametrize("version", [3, 0, "2", None])
+def test_a_format_that_is_not_known_is_one_line(path: Path, version: object) -> None:
+    rewrite(path, lambda tensors, about: about.update(format=version))
+    assert f"made by another version (its format is {version!r}, this fedser reads 1 and 2)" in refused(path)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 
 from common import protocol
-from common.messages.fields import Confusion, Count, Field, Json, Maybe, Names, Number, Numbers, Text, Truth
+from common.messages.fields import Confusion, Count, Field, Json, Maybe, Names, Number, Numbers, Several, Text, Truth
 from common.messages.forms import Form, RecordForm
 
 WIDTH = 3  # of arrays whose length is open
@@ -37,14 +37,21 @@ def value_of(own: Field) -> st.SearchStrategy[Any]:
         case Confusion(classes, groups):
             group = st.lists(st.integers(0, 9), min_size=classes**2, max_size=classes**2).filter(any)
             return st.lists(group, min_size=1, max_size=min(groups, 3)).map(lambda tables: list(chain(*tables)))
-        case Maybe(value):
-            return st.none() | value_of(value)
+        case Several() | Maybe():
+            return _of_another(own)
         case Json(fields):
             return st.fixed_dictionaries({key: value_of(item) for key, item in fields.items()}).map(json.dumps)
         case Numbers(dtype, shape):
             sizes = tuple(WIDTH if length is None else length for length in shape)
             drawn = st.lists(st.integers(-9, 9), min_size=math.prod(sizes), max_size=math.prod(sizes))
             return drawn.map(lambda values: Array(np.array(values, dtype).reshape(sizes)))
+
+
+def _of_another(own: Several | Maybe) -> st.SearchStrategy[Any]:
+    if isinstance(own, Maybe):
+        return st.none() | value_of(own.value)
+    each = Count(own.each.least, 9) if isinstance(own.each, Count) else own.each
+    return st.lists(value_of(each), min_size=own.length, max_size=own.length)
 
 
 def wrong(own: Field, right: Any) -> Iterator[Any]:
@@ -72,12 +79,22 @@ def wrong(own: Field, right: Any) -> Iterator[Any]:
                 [float(x) for x in right],
             )
             yield from (right + [0] * len(right), 7)
-        case Maybe(value):
-            yield from wrong(value, right)
+        case Several() | Maybe():
+            yield from _wrong_within(own, right)
         case Json(fields):
             yield from _wrong_objects(fields, right)
         case Numbers():
             yield from _wrong_arrays(right)
+
+
+def _wrong_within(own: Several | Maybe, right: Any) -> Iterator[Any]:
+    if isinstance(own, Maybe):
+        yield from wrong(own.value, right)
+        return
+    yield from ([], right[:-1], [*right, right[0]], 7)
+    yield from ([odd, *right[1:]] for odd in wrong(own.each, right[0]) if type(odd) is type(right[0]))
+    if isinstance(own.each, Count):
+        yield from ([right[0] + 1, *right[1:]], [float(count) for count in right])
 
 
 def _wrong_objects(fields: Any, right: str) -> Iterator[Any]:
@@ -115,8 +132,11 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
     if "square" in content.get(protocol.ARRAYS, {}):  # the rules between values that a draw would miss
         sums: Any = content[protocol.ARRAYS]
         sums["square"] = Array(np.square(sums["total"].numpy()))
-    if protocol.CONFUSION in content.get(protocol.METRICS, {}):
-        metrics: Any = content[protocol.METRICS]
+    metrics: Any = content.get(protocol.METRICS, {})
+    if protocol.RIGHT in metrics:
+        metrics[protocol.RIGHT] = [metrics[protocol.RIGHT][0] + 1, *metrics[protocol.RIGHT][1:]]
+        metrics[protocol.EXAMPLES] = sum(metrics[protocol.RIGHT]) + sum(metrics[protocol.WRONG])
+    if protocol.CONFUSION in metrics:
         metrics[protocol.EXAMPLES] = examples = sum(metrics[protocol.CONFUSION])
         if protocol.SPEAKERS in metrics:
             field: Any = form.records[protocol.METRICS].fields[protocol.CONFUSION]

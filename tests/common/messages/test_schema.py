@@ -27,6 +27,7 @@ from common.messages.scope import Scope, extra_records, forms_of
 from server.records.ledger_reports import site_figures
 from server.rounds.screening import fault
 from server.rounds.site_scores import ask
+from server.rounds.temperature import ask_confidence
 from server.run.checkpoint import State
 from server.sites import handshake
 from server.sites.handshake import Node
@@ -100,6 +101,8 @@ def server_refuses(kind: str, content: RecordDict, config: Config) -> str | None
     state = State(arrays=MODEL, scaling={}, run="run")
     if kind in (protocol.EVALUATE, protocol.EVALUATE_TEST):
         ask(grid, config, state, [NODE], kind, MODEL, refused)
+    elif kind == protocol.EVALUATE_CONFIDENCE:
+        ask_confidence(grid, config, state, [NODE], MODEL, refused)
     elif kind == protocol.STATISTICS:
         try:
             gather_sums(grid, [NODE], 10, refused, least=1)

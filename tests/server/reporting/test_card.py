@@ -96,3 +96,29 @@ def test_card_says_what_a_stranger_gets(tmp_path: Path) -> None:
     assert "| a stranger's first recording | 0.700 | – |\n" in card  # noqa: RUF001
     assert "| all of the speaker known | 0.833 | – |\n" in card  # noqa: RUF001
     assert "--normalise running" in written(tmp_path, stranger_result(0.8, 0.8, 0.8, 0.8))
+
+
+FITTED = {
+    "temperature": 1.375,
+    "recordings": 40,
+    "ece_before": 0.125,
+    "ece_after": None,
+    "unsure": {"0.1": 0.425, "0.2": 0.5, "0.3": 0.625},
+    "bins": {"right": [2.0] * 10 + [1.0] * 10, "wrong": [0.5] * 20},
+}
+
+
+def test_card_says_by_what_the_probabilities_were_calibrated(tmp_path: Path) -> None:
+    entry = result()
+    entry["folds"][0]["calibration"] = FITTED
+    card = " ".join(written(tmp_path, entry).split())
+    assert "divided by the temperature 1.375, which was fitted to 40 recordings of validation speakers" in card
+    assert "the expected calibration error was 0.125 there" in card
+    assert "its least sure answers was below 0.425 (10 %), 0.500 (20 %), 0.625 (30 %). On" in card
+    assert "not calibrated" not in card
+
+
+def test_card_says_why_the_temperature_is_one(tmp_path: Path) -> None:
+    for entry, why in ((lean_result(), "nobody was set aside to fit it"), (result(), "it was not fitted")):
+        card = " ".join(written(tmp_path, entry).split())
+        assert f"The probabilities are not calibrated. The temperature is 1: {why}. `fedser calibrate --model" in card

@@ -53,8 +53,9 @@ def test_it_shows_what_an_ordinary_run_takes(tmp_path: Path) -> None:
         (protocol.STATISTICS, "once"),
         (protocol.TRAIN, "each round"),
         (protocol.EVALUATE, "each round"),
+        (protocol.EVALUATE_CONFIDENCE, "once"),
     ]
-    hello, statistics, train, validation = report.outcomes
+    hello, statistics, train, validation, confidence = report.outcomes
     told = hello.records["config"]
     assert (told["site"], told["num-examples"], told["speakers"], told["validation-speakers"]) == ("st-mary", 56, 7, 1)
     assert told["classes"] == list(tiny.CLASSES)
@@ -62,6 +63,9 @@ def test_it_shows_what_an_ordinary_run_takes(tmp_path: Path) -> None:
     assert train.records["arrays"]["classifier.bias"] == {"dtype": "float32", "shape": [4]}
     assert set(train.records["metrics"]) == {"num-examples", "loss", "seconds"}
     assert sum(validation.records["metrics"]["confusion"]) == 8
+    sure = confidence.records["metrics"]
+    assert sum(sure["right"]) + sum(sure["wrong"]) == sure["num-examples"] == 8
+    assert len(sure["losses"]) == 16
     assert report.bytes_round == train.bytes + validation.bytes > 5000
     assert report.privacy is None
     assert not (tmp_path / "state").exists()
@@ -161,6 +165,7 @@ def test_what_the_gate_or_the_policy_keeps_is_named(tmp_path: Path) -> None:
     policy = "[outbound]\nallow_validation = false\nmax_bytes_round = 2000\n"
     refused = {outcome.type: outcome.refused for outcome in run(tmp_path, policy).outcomes}
     assert "which the policy does not allow" in str(refused[protocol.EVALUATE])
+    assert "which the policy does not allow" in str(refused[protocol.EVALUATE_CONFIDENCE])
     assert "bytes would have left in a round, the policy allows 2000" in str(refused[protocol.TRAIN])
     assert refused[protocol.STATISTICS] is None
 

@@ -90,6 +90,16 @@ def test_held_out_speakers_score_one_model_a_run(tmp_path: Path, fab: Fab) -> No
         assert_refused(site, "the held-out speakers have scored a model in this run")
 
 
+def test_validation_speakers_say_of_one_model_a_run_how_sure_it_is(tmp_path: Path, fab: Fab) -> None:
+    site = site_of(tmp_path, fab)
+    for kind, model in [(protocol.EVALUATE, 3.0), *[(protocol.EVALUATE_CONFIDENCE, 1.0)] * 2]:
+        site.server.ask(kind, RecordDict({protocol.ARRAYS: weights(model), protocol.CONFIG: ConfigRecord()}))
+        assert site.take() is not None
+    for asked in ({protocol.ARRAYS: weights(2.0)}, {protocol.ARRAYS: weights(1.0), protocol.SCALING: scaling(2.0)}):
+        site.server.ask(protocol.EVALUATE_CONFIDENCE, RecordDict({**asked, protocol.CONFIG: ConfigRecord()}))
+        assert_refused(site, "the run was told how sure one model is of the validation speakers")
+
+
 def test_a_message_for_another_site_or_an_answer_is_refused(tmp_path: Path, fab: Fab) -> None:
     site = site_of(tmp_path, fab)
     content = RecordDict({protocol.CONFIG: ConfigRecord()})

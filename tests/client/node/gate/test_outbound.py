@@ -132,7 +132,9 @@ def test_an_errors_text_does_not_leave_and_is_not_in_the_reason() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", [protocol.STATISTICS, protocol.EVALUATE, protocol.EVALUATE_TEST])
+@pytest.mark.parametrize(
+    "kind", [protocol.STATISTICS, protocol.EVALUATE, protocol.EVALUATE_TEST, protocol.EVALUATE_CONFIDENCE]
+)
 def test_the_gate_asks_the_policy_too(kind: str) -> None:
     none = Policy(outbound=OutboundPolicy(allow_statistics=False, allow_validation=False, allow_test=False))
     refused(kind, content(kind), policy=none)

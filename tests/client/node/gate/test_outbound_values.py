@@ -27,6 +27,7 @@ from tests.client.node.gated import (
     SCORES,
     SECRET,
     SPEAKERS,
+    SURE,
     TEST_SCORES,
     TRAINED,
     Arrays,
@@ -136,7 +137,7 @@ def test_what_was_spent_so_far_comes_with_an_update_where_the_policy_says_so(rep
     refused(protocol.TRAIN, told, PRIVATE)
 
 
-@pytest.mark.parametrize("kind", [protocol.STATISTICS, protocol.EVALUATE])
+@pytest.mark.parametrize("kind", [protocol.STATISTICS, protocol.EVALUATE, protocol.EVALUATE_CONFIDENCE])
 def test_sums_and_validation_scores_of_a_private_run_stay(kind: str) -> None:
     assert "the run is private" in refused(kind, content(kind), PRIVATE)
 
@@ -174,6 +175,27 @@ def test_scores_are_counts_that_add_up(change: dict[str, Any]) -> None:
         refused(kind, RecordDict({protocol.METRICS: MetricRecord(own | change)}))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {protocol.RIGHT: [0] * 20},
+        {protocol.RIGHT: [*[0] * 15, 2, 1, 1, 1, 1]},
+        {protocol.RIGHT: [*[0] * 16, 1, 1, 1, 1, 1]},
+        {protocol.WRONG: [*[0] * 7, -1, 2, *[0] * 11]},
+        {protocol.WRONG: [*[0.0] * 8, 1.0, *[0.0] * 11]},
+        {protocol.LOSSES: [7.5] * 15},
+        {protocol.LOSSES: [7.5] * 15 + [math.nan]},
+        {protocol.LOSSES: [7.5] * 15 + [math.inf]},
+        {protocol.LOSSES: [7.5] * 15 + [-0.5]},
+        {protocol.EXAMPLES: 7},
+        {protocol.CONFUSION: SCORES[protocol.CONFUSION]},
+        {protocol.LOSS: 7.5},
+    ],
+)
+def test_how_sure_a_model_is_leaves_in_bins_that_add_up_and_finite_losses(change: dict[str, Any]) -> None:
+    refused(protocol.EVALUATE_CONFIDENCE, RecordDict({protocol.METRICS: MetricRecord(SURE | change)}))
+
+
 def test_held_out_speakers_are_counted_one_by_one_where_the_policy_says_so() -> None:
     allowing = Policy(outbound=OutboundPolicy(allow_test_speakers=True))
     confusion = [1, 1, 0, 0, 2, 0, 0, 0, 1] + [0] * 8 + [1]
@@ -202,6 +224,7 @@ def test_nothing_that_only_other_runs_are_told_leaves_a_private_one(kind: str, u
     assert "the run is private" in str(inbound.fault(kind, about, config_of(settings)))
     for model in ({}, {"classifier.bias": np.zeros(())}, {"classifier.bias": np.zeros(1)}):
         refused(protocol.EVALUATE, content(protocol.EVALUATE), model=model)
+        refused(protocol.EVALUATE_CONFIDENCE, content(protocol.EVALUATE_CONFIDENCE), model=model)
 
 
 def test_what_was_spent_is_told_only_where_the_policy_says_so() -> None:

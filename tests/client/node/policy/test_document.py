@@ -318,6 +318,7 @@ def test_a_strangers_text_stays_short_and_in_its_line(tmp_path: Path) -> None:
     [
         ("allow_statistics", protocol.STATISTICS),
         ("allow_validation", protocol.EVALUATE),
+        ("allow_validation", protocol.EVALUATE_CONFIDENCE),
         ("allow_test", protocol.EVALUATE_TEST),
     ],
 )

@@ -1,0 +1,163 @@
+"""How sure a model is, and how often it is then right: the temperature that makes the one the other, and its error.
+
+The logits are divided by one number, the temperature, which changes how sure the model is of a label and never the
+label (Guo, Pleiss, Sun & Weinberger 2017, On calibration of modern neural networks). A site tells sums that add up: its
+loss at each of some fixed temperatures, and counts of how sure the model was where it was right and where it was wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from common.data.dataset import SpeechDataset
+from common.learning.training import device
+from common.protocol import BINS, TEMPERATURES
+
+Floats = npt.NDArray[np.float64]
+SHARES = (0.1, 0.2, 0.3)  # of the recordings, those that the model is least sure of
+_MIDDLES = (np.arange(BINS) + 0.5) / BINS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """Of some recordings, how sure a model is of each, its largest probability, and whether it is right.
+
+    Attributes:
+        recordings: how many.
+        losses: ``(TEMPERATURES,)``, the summed cross-entropy at each temperature.
+        right: ``(BINS,)``, of the recordings that it is right about how many lie in each of the equal bins of how sure
+            it is, at temperature 1.
+        wrong: of the others, likewise.
+        sure: ``(BINS,)``, how sure it is of those in each bin, in sum; by default each bin's middle stands for it.
+    """
+
+    recordings: int
+    losses: Floats
+    right: Floats
+    wrong: Floats
+    sure: Floats | None = None
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor) -> Self:
+        """That of ``logits (recordings, classes)`` for recordings of the ``labels (recordings,)``."""
+        logits = logits.double()
+        confidence, taken = torch.softmax(logits, dim=1).max(dim=1)
+        place = (confidence * BINS).long().clamp_max(BINS - 1)
+        correct = taken == labels
+        return cls(
+            recordings=len(labels),
+            losses=np.array([float(_loss(logits, labels, temperature)) for temperature in TEMPERATURES]),
+            right=torch.bincount(place[correct], minlength=BINS).double().numpy(),
+            wrong=torch.bincount(place[~correct], minlength=BINS).double().numpy(),
+            sure=torch.bincount(place, weights=confidence, minlength=BINS).numpy(),
+        )
+
+    def weighing(self, part: float) -> Confidence:
+        """The same as if each recording were so much of one."""
+        sure = None if self.sure is None else self.sure * part
+        return replace(self, losses=self.losses * part, right=self.right * part, wrong=self.wrong * part, sure=sure)
+
+    def temperature(self) -> float:
+        """The temperature of the smallest loss, within those that there are.
+
+        Of a parabola through the smallest of the losses and its neighbours, over the temperature's logarithm; by the
+        losses at the ends of the range nothing beyond it is known.
+        """
+        least = int(np.argmin(self.losses))
+        if least in (0, len(TEMPERATURES) - 1):
+            return TEMPERATURES[least]
+        before, at, after = self.losses[least - 1 : least + 2]
+        bend = before - 2 * at + after
+        step = math.log(TEMPERATURES[1] / TEMPERATURES[0])
+        return float(TEMPERATURES[least] * math.exp(step * (before - after) / (2 * bend) if bend > 0 else 0.0))
+
+    def error(self) -> float:
+        """The expected calibration error: how far, on average, the share that is right is from how sure the model is.
+
+        Where a bin's middle stands for how sure it is, that is off by at most half a bin.
+        """
+        count = self.right + self.wrong
+        sure = count * _MIDDLES if self.sure is None else self.sure
+        return float(np.abs(self.right - sure).sum() / count.sum())
+
+    def unsure(self) -> dict[str, float]:
+        """By each of ``SHARES`` how sure the model is, at temperature 1, at most of so many that it is least sure of.
+
+        Within a bin they are taken to lie evenly.
+        """
+        count = self.right + self.wrong
+        until = np.cumsum(count)
+        found = {}
+        for share in SHARES:
+            place = int(np.searchsorted(until, share * until[-1]))  # of the first bin by whose end there are as many
+            within = 1 - (until[place] - share * until[-1]) / count[place]
+            found[f"{share:g}"] = float((place + within) / BINS)
+        return found
+
+
+def pooled(parts: Iterable[Confidence]) -> Confidence:
+    """That of all recordings together, of one part at least."""
+    each = list(parts)
+    return Confidence(
+        recordings=sum(part.recordings for part in each),
+        losses=np.sum([part.losses for part in each], axis=0),
+        right=np.sum([part.right for part in each], axis=0),
+        wrong=np.sum([part.wrong for part in each], axis=0),
+    )
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature of the smallest loss, for recordings that are at hand; within the same range as the sums have.
+
+    The loss is convex in its inverse, so it has one minimum in its logarithm, which Brent's method finds.
+
+    Args:
+        logits: ``(recordings, classes)``.
+        labels: ``(recordings,)``.
+    """
+    from scipy.optimize import minimize_scalar
+
+    bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[-1]))
+    logits = logits.double()
+
+    def loss(logarithm: float) -> float:
+        return float(_loss(logits, labels, math.exp(logarithm)))
+
+    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+
+
+def least_sure(logits: Tensor) -> dict[str, float]:
+    """As ``Confidence.unsure``, of recordings that are at hand, whose ``logits (recordings, classes)`` these are."""
+    sure = torch.softmax(logits.double(), dim=1).amax(dim=1).numpy()
+    return {f"{share:g}": float(np.quantile(sure, share)) for share in SHARES}
+
+
+def _loss(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    return nn.functional.cross_entropy(logits / temperature, labels, reduction="sum")
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, data: SpeechDataset, where: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """What a model makes of recordings: the logits ``(recordings, classes)`` and their labels, on the CPU.
+
+    Args:
+        model: maps ``(batch, frames, features)`` and lengths to logits.
+        data: in any order.
+        where: the device; a GPU where there is one by default.
+    """
+    where = where or device()
+    model.to(where).eval()
+    logits, labels = [], []
+    for batch in data.in_order():
+        step = batch.to(where)
+        logits.append(model(step.features, step.lengths).float().cpu())
+        labels.append(batch.labels)
+    return torch.cat(logits), torch.cat(labels)

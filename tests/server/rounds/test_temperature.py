@@ -1,0 +1,160 @@
+"""How sure the chosen model is: asked once, of the sites with validation speakers, and a temperature made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Context, Error, Message, MetricRecord, RecordDict
+
+from common import protocol
+from common.config.settings import Config
+from common.errors import FederationError
+from common.learning import saved_model
+from common.learning.confidence import Confidence, pooled
+from common.storage.chained_file import Chain
+from server.rounds.temperature import calibration, together
+from server.run import checkpoint
+from server.run.checkpoint import State
+from server.sites.handshake import Node
+from tests.client import deployment
+from tests.simulations import tiny
+
+CONFIDENCE = protocol.EVALUATE_CONFIDENCE
+Answer = Callable[[Message], Message | None]
+gated = deployment.gated
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    deployment.deal(tiny.write(tmp_path / "corpus", speakers=16, test=(0,)), tmp_path)
+    return tmp_path
+
+
+def settings(**more: Any) -> Config:
+    own = {name.replace("__", "."): value for name, value in more.items()}
+    return Config().with_values({**tiny.SMALL, "data.held_out": "", "data.classes": list(tiny.CLASSES), **own})
+
+
+def play(
+    folder: Path, config: Config, monkeypatch: pytest.MonkeyPatch, first: Answer = lambda _: None
+) -> tuple[dict[str, Any], list[str]]:
+    """``fold.json`` of a run, and the sites that were asked how sure the model is; ``first`` may answer for them."""
+    app, asked = gated(), list[str]()
+
+    def load() -> Any:
+        def answer(message: Message, context: Context) -> Message:
+            if message.metadata.message_type == CONFIDENCE:
+                asked.append(str(context.node_config[protocol.NODE_SITE]))
+            return first(message) or app(message, context)
+
+        return answer
+
+    with monkeypatch.context() as instead:
+        instead.setattr(deployment, "client", load)
+        fold = deployment.run_deployed(folder, config, monkeypatch)
+    return fold, sorted(asked)
+
+
+def silent(message: Message) -> Message | None:
+    refused = message.metadata.message_type == CONFIDENCE
+    return Message(Error(2, "refused by the site's policy"), reply_to=message) if refused else None
+
+
+def too_many(message: Message) -> Message | None:
+    """An answer of more recordings than any site has."""
+    if message.metadata.message_type != CONFIDENCE:
+        return None
+    losses, right = [1.0] * len(protocol.TEMPERATURES), [1000, *[0] * (protocol.BINS - 1)]
+    told: Any = {protocol.RIGHT: right, protocol.WRONG: [0] * protocol.BINS, protocol.EXAMPLES: 1000}
+    metrics = MetricRecord({protocol.LOSSES: losses, **told})
+    return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
+
+
+def no_refit(message: Message) -> Message | None:
+    """As if every site were gone when the model is trained again."""
+    number: Any = message.content.config_records[protocol.CONFIG].get(protocol.ROUND, 0)
+    gone = message.metadata.message_type == protocol.TRAIN and number > 2
+    return Message(Error(2, "gone"), reply_to=message) if gone else None
+
+
+def test_the_sites_are_asked_once_before_the_validation_speakers_train_and_the_model_has_the_temperature(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold, asked = play(folder, settings(), monkeypatch)
+    assert asked == [site for site, speakers in fold["validation_speakers"].items() if speakers]
+    found = fold["calibration"]
+    assert found["recordings"] == 8 * sum(fold["validation_speakers"].values())
+    assert sum(map(sum, found["bins"].values())) == found["recordings"]
+    assert found["ece_after"] is None
+    assert found["unsure"]["0.1"] <= found["unsure"]["0.2"] <= found["unsure"]["0.3"] <= 1
+    saved = saved_model.load(folder / "home/runs/one")
+    assert (saved.temperature, saved.unsure) == (found["temperature"], found["unsure"])
+    assert found["temperature"] != 1.0
+    assert len(fold["refit"]) == fold["chosen_round"]
+
+
+def test_a_run_that_ends_between_asks_nobody_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FederationError, match="0 of 4 sites sent a sound update"):
+        play(folder, settings(), monkeypatch, no_refit)
+    before = checkpoint.load(folder / "home/runs/one/checkpoint.safetensors")
+    assert before.confidence is not None
+    fold, asked = play(folder, settings(), monkeypatch)
+    assert asked == []
+    assert fold["calibration"]["recordings"] == before.confidence["recordings"]
+    assert fold["calibration"]["temperature"] == saved_model.load(folder / "home/runs/one").temperature
+
+
+@pytest.mark.parametrize("answer", [silent, too_many])
+def test_where_no_site_answers_as_it_should_the_temperature_is_one_and_the_run_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    fold, asked = play(folder, settings(), monkeypatch, answer)
+    assert "calibration" not in fold
+    saved = saved_model.load(folder / "home/runs/one")
+    assert (saved.temperature, saved.unsure) == (1.0, None)
+    log = [line for line in Chain(folder / "home/runs/one/audit.jsonl").read() if line["kind"] == "refused"]
+    assert [(line["type"], sorted(line["sites"])) for line in log] == [(CONFIDENCE, asked)]
+    assert play(folder, settings(), monkeypatch)[1] == []
+
+
+def test_without_validation_speakers_nobody_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fold, asked = play(folder, settings(data__validation="none"), monkeypatch)
+    assert asked == []
+    assert "calibration" not in fold
+    assert saved_model.load(folder / "home/runs/one").temperature == 1.0
+
+
+def told(count: int, loss: float, least: int) -> Confidence:
+    """Of a site whose mean loss is the smallest at one of the temperatures; it is right, and sure of it."""
+    distance = np.abs(np.arange(len(protocol.TEMPERATURES)) - least)
+    bins = np.zeros((2, protocol.BINS))
+    bins[0, -1] = count
+    return Confidence(recordings=count, losses=count * (loss + distance.astype(float)), right=bins[0], wrong=bins[1])
+
+
+def node(site: str, *, registered: bool) -> Node:
+    own: dict[str, Any] = {"features": 1, "examples": 9, "validation": 10, "test": 0, "speakers": 1}
+    return Node(id=1, site=site, validation_speakers=1, registered=registered, limited=registered, **own)
+
+
+def test_a_site_counts_by_its_recordings_held_to_its_share_and_its_losses_to_some_guesses() -> None:
+    honest = {site: told(10, 0.5, least=5) for site in "abc"}
+    liar = dataclasses.replace(told(10**6, 0.5, least=15), losses=np.array([*[1e9] * 15, 0.0]))
+    answers, own = {**honest, "d": liar}, {site: [node(s, registered=site) for s in "abcd"] for site in (True, False)}
+    assert together(answers, own[False], 4).temperature() == protocol.TEMPERATURES[15]  # nobody lies in a simulation
+    held = together(answers, own[True], 4)
+    assert held.recordings == 10**6 + 30
+    assert held.right.sum() == 60  # half of it the liar's
+    alike = together({**honest, "d": told(10, 0.5, least=15)}, own[True], 4)
+    assert alike.losses[5] == pytest.approx(30 * 0.5 + 10 * min(10.5, 3 * np.log(4)))
+    assert together(answers, own[False], 4).losses == pytest.approx(pooled(answers.values()).losses)
+
+
+def test_what_nobody_told_is_no_calibration() -> None:
+    assert calibration(State(arrays={}, scaling={}, confidence=None)) is None
+    assert calibration(State(arrays={}, scaling={}, confidence={})) is None
