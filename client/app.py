@@ -16,7 +16,6 @@ from client.site import Site, open_site
 from client.strategy_round import StrategyRound, store, tensors
 from common import protocol
 from common.data.normalise import Scaling
-from common.data.strangers import ALL
 from common.errors import FedserError
 from common.flower import packing
 from common.learning.centring import centring, find_centre
@@ -102,7 +101,7 @@ def statistics(message: Message, context: Context) -> Message:
     _refuse_if_private(site, "sums of its features")
     sums = site.sums()
     arrays = ArrayRecord({"total": Array(sums.total.numpy()), "square": Array(sums.square.numpy())})
-    metrics = MetricRecord({protocol.FRAMES: sums.frames, protocol.MATRICES: sums.matrices})
+    metrics = MetricRecord({protocol.FRAMES: sums.frames, protocol.MATRICES: int(sums.of_matrices)})
     return Message(RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: metrics}), reply_to=message)
 
 
@@ -157,10 +156,13 @@ def validate(message: Message, context: Context) -> Message:
 
 @app.evaluate("confidence")
 def confidence(message: Message, context: Context) -> Message:
-    """Send how sure the model is of the validation speakers, and how often it is right: once, of the chosen model."""
+    """Send how sure the model is of the validation speakers, and how often it is right: once, of the chosen model.
+
+    Each recording is taken alone, as ``fedser predict`` takes it, whose probabilities this is for.
+    """
     site = open_site(context.run_config, context.node_config)
     _refuse_if_private(site, "how sure the model is of its validation speakers")
-    sure = Confidence.of(*outputs(_model(message, site), site.dataset("validation", _scaling(message))))
+    sure = Confidence.of(*outputs(_model(message, site), site.lone_validation(_scaling(message))))
     told: dict[str, Told] = {
         protocol.EXAMPLES: sure.recordings,
         protocol.LOSSES: sure.losses.tolist(),
@@ -192,7 +194,7 @@ def test(message: Message, context: Context) -> Message:
     scored = site.score_held_out(_model(message, site), _scaling(message))
     told: dict[str, Told] = {protocol.SPEAKERS: len(scored.known.confusion)}
     told |= {} if site.holding.deployed else {protocol.LOSS: scored.known.loss}
-    told |= {protocol.after(name): _flat(counts, site) for name, counts in scored.after.items() if name != ALL}
+    told |= {protocol.after(name): _flat(counts, site) for name, counts in scored.after.items()}
     return _counts(message, scored.known, _flat(scored.known.confusion, site), told)
 
 

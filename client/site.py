@@ -122,6 +122,10 @@ class Site:
         """As ``SiteDatasets.dataset``."""
         return self._ready.dataset(part, scaling)
 
+    def lone_validation(self, scaling: Scaling | None) -> SpeechDataset:
+        """As ``SiteDatasets.lone_validation``."""
+        return self._ready.lone_validation(scaling)
+
     def score_held_out(self, model: EmotionModel, scaling: Scaling | None) -> StrangerScores:
         """As ``SiteDatasets.score_held_out``."""
         return self._ready.score_held_out(model, scaling)

@@ -9,9 +9,10 @@ from common.config.settings import Config
 from common.data.crops import Crops
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
-from common.data.heard import CHOSEN_AFTER, RunningDataset, scaled_after
-from common.data.normalise import Scaling, normalised, refuse_single_frames
-from common.data.strangers import conditions, normalise_known
+from common.data.heard import CHOSEN_AFTER, Heard
+from common.data.normalise import Scaling, normalise, normalised, refuse_single_frames
+from common.data.running import RunningDataset
+from common.data.strangers import conditions, lone_mode, normalise_known
 from common.data.unit_alone import prepare_alone
 from common.errors import FedserError, UsageError
 from common.learning.contours import Contours
@@ -59,7 +60,7 @@ class SiteDatasets:
         """
         if part not in self._datasets:
             self._check_scaling(scaling)
-            if _running(self._config) and scaling is not None:
+            if _running(self._config) and scaling is not None and part != "test":
                 self._datasets[part] = self._adapting(part, scaling)
             elif part == "all":
                 self._datasets[part] = self.dataset("train", scaling).joined(self.dataset("validation", scaling))
@@ -81,13 +82,24 @@ class SiteDatasets:
         held_out = conditions(self._holding.test, self._config, scaling)
         return score_strangers(model, held_out, lambda ready: SpeechDataset(self._summarised(ready), self._classes))
 
+    def lone_validation(self, scaling: Scaling | None) -> SpeechDataset:
+        """The validation recordings, each as ``fedser predict`` has it: without others of its speaker.
+
+        Raises:
+            UsageError: the scaling is missing, or nothing is left of any recording.
+            FedserError: the scaling is of another width.
+        """
+        mode = lone_mode(self._config)
+        self._check_scaling(scaling)
+        refuse_single_frames(self._holding.validation, mode, self._config.model.statistics)
+        lone = normalise(self._holding.validation, mode, scaling)
+        return SpeechDataset(self._summarised(lone), self._classes)
+
     def _adapting(self, part: str, scaling: Scaling) -> SpeechDataset:
         """Of a run whose model adapts to a speaker; the round is chosen after as few others as a stranger's may be."""
         if part == "validation":
-            chosen_after = scaled_after(
-                self._part(part), scaling, self._config.features, CHOSEN_AFTER, seed=self._config.seed
-            )
-            return SpeechDataset(chosen_after, self._classes)
+            speakers = Heard(self._holding.validation, scaling, self._config.features, seed=self._config.seed)
+            return SpeechDataset(speakers.after(CHOSEN_AFTER), self._classes)
         self._refuse_single_frames("train")
         beside = self._holding.validation if part == "all" else []
         crops = Crops.of(self._config)

@@ -61,8 +61,9 @@ LOSSES = "losses"  # summed, at each of TEMPERATURES
 RIGHT = "right"  # of the recordings that the model is right about, how many lie in each of BINS of how sure it is
 WRONG = "wrong"  # of the others
 FRAMES = "frames"
-MATRICES = "matrices"  # of its training recordings: where there are any, the prior of a speaker has no clock
+MATRICES = "matrices"  # 1 where most of its training recordings are matrices of features, which have no clock; else 0
 WEIGHT = "weight"  # in SCALING: how many rows it is worth beside those heard of a speaker
+LEAST_WEIGHT, MOST_WEIGHT = 1.0, 1e6
 AFTER = ("0", "2", "8")  # others of a held-out speaker that were heard before: of each the counts, behind CONFUSION
 DRAWS = 5  # of others, where there is a choice: counts are of these together
 # From a quarter, for a model that is too little sure, as by label smoothing or noise, to four, for one that is too sure

@@ -278,7 +278,7 @@ class DataConfig:
     folds: str = ""
     sites: str = "4"
     validation: str = "one"
-    normalise: str = "speaker"
+    normalise: str = "running"
     public: str = ""
     strict: bool = False
     speaker_ids: str = ""

@@ -8,27 +8,22 @@ adaptation of Gauvain & Lee 1994). A model that is trained with scalings after f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from common.config.settings import Config, FeatureConfig
-from common.data.crops import NO_CROPS, Crops
-from common.data.dataset import Batch, SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import FLOOR, Scaling, Sums
 from common.features.speech_gate import speech_rows
 from common.seeds import torch_generator
 
-TRAINED = (0, 0, 1, 2, 4, 8, 16, 64)  # others of its speaker that a training recording is scaled after, each as often
 CHOSEN_AFTER = 2  # others of a validation speaker are heard where the round is chosen
 PRIOR_SECONDS = 9.0  # of speech that the prior is worth
 PRIOR_MATRICES = 3.0  # utterances that it is worth where matrices have no clock
-_BLOCK = 256  # recordings whose others are drawn together: a speaker may have thousands
 
 
 def sums_of(recordings: Sequence[Recording], config: Config) -> Sums:
@@ -41,7 +36,7 @@ def scaling_of(sums: Sums, config: Config) -> Scaling:
     if config.data.normalise != "running":
         return sums.scaling()
     rows = PRIOR_SECONDS * 1000 / (config.features.hop * config.features.stack)
-    if sums.matrices:
+    if sums.of_matrices:
         rows = PRIOR_MATRICES * sums.frames / sums.recordings
     return replace(sums.scaling(), weight=rows)
 
@@ -76,10 +71,6 @@ def _adapted(prior: Scaling, frames: Tensor, total: Tensor, square: Tensor) -> t
     return torch.where(unheard, prior.mean, mean.float()), torch.where(unheard, prior.deviation, deviation.float())
 
 
-# The places of a block of recordings, their numbers among their speaker's, those of all the speaker's: 1 where heard.
-_Choose = Callable[[Tensor, Tensor, list[int]], Tensor]
-
-
 @dataclass(frozen=True, kw_only=True)
 class EachSums:
     """The sums of each of several recordings, and whose each is.
@@ -110,103 +101,38 @@ class EachSums:
     def after(self, prior: Scaling, counts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Each one's mean and deviation once some others of its speaker are heard, itself not: no stream can have that.
 
+        A speaker's recordings are laid in a circle at random, and each has heard those that follow it there: so any
+        number of others costs no more than one pass over the sums.
+
         Args:
             prior: of the training speakers.
             counts: ``(recordings,)`` int64, how many others; of a speaker with fewer all that there are.
-            generator: draws which.
+            generator: draws the circles.
 
         Returns:
             Both ``(recordings, features)`` float32.
         """
-        return self._after(prior, lambda block, own, places: _others(own, len(places), counts[block], generator))
+        sums = [torch.zeros_like(own) for own in (self.frames, self.total, self.square)]
+        for places in self.speakers.values():
+            circle = torch.tensor(places)[torch.randperm(len(places), generator=generator)]
+            following = torch.arange(1, len(places) + 1)
+            until = following + counts[circle].clamp_max(len(places) - 1)
+            for result, each in zip(sums, (self.frames, self.total, self.square), strict=True):
+                running = each[circle.repeat(2)].cumsum(0)  # up to each place, itself too
+                result[circle] = running[until - 1] - running[following - 1]
+        return _adapted(prior, *sums)
 
     def after_all(self, prior: Scaling) -> tuple[Tensor, Tensor]:
         """Likewise, once all of its speaker's are heard, itself too."""
-        return self._after(prior, lambda block, _, places: torch.ones(len(block), len(places)))
-
-    def _after(self, prior: Scaling, choose: _Choose) -> tuple[Tensor, Tensor]:
         sums = [torch.zeros_like(own) for own in (self.frames, self.total, self.square)]
         for places in self.speakers.values():
-            for own in torch.split(torch.arange(len(places)), _BLOCK):
-                block = torch.tensor(places)[own]
-                chosen = choose(block, own, places).double()
-                for result, each in zip(sums, (self.frames, self.total, self.square), strict=True):
-                    result[block] = chosen @ each[places]
+            for result, each in zip(sums, (self.frames, self.total, self.square), strict=True):
+                result[places] = each[places].sum(0)
         return _adapted(prior, *sums)
 
 
-def _others(own: Tensor, size: int, counts: Tensor, generator: torch.Generator) -> Tensor:
-    """For each of a speaker's recordings ``own (block,)`` of ``size`` which ``counts (block,)`` others are drawn."""
-    order = torch.rand(len(own), size, generator=generator)
-    order[torch.arange(len(own)), own] = 2.0  # itself comes last
-    rank = order.argsort(1).argsort(1)
-    return rank < counts[:, None].clamp_max(size - 1)
-
-
-class RunningDataset(SpeechDataset):
-    """Training recordings, in each epoch scaled as if some others of their speakers had been heard before.
-
-    What was heard is whole recordings; a window of one is scaled as the whole would be.
-
-    Args:
-        recordings: not normalised.
-        classes: whose order numbers the labels.
-        prior: of the training speakers.
-        features: what the recordings' are.
-        crops: what an epoch cuts.
-    """
-
-    def __init__(
-        self,
-        recordings: Sequence[Recording],
-        classes: Sequence[str],
-        prior: Scaling,
-        features: FeatureConfig,
-        crops: Crops = NO_CROPS,
-    ) -> None:
-        super().__init__(recordings, classes, crops)
-        self.prior, self.features = prior, features
-        self._scaling: tuple[Tensor, Tensor] | None = None
-
-    @cached_property
-    def sums(self) -> EachSums:
-        """Of each recording."""
-        pairs = zip(self.utterances, self.versions, strict=True)
-        return EachSums.of([Recording(utterance=u, versions=v) for u, v in pairs], self.features)
-
-    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """One pass in random order, each utterance once, in a version and after others that are drawn at random."""
-        counts = torch.tensor(TRAINED)[torch.randint(len(TRAINED), (len(self),), generator=generator)]
-        self._scaling = self.sums.after(self.prior, counts, generator)
-        yield from super().epoch(batch_size, generator)
-
-    def in_order(self, batch_size: int = 64) -> Iterator[Batch]:
-        """One pass over the originals, as if nothing had been heard."""
-        self._scaling = None
-        yield from super().in_order(batch_size)
-
-    def row(self, index: int, version: int) -> Tensor:
-        """A version of an utterance, scaled."""
-        features = super().row(index, version)
-        if self._scaling is None:
-            return self.prior(features)
-        mean, deviation = self._scaling
-        return (features - mean[index]) / deviation[index]
-
-    def _empty(self) -> Self:
-        return type(self)([], self.classes, self.prior, self.features, self.crops)
-
-
-def scaled_after(
-    recordings: Sequence[Recording],
-    prior: Scaling,
-    features: FeatureConfig,
-    heard: int | None,
-    *,
-    seed: int,
-    draw: int = 0,
-) -> list[Recording]:
-    """Recordings, each scaled as if so many others of its speaker had been heard before.
+class Heard:
+    """Recordings that are scaled as if some others of their speakers had been heard before.
 
     Which are drawn depends on the speaker and the seed alone, not on whose recordings stand beside.
 
@@ -214,23 +140,39 @@ def scaled_after(
         recordings: all of their speakers', not normalised.
         prior: of the training speakers.
         features: what the recordings' are.
-        heard: how many; None for all of the speaker's, itself too.
-        seed: of the draw.
-        draw: its number, where there are several.
+        seed: of the draws.
     """
-    scaled = dict[int, Recording]()
-    for speaker, places in _by_speaker(recordings).items():
-        own = [recordings[place] for place in places]
-        sums = EachSums.of(own, features)
+
+    def __init__(self, recordings: Sequence[Recording], prior: Scaling, features: FeatureConfig, *, seed: int) -> None:
+        self._recordings, self._prior, self._seed = recordings, prior, seed
+        self._speakers = _by_speaker(recordings)
+        self._sums = {
+            speaker: EachSums.of([recordings[place] for place in places], features)
+            for speaker, places in self._speakers.items()
+        }
+
+    def after(self, heard: int | None, draw: int = 0) -> list[Recording]:
+        """All recordings, in their order.
+
+        Args:
+            heard: how many others of the speaker; None for all of the speaker's, itself too.
+            draw: which of several draws of others.
+        """
+        scaled = list(self._recordings)
+        for speaker, places in self._speakers.items():
+            mean, deviation = self._scalings(speaker, heard, draw)
+            for number, place in enumerate(places):
+                own = self._recordings[place]
+                scaling = Scaling(mean=mean[number], deviation=deviation[number])
+                scaled[place] = replace(own, versions=tuple(map(scaling, own.versions)))
+        return scaled
+
+    def _scalings(self, speaker: str, heard: int | None, draw: int) -> tuple[Tensor, Tensor]:
+        sums = self._sums[speaker]
         if heard is None:
-            mean, deviation = sums.after_all(prior)
-        else:
-            generator = torch_generator(seed, "heard", speaker, heard, draw)
-            mean, deviation = sums.after(prior, torch.full((len(own),), heard), generator)
-        for number, (place, recording) in enumerate(zip(places, own, strict=True)):
-            versions = tuple((version - mean[number]) / deviation[number] for version in recording.versions)
-            scaled[place] = replace(recording, versions=versions)
-    return [scaled[place] for place in range(len(recordings))]
+            return sums.after_all(self._prior)
+        generator = torch_generator(self._seed, "heard", speaker, heard, draw)
+        return sums.after(self._prior, torch.full((len(sums.frames),), heard), generator)
 
 
 def _by_speaker(recordings: Sequence[Recording]) -> dict[str, list[int]]:

@@ -11,7 +11,7 @@ import torch
 
 from common.data.extraction import Recording
 from common.errors import UsageError
-from common.protocol import WEIGHT
+from common.protocol import LEAST_WEIGHT, MOST_WEIGHT, WEIGHT
 
 Array = np.ndarray[Any, Any]
 FLOOR = 1e-5  # a deviation below it is a constant feature, which is only centred
@@ -34,6 +34,11 @@ class Sums:
     square: torch.Tensor
     recordings: int = 0
     matrices: int = 0
+
+    @property
+    def of_matrices(self) -> bool:
+        """Whether most of the recordings are matrices, which have no clock."""
+        return 2 * self.matrices > self.recordings
 
     @classmethod
     def of(cls, recordings: Sequence[Recording]) -> Self:
@@ -80,9 +85,18 @@ class Scaling:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
-        """The scaling of ``arrays``, with memory of its own."""
+        """The scaling of ``arrays``, with memory of its own.
+
+        Raises:
+            ValueError: the weight is not one number that a prior can have.
+        """
         mean, deviation = (torch.from_numpy(arrays[name].copy()) for name in ("mean", "deviation"))
-        return cls(mean=mean, deviation=deviation, weight=float(arrays[WEIGHT][0]) if WEIGHT in arrays else 0.0)
+        weight = 0.0
+        if WEIGHT in arrays:
+            weight = arrays[WEIGHT].item()
+            if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+                raise ValueError(f"a prior's weight is {weight}, expected {LEAST_WEIGHT:g} to {MOST_WEIGHT:g} rows")
+        return cls(mean=mean, deviation=deviation, weight=weight)
 
 
 def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | None = None) -> list[Recording]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 from common import protocol
 from common.config.settings import Config
 from common.data.extraction import Recording
-from common.data.heard import scaled_after
+from common.data.heard import Heard
 from common.data.normalise import Scaling, normalise
 
 ALL = "all"
@@ -40,7 +39,7 @@ def normalise_known(recordings: Sequence[Recording], config: Config, scaling: Sc
         UsageError: the mode cannot work on these recordings, or there is no scaling for it.
     """
     if config.data.normalise == "running" and scaling is not None:
-        return scaled_after(recordings, scaling, config.features, None, seed=config.seed)
+        return Heard(recordings, scaling, config.features, seed=config.seed).after(None)
     return normalise(recordings, config.data.normalise, scaling)
 
 
@@ -58,10 +57,10 @@ def conditions(recordings: Sequence[Recording], config: Config, scaling: Scaling
     own = [replace(recording, versions=recording.versions[:1]) for recording in recordings]
     mode = config.data.normalise
     if mode == "running" and scaling is not None:
-        after = partial(scaled_after, own, scaling, config.features, seed=config.seed)
+        speakers = Heard(own, scaling, config.features, seed=config.seed)
         for name, heard in AFTER.items():
             for draw in range(protocol.DRAWS if heard else 1):
-                yield (name,), after(heard, draw=draw)
+                yield (name,), speakers.after(heard, draw)
         return
     if mode == "speaker" and not _single_frames(own, lone_mode(config)):
         yield (FIRST,), normalise(own, lone_mode(config), scaling)

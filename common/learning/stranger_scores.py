@@ -21,8 +21,8 @@ class StrangerScores:
 
     Attributes:
         known: where all of the speakers is known: what a run is scored by.
-        after: by condition, the counts ``(classes, classes)`` of each speaker, of all draws together; a condition that
-            the normalisation does not have is missing.
+        after: by ``protocol.AFTER``, the counts ``(classes, classes)`` of each speaker, of all draws together; a
+            condition that the normalisation does not have is missing.
     """
 
     known: Evaluated
@@ -47,7 +47,7 @@ def score_strangers(
     known: Evaluated | None = None
     for names, recordings in conditions:
         scored = evaluate(model, dataset(recordings), where)
-        for name in names:
+        for name in set(names) - {ALL}:
             counts = after.setdefault(name, {})
             counts.update({speaker: own + counts.get(speaker, 0) for speaker, own in scored.confusion.items()})
         known = scored if ALL in names else known

@@ -134,7 +134,7 @@ def _statistics_request(_: Scope) -> Form:
 def _statistics_reply(scope: Scope) -> Form:
     sums = Numbers("float64", (scope.features,))
     arrays = _arrays({"total": sums, "square": sums})
-    metrics = _metrics({protocol.FRAMES: Count(1), protocol.MATRICES: Count(0, RECORDINGS)})
+    metrics = _metrics({protocol.FRAMES: Count(1), protocol.MATRICES: Count(0, 1)})
     rules = (_one_width(protocol.ARRAYS), _sums_of_features)
     return Form(records={protocol.ARRAYS: arrays, protocol.METRICS: metrics}, rules=rules)
 
@@ -206,7 +206,7 @@ def _test_reply(scope: Scope) -> Form:
     }
     loss: Fields = {protocol.LOSS: Number()} if scope.simulated else {}
     after: list[Fields] = [{protocol.after(heard): fields[protocol.CONFUSION]} for heard in protocol.AFTER]
-    rules = (_adds_up, _all_or_each(scope.class_count), _strangers_add_up)
+    rules = (_adds_up, _all_or_each(scope.class_count), _strangers_add_up(scope))
     return Form(records={protocol.METRICS: _metrics({**fields, **loss}, *after)}, rules=rules)
 
 
@@ -261,7 +261,13 @@ def _sums_of_features(told: Told) -> str | None:
     return None if fits.all() else "arrays: square is less than any features' with this total"
 
 
-_MODEL_SENT = (_has_a_model, _one_width(protocol.SCALING))
+def _weight_of_a_prior(told: Told) -> str | None:
+    weight = float(told.get(protocol.SCALING, {}).get(protocol.WEIGHT, [1.0])[0])
+    fits = protocol.LEAST_WEIGHT <= weight <= protocol.MOST_WEIGHT
+    return None if fits else f"{protocol.SCALING}: its weight is {weight:g}"
+
+
+_MODEL_SENT = (_has_a_model, _one_width(protocol.SCALING), _weight_of_a_prior)
 
 
 def _adds_up(told: Told) -> str | None:
@@ -276,15 +282,23 @@ def _bins_add_up(told: Told) -> str | None:
     return None if counted == examples else f"metrics: the bins are of {counted} recordings, not of {examples}"
 
 
-def _strangers_add_up(told: Told) -> str | None:
-    """Each condition is of the same recordings in as many groups, once or in each of the draws."""
-    metrics: dict[str, Any] = told[protocol.METRICS]
-    known = metrics[protocol.CONFUSION]
-    for heard in protocol.AFTER:
-        counts = metrics.get(protocol.after(heard), known)
-        if len(counts) != len(known) or sum(counts) not in (sum(known), protocol.DRAWS * sum(known)):
-            return f"metrics: the counts after {heard} are not of the same recordings as {protocol.CONFUSION}"
-    return None
+def _strangers_add_up(scope: Scope) -> Callable[[Told], str | None]:
+    """Each condition is of the same recordings with the same labels, group by group, in each of its draws."""
+
+    def of_labels(counts: list[int], times: int) -> list[int]:
+        rows = range(0, len(counts), scope.class_count)
+        return [sum(counts[row : row + scope.class_count]) * times for row in rows]
+
+    def rule(told: Told) -> str | None:
+        metrics: dict[str, Any] = told[protocol.METRICS]
+        for heard in protocol.AFTER:
+            times = scope.draws if int(heard) else 1
+            counts = metrics.get(protocol.after(heard))
+            if counts is not None and of_labels(counts, 1) != of_labels(metrics[protocol.CONFUSION], times):
+                return f"metrics: the counts after {heard} are not of the same recordings as {protocol.CONFUSION}"
+        return None
+
+    return rule
 
 
 def _all_or_each(classes: int) -> Callable[[Told], str | None]:

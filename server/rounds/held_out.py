@@ -130,7 +130,7 @@ def untouched(config: Config, plan: Plan) -> bool:
 
 def _own(scored: StrangerScores) -> Answer:
     """The server's own score, as a site tells its."""
-    after = {name: np.stack(list(own.values())) for name, own in scored.after.items() if name != ALL}
+    after = {name: np.stack(list(own.values())) for name, own in scored.after.items()}
     known = scored.known
     confusion = np.stack(list(known.confusion.values()))
     return Answer(confusion=confusion, examples=known.examples, loss=known.loss, speakers=len(confusion), after=after)

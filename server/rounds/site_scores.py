@@ -77,7 +77,7 @@ def ask(
 
     def read(node: Node, reply: Message) -> Counts:
         most = node.test if message_type == protocol.EVALUATE_TEST else node.validation
-        scope = Scope(class_count=classes, most=most, most_speakers=node.unseen, simulated=simulated)
+        scope = Scope.of(config, class_count=classes, most=most, most_speakers=node.unseen, simulated=simulated)
         return _counts(reply, message_type, scope)
 
     return ask_each(grid, config, state, nodes, message_type, arrays, read, refused)

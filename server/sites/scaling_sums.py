@@ -64,4 +64,5 @@ def _sums(reply: Message, node: Node) -> Sums:
     values = schema.read_reply(protocol.STATISTICS, Scope(features=node.features), reply.content)
     total, square = (torch.from_numpy(values[protocol.ARRAYS][name].copy()) for name in ("total", "square"))
     frames, matrices = (values[protocol.METRICS][name] for name in (protocol.FRAMES, protocol.MATRICES))
-    return Sums(frames=frames, total=total, square=square, recordings=node.examples, matrices=matrices)
+    count = node.examples
+    return Sums(frames=frames, total=total, square=square, recordings=count, matrices=matrices * count)

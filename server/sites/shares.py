@@ -122,4 +122,6 @@ def _weighing(sums: Sums, frames: int) -> Sums:
     if frames == sums.frames:
         return sums
     part = frames / sums.frames
-    return replace(sums, frames=frames, total=sums.total * part, square=sums.square * part)
+    recordings, matrices = (round(count * part) for count in (sums.recordings, sums.matrices))
+    weighed = Sums(frames=frames, total=sums.total * part, square=sums.square * part)
+    return replace(weighed, recordings=max(1, recordings), matrices=matrices)

@@ -274,7 +274,7 @@ def test_a_sweep_refuses_it_before_any_trial(
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_job_with_an_epsilon_and_defaults_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     config = Config().with_values({"privacy.epsilon": 8.0})
-    with pytest.raises(UsageError, match=r"^--normalise speaker would tell of other utterances' recordings in a run "):
+    with pytest.raises(UsageError, match=r"^--normalise running would tell of other utterances' recordings in a run "):
         ENTRIES[name](config, tmp_path)
 
 

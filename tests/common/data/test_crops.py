@@ -16,8 +16,9 @@ from common.config.settings import Config, FeatureConfig
 from common.data.crops import Crops, rows_of, windows_of
 from common.data.dataset import POOL, SpeechDataset
 from common.data.extraction import Recording
-from common.data.heard import RunningDataset, adapted
+from common.data.heard import adapted
 from common.data.normalise import Sums
+from common.data.running import RunningDataset
 from common.errors import UsageError
 from common.seeds import torch_generator
 from tests.common.data.test_heard import CONFIG, PRIOR, voices

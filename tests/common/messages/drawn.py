@@ -132,6 +132,9 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
     if "square" in content.get(protocol.ARRAYS, {}):  # the rules between values that a draw would miss
         sums: Any = content[protocol.ARRAYS]
         sums["square"] = Array(np.square(sums["total"].numpy()))
+    if protocol.WEIGHT in content.get(protocol.SCALING, {}):
+        scaling: Any = content[protocol.SCALING]
+        scaling[protocol.WEIGHT] = Array(np.array([draw(st.integers(1, 10**6))], np.float32))
     metrics: Any = content.get(protocol.METRICS, {})
     if protocol.RIGHT in metrics:
         metrics[protocol.RIGHT] = [metrics[protocol.RIGHT][0] + 1, *metrics[protocol.RIGHT][1:]]
@@ -143,7 +146,7 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
             groups = len(metrics[protocol.CONFUSION]) // field.classes**2
             metrics[protocol.SPEAKERS] = groups if groups > 1 else draw(st.integers(1, examples))
         for key in set(map(protocol.after, protocol.AFTER)) & metrics.keys():
-            times = draw(st.sampled_from([1, protocol.DRAWS]))
+            times = 1 if key == protocol.after("0") else protocol.DRAWS  # of the default, which adapts
             metrics[key] = [count * times for count in metrics[protocol.CONFUSION]]
     return content
 

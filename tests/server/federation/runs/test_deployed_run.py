@@ -139,7 +139,7 @@ def test_a_private_run_that_would_tell_more_does_not_go_on(folder: Folder, super
     kept["settings"] |= {"privacy.epsilon": 8.0}
     path.write_text(json.dumps(kept))
     superlink.before[101] = [Progress(ended=True, why="round 2")]
-    with pytest.raises(UsageError, match=r"^--normalise speaker would tell of other utterances' recordings"):
+    with pytest.raises(UsageError, match=r"^--normalise running would tell of other utterances' recordings"):
         run(folder, again())
     assert len(superlink.started) == 1
 
