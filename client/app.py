@@ -22,7 +22,7 @@ from common.learning.centring import centring, find_centre
 from common.learning.confidence import Confidence, outputs
 from common.learning.metrics import Confusion
 from common.learning.model import EmotionModel
-from common.learning.training import Evaluated, Trained, evaluate, learning_rate, train
+from common.learning.training import Trained, evaluate, learning_rate, train
 from common.seeds import seed_of
 
 log = logging.getLogger("fedser.client")
@@ -151,7 +151,9 @@ def validate(message: Message, context: Context) -> Message:
     _refuse_if_private(site, "scores of its validation speakers")
     scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
     together: list[int] = np.sum(list(scores.confusion.values()), axis=0).ravel().tolist()
-    return _counts(message, scores, together, {protocol.LOSS: scores.loss})
+    told: dict[str, Told] = {protocol.EXAMPLES: scores.examples, protocol.CONFUSION: together}
+    told[protocol.LOSS] = scores.loss
+    return Message(RecordDict({protocol.METRICS: MetricRecord(told)}), reply_to=message)
 
 
 @app.evaluate("confidence")
@@ -185,8 +187,9 @@ def test(message: Message, context: Context) -> Message:
     """Send confusion counts of the held-out speakers that this site holds: once, of the chosen model.
 
     They are of all together, or, unnamed, of each; and beside those with all of a speaker known there are those of
-    strangers. In a simulation these speakers are the coordinator's, who is on the same machine: it has its score in a
-    private run too, with the loss.
+    strangers: where people may not be told one by one, a model that adapts to them is scored as of strangers alone
+    (``common.messages.schema``). In a simulation these speakers are the coordinator's, who is on the same machine: it
+    has its score in a private run too, with the loss.
     """
     site = open_site(context.run_config, context.node_config)
     if site.holding.deployed:
@@ -195,7 +198,11 @@ def test(message: Message, context: Context) -> Message:
     told: dict[str, Told] = {protocol.SPEAKERS: len(scored.known.confusion)}
     told |= {} if site.holding.deployed else {protocol.LOSS: scored.known.loss}
     told |= {protocol.after(name): _flat(counts, site) for name, counts in scored.after.items()}
-    return _counts(message, scored.known, _flat(scored.known.confusion, site), told)
+    told |= {protocol.EXAMPLES: scored.known.examples, protocol.CONFUSION: _flat(scored.known.confusion, site)}
+    if site.config.data.normalise == "running" and not site.holding.one_by_one:
+        first = {protocol.after(name) for name in protocol.AFTER[:1]}
+        told = {key: own for key, own in told.items() if key in first or not key.startswith(protocol.CONFUSION)}
+    return Message(RecordDict({protocol.METRICS: MetricRecord(told)}), reply_to=message)
 
 
 def _flat(confusion: Mapping[str, Confusion], site: Site) -> list[int]:
@@ -203,11 +210,6 @@ def _flat(confusion: Mapping[str, Confusion], site: Site) -> list[int]:
     each = np.stack(list(confusion.values()))
     counts: list[int] = (each if site.holding.one_by_one else each.sum(axis=0)).ravel().tolist()
     return counts
-
-
-def _counts(message: Message, scores: Evaluated, counts: list[int], beside: Mapping[str, Told]) -> Message:
-    metrics = MetricRecord({protocol.EXAMPLES: scores.examples, protocol.CONFUSION: counts, **beside})
-    return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
 
 
 def _refuse_if_private(site: Site, what: str) -> None:

@@ -19,6 +19,7 @@ from common.config.settings import Config, FeatureConfig
 from common.data.extraction import Recording
 from common.data.normalise import FLOOR, Scaling, Sums
 from common.features.speech_gate import speech_rows
+from common.protocol import LEAST_WEIGHT, MOST_WEIGHT
 from common.seeds import torch_generator
 
 CHOSEN_AFTER = 2  # others of a validation speaker are heard where the round is chosen
@@ -38,7 +39,7 @@ def scaling_of(sums: Sums, config: Config) -> Scaling:
     rows = PRIOR_SECONDS * 1000 / (config.features.hop * config.features.stack)
     if sums.of_matrices:
         rows = PRIOR_MATRICES * sums.frames / sums.recordings
-    return replace(sums.scaling(), weight=rows)
+    return replace(sums.scaling(), weight=min(max(rows, LEAST_WEIGHT), MOST_WEIGHT))
 
 
 def _speech_sums(recordings: Sequence[Recording], config: FeatureConfig) -> Sums:

@@ -198,16 +198,28 @@ def _evaluate_reply(scope: Scope) -> Form:
 
 
 def _test_reply(scope: Scope) -> Form:
-    """Without a loss, whose digits tell what a single recording is like; on one machine there is nobody to tell."""
+    """Without a loss, whose digits tell what a single recording is like; on one machine there is nobody to tell.
+
+    How far a scaling has adapted to a speaker tells how much that speaker said, and so a model of the server's making
+    could sort people by it. Where they may not be told one by one, a site tells what a stranger gets, and no more.
+    """
+    table = Confusion(scope.class_count, scope.most if scope.one_by_one else 1)
+    first, *later = ({protocol.after(heard): table} for heard in protocol.AFTER)
+    known: Fields = {protocol.CONFUSION: table}
+    adapted: Fields = {key: own for group in (known, *later) for key, own in group.items()}
     fields: Fields = {
         protocol.EXAMPLES: Count(1, scope.most),
         protocol.SPEAKERS: Count(1, min(scope.most, scope.most_speakers)),
-        protocol.CONFUSION: Confusion(scope.class_count, scope.most if scope.one_by_one else 1),
+        **({protocol.LOSS: Number()} if scope.simulated else {}),
     }
-    loss: Fields = {protocol.LOSS: Number()} if scope.simulated else {}
-    after: list[Fields] = [{protocol.after(heard): fields[protocol.CONFUSION]} for heard in protocol.AFTER]
+    if scope.normalise == "running":
+        fields, perhaps = {**fields, **first}, (adapted,) if scope.one_by_one else ()
+    elif scope.normalise == "speaker":  # of a private simulation there may be no lone recording that it could label
+        fields, perhaps = {**fields, **known, **({} if scope.private else first)}, (first,) if scope.private else ()
+    else:
+        fields, perhaps = {**fields, **first, **adapted}, ()
     rules = (_adds_up, _all_or_each(scope.class_count), _strangers_add_up(scope))
-    return Form(records={protocol.METRICS: _metrics({**fields, **loss}, *after)}, rules=rules)
+    return Form(records={protocol.METRICS: _metrics(fields, *perhaps)}, rules=rules)
 
 
 # evaluate.confidence: the chosen model, once; back come, of all validation speakers together, the losses at some fixed
@@ -270,9 +282,15 @@ def _weight_of_a_prior(told: Told) -> str | None:
 _MODEL_SENT = (_has_a_model, _one_width(protocol.SCALING), _weight_of_a_prior)
 
 
+def _table(metrics: dict[str, Any]) -> list[int]:
+    """The counts of all that were scored: with all of a speaker known, or, where these are not told, of strangers."""
+    counts: list[int] = metrics.get(protocol.CONFUSION) or metrics[protocol.after(protocol.AFTER[0])]
+    return counts
+
+
 def _adds_up(told: Told) -> str | None:
     metrics: dict[str, Any] = told[protocol.METRICS]
-    counted, examples = sum(metrics[protocol.CONFUSION]), metrics[protocol.EXAMPLES]
+    counted, examples = sum(_table(metrics)), metrics[protocol.EXAMPLES]
     return None if counted == examples else f"metrics: the counts are of {counted} recordings, not of {examples}"
 
 
@@ -292,10 +310,10 @@ def _strangers_add_up(scope: Scope) -> Callable[[Told], str | None]:
     def rule(told: Told) -> str | None:
         metrics: dict[str, Any] = told[protocol.METRICS]
         for heard in protocol.AFTER:
-            times = scope.draws if int(heard) else 1
+            times = protocol.DRAWS if scope.normalise == "running" and int(heard) else 1
             counts = metrics.get(protocol.after(heard))
-            if counts is not None and of_labels(counts, 1) != of_labels(metrics[protocol.CONFUSION], times):
-                return f"metrics: the counts after {heard} are not of the same recordings as {protocol.CONFUSION}"
+            if counts is not None and of_labels(counts, 1) != of_labels(_table(metrics), times):
+                return f"metrics: the counts after {heard} are not of the same recordings as the others"
         return None
 
     return rule
@@ -304,7 +322,7 @@ def _strangers_add_up(scope: Scope) -> Callable[[Told], str | None]:
 def _all_or_each(classes: int) -> Callable[[Told], str | None]:
     def rule(told: Told) -> str | None:
         metrics: dict[str, Any] = told[protocol.METRICS]
-        groups, speakers = len(metrics[protocol.CONFUSION]) // classes**2, metrics[protocol.SPEAKERS]
+        groups, speakers = len(_table(metrics)) // classes**2, metrics[protocol.SPEAKERS]
         fits = groups in (1, speakers) and speakers <= metrics[protocol.EXAMPLES]
         return None if fits else f"metrics: there are counts of {groups} groups, of {speakers} speakers"
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from common import protocol
 from common.config.settings import Config
 from common.messages.fields import RECORDINGS, Numbers
 from common.strategies.available import CATALOGUE
@@ -27,7 +26,7 @@ class Scope:
         most_speakers: held-out ones that a site can have.
         one_by_one: whether held-out speakers may be counted one by one, and not only all together.
         farewell: whether a hello is the farewell, which is told no counts.
-        draws: of others of a held-out speaker, that counts as of strangers are of.
+        normalise: how features are scaled: it says which counts of held-out speakers there are.
         simulated: whether all sites are on one machine, whose coordinator holds their held-out speakers.
         model: the form of each of the model's arrays; see ``forms_of``.
         extra: further records of arrays, each like the model's in ``float32``, that the strategy sends beside it.
@@ -45,7 +44,7 @@ class Scope:
     most_speakers: int = RECORDINGS
     one_by_one: bool = True
     farewell: bool = False
-    draws: int = 1
+    normalise: str = "global"
     simulated: bool = False
     model: Mapping[str, Numbers] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
@@ -55,8 +54,8 @@ class Scope:
     @classmethod
     def of(cls, config: Config, **known: Any) -> Self:
         """With what a run's settings say; ``known`` are the other attributes."""
-        draws = protocol.DRAWS if config.data.normalise == "running" else 1
-        return cls(private=config.privacy.on, at_sites=config.privacy.at_sites, draws=draws, **known)
+        mode = config.data.normalise
+        return cls(private=config.privacy.on, at_sites=config.privacy.at_sites, normalise=mode, **known)
 
 
 def extra_records(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -72,7 +72,7 @@ def build(
     return Result(
         schema=SCHEMA,
         command=command,
-        transductive=config.data.normalise in ("running", "speaker"),
+        transductive=config.data.normalise in ("running", "speaker") and not _as_strangers(folds),
         config=flatten(config),
         corpus=corpus,
         folds=tuple(_fold(fold) for fold in folds),
@@ -83,6 +83,11 @@ def build(
         environment=environment(),
         problems=tuple(problems),
     )
+
+
+def _as_strangers(folds: Sequence[FoldResult]) -> bool:
+    """Whether sites scored their held-out speakers as strangers alone, so that nothing of them was known."""
+    return any(fold.federated.strangers and fold.federated.strangers["all"] is None for fold in folds)
 
 
 def _fold(fold: FoldResult) -> RunFold:

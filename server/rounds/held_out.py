@@ -15,7 +15,7 @@ from common.config.settings import Config
 from common.data.dataset import SpeechDataset
 from common.data.normalise import Scaling
 from common.data.resident import recordings_of
-from common.data.strangers import AFTER, ALL, conditions
+from common.data.strangers import AFTER, ALL, FIRST, conditions
 from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.learning import metrics
@@ -92,6 +92,9 @@ def score_held_out(
     if not parts:
         log.warning("the model is not scored: the run is private, and no held-out speaker is at the coordinator")
         return HeldOut(test=None, speakers=0, by_speaker=None, strangers={}, sites=sites)
+    if not all(part.known for part in parts):
+        log.warning("held-out speakers are scored as strangers alone: a site's policy has no allow_test_speakers")
+        parts = [replace(part, confusion=part.after[FIRST], known=False, loss=None) for part in parts]
     counts = [table for part in parts for table in part.confusion]
     strangers = _strangers(parts)
     test = _scores(counts, plan, _mean_loss(parts))
@@ -111,7 +114,7 @@ def _scores(tables: Sequence[metrics.Confusion] | metrics.Confusion, plan: Plan,
 
 def _strangers(parts: Sequence[Answer]) -> dict[str, list[metrics.Confusion] | None]:
     """The tables of each condition; None where one of those who scored the model has none."""
-    of_each = [{**part.after, ALL: part.confusion} for part in parts]
+    of_each = [{**part.after, ALL: part.confusion} if part.known else {FIRST: part.confusion} for part in parts]
     return {
         name: [table for own in of_each for table in own[name]] if all(name in own for own in of_each) else None
         for name in AFTER

@@ -28,10 +28,12 @@ class Counts:
     """What a site sent of an evaluation.
 
     Attributes:
-        confusion: ``(groups, classes, classes)``.
+        confusion: ``(groups, classes, classes)``; of held-out speakers with all of each known, or, where a site does
+            not tell that, as of strangers.
         examples: recordings.
         loss: summed; None where it was not told.
         speakers: held-out ones that were scored; 0 where none were asked for.
+        known: whether all of the speakers was known.
         after: of held-out speakers, by ``protocol.AFTER``, the counts as of strangers, where there are any.
     """
 
@@ -39,6 +41,7 @@ class Counts:
     examples: int
     loss: float | None = None
     speakers: int = 0
+    known: bool = True
     after: Mapping[str, metrics.Confusion] = field(default_factory=dict)
 
     @property
@@ -140,8 +143,10 @@ def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:
         for name, own in values.items()
         if name.startswith(protocol.CONFUSION)
     }
+    first = protocol.after(protocol.AFTER[0])
     return Counts(
-        confusion=tables[protocol.CONFUSION],
+        confusion=tables[protocol.CONFUSION if protocol.CONFUSION in tables else first],
+        known=protocol.CONFUSION in tables,
         examples=values[protocol.EXAMPLES],
         loss=values.get(protocol.LOSS),
         speakers=values.get(protocol.SPEAKERS, 0),

@@ -12,7 +12,7 @@ The share is of the weight of all sites of the run. In a round in which others a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -97,16 +97,18 @@ def pooled(sums: Mapping[str, Sums], nodes: Collection[Node]) -> Sums:
         nodes: all that take part.
     """
     frames = {site: own.frames for site, own in sums.items()}
+    counts = {site: own.recordings for site, own in sums.items()}
     known = {node.site: node for node in nodes if node.site in frames}
     if any(node.registered for node in known.values()):
+        counts = bounded(counts, limited(known.values()))
         frames = bounded(_of_usual_length(frames, known), limited(known.values()))
     parts = [_weighing(own, frames[site]) for site, own in sums.items()]
     return Sums(
         frames=sum(part.frames for part in parts),
         total=torch.stack([part.total for part in parts]).sum(0),
         square=torch.stack([part.square for part in parts]).sum(0),
-        recordings=sum(part.recordings for part in parts),
-        matrices=sum(part.matrices for part in parts),
+        recordings=sum(counts.values()),
+        matrices=sum(counts[site] for site, own in sums.items() if own.of_matrices),
     )
 
 
@@ -122,6 +124,4 @@ def _weighing(sums: Sums, frames: int) -> Sums:
     if frames == sums.frames:
         return sums
     part = frames / sums.frames
-    recordings, matrices = (round(count * part) for count in (sums.recordings, sums.matrices))
-    weighed = Sums(frames=frames, total=sums.total * part, square=sums.square * part)
-    return replace(weighed, recordings=max(1, recordings), matrices=matrices)
+    return Sums(frames=frames, total=sums.total * part, square=sums.square * part)

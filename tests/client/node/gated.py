@@ -54,7 +54,8 @@ SURE: Any = {
     protocol.RIGHT: [*[0] * 15, 1, 1, 1, 1, 1],
     protocol.WRONG: [*[0] * 8, 1, *[0] * 11],
 }
-TEST_SCORES: Any = {name: SCORES[name] for name in (protocol.EXAMPLES, protocol.CONFUSION)} | {protocol.SPEAKERS: 3}
+FIRST = protocol.after("0")
+TEST_SCORES: Any = {protocol.EXAMPLES: 6, FIRST: SCORES[protocol.CONFUSION], protocol.SPEAKERS: 3}  # as of strangers
 FIGURES: dict[str, Any] = {
     "epsilon": 1.5,
     "epsilon_total": 2.5,

@@ -139,15 +139,17 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
     if protocol.RIGHT in metrics:
         metrics[protocol.RIGHT] = [metrics[protocol.RIGHT][0] + 1, *metrics[protocol.RIGHT][1:]]
         metrics[protocol.EXAMPLES] = sum(metrics[protocol.RIGHT]) + sum(metrics[protocol.WRONG])
-    if protocol.CONFUSION in metrics:
-        metrics[protocol.EXAMPLES] = examples = sum(metrics[protocol.CONFUSION])
+    if tables := sorted(key for key in metrics if key.startswith(protocol.CONFUSION)):
+        counts = metrics[tables[0]]
+        metrics[protocol.EXAMPLES] = examples = sum(counts)
         if protocol.SPEAKERS in metrics:
-            field: Any = form.records[protocol.METRICS].fields[protocol.CONFUSION]
-            groups = len(metrics[protocol.CONFUSION]) // field.classes**2
+            own = form.records[protocol.METRICS]
+            field: Any = {key: item for group in (own.fields, *own.perhaps) for key, item in group.items()}[tables[0]]
+            groups = len(counts) // field.classes**2
             metrics[protocol.SPEAKERS] = groups if groups > 1 else draw(st.integers(1, examples))
-        for key in set(map(protocol.after, protocol.AFTER)) & metrics.keys():
-            times = 1 if key == protocol.after("0") else protocol.DRAWS  # of the default, which adapts
-            metrics[key] = [count * times for count in metrics[protocol.CONFUSION]]
+        for key in tables:
+            times = protocol.DRAWS if key in (protocol.after("2"), protocol.after("8")) else 1  # by default it adapts
+            metrics[key] = [count * times for count in counts]
     return content
 
 

@@ -24,9 +24,18 @@ from server.run.checkpoint import State
 from server.sites.handshake import Node
 from simulations.engine.worker_grid import InProcessGrid
 
-GOOD = {"confusion": [3, 1, 0, 2], "speakers": 1, "num-examples": 6}
-LOSS = GOOD | {"loss": 1.5}  # as it is told on one machine
+
+def told(counts: list[int], mode: str = "running") -> dict[str, list[int]]:
+    """The tables of counts that a run with such features has, all the same."""
+    draws = {"running": 5, "utterance": 1}.get(mode, 0)
+    later = {"confusion-2": [draws * n for n in counts], "confusion-8": [draws * n for n in counts]}
+    return {"confusion": counts, "confusion-0": counts} | (later if draws else {})
+
+
+GOOD: dict[str, Any] = told([3, 1, 0, 2]) | {"speakers": 1, "num-examples": 6}
+LOSS = {"loss": 1.5}  # it is told on one machine
 TOGETHER = GOOD | {"speakers": 3}
+STRANGERS: dict[str, Any] = {"confusion-0": [2, 2, 0, 2], "speakers": 1, "num-examples": 6}
 SITES = (0, 6, 6)  # how many test recordings each site holds
 
 
@@ -36,10 +45,11 @@ def app() -> ClientApp:
 
     @own.evaluate("test")
     def test(message: Message, context: Context) -> Message:
-        told: Any = dict(context.node_config)
-        if "confusion" in told:
-            told["confusion"] = [int(text) for text in told["confusion"].split()]
-        return Message(RecordDict({"metrics": MetricRecord(told)}), reply_to=message)
+        known: Any = {
+            key: [int(text) for text in str(own).split()] if key.startswith("confusion") else own
+            for key, own in context.node_config.items()
+        }
+        return Message(RecordDict({"metrics": MetricRecord(known)}), reply_to=message)
 
     return own
 
@@ -62,7 +72,7 @@ def scored(
     tmp_path: Path, *answers: dict[str, Any], simulated: bool = False, config: Config | None = None
 ) -> tuple[HeldOut, dict[str, str]]:
     configs = [
-        {**answer, **({"confusion": " ".join(map(str, answer["confusion"]))} if "confusion" in answer else {})}
+        {key: " ".join(map(str, own)) if key.startswith("confusion") else own for key, own in answer.items()}
         for answer in answers
     ]
     refused: dict[str, str] = {}
@@ -95,7 +105,12 @@ def test_the_sites_that_hold_test_speakers_are_asked_and_add_up(tmp_path: Path) 
         {**GOOD, "confusion": [2**62, 2**62, 2**62, 2**62 + 6]},  # 6, as far as 64 bits go
         {**GOOD, "confusion": [10**9, 0, 0, 0], "num-examples": 10**9},
         {**GOOD, "num-examples": 5},
-        LOSS,
+        GOOD | LOSS,
+        {**GOOD, **told([4, 0, 0, 2]), "confusion-0": [15, 5, 0, 10]},  # five times the weight of a stranger's
+        {**GOOD, "confusion-0": [2, 1, 1, 2]},  # other labels
+        {**GOOD, "confusion-2": [3, 1, 0, 2]},  # one draw
+        {key: own for key, own in GOOD.items() if key != "confusion-0"},
+        {key: own for key, own in GOOD.items() if key != "confusion-8"},
         {**GOOD, "speakers": 7},
         {**GOOD, "speakers": 3, "confusion": [3, 0, 0, 1, 0, 1, 0, 1]},
     ],
@@ -120,12 +135,14 @@ def test_where_nobody_scored_it_one_line_says_what_to_do(tmp_path: Path) -> None
 
 def test_in_a_simulation_every_score_must_come(tmp_path: Path) -> None:
     with pytest.raises(FederationError, match="held-out speakers lie at c, which did not score the model"):
-        scored(tmp_path, {}, LOSS, {}, simulated=True)
+        scored(tmp_path, {}, GOOD | LOSS, {}, simulated=True)
 
 
 @pytest.mark.parametrize("unit", [None, *UNITS])
 def test_in_a_simulation_they_are_the_coordinators_and_told_with_the_loss(tmp_path: Path, unit: str | None) -> None:
-    found, _ = scored(tmp_path, {}, LOSS, LOSS, simulated=True, config=private(unit))
+    config = private(unit)
+    answer = {**told([3, 1, 0, 2], config.data.normalise), "speakers": 1, "num-examples": 6} | LOSS
+    found, _ = scored(tmp_path, {}, answer, answer, simulated=True, config=config)
     assert found.test is not None
     assert found.test.loss == 0.25
     assert found.by_speaker == (((3, 1), (0, 2)),) * 2
@@ -136,6 +153,22 @@ def test_counts_that_a_site_tells_together_are_no_speakers(tmp_path: Path) -> No
     assert found.test is not None
     assert found.test.confusion == ((6, 2), (0, 4))
     assert (found.speakers, found.by_speaker, refused) == (4, None, {})
+
+
+def test_where_one_site_tells_what_a_stranger_gets_alone_the_score_is_that(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How far a scaling has adapted tells how much a person said, so a site that counts all together keeps it."""
+    with caplog.at_level(logging.WARNING, "fedser.server"):
+        found, refused = scored(tmp_path, {}, GOOD, STRANGERS)
+    assert refused == {}
+    assert found.test is not None
+    assert found.test.confusion == ((5, 3), (0, 4))
+    assert found.test.stranger is not None
+    assert [name for name, own in found.test.stranger.items() if own is not None] == ["0"]
+    assert found.test.stranger["0"] is not None
+    assert found.test.stranger["0"].uar == found.test.uar
+    assert "scored as strangers alone" in caplog.text
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -20,6 +20,7 @@ from common.messages.scope import Scope
 from tests.client.node.gated import (
     ABOUT,
     FIGURES,
+    FIRST,
     LEDGER,
     MODEL,
     PLAIN,
@@ -196,16 +197,28 @@ def test_how_sure_a_model_is_leaves_in_bins_that_add_up_and_finite_losses(change
     refused(protocol.EVALUATE_CONFIDENCE, RecordDict({protocol.METRICS: MetricRecord(SURE | change)}))
 
 
+def test_together_they_are_counted_as_strangers_alone() -> None:
+    """How far a scaling has adapted tells how much a person said: by that a model could sort people."""
+    told = SCORES[protocol.CONFUSION]
+    adapted = {protocol.CONFUSION: told} | {protocol.after(n): [5 * count for count in told] for n in ("2", "8")}
+    through(protocol.EVALUATE_TEST, content(protocol.EVALUATE_TEST))
+    refused(protocol.EVALUATE_TEST, RecordDict({protocol.METRICS: MetricRecord(TEST_SCORES | adapted)}))
+
+
 def test_held_out_speakers_are_counted_one_by_one_where_the_policy_says_so() -> None:
     allowing = Policy(outbound=OutboundPolicy(allow_test_speakers=True))
     confusion = [1, 1, 0, 0, 2, 0, 0, 0, 1] + [0] * 8 + [1]
-    two = RecordDict(
-        {protocol.METRICS: MetricRecord(TEST_SCORES | {protocol.SPEAKERS: 2, protocol.CONFUSION: confusion})}
-    )
+    five = [5 * count for count in confusion]
+    tables = {protocol.CONFUSION: confusion, protocol.after("2"): five, protocol.after("8"): five, FIRST: confusion}
+    two = RecordDict({protocol.METRICS: MetricRecord(TEST_SCORES | {protocol.SPEAKERS: 2} | tables)})
     through(protocol.EVALUATE_TEST, two, policy=allowing)
     refused(protocol.EVALUATE_TEST, two)
+    for missing in (protocol.CONFUSION, protocol.after("2"), protocol.after("8")):
+        part = {key: own for key, own in tables.items() if key != missing}
+        odd = RecordDict({protocol.METRICS: MetricRecord(TEST_SCORES | {protocol.SPEAKERS: 2} | part)})
+        refused(protocol.EVALUATE_TEST, odd, policy=allowing)
     refused(protocol.EVALUATE, RecordDict({protocol.METRICS: MetricRecord(SCORES | {protocol.CONFUSION: confusion})}))
-    seven = TEST_SCORES | {protocol.CONFUSION: [6, *([0] * (7 * 9 - 1))]}  # more groups than recordings
+    seven = TEST_SCORES | {FIRST: [6, *([0] * (7 * 9 - 1))]}  # more groups than recordings
     for policy in (Policy(), allowing):
         through(protocol.EVALUATE_TEST, content(protocol.EVALUATE_TEST), policy=policy)
         refused(protocol.EVALUATE_TEST, RecordDict({protocol.METRICS: MetricRecord(seven)}), policy=policy)
