@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-import torch
-
 from common.data.normalise import Sums
 from server.sites.handshake import Node
 
@@ -100,14 +98,7 @@ def pooled(sums: Mapping[str, Sums], nodes: Collection[Node]) -> Sums:
     known = {node.site: node for node in nodes if node.site in frames}
     if any(node.registered for node in known.values()):
         frames = bounded(_of_usual_length(frames, known), limited(known.values()))
-    parts = [_weighing(own, frames[site]) for site, own in sums.items()]
-    return Sums(
-        frames=sum(part.frames for part in parts),
-        total=torch.stack([part.total for part in parts]).sum(0),
-        square=torch.stack([part.square for part in parts]).sum(0),
-        recordings=sum(part.recordings for part in parts),
-        matrices=sum(part.matrices for part in parts),
-    )
+    return Sums.added([_weighing(own, frames[site]) for site, own in sums.items()])
 
 
 def _of_usual_length(frames: Mapping[str, int], nodes: Mapping[str, Node]) -> dict[str, int]:
