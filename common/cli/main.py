@@ -39,7 +39,11 @@ app = typer.Typer(
 )
 app.add_typer(corpus, name="corpus")
 app.add_typer(privacy, name="privacy")
-app.command(epilog="Example: fedser predict --model runs/emodb a.wav b.flac")(predict)
+app.command(
+    epilog="Example: fedser predict --model runs/emodb a.wav b.flac\n\n"
+    "One speaker's: fedser predict --model runs/emodb --together ann/*.wav\n\n"
+    "Known before: fedser predict --model runs/emodb --profile ann.json a.wav"
+)(predict)
 app.command(epilog="Example: fedser calibrate --model runs/emodb --corpus manifest --root ~/clinic/manifest.csv")(
     calibrate
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,32 +47,30 @@ def predict(
     """
     import torch
 
-    from common.errors import AudioError, FedserError
+    from common.errors import AudioError
     from common.learning import saved_model
 
     torch.set_num_threads(1)
     saved = saved_model.load(model)
     if saved.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
-    failed = 0
     for one in _labelled(saved, files, together, profile):
         path = files[one.number]
         if isinstance(one.found, AudioError):
-            failed += 1
             typer.echo(f"fedser: error: {one_line(path)}: {one.found.detail}", err=True)
             continue
         if json_output:
-            heard = {} if one.heard is None else {"heard": one.heard}
+            heard = {} if one.heard is None else {"heard_rows": one.heard}
             shown = {"path": str(path), "probabilities": one.found, "synthetic": saved.synthetic, **heard}
             typer.echo(as_json(shown))
         else:
             ranked = sorted(one.found.items(), key=lambda item: -item[1])
             typer.echo(f"{one_line(path)}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
-    if failed:
-        raise FedserError(f"{failed} of {len(files)} recordings cannot be used")
 
 
 def _labelled(saved: SavedModel, files: Sequence[Path], together: bool, profile: Path | None) -> Iterator[Labelled]:
+    """What became of each file; an error at the end, where some can't be used, so that a profile hears all or none."""
+    from common.errors import AudioError, FedserError
     from common.learning.prediction import Listener, listening, read_file
 
     recordings = [partial(read_file, saved, path) for path in files]
@@ -79,11 +78,15 @@ def _labelled(saved: SavedModel, files: Sequence[Path], together: bool, profile:
     def say(number: int, line: str) -> None:
         _tell(files[number], line)
 
-    if not together and profile is None:
-        yield from Listener(saved=saved).in_turn(recordings, say)
-        return
-    with listening(saved, profile, partial(_tell, profile)) as listener:
-        yield from (listener.together if together else listener.in_turn)(recordings, say)
+    alone, tell = not together and profile is None, partial(_tell, profile)
+    with nullcontext(Listener(saved=saved)) if alone else listening(saved, profile, tell) as listener:
+        failed = 0
+        for one in (listener.together if together else listener.in_turn)(recordings, say):
+            failed += isinstance(one.found, AudioError)
+            yield one
+        if failed:
+            again = f"; nothing is added to {profile}: leave them out, and give the others again" if profile else ""
+            raise FedserError(f"{failed} of {len(files)} recordings cannot be used{again}")
 
 
 def _tell(path: Path | None, line: str) -> None:

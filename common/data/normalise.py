@@ -52,6 +52,23 @@ class Sums:
             matrices=sum(recording.utterance.is_matrix for recording in recordings),
         )
 
+    @classmethod
+    def none(cls, features: int) -> Self:
+        """Those over no frames, as of a speaker of whom nothing was heard."""
+        zeros = torch.zeros(features, dtype=torch.float64)
+        return cls(frames=0, total=zeros, square=zeros)
+
+    @classmethod
+    def added(cls, parts: Sequence[Self]) -> Self:
+        """The sums over the frames of all of them."""
+        return cls(
+            frames=sum(part.frames for part in parts),
+            total=torch.stack([part.total for part in parts]).sum(0),
+            square=torch.stack([part.square for part in parts]).sum(0),
+            recordings=sum(part.recordings for part in parts),
+            matrices=sum(part.matrices for part in parts),
+        )
+
     def scaling(self) -> Scaling:
         """Mean and deviation of these frames."""
         mean = self.total / self.frames

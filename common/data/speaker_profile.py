@@ -22,29 +22,12 @@ from torch import Tensor
 from common.config.settings import FeatureConfig
 from common.data.normalise import Scaling, Sums
 from common.errors import UsageError
+from common.messages.schema import LARGEST, ROUNDING
 from common.storage import atomic
 from common.storage.fingerprint import fingerprint
 
 FORMAT = 1
-_LARGEST = 1 << 24  # bytes: thousands of times a profile's
-_COUNTS = ("frames", "recordings", "matrices")
-
-
-def nothing_heard(features: int) -> Sums:
-    """Of a speaker of whom so far nothing was heard."""
-    none = torch.zeros(features, dtype=torch.float64)
-    return Sums(frames=0, total=none, square=none)
-
-
-def heard_too(before: Sums, further: Sums) -> Sums:
-    """Both together."""
-    return Sums(
-        frames=before.frames + further.frames,
-        total=before.total + further.total,
-        square=before.square + further.square,
-        recordings=before.recordings + further.recordings,
-        matrices=before.matrices + further.matrices,
-    )
+_MOST_BYTES = 1 << 24  # bytes: thousands of times a profile's
 
 
 def fitting(features: FeatureConfig, prior: Scaling) -> str:
@@ -57,17 +40,19 @@ def keep_profile(path: Path, heard: Sums, model: str) -> None:
     """Write a profile, in place of what was there, with mode 600.
 
     Args:
-        path: of the file; its folder is made where it does not exist.
-        heard: of the speaker.
+        path: of the file, or of a link to it, which stays; its folder is made where it does not exist.
+        heard: of the speaker; of the counts the frames alone are kept, for nothing else needs them.
         model: as of ``fitting``.
 
     Raises:
+        UsageError: no profile can hold the sums.
         FedserError: for want of space or rights.
     """
-    counts = {name: getattr(heard, name) for name in _COUNTS}
-    sums = {"total": heard.total.tolist(), "square": heard.square.tolist()}
-    content = {"format": FORMAT, "about": "one speaker's sums: personal data", "model": model, **counts, **sums}
-    atomic.write(path, json.dumps(content, indent=1) + "\n", private=True)
+    if not _of_features(heard):
+        raise UsageError(f"--profile {path}: features larger than {LARGEST:g} were heard; scale these matrices first")
+    sums = {"frames": heard.frames, "total": heard.total.tolist(), "square": heard.square.tolist()}
+    content = {"format": FORMAT, "about": "one speaker's sums: personal data", "model": model, **sums}
+    atomic.write(Path(os.path.realpath(path)), json.dumps(content, indent=1) + "\n", private=True)
 
 
 def read_profile(path: Path, model: str, nothing: Sums, say: Callable[[str], None]) -> Sums:
@@ -84,7 +69,7 @@ def read_profile(path: Path, model: str, nothing: Sums, say: Callable[[str], Non
     """
     try:
         with path.open("rb") as file:
-            content, mode = file.read(_LARGEST), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content, mode = file.read(_MOST_BYTES), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         profile = json.loads(content)
         if profile["format"] != FORMAT:
             raise UsageError(f"--profile {path}: made by another version of fedser; delete it to begin anew")
@@ -107,13 +92,20 @@ def read_profile(path: Path, model: str, nothing: Sums, say: Callable[[str], Non
 
 def _sums(profile: Mapping[str, Any], features: int) -> Sums:
     """Raises: KeyError, TypeError or ValueError where they cannot be sums."""
-    frames, recordings, matrices = (profile[name] for name in _COUNTS)
-    if any(type(count) is not int or not 0 <= count < 1 << 53 for count in (frames, recordings, matrices)):
-        raise ValueError("no counts")
-    total, square = _row(profile["total"], features), _row(profile["square"], features)
-    if (square < 0).any():
-        raise ValueError("no squares")
-    return Sums(frames=frames, total=total, square=square, recordings=recordings, matrices=matrices)
+    frames = profile["frames"]
+    if type(frames) is not int or not 0 <= frames < 1 << 53:
+        raise ValueError("no count")
+    sums = Sums(frames=frames, total=_row(profile["total"], features), square=_row(profile["square"], features))
+    if not _of_features(sums):
+        raise ValueError("no features' sums")
+    return sums
+
+
+def _of_features(sums: Sums) -> bool:
+    """Whether features can have such sums, by the bounds that a site's sums are held to; of no frames, zeros alone."""
+    large = sums.square > sums.frames * LARGEST**2
+    fits = sums.square * sums.frames * (1 + ROUNDING) >= sums.total.square()
+    return bool((fits & ~large).all())
 
 
 def _row(values: list[float], features: int) -> Tensor:

@@ -17,7 +17,7 @@ from common.config.settings import Config
 from common.data.extraction import Recording
 from common.data.heard import adapted, sums_of
 from common.data.normalise import Sums, normalise
-from common.data.speaker_profile import fitting, heard_too, keep_profile, nothing_heard, read_profile
+from common.data.speaker_profile import fitting, keep_profile, read_profile
 from common.data.strangers import lone_mode
 from common.errors import AudioError, UsageError
 from common.features.extractor import extract
@@ -193,7 +193,7 @@ class Listener:
 
     def _hear(self, recording: Recording | AudioError) -> None:
         if self.heard is not None and isinstance(recording, Recording):
-            self.heard = heard_too(self.heard, sums_of([recording], self.saved.config))
+            self.heard = Sums.added([self.heard, sums_of([recording], self.saved.config)])
 
     def _label(self, number: int, recording: Recording | AudioError) -> Labelled:
         if isinstance(recording, AudioError):
@@ -223,7 +223,7 @@ def listening(saved: SavedModel, profile: Path | None, say: Say) -> Iterator[Lis
         UsageError: the profile cannot be used, or the model does not adapt to recordings in turn.
         FedserError: the profile cannot be written.
     """
-    nothing, how = nothing_heard(len(saved.scaling.mean)), _trained(saved.config)
+    nothing, how = Sums.none(len(saved.scaling.mean)), _trained(saved.config)
     if profile is None:
         if not adapts(saved.config):
             say(f"--together changes nothing: the model was trained {how}, and does not adapt to a speaker")
@@ -244,11 +244,13 @@ def listening(saved: SavedModel, profile: Path | None, say: Say) -> Iterator[Lis
 
 def adapts(config: Config, *, in_turn: bool = False) -> bool:
     """Whether a model is another for a speaker of whom it has heard something; ``in_turn``: recording by recording."""
-    return not config.privacy.on and config.data.normalise in (("running",) if in_turn else ("running", "speaker"))
+    if config.data.normalise == "running":
+        return not config.privacy.on  # or it would have no prior
+    return config.data.normalise == "speaker" and not in_turn
 
 
 def _trained(config: Config) -> str:
-    return "privately" if config.privacy.on else f"with --normalise {config.data.normalise}"
+    return ("privately, " if config.privacy.on else "") + f"with --normalise {config.data.normalise}"
 
 
 def _refuse_unopenable(path: Path) -> None:

@@ -12,9 +12,7 @@ The share is of the weight of all sites of the run. In a round in which others a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-
-import torch
+from dataclasses import dataclass, replace
 
 from common.data.normalise import Sums
 from server.sites.handshake import Node
@@ -102,14 +100,9 @@ def pooled(sums: Mapping[str, Sums], nodes: Collection[Node]) -> Sums:
     if any(node.registered for node in known.values()):
         counts = bounded(counts, limited(known.values()))
         frames = bounded(_of_usual_length(frames, known), limited(known.values()))
-    parts = [_weighing(own, frames[site]) for site, own in sums.items()]
-    return Sums(
-        frames=sum(part.frames for part in parts),
-        total=torch.stack([part.total for part in parts]).sum(0),
-        square=torch.stack([part.square for part in parts]).sum(0),
-        recordings=sum(counts.values()),
-        matrices=sum(counts[site] for site, own in sums.items() if own.of_matrices),
-    )
+    weighed = Sums.added([_weighing(own, frames[site]) for site, own in sums.items()])
+    matrices = sum(counts[site] for site, own in sums.items() if own.of_matrices)
+    return replace(weighed, recordings=sum(counts.values()), matrices=matrices)
 
 
 def _of_usual_length(frames: Mapping[str, int], nodes: Mapping[str, Node]) -> dict[str, int]:

@@ -113,18 +113,40 @@ def test_a_profile_is_heard_the_next_time(made: dict[str, Path], predict: Predic
     profile = tmp_path / "profile.json"
     model = made["running"]
     first = predict(model, "--profile", profile, own[0])
-    assert first[0] == {**predict(model, own[0])[0], "heard": 0}
+    assert first[0] == {**predict(model, own[0])[0], "heard_rows": 0}
     rest = predict(model, "--profile", profile, *own[1:])
     rows = [len(np.load(path)) for path in own]
-    assert [line["heard"] for line in rest] == list(np.cumsum(rows)[:-1])
+    assert [line["heard_rows"] for line in rest] == list(np.cumsum(rows)[:-1])
     assert profile.stat().st_mode & 0o777 == 0o600
     kept = json.loads(profile.read_text())
     every = np.concatenate([np.load(path) for path in own]).astype(np.float64)
-    assert (kept["frames"], kept["recordings"]) == (sum(rows), len(own))
+    assert kept["frames"] == sum(rows)
     np.testing.assert_allclose(kept["total"], every.sum(0), rtol=1e-12)
     np.testing.assert_allclose(kept["square"], np.square(every).sum(0), rtol=1e-12)
     again = predict(model, "--together", "--profile", profile, own[0])
-    assert again[0]["heard"] == sum(rows) + rows[0]
+    assert again[0]["heard_rows"] == sum(rows) + rows[0]
+
+
+@pytest.mark.parametrize("together", [[], ["--together"]])
+def test_where_a_file_cannot_be_used_a_profile_hears_none_of_them(
+    made: dict[str, Path], tmp_path: Path, together: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever gives the others again would have them heard twice."""
+    [[first, second, *_], _] = files(made["corpus"], held_out(made["running"]))
+    profile, missing = tmp_path / "p.json", tmp_path / "none.npy"
+    command = ["predict", "--model", str(made["running"]), *together, "--profile", str(profile)]
+    nothing = f"nothing is added to {profile}: leave them out, and give the others again"
+    line = f"fedser: error: 1 of 2 recordings cannot be used; {nothing}"
+    assert main.run([*command, str(first), str(missing)]) == 1
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 1  # the other is labelled
+    assert told.err.splitlines() == [f"fedser: error: {missing}: no such file or directory", line]
+    assert not profile.exists()
+    assert main.run([*command, str(first)]) == 0
+    before = profile.read_bytes()
+    assert main.run([*command, str(missing), str(second)]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    assert profile.read_bytes() == before
 
 
 def test_the_api_gives_what_the_command_gives(made: dict[str, Path], predict: Predict, tmp_path: Path) -> None:

@@ -49,6 +49,16 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert "fedser" in done.stdout
 
 
+def test_the_help_of_predict_has_an_example_of_each_way(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = run("predict", "--help")
+    examples = [line.partition("fedser predict --model runs/emodb ")[2] for line in map(str.strip, out.splitlines())]
+    assert (code, list(filter(None, examples))) == (
+        0,
+        ["a.wav b.flac", "--together ann/*.wav", "--profile ann.json a.wav"],
+    )
+
+
 def test_rings_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(main.app.registered_commands)
     monkeypatch.setattr(main, "RINGS", ("no_such_ring", "common.corpora"))

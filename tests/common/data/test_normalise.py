@@ -51,15 +51,21 @@ def test_pooled_sums_are_the_statistics_of_all_frames(sites: list[list[int]], of
         [recording(frames(length, 10 * i + j, offset)) for j, length in enumerate(site)] for i, site in enumerate(sites)
     ]
     sums = [Sums.of(site) for site in parts]
-    pooled = Sums(
-        frames=sum(s.frames for s in sums),
-        total=torch.stack([s.total for s in sums]).sum(0),
-        square=torch.stack([s.square for s in sums]).sum(0),
-    ).scaling()
+    pooled = Sums.added(sums).scaling()
     together = np.concatenate([r.versions[0].double().numpy() for site in parts for r in site])
     np.testing.assert_allclose(pooled.mean, together.mean(0), rtol=1e-5, atol=1e-5)
     if len(together) > 1:
         np.testing.assert_allclose(pooled.deviation, together.std(0), rtol=1e-4)
+
+
+def test_sums_add_up_and_none_change_nothing() -> None:
+    total, square = (torch.tensor(own, dtype=torch.float64) for own in ([0.1, -7.25], [1 / 3, 40.0]))
+    heard = Sums(frames=3, total=total, square=square, recordings=2, matrices=1)
+    for parts, times in (([Sums.none(2), heard], 1), ([heard, heard], 2), ([heard, Sums.none(2), heard], 2)):
+        both = Sums.added(parts)
+        assert (both.frames, both.recordings, both.matrices) == (3 * times, 2 * times, times)
+        assert torch.equal(both.total, times * total)
+        assert torch.equal(both.square, times * square)
 
 
 def test_global_uses_the_training_sites_statistics_alone() -> None:

@@ -76,9 +76,8 @@ def found(labelled: list[Labelled]) -> list[dict[str, float]]:
     return [one.probabilities() for one in labelled]
 
 
-@pytest.mark.parametrize("mode", ["running", "speaker"])
-def test_together_is_what_a_run_scores_once_all_is_heard(voices: list[Path], mode: str) -> None:
-    model = saved(mode)
+@pytest.mark.parametrize("model", [saved(), saved("speaker"), saved("speaker", epsilon=8.0)])
+def test_together_is_what_a_run_scores_once_all_is_heard(voices: list[Path], model: SavedModel) -> None:
     told = found(label(model, voices, together=True))
     for one, other in zip(told, by_hand(model, voices, "all"), strict=True):
         assert one == pytest.approx(other, abs=1e-6)
@@ -166,8 +165,8 @@ def test_what_is_to_be_said_of_a_recording_is_said_once(voices: list[Path]) -> N
         (saved("global"), "with --normalise global"),
         (saved("utterance"), "with --normalise utterance"),
         (saved("public"), "with --normalise public"),
-        (saved("utterance", epsilon=8.0), "privately"),
-        (saved("speaker", epsilon=8.0), "privately"),
+        (saved("utterance", epsilon=8.0), "privately, with --normalise utterance"),
+        (saved("running", epsilon=8.0), "privately, with --normalise running"),  # it has no prior
     ],
 )
 def test_what_does_not_adapt_says_so_and_keeps_nothing(
@@ -189,8 +188,9 @@ def test_what_does_not_adapt_says_so_and_keeps_nothing(
 
 
 def test_by_speaker_there_is_nothing_to_keep_in_turn(voices: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--normalise speaker, and keeps nothing of a speaker; expected one that was"):
-        label(saved("speaker"), voices, tmp_path / "p.json")
+    for model in (saved("speaker"), saved("speaker", epsilon=8.0)):
+        with pytest.raises(UsageError, match="--normalise speaker, and keeps nothing of a speaker; expected one that"):
+            label(model, voices, tmp_path / "p.json")
 
 
 def test_an_error_keeps_what_the_profile_was(voices: list[Path], tmp_path: Path) -> None:
