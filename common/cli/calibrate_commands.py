@@ -41,9 +41,9 @@ def calibrate(
 ) -> None:
     """Calibrate a model's confidence on labelled recordings of people from whom it did not learn; its labels stay.
 
-    Its logits are divided by one number, the temperature (Guo et al. 2017), and the confidence of its least sure
-    answers is noted beside it. Each recording is taken alone, as fedser predict takes it. The model then tells a little
-    of these recordings, without noise, also where it was trained privately.
+    Its logits are divided by one number, the temperature (Guo et al. 2017). Each recording is taken alone, as fedser
+    predict takes it. The model then tells a little of these recordings, without noise, also where it was trained
+    privately.
     """
     import torch
 
@@ -71,20 +71,33 @@ def calibrate(
     if fitted["temperature"] < 1.01 * TEMPERATURES[0] or fitted["temperature"] > 0.99 * TEMPERATURES[-1]:
         ends = f"{TEMPERATURES[0]:g} to {TEMPERATURES[-1]:g}"
         typer.echo(f"fedser: the temperature is at the end of its range, {ends}: the best may lie beyond", err=True)
+    if (written.parent / "MODEL_CARD.md").exists():
+        typer.echo("fedser: MODEL_CARD.md beside the model still has the run's temperature", err=True)
     if json_output:
-        typer.echo(as_json({"model": str(written), **fitted, "synthetic": synthetic}))
+        told = {name: own for name, own in fitted.items() if name != "unsure"}
+        typer.echo(as_json({"model": str(written), **told, "synthetic": synthetic}))
     else:
         _tell(fitted, written)
 
 
 def _chosen(saved: SavedModel, data: DataConfig) -> Selection:
-    """The recordings whose label is one of the model's; it may have classes of which there are none."""
+    """The recordings whose label is one of the model's; it may have classes of which there are none.
+
+    Raises:
+        UsageError: there is no such corpus. A simulation's own made-up speech is none: the model learnt from it.
+    """
     import dataclasses
 
     from common.corpora.catalogue import default_classes
     from common.curation import speaker_ids
     from common.curation.selection import list_corpus, merged, select
+    from common.errors import UsageError
 
+    if data.corpus == "synthetic" and not data.root:
+        raise UsageError(
+            "--root is missing: give made-up speech of other voices than the model learnt from, such as the folder "
+            "that fedser corpus synthesize DIR --seed 1 writes"
+        )
     selection = list_corpus(data)
     speaker_ids.refuse_unsaid(selection.alike)
     classes = merged(saved.classes, default_classes(data.corpus, selection.root))
@@ -155,16 +168,17 @@ def _fit(saved: SavedModel, recordings: list[Recording]) -> dict[str, Any]:
     from common.data.dataset import SpeechDataset
     from common.data.normalise import normalise
     from common.data.strangers import lone_mode
-    from common.learning.confidence import Confidence, fit_temperature, least_sure, outputs
+    from common.learning.confidence import Confidence, outputs
 
     ready = SpeechDataset(normalise(recordings, lone_mode(saved.config), saved.scaling), saved.classes)
     logits, labels = outputs(saved.model, ready, torch.device("cpu"))
-    temperature = fit_temperature(logits, labels)
+    found = Confidence.of(logits, labels)
+    temperature = found.temperature()
     return {
         "temperature": temperature,
         "ece_before": Confidence.of(logits / saved.temperature, labels).error(),
         "ece_after": Confidence.of(logits / temperature, labels).error(),
-        "unsure": least_sure(logits),
+        "unsure": found.unsure(),
         "recordings": len(recordings),
         "speakers": len(set(ready.speakers)),
     }
@@ -175,7 +189,6 @@ def _tell(fitted: Mapping[str, Any], written: Path) -> None:
         f"temperature {fitted['temperature']:.3f}, fitted to {fitted['recordings']} recordings of "
         f"{fitted['speakers']} speakers"
     )
-    typer.echo(f"expected calibration error {fitted['ece_before']:.3f} before, {fitted['ece_after']:.3f} after")
-    sure = ", ".join(f"{value:.3f} ({100 * float(share):g} %)" for share, value in fitted["unsure"].items())
-    typer.echo(f"confidence of the least sure answers at temperature 1: below {sure}")
-    typer.echo(f"{one_line(written)}: written; a model card beside it says what the run fitted")
+    errors = f"{fitted['ece_before']:.3f} before, {fitted['ece_after']:.3f} after"
+    typer.echo(f"expected calibration error of these recordings, to which it was fitted: {errors}")
+    typer.echo(f"{one_line(written)}: written")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -22,8 +22,10 @@ from common.learning.training import device
 from common.protocol import BINS, TEMPERATURES
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 SHARES = (0.1, 0.2, 0.3)  # of the recordings, those that the model is least sure of
 _MIDDLES = (np.arange(BINS) + 0.5) / BINS
+_ROUNDING = 1e-9  # the share of a loss by which equal ones may differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Confidence:
             it is, at temperature 1.
         wrong: of the others, likewise.
         sure: ``(BINS,)``, how sure it is of those in each bin, in sum; by default each bin's middle stands for it.
+        clipped: ``(TEMPERATURES,)``, at which of them the loss of some of the recordings was larger than is believed.
     """
 
     recordings: int
@@ -44,6 +47,7 @@ class Confidence:
     right: Floats
     wrong: Floats
     sure: Floats | None = None
+    clipped: Flags = field(default_factory=lambda: np.zeros(len(TEMPERATURES), dtype=np.bool_))
 
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor) -> Self:
@@ -66,18 +70,21 @@ class Confidence:
         return replace(self, losses=self.losses * part, right=self.right * part, wrong=self.wrong * part, sure=sure)
 
     def temperature(self) -> float:
-        """The temperature of the smallest loss, within those that there are.
+        """The temperature of the smallest loss, within those that there are; of equal ones the nearest to 1.
 
-        Of a parabola through the smallest of the losses and its neighbours, over the temperature's logarithm; by the
-        losses at the ends of the range nothing beyond it is known.
+        Of a parabola through the smallest of the losses and its neighbours, over the temperature's logarithm, unless
+        one of them is clipped, which bends it; by the losses at the ends of the range nothing beyond it is known.
         """
-        least = int(np.argmin(self.losses))
-        if least in (0, len(TEMPERATURES) - 1):
-            return TEMPERATURES[least]
-        before, at, after = self.losses[least - 1 : least + 2]
-        bend = before - 2 * at + after
+        smallest = np.flatnonzero(np.isclose(self.losses, self.losses.min(), rtol=_ROUNDING, atol=0))
+        first, last = int(smallest[0]), int(smallest[-1])
+        if first < last:  # between them the loss is no larger, for it is convex in the temperature's inverse
+            return min(max(TEMPERATURES[first], 1.0), TEMPERATURES[last])
+        around = slice(first - 1, first + 2)
+        if first in (0, len(TEMPERATURES) - 1) or self.clipped[around].any():
+            return TEMPERATURES[first]
+        before, at, after = self.losses[around]
         step = math.log(TEMPERATURES[1] / TEMPERATURES[0])
-        return float(TEMPERATURES[least] * math.exp(step * (before - after) / (2 * bend) if bend > 0 else 0.0))
+        return float(TEMPERATURES[first] * math.exp(step * (before - after) / (2 * (before - 2 * at + after))))
 
     def error(self) -> float:
         """The expected calibration error: how far, on average, the share that is right is from how sure the model is.
@@ -111,33 +118,8 @@ def pooled(parts: Iterable[Confidence]) -> Confidence:
         losses=np.sum([part.losses for part in each], axis=0),
         right=np.sum([part.right for part in each], axis=0),
         wrong=np.sum([part.wrong for part in each], axis=0),
+        clipped=np.any([part.clipped for part in each], axis=0),
     )
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature of the smallest loss, for recordings that are at hand; within the same range as the sums have.
-
-    The loss is convex in its inverse, so it has one minimum in its logarithm, which Brent's method finds.
-
-    Args:
-        logits: ``(recordings, classes)``.
-        labels: ``(recordings,)``.
-    """
-    from scipy.optimize import minimize_scalar
-
-    bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[-1]))
-    logits = logits.double()
-
-    def loss(logarithm: float) -> float:
-        return float(_loss(logits, labels, math.exp(logarithm)))
-
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
-
-
-def least_sure(logits: Tensor) -> dict[str, float]:
-    """As ``Confidence.unsure``, of recordings that are at hand, whose ``logits (recordings, classes)`` these are."""
-    sure = torch.softmax(logits.double(), dim=1).amax(dim=1).numpy()
-    return {f"{share:g}": float(np.quantile(sure, share)) for share in SHARES}
 
 
 def _loss(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:

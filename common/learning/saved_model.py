@@ -1,15 +1,15 @@
 """A trained model in one safetensors file: weights, training scaling, settings and label set. No pickle.
 
 Its metadata has ``format``, ``config``, ``classes`` and ``synthetic``, and since format 2 ``temperature`` and
-``unsure``, see ``SavedModel``, and ``windows``: the settings of the windows that it was trained on; null where these
-were whole utterances alone. The scaling is ``mean`` and ``deviation``, and, of a model that adapts to a speaker, the
-``weight`` in rows that they are worth as a prior.
+``unsure``, see ``SavedModel``, and ``windows``, on which it was trained, see there. The scaling is ``mean`` and
+``deviation``, and, of a model that adapts to a speaker, the ``weight`` in rows that they are worth as a prior.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,18 @@ import safetensors.numpy
 import torch
 
 from common.config.settings import Config, flatten
+from common.data.crops import LEAST_SECONDS
 from common.data.normalise import Scaling
 from common.errors import UsageError
 from common.learning.architectures import build_model
+from common.learning.confidence import SHARES
 from common.learning.model import EmotionModel
+from common.protocol import TEMPERATURES
 from common.storage import atomic
 from common.storage.openable import openable
 
 FORMATS = (1, 2)  # that are read; the last one is written
-_SCALING, _CROP = "scaling.", "augment.crop"
+_SCALING = "scaling."
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
@@ -71,8 +74,7 @@ def save(
     """Write a model; the keywords are as ``SavedModel`` has them."""
     tensors = {f"model.{name}": np.ascontiguousarray(value) for name, value in arrays.items()}
     tensors |= {f"{_SCALING}{name}": np.ascontiguousarray(value) for name, value in scaling.items()}
-    settings = flatten(config)
-    about = {"config": settings, "classes": list(classes), "synthetic": synthetic, "windows": windows(settings)}
+    about = {"config": flatten(config), "classes": list(classes), "synthetic": synthetic, "windows": windows(config)}
     _write(path, tensors, about | {"temperature": temperature, "unsure": unsure})
 
 
@@ -81,31 +83,35 @@ def calibrate(path: Path, out: Path, temperature: float, unsure: Mapping[str, fl
 
     Args:
         path: of the model, which can be read.
-        out: where to write it; it may be ``path``.
+        out: where to write it; it may be ``path``. A file that is there keeps its mode, and a link leads to it on; a
+            new one has the mode of ``path``'s.
         temperature: as ``SavedModel`` has it.
         unsure: likewise.
     """
     with openable(file_of(path)) as plain, safetensors.safe_open(plain, framework="np") as file:
         about = json.loads(file.metadata()["fedser"])
         tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
-    _write(out, tensors, {"windows": None} | about | {"temperature": temperature, "unsure": dict(unsure)})
+    place = Path(os.path.realpath(out))  # Path.resolve has no one-line error for links in a circle
+    mode = stat.S_IMODE((place if place.exists() else file_of(path)).stat().st_mode)
+    fitted = {"temperature": temperature, "unsure": dict(unsure)}
+    _write(place, tensors, {"windows": None} | about | fitted, durable=True, mode=mode)
 
 
-def _write(path: Path, tensors: Arrays, about: Mapping[str, Any]) -> None:
+def _write(path: Path, tensors: Arrays, about: Mapping[str, Any], *, durable: bool = False, mode: int = 0) -> None:
     # One key: safetensors writes several in random order, and the same run should give the same bytes.
     metadata = {"fedser": json.dumps({**about, "format": FORMATS[-1]})}
-    atomic.write(path, safetensors.numpy.save(dict(tensors), metadata=metadata))
+    atomic.write(path, safetensors.numpy.save(dict(tensors), metadata=metadata), durable=durable, mode=mode)
 
 
-def windows(settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The settings of the windows that a model was trained on; None where it was on whole utterances alone.
+def windows(config: Config) -> dict[str, Any] | None:
+    """The windows that a model is trained on in a run; None where it is on whole utterances alone.
 
-    Args:
-        settings: of the run, by flat name.
+    Returns:
+        ``share``, of the utterances that are cut to one, and ``seconds``: the least that one of a sound has, and the
+        most; null for the whole.
     """
-    if not settings.get(_CROP):
-        return None
-    return {name.removeprefix("augment."): own for name, own in settings.items() if name.startswith(_CROP)}
+    crop = config.augment.crop
+    return {"share": crop, "seconds": [LEAST_SECONDS, None]} if crop else None
 
 
 def file_of(path: Path) -> Path:
@@ -150,17 +156,30 @@ def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) 
         config=config,
         classes=classes,
         synthetic=bool(metadata["synthetic"]),
-        temperature=_positive(metadata.get("temperature", 1.0)),
-        unsure=None if metadata.get("unsure") is None else dict(metadata["unsure"]),
+        temperature=_within(metadata.get("temperature", 1.0), TEMPERATURES[0], TEMPERATURES[-1]),
+        unsure=_unsure(metadata.get("unsure")),
     )
 
 
-def _positive(value: Any) -> float:
-    """A temperature.
+def _within(value: Any, least: float, most: float) -> float:
+    """A number of a file's, which is no truth value and no text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none from ``least`` to ``most``.
     """
-    if not 0 < float(value) < math.inf:
-        raise ValueError(f"the temperature is {value}")
+    if type(value) not in (int, float) or not least <= value <= most:
+        raise ValueError(f"{value!r:.40} is no number from {least:g} to {most:g}")
     return float(value)
+
+
+def _unsure(value: Any) -> dict[str, float] | None:
+    """How sure the model is of its least sure answers, or None where that is not known.
+
+    Raises:
+        ValueError: it is of other shares, or not from 0 to 1.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, dict) or value.keys() != {f"{share:g}" for share in SHARES}:
+        raise ValueError("the least sure answers are of other shares")
+    return {share: _within(own, 0.0, 1.0) for share, own in value.items()}

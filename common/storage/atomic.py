@@ -12,13 +12,14 @@ from common.errors import FedserError
 from common.escaping import ESCAPED
 
 
-def write(path: Path, content: bytes | str, *, durable: bool = False, private: bool = False) -> None:
+def write(path: Path, content: bytes | str, *, durable: bool = False, private: bool = False, mode: int = 0) -> None:
     """Write a file, replacing an older one in a single step.
 
     Args:
         path: its folder is made where it does not exist. Who may read it is as for any new file (the user's umask).
         content: text is written as UTF-8; what of a name is none is escaped.
         private: mode 600 from its first moment, for keys.
+        mode: of who may read it, e.g. that of the file which it replaces; 0 for that of any new file.
         durable: wait until the disk has it, and its folder, so that they outlive a power cut too.
 
     Raises:
@@ -28,8 +29,10 @@ def write(path: Path, content: bytes | str, *, durable: bool = False, private: b
     partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         make_folder(path.parent, durable=durable)
-        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private or mode else 0o666)
         with os.fdopen(opened, "wb") as file:
+            if mode:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             if durable:

@@ -51,7 +51,6 @@ class Calibration(Record):
         temperature: by which the model's logits are divided.
         recordings: of the validation speakers, that it was fitted to.
         ece_before: the expected calibration error at temperature 1, over ``bins``.
-        ece_after: the same at the temperature; None where it is not known, as by counts at temperature 1 it is not.
         unsure: by a share of the recordings, e.g. ``0.1``, how sure the model is, at temperature 1, at most of so many
             that it is least sure of.
         bins: ``right`` and ``wrong``: how many recordings the model was right and wrong about, by how sure it was, in
@@ -61,7 +60,6 @@ class Calibration(Record):
     temperature: float
     recordings: int
     ece_before: float
-    ece_after: float | None
     unsure: Mapping[str, float]
     bins: Mapping[str, tuple[float, ...]]
 

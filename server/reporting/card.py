@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from common.storage import atomic
-from server.records.scores import Calibration
 from server.reporting import findings, formatting, guarantee, tables
 from server.reporting.run_record import Result
 
@@ -46,12 +45,6 @@ def plain(value: object) -> object:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(value).split()))
 
 
-def _unsure(calibration: Calibration | None) -> str:
-    """The confidence below which so many of the model's answers lie, with their share."""
-    told = calibration.unsure if calibration else {}
-    return ", ".join(f"{formatting.score(sure)} ({100 * float(share):g} %)" for share, sure in told.items())
-
-
 def _content(result: Result) -> dict[str, Any]:
     corpus, summary = result.corpus, result.summary
     named = [("Federated UAR", "uar"), ("Federated WA", "wa"), ("Federated macro F1", "macro_f1")]
@@ -65,7 +58,6 @@ def _content(result: Result) -> dict[str, Any]:
         "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
         "classes": corpus.classes,
         "calibration": result.folds[0].calibration,
-        "unsure": _unsure(result.folds[0].calibration),
         "figures": [(name, figure) for name, key in named if (figure := getattr(summary, key, None))],
         "recalls": tables.recalls(result),
         "splits": [[findings.fold_name(fold), *tables.speaker_counts(fold)] for fold in result.folds],

@@ -74,10 +74,10 @@ def _read(node: Node, reply: Message) -> Confidence:
     """
     values = schema.read_reply(protocol.EVALUATE_CONFIDENCE, Scope(most=node.validation), reply.content)
     told = values[protocol.METRICS]
-    return Confidence(
-        recordings=told[protocol.EXAMPLES],
-        **{key: np.array(told[key], np.float64) for key in (protocol.LOSSES, protocol.RIGHT, protocol.WRONG)},
+    losses, right, wrong = (
+        np.array(told[key], np.float64) for key in (protocol.LOSSES, protocol.RIGHT, protocol.WRONG)
     )
+    return Confidence(recordings=told[protocol.EXAMPLES], losses=losses, right=right, wrong=wrong)
 
 
 def together(told: Mapping[str, Confidence], nodes: Sequence[Node], classes: int) -> Confidence:
@@ -96,9 +96,14 @@ def together(told: Mapping[str, Confidence], nodes: Sequence[Node], classes: int
     parts = []
     for site, own in told.items():
         most = MOST_LOSS * math.log(classes) * own.recordings if known[site].registered else math.inf
-        held = dataclasses.replace(own, losses=np.minimum(own.losses, most))
-        parts.append(held.weighing(counted[site] / own.recordings))
+        parts.append(_clipped(own, most).weighing(counted[site] / own.recordings))
     return pooled(parts)
+
+
+def _clipped(told: Confidence, most: float) -> Confidence:
+    """The same with losses of so much at most; where all are larger, they are one number, which bends nothing."""
+    larger = told.losses > most
+    return dataclasses.replace(told, losses=np.minimum(told.losses, most), clipped=larger & ~larger.all())
 
 
 def calibration(state: State) -> Calibration | None:
@@ -113,14 +118,13 @@ def calibration(state: State) -> Calibration | None:
         temperature=told.temperature(),
         recordings=told.recordings,
         ece_before=told.error(),
-        ece_after=None,
         unsure=told.unsure(),
         bins={name: tuple(getattr(told, name).tolist()) for name in ("right", "wrong")},
     )
 
 
 def _as_json(told: Confidence) -> dict[str, object]:
-    sums = {name: getattr(told, name).tolist() for name in ("losses", "right", "wrong")}
+    sums = {name: getattr(told, name).tolist() for name in ("losses", "right", "wrong", "clipped")}
     return {"recordings": told.recordings, **sums}
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from common.data.dataset import SpeechDataset
-from common.learning.confidence import Confidence, fit_temperature, least_sure, outputs, pooled
+from common.learning.confidence import SHARES, Confidence, outputs, pooled
 from common.protocol import BINS, TEMPERATURES
 from tests.common.examples import recording
 
@@ -32,17 +34,39 @@ def by_bins(right: dict[int, float], wrong: dict[int, float]) -> Confidence:
 @pytest.mark.parametrize("temperature", [0.4, 0.9, 1.0, 1.7, 3.2])
 def test_a_known_temperature_is_found_again(temperature: float) -> None:
     logits, labels = drawn(temperature)
-    exact = fit_temperature(logits, labels)
-    assert exact == pytest.approx(temperature, rel=0.05)
-    assert Confidence.of(logits, labels).temperature() == pytest.approx(exact, rel=0.01)
+    found = Confidence.of(logits, labels).temperature()
+    assert found == pytest.approx(temperature, rel=0.05)
+    near = found * np.geomspace(0.95, 1.05, 41)
+    losses = [float(nn.functional.cross_entropy(logits.double() / own, labels)) for own in near]
+    assert near[int(np.argmin(losses))] == pytest.approx(found, rel=0.01)
 
 
 def test_a_temperature_beyond_the_range_is_its_end() -> None:
     logits, labels = torch.eye(3) * 5, torch.arange(3)
     assert Confidence.of(logits, labels).temperature() == TEMPERATURES[0] == 0.25
-    assert fit_temperature(logits, labels) == pytest.approx(0.25, rel=1e-4)
     assert Confidence.of(logits, (labels + 1) % 3).temperature() == TEMPERATURES[-1] == 4.0
-    assert fit_temperature(logits, (labels + 1) % 3) == pytest.approx(4.0, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("smallest", "temperature"),
+    [
+        (range(16), 1.0),
+        (range(3), TEMPERATURES[2]),
+        (range(9, 16), TEMPERATURES[9]),
+        ((7, 8), 1.0),
+        ((4, 5), TEMPERATURES[5]),
+    ],
+)
+def test_of_equal_losses_the_temperature_is_the_nearest_to_one(smallest: Sequence[int], temperature: float) -> None:
+    losses = np.full(len(TEMPERATURES), 9.0)
+    losses[list(smallest)] = 7.0
+    assert dataclasses.replace(by_bins({19: 4.0}, {}), losses=losses).temperature() == pytest.approx(temperature)
+
+
+@pytest.mark.parametrize("height", [0.0, 0.1, 1 / 3, 77.7])
+def test_a_model_that_says_nothing_has_the_temperature_one(height: float) -> None:
+    logits = torch.full((301, 7), height)
+    assert Confidence.of(logits, torch.arange(301) % 7).temperature() == 1.0
 
 
 def test_the_sums_are_those_of_a_calculation_by_hand() -> None:
@@ -82,12 +106,11 @@ def test_what_is_unsure_lies_evenly_within_a_bin() -> None:
     assert by_bins({19: 4.0}, {}).unsure() == pytest.approx({"0.1": 0.955, "0.2": 0.96, "0.3": 0.965})
 
 
-def test_the_least_sure_of_recordings_at_hand_are_those_of_the_bins_nearly() -> None:
+def test_the_least_sure_by_the_bins_are_nearly_those_of_the_recordings() -> None:
     logits, labels = drawn(1.0)
-    exact = least_sure(logits)
-    assert exact == pytest.approx(Confidence.of(logits, labels).unsure(), abs=0.005)
-    confidence = torch.softmax(logits, 1).amax(1)
-    assert float((confidence < exact["0.2"]).float().mean()) == pytest.approx(0.2, abs=1e-3)
+    sure = torch.softmax(logits, 1).amax(1).numpy()
+    exact = {f"{share:g}": float(np.quantile(sure, share)) for share in SHARES}
+    assert Confidence.of(logits, labels).unsure() == pytest.approx(exact, abs=0.005)
 
 
 def test_a_part_of_a_site_weighs_as_much_less_and_says_the_same() -> None:

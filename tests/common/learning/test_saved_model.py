@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from common.config.settings import Config, ModelConfig, flatten
+from common.config.settings import Config, ModelConfig
 from common.errors import FedserError, UsageError
 from common.learning.architectures import build_model
 from common.learning.bilstm_attention import AttentiveBiLSTM
@@ -21,6 +22,7 @@ from common.learning.saved_model import calibrate, load, save, windows
 CONFIG = Config(seed=3, model=ModelConfig(projection=5, hidden=4, layers=2, attention=3))
 CLASSES = ("sadness", "anger", "neutral")
 FEATURES = 6
+UNSURE = {"0.1": 0.4, "0.2": 0.5, "0.3": 0.625}
 KEPT = Path(__file__).parent / "kept/format-1.safetensors"
 
 
@@ -91,9 +93,9 @@ def test_a_file_of_the_format_before_predicts_as_it_did(tmp_path: Path) -> None:
 
 def test_a_temperature_comes_back_and_makes_a_model_less_sure_of_the_same(path: Path, tmp_path: Path) -> None:
     for calibrated, out in ((path, tmp_path / "own/model.safetensors"), (KEPT, tmp_path / "old/model.safetensors")):
-        calibrate(calibrated, out, 2.0, {"0.1": 0.4})
+        calibrate(calibrated, out, 2.0, UNSURE)
         before, after = load(calibrated), load(out.parent)
-        assert (after.temperature, after.unsure) == (2.0, {"0.1": 0.4})
+        assert (after.temperature, after.unsure) == (2.0, UNSURE)
         assert (after.config, after.classes) == (before.config, before.classes)
         width = len(before.scaling.mean)
         np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, width)))
@@ -105,17 +107,43 @@ def test_a_temperature_comes_back_and_makes_a_model_less_sure_of_the_same(path: 
 
 def test_a_model_that_is_calibrated_in_place_keeps_all_else(path: Path) -> None:
     whole = dict(safetensors.numpy.load_file(path))
-    calibrate(path.parent, path, 0.5, {"0.1": 0.4})
+    calibrate(path.parent, path, 0.5, UNSURE)
     again = safetensors.numpy.load_file(path)
     assert again.keys() == whole.keys()
     assert all(np.array_equal(again[name], value) for name, value in whole.items())
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_the_windows_are_those_of_the_settings() -> None:
-    assert windows(flatten(CONFIG) | {"augment.crop": 0.0, "augment.crop_least": 0.5}) is None
-    cropped = {"augment.crop": 0.5, "augment.crop_least": 0.5, "augment.copies": 2}
-    assert windows(cropped) == {"crop": 0.5, "crop_least": 0.5}
+def test_a_model_that_is_calibrated_in_place_is_as_private_as_before(path: Path, tmp_path: Path) -> None:
+    path.chmod(0o640)
+    link, new, open_to_all = tmp_path / "link.safetensors", tmp_path / "new", tmp_path / "open"
+    link.symlink_to(path)
+    open_to_all.touch()
+    open_to_all.chmod(0o664)
+    for out in (new, open_to_all, link):
+        calibrate(link, out, 0.5, UNSURE)
+    assert link.is_symlink()
+    assert load(path).temperature == load(link).temperature == load(new).temperature == 0.5
+    assert [own.stat().st_mode & 0o777 for own in (path, new, open_to_all)] == [0o640, 0o640, 0o664]
+
+
+def test_a_link_that_leads_nowhere_is_one_line(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(FedserError, match="cannot be written"):
+        calibrate(path, tmp_path / "circle/model.safetensors", 0.5, UNSURE)
+
+
+def test_a_calibrated_model_outlives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    calibrate(path, path, 0.5, UNSURE)
+    assert len(synced) == 2  # the file and its folder
+
+
+def test_the_windows_are_those_of_the_training(path: Path) -> None:
+    assert windows(CONFIG) is None
+    cropped = CONFIG.with_values({"augment.crop": 0.25})
+    assert windows(cropped) == {"share": 0.25, "seconds": [0.5, None]}
 
 
 def refused(path: Path) -> str:
@@ -160,10 +188,6 @@ def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
         lambda tensors, about: about.update(classes=3),
         lambda tensors, about: about.update(config=[]),
         lambda tensors, about: about.update(config="{"),
-        lambda tensors, about: about.update(temperature=0.0),
-        lambda tensors, about: about.update(temperature=float("inf")),
-        lambda tensors, about: about.update(temperature=[1.0]),
-        lambda tensors, about: about.update(unsure=3),
         lambda tensors, about: about.pop("format"),
     ],
 )
@@ -172,6 +196,40 @@ def test_a_file_of_something_else_is_refused(
 ) -> None:
     rewrite(path, change)
     assert "not a model of fedser, or broken" in refused(path)
+
+
+HOSTILE = [float("nan"), float("inf"), -0.1, -1, 10**400, True, False, "1.5", "", [1.0], {}, {"a": 1}, None]
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, 0, 0.0, 1e-300, 1e300, 0.249, 4.001])
+def test_a_temperature_that_none_can_have_is_refused(path: Path, value: object) -> None:
+    rewrite(path, lambda tensors, about: about.update(temperature=value))
+    assert "not a model of fedser, or broken" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({**UNSURE, "0.2": own} for own in (*HOSTILE, 1.001)),
+        *(3, 0, "", [], {}, {"0.1": 0.5}, {**UNSURE, "0.4": 0.5}, [[share, own] for share, own in UNSURE.items()]),
+    ],
+)
+def test_least_sure_answers_that_none_can_have_are_refused(path: Path, value: object) -> None:
+    rewrite(path, lambda tensors, about: about.update(unsure=value))
+    assert "not a model of fedser, or broken" in refused(path)
+
+
+@pytest.mark.parametrize("weight", [[np.nan], [np.inf], [-9.0], [0.0], [2e6], [9.0, 9.0], []])
+def test_a_weight_that_no_prior_can_have_is_refused(path: Path, weight: list[float]) -> None:
+    rewrite(path, lambda tensors, about: tensors.update({"scaling.weight": np.array(weight, np.float32)}))
+    assert "not a model of fedser, or broken" in refused(path)
+
+
+@pytest.mark.parametrize("value", [0.25, 1, 4])
+def test_what_calibration_can_give_is_taken(path: Path, value: float) -> None:
+    unsure = {**UNSURE, "0.1": 0, "0.3": 1}
+    rewrite(path, lambda tensors, about: about.update(temperature=value, unsure=unsure))
+    assert (load(path).temperature, load(path).unsure) == (value, unsure)
 
 
 def test_a_model_of_another_version_says_so(path: Path) -> None:

@@ -102,7 +102,6 @@ FITTED = {
     "temperature": 1.375,
     "recordings": 40,
     "ece_before": 0.125,
-    "ece_after": None,
     "unsure": {"0.1": 0.425, "0.2": 0.5, "0.3": 0.625},
     "bins": {"right": [2.0] * 10 + [1.0] * 10, "wrong": [0.5] * 20},
 }
@@ -114,7 +113,7 @@ def test_card_says_by_what_the_probabilities_were_calibrated(tmp_path: Path) -> 
     card = " ".join(written(tmp_path, entry).split())
     assert "divided by the temperature 1.375, which was fitted to 40 recordings of validation speakers" in card
     assert "the expected calibration error was 0.125 there" in card
-    assert "its least sure answers was below 0.425 (10 %), 0.500 (20 %), 0.625 (30 %). On" in card
+    assert "least sure" not in card  # that is of temperature 1, on a scale that nobody sees
     assert "not calibrated" not in card
 
 

@@ -17,7 +17,7 @@ from common.errors import FederationError
 from common.learning import saved_model
 from common.learning.confidence import Confidence, pooled
 from common.storage.chained_file import Chain
-from server.rounds.temperature import calibration, together
+from server.rounds.temperature import MOST_LOSS, calibration, together
 from server.run import checkpoint
 from server.run.checkpoint import State
 from server.sites.handshake import Node
@@ -90,7 +90,7 @@ def test_the_sites_are_asked_once_before_the_validation_speakers_train_and_the_m
     found = fold["calibration"]
     assert found["recordings"] == 8 * sum(fold["validation_speakers"].values())
     assert sum(map(sum, found["bins"].values())) == found["recordings"]
-    assert found["ece_after"] is None
+    assert set(found) == {"temperature", "recordings", "ece_before", "unsure", "bins"}
     assert found["unsure"]["0.1"] <= found["unsure"]["0.2"] <= found["unsure"]["0.3"] <= 1
     saved = saved_model.load(folder / "home/runs/one")
     assert (saved.temperature, saved.unsure) == (found["temperature"], found["unsure"])
@@ -103,6 +103,7 @@ def test_a_run_that_ends_between_asks_nobody_again(folder: Path, monkeypatch: py
         play(folder, settings(), monkeypatch, no_refit)
     before = checkpoint.load(folder / "home/runs/one/checkpoint.safetensors")
     assert before.confidence is not None
+    assert set(before.confidence) == {"recordings", "losses", "right", "wrong", "clipped"}
     fold, asked = play(folder, settings(), monkeypatch)
     assert asked == []
     assert fold["calibration"]["recordings"] == before.confidence["recordings"]
@@ -153,6 +154,43 @@ def test_a_site_counts_by_its_recordings_held_to_its_share_and_its_losses_to_som
     alike = together({**honest, "d": told(10, 0.5, least=15)}, own[True], 4)
     assert alike.losses[5] == pytest.approx(30 * 0.5 + 10 * min(10.5, 3 * np.log(4)))
     assert together(answers, own[False], 4).losses == pytest.approx(pooled(answers.values()).losses)
+
+
+def of_losses(*losses: float) -> Confidence:
+    return dataclasses.replace(told(10, 0.0, least=0), losses=10 * np.array(losses))
+
+
+LOG = np.log(protocol.TEMPERATURES)
+
+
+@pytest.mark.parametrize("smallest", [0.5, 2.5, 4.0, 4.15, 5.0])
+def test_a_site_that_is_clipped_draws_the_temperature_no_other_way(smallest: float) -> None:
+    """The cap is 4.159, of three guesses of four classes; what is above it tells nothing."""
+    for best in np.geomspace(0.27, 3.8, 25):
+        steep = np.where(np.log(best) > LOG, 40.0, 2.0)  # a model that is too sure has losses without end
+        own = of_losses(*smallest + steep * (LOG - np.log(best)) ** 2)
+        free, held = (together({"a": own}, [node("a", registered=by)], 4).temperature() for by in (False, True))
+        if own.losses.min() > 10 * MOST_LOSS * np.log(4):
+            assert held == 1.0
+        else:
+            assert abs(np.log(held / free)) < 0.501 * (LOG[1] - LOG[0])
+
+
+def test_a_neighbour_that_is_clipped_bends_no_parabola() -> None:
+    """The loss rises by 3 below the sixth temperature and by 1 above it: the best lies above it, clipped or not."""
+    own = of_losses(*[9.0] * 5, 6.0, 3.0, 4.0, *[9.0] * 8)
+    assert together({"a": own}, [node("a", registered=False)], 4).temperature() > protocol.TEMPERATURES[6]
+    for classes in (2, 3, 4):  # at most 2.08, 3.3 and 4.16: the smallest too, both neighbours, the one below
+        held = together({"a": own}, [node("a", registered=True)], classes)
+        assert held.temperature() == (1.0 if classes == 2 else protocol.TEMPERATURES[6])
+
+
+def test_a_site_whose_model_diverged_leaves_the_temperature_to_the_others() -> None:
+    nodes = [node(site, registered=True) for site in "ab"]
+    sound, lost = told(10, 0.5, least=5), of_losses(*np.linspace(90, 50, 16))
+    assert together({"b": lost}, nodes, 4).temperature() == 1.0
+    both = together({"a": sound, "b": lost}, nodes, 4).temperature()
+    assert both == together({"a": sound}, nodes, 4).temperature()
 
 
 def test_what_nobody_told_is_no_calibration() -> None:
