@@ -86,7 +86,9 @@ def _tell_scores(whole: Result, summary: Summary, display: Display) -> None:
     for heading in ("", "mean over folds", "95 % interval"):
         table.add_column(heading, justify="left" if not heading else "right")
     rows = {"UAR": "uar", "WA": "wa", "macro-F1": "macro_f1", "pooled UAR": "pooled_uar", "local UAR": "local_uar"}
-    strangers = {f"UAR, {HEARD[name]}": own for name, own in heard(whole).items() if name != "all"}
+    strangers = {f"UAR, {HEARD[name]}": own for name, own in heard(whole).items()}
+    if "all" in heard(whole):
+        rows = {f"{label}, likewise": key for label, key in rows.items() if label != "UAR"}
     for label, figure in {**strangers, **{name: getattr(summary, key) for name, key in rows.items()}}.items():
         if figure:
             interval = figure.ci95

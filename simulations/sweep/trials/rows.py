@@ -36,8 +36,7 @@ def row(
     """A finished trial's line.
 
     ``details`` has what the statistics and the page need beside the figures: the confusion counts of each test speaker
-    under the federated, the pooled and the sites' own models, the federated one's as of strangers, each site's account
-    of privacy, bytes.
+    under the federated, the pooled and the sites' own models, each site's account of privacy, bytes.
 
     Args:
         out: the benchmark's folder.
@@ -86,7 +85,6 @@ def _details(
         "sites": trial.sites,
         "speakers": tested(trial.plan, utterances),
         "by_speaker": fold.by_speaker,
-        "strangers": fold.strangers,
         "pooled": pooled.by_speaker if pooled else None,
         "local": [other.by_speaker for other in local.values()] or None,
         "privacy": {site: _finite(own.as_json()) for site, own in sites.items()},

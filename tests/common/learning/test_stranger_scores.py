@@ -38,7 +38,6 @@ def test_counts_of_a_condition_are_of_all_its_draws_by_speaker() -> None:
         "0": {"a": [1, 0], "b": [1, 0]},
         "2": {"a": [1, 1], "b": [0, 2]},
         "8": {"a": [1, 0], "b": [0, 1]},
-        "all": {"a": [1, 0], "b": [0, 1]},
     }
     assert found.known.examples == 2
 

@@ -295,9 +295,16 @@ def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(
     assert "Federated UAR 0.833" not in text
 
 
-@pytest.mark.parametrize("known", [(0.8, 0.8, 0.8, 0.8), (0.833, None, None, 0.833)])
-def test_where_it_makes_no_difference_there_is_one_figure(tmp_path: Path, known: tuple[float | None, ...]) -> None:
-    assert "Federated UAR 0.833" in words(written(tmp_path, stranger_result(*known)))
+def test_where_nothing_adapts_there_is_one_figure(tmp_path: Path) -> None:
+    same = stranger_result(0.833, 0.833, 0.833, 0.833)
+    assert "Federated UAR 0.833" in words(written(tmp_path, same | {"transductive": False}))
+    assert "first recording 0.833" in words(written(tmp_path, same))  # by chance the same: it adapts all the same
+
+
+def test_where_sites_score_strangers_alone_the_figure_says_so(tmp_path: Path) -> None:
+    text = words(written(tmp_path, stranger_result(0.7, None, None, None) | {"transductive": False}))
+    assert "first recording 0.700" in text
+    assert "Transductive" not in text
 
 
 def test_by_speaker_there_is_the_first_and_the_last(tmp_path: Path) -> None:
