@@ -115,7 +115,7 @@ HEARD = {
 
 
 def heard(result: Result) -> dict[str, Figure]:
-    """The UAR by what was heard of a speaker before, by the keys of ``HEARD``; empty where nothing adapts to a speaker."""
+    """The UAR by what was heard of a speaker before, by the keys of ``HEARD``; empty where nothing adapts to one."""
     told = (result.summary.stranger or {}) if result.summary else {}
     known = {name: own.uar for name in HEARD if (own := told.get(name)) is not None}
     return known if is_transductive(result) or len(known) < len(told) else {}
