@@ -228,7 +228,7 @@ class OutboundPolicy:
 
     Attributes:
         max_bytes_round: of all records together, in a round.
-        allow_statistics: sums of the training features, once before round 1; never in a private run.
+        allow_statistics: sums of the training features, before round 1; never in a private run.
         allow_validation: confusion counts of the validation speakers, summed, and, once a run, how sure the model is of
             them; never in a private run.
         allow_test: confusion counts of the held-out speakers that the site holds, summed; never in a private run.
