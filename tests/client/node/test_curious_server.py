@@ -171,6 +171,18 @@ def test_how_sure_a_model_is_of_validation_patients_is_not_told_in_a_private_run
         outbound.passed(reply, asked, site="s0", policy=POLICY, config=private, head=Head(entries=1, hash="ab" * 32))
 
 
+def test_how_far_a_scaling_adapts_to_people_that_are_counted_together_is_not_told(tmp_path: Path) -> None:
+    """It hangs on how much each said: by a far prior a model can sort people, and a column has one person's labels."""
+    site(tmp_path, {PATIENT: "anger", "02": "neutral"})
+    config = config_of("").with_values({"data.normalise": "running"})
+    left = Curious(tmp_path).ask(protocol.EVALUATE_TEST, config, **mirror(config, 0))
+    assert left is not None
+    assert set(left[protocol.METRICS]) == {protocol.EXAMPLES, protocol.SPEAKERS, protocol.after("0")}
+    open_left = Curious(tmp_path, ONE_BY_ONE).ask(protocol.EVALUATE_TEST, config, **mirror(config, 0))
+    assert open_left is not None
+    assert {protocol.CONFUSION, protocol.after("2"), protocol.after("8")} < set(open_left[protocol.METRICS])
+
+
 def test_without_privacy_no_loss_and_no_single_patients_counts_are_read(tmp_path: Path) -> None:
     rows = site(tmp_path, {PATIENT: "anger", "02": "neutral"})
     config = config_of("")
