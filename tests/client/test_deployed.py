@@ -104,7 +104,7 @@ def test_the_server_says_nothing_of_where_a_sites_data_lie(manifest: Path, tmp_p
 
 def test_a_site_trains_in_no_private_run_that_would_tell_more(manifest: Path, tmp_path: Path) -> None:
     """Its own process refuses such a run by its policy; the app refuses it too."""
-    with pytest.raises(UsageError, match=r"^--normalise speaker would tell of other utterances' recordings"):
+    with pytest.raises(UsageError, match=r"^--normalise running would tell of other utterances' recordings"):
         open_deployed(flatten(settings(privacy__epsilon=8.0)), node(tmp_path, "s1"))
 
 

@@ -129,7 +129,7 @@ def test_crops_that_no_noisy_step_would_cut_are_refused(unit: str) -> None:
 
 def test_of_several_faults_the_first_row_is_told() -> None:
     assert refused(Config().with_values({"privacy.epsilon": 8})) == (
-        "--normalise speaker would tell of other utterances' recordings in a run that is private for each utterance; "
+        "--normalise running would tell of other utterances' recordings in a run that is private for each utterance; "
         "use utterance or public"
     )
     config = Config().with_values({"privacy.epsilon": 8, "privacy.unit": "site", "data.normalise": "global"})
