@@ -89,8 +89,8 @@ def _score(saved: SavedModel, recordings: Sequence[Recording], seconds: float) -
         return SpeechDataset(windows_of(ready, seconds, saved.config.features), saved.classes)
 
     scored = score_strangers(saved.model, _told(saved, recordings), cut)
-    after = {name: list(scored.after[name].values()) for name in HEARD if name in scored.after}
-    uar = {name: _uar(after[name]) if name in after else None for name in HEARD}
+    counts = {**scored.after, ALL: scored.known.confusion}
+    uar = {name: _uar(list(counts[name].values())) if name in counts else None for name in HEARD}
     return WindowScore(windows=scored.known.examples, uar=uar)
 
 

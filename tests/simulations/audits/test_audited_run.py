@@ -40,8 +40,8 @@ def test_the_initial_model_is_the_server_s(federate: Callable[..., Path]) -> Non
     assert all(torch.allclose(initial[name], final[name], atol=1e-7) for name in final)
 
 
-def test_recordings_come_normalised_as_at_the_sites(plain: Path) -> None:
-    run = open_run(plain, None)
+def test_recordings_come_normalised_as_at_the_sites(federate: Callable[..., Path]) -> None:
+    run = open_run(federate("by speaker", data__normalise="speaker", federation__rounds=1), None)
     with Display() as display:
         recordings = run.normalised(run.recordings(0, display))
     assert len(recordings) == 64
