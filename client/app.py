@@ -21,8 +21,8 @@ from common.flower import packing
 from common.learning.centring import centring, find_centre
 from common.learning.confidence import Confidence, outputs
 from common.learning.metrics import Confusion
-from common.learning.model import EmotionModel
 from common.learning.training import Trained, evaluate, learning_rate, train
+from common.models.model import EmotionModel
 from common.seeds import seed_of
 
 log = logging.getLogger("fedser.client")

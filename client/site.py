@@ -20,9 +20,9 @@ from common.data.resident import each_of, listed_of, of_speakers, recordings_of
 from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory
 from common.features.extractor import dimension
-from common.learning.architectures import build_model
-from common.learning.model import EmotionModel
 from common.learning.stranger_scores import StrangerScores
+from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, LEDGER, OUT, PARTITION, PLAN, STATE
 from common.splits import plan as plans

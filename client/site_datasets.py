@@ -15,9 +15,9 @@ from common.data.running import RunningDataset
 from common.data.strangers import conditions, lone_mode, normalise_known
 from common.data.unit_alone import prepare_alone
 from common.errors import FedserError, UsageError
-from common.learning.contours import Contours
-from common.learning.model import EmotionModel, FrameStatistics
 from common.learning.stranger_scores import StrangerScores, score_strangers
+from common.models.contours import Contours
+from common.models.model import EmotionModel, FrameStatistics
 
 
 def precomputed(config: Config) -> bool:

@@ -25,7 +25,7 @@ from common.features.cache import FeatureCache, default_directory
 from common.features.extractor import dimension
 from common.flower.internals import refuse_redirects
 from common.learning import saved_model
-from common.learning.architectures import build_model
+from common.models.architectures import build_model
 from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, STATE
 from common.seeds import seed_of

@@ -38,6 +38,7 @@ LAYERS = {
         "common.corpora",
         "common.curation",
         "common.splits",
+        "common.models",
         "common.data",
         "common.learning",
         "common.flower",

@@ -133,7 +133,7 @@ def _default_parameters(unit: str) -> int:
     """Of what a private run trains by default, for four classes."""
     from common.config.settings import Config
     from common.features.extractor import dimension
-    from common.learning.architectures import build_model
+    from common.models.architectures import build_model
     from common.privacy.recipe import private_settings
 
     config = Config().with_values(private_settings({"privacy.epsilon": 1.0, "privacy.unit": unit}))

@@ -2,7 +2,7 @@
 
 A site's gate, the server and the report know a model by its arrays or its settings alone, so nothing here needs torch.
 A kind's layers are in a file of its own, which says by ``EmotionModel.kind`` which of these it is; the class that a
-run's settings make is found by ``common.learning.architectures``.
+run's settings make is found by ``common.models.architectures``.
 """
 
 from __future__ import annotations

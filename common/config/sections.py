@@ -64,7 +64,7 @@ class FeatureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The model's kind and sizes; see ``common.config.kinds`` and ``common.learning.model``.
+    """The model's kind and sizes; see ``common.config.kinds`` and ``common.models.model``.
 
     Attributes:
         kind: ``bilstm``, or ``linear``, which sees the ``statistics`` alone.
@@ -75,7 +75,7 @@ class ModelConfig:
         dropout: of the projected frames and of what they pool to.
         statistics: what the classifier sees of the features, beside the BiLSTM or alone: ``none``, ``means`` (each
             one's mean and deviation over time), or ``contours`` (what they do together, whatever their level:
-            ``common.learning.contours``).
+            ``common.models.contours``).
     """
 
     kind: str = "bilstm"

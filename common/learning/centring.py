@@ -17,9 +17,9 @@ from torch import Tensor
 from common.config.kinds import CENTRE
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
-from common.learning.contours import Contours
-from common.learning.model import EmotionModel
 from common.learning.training import Trained, device
+from common.models.contours import Contours
+from common.models.model import EmotionModel
 
 
 def centring(model: EmotionModel, turn: int, config: Config) -> bool:

@@ -24,9 +24,9 @@ from common.config.settings import Config, flatten
 from common.data.crops import LEAST_SECONDS
 from common.data.normalise import Scaling
 from common.errors import UsageError
-from common.learning.architectures import build_model
 from common.learning.confidence import SHARES
-from common.learning.model import EmotionModel
+from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.protocol import TEMPERATURES
 from common.storage import atomic
 from common.storage.openable import openable

@@ -13,8 +13,8 @@ import torch
 
 from common.data.dataset import SpeechDataset
 from common.learning.centring import contours_of, figures, freeze_all_but_centre
-from common.learning.model import EmotionModel
 from common.learning.training import device
+from common.models.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
 from common.privacy.dp_sgd import units_of
 from common.privacy.mechanism import PrivateOptimizer

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from common.config.settings import Config
 from common.features.extractor import dimension, most_frames
-from common.learning.contours import COSINES, Columns
+from common.models.contours import COSINES, Columns
 from common.utterance import EMOTIONS
 
 _FLOAT = 4  # bytes

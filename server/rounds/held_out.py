@@ -19,8 +19,8 @@ from common.data.strangers import AFTER, ALL, FIRST, conditions
 from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.learning import metrics
-from common.learning.architectures import build_model
 from common.learning.stranger_scores import StrangerScores, score_strangers
+from common.models.architectures import build_model
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
 from server.records.scores import Counts, Scores, StrangerFigures

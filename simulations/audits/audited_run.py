@@ -20,9 +20,9 @@ from common.data.strangers import normalise_known
 from common.errors import UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
-from common.learning.architectures import build_model
-from common.learning.model import EmotionModel
 from common.learning.saved_model import SavedModel
+from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.progress import Display
 from common.seeds import seed_of
 from common.splits import plan as plans

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from common.config.settings import TrainingConfig
 from common.errors import FedserError
-from common.learning.model import EmotionModel
 from common.learning.training import Loss
+from common.models.model import EmotionModel
 from common.privacy.mechanism import PrivateOptimizer
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms

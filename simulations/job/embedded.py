@@ -19,7 +19,7 @@ from common.data.normalise import Sums
 from common.data.resident import listing
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
-from common.learning.architectures import build_model
+from common.models.architectures import build_model
 from common.progress import Display
 from common.seeds import seed_of
 from simulations.synthesis.corpus import synthesize

@@ -14,7 +14,7 @@ from common.data.crops import Crops
 from common.data.extraction import Recording
 from common.data.normalise import Scaling
 from common.errors import FedserError
-from common.learning.bilstm import BiLSTM
+from common.models.bilstm import BiLSTM
 from common.utterance import Utterance
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from common.learning.bilstm import BiLSTM, reversal
+from common.models.bilstm import BiLSTM, reversal
 from common.privacy.per_sample import recurrence
 from common.privacy.per_sample.recurrence import Kept, Weights
 
@@ -101,7 +101,7 @@ def rows(direction: Direction, activations: Sequence[Tensor], deltas: Tensor) ->
 
 
 class PrivateLSTM(nn.Module):
-    """``common.learning.bilstm.BiLSTM`` with gradients by sample: in its place, with its ``state_dict``, which is
+    """``common.models.bilstm.BiLSTM`` with gradients by sample: in its place, with its ``state_dict``, which is
     ``nn.LSTM``'s.
 
     Under ``opacus.GradSampleModule`` a backward pass leaves ``grad_sample`` on each parameter and no ``grad``, whose

@@ -76,7 +76,7 @@ def invert(
     Args:
         model: maps ``(1, frames, features)`` and lengths ``(1,)`` to logits ``(1, classes)``; with the weights that
             were sent out, in evaluation mode, on the processor, and twice differentiable:
-            ``common.learning.bilstm.BiLSTM`` is, a layer with a backward pass of its own is not.
+            ``common.models.bilstm.BiLSTM`` is, a layer with a backward pass of its own is not.
         gradient: what was observed, by parameter; its scale doesn't matter, so weights that were sent minus weights
             that came back do after a step of SGD. Parameters that it lacks, or where it is 0, are left out.
         frames: of the utterance.

@@ -28,8 +28,8 @@ from client.node.policy.document import Policy
 from common import protocol
 from common.config.settings import Config, flatten
 from common.data.normalise import Scaling
-from common.learning.architectures import build_model
 from common.learning.training import evaluate
+from common.models.architectures import build_model
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
 from tests.client.deployment import node

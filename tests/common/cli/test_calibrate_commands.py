@@ -11,8 +11,8 @@ import torch
 from common.cli import main
 from common.config.settings import Config
 from common.learning import saved_model
-from common.learning.architectures import build_model
 from common.learning.prediction import predict
+from common.models.architectures import build_model
 from common.protocol import BINS
 from tests.simulations import tiny
 

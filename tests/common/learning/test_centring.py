@@ -6,10 +6,10 @@ import torch
 from common.config.kinds import CENTRE
 from common.config.settings import Config, ModelConfig
 from common.data.dataset import SpeechDataset
-from common.learning.architectures import build_model
 from common.learning.centring import centring, figures, find_centre, freeze_all_but_centre, moved
-from common.learning.contours import Contours
-from common.learning.model import EmotionModel
+from common.models.architectures import build_model
+from common.models.contours import Contours
+from common.models.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
 from common.privacy.centre import centre_privately
 from common.privacy.dp_sgd import units_of

@@ -17,9 +17,9 @@ from common.data.normalise import Scaling
 from common.data.strangers import conditions
 from common.errors import AudioError, UsageError
 from common.features.extractor import dimension
-from common.learning.architectures import build_model
 from common.learning.prediction import Labelled, Read, listening, predict, read_file
 from common.learning.saved_model import SavedModel
+from common.models.architectures import build_model
 from common.utterance import Utterance
 from tests.common.examples import tone
 

@@ -11,9 +11,9 @@ from common.data.normalise import Scaling
 from common.errors import AudioError
 from common.features.extractor import dimension, extract
 from common.learning import prediction
-from common.learning.architectures import build_model
 from common.learning.prediction import predict, predict_signal
 from common.learning.saved_model import SavedModel
+from common.models.architectures import build_model
 from tests.common.examples import tone
 
 SMALL = FeatureConfig(mfcc=4, deltas=0, pitch=False, stack=1)

@@ -15,9 +15,9 @@ from common.data.normalise import Scaling
 from common.errors import AudioError, UsageError
 from common.features.extractor import dimension
 from common.learning import saved_model
-from common.learning.architectures import build_model
 from common.learning.prediction import predict
 from common.learning.recogniser import Recogniser, load_model
+from common.models.architectures import build_model
 
 CLASSES = ("anger", "neutral")
 RATE = 16000

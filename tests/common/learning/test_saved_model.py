@@ -12,12 +12,12 @@ import torch
 
 from common.config.settings import Config, ModelConfig
 from common.errors import FedserError, UsageError
-from common.learning.architectures import build_model
-from common.learning.bilstm_attention import AttentiveBiLSTM
-from common.learning.linear import LinearModel
-from common.learning.model import EmotionModel
 from common.learning.prediction import predict
 from common.learning.saved_model import calibrate, load, save, windows
+from common.models.architectures import build_model
+from common.models.bilstm_attention import AttentiveBiLSTM
+from common.models.linear import LinearModel
+from common.models.model import EmotionModel
 
 CONFIG = Config(seed=3, model=ModelConfig(projection=5, hidden=4, layers=2, attention=3))
 CLASSES = ("sadness", "anger", "neutral")

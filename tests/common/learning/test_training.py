@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from common.config.settings import AugmentConfig, Config, ModelConfig, TrainingConfig
 from common.data.dataset import SpeechDataset
-from common.learning.architectures import build_model
-from common.learning.model import EmotionModel
 from common.learning.training import Evaluated, Loss, class_weights, evaluate, learning_rate, train
+from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from tests.common.examples import random_recordings, recording
 
 CLASSES = ("anger", "neutral", "sadness")

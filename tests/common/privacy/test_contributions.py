@@ -14,7 +14,7 @@ from common.data.dataset import Batch, SpeechDataset
 from common.data.extraction import Recording
 from common.data.normalise import normalised
 from common.data.unit_alone import emptied, prepare_alone
-from common.learning.architectures import build_model
+from common.models.architectures import build_model
 from common.privacy.accounting.accountants import Spend
 from common.privacy.dp_sgd import train_privately
 from common.privacy.per_sample.private_lstm import with_private_lstms

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from common.config.settings import AugmentConfig, Config, ModelConfig, PrivacyConfig, TrainingConfig
 from common.data.dataset import SpeechDataset
-from common.learning.architectures import build_model
-from common.learning.model import EmotionModel
+from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
 from common.privacy.dp_sgd import train_privately, units_of
 from common.privacy.per_sample.private_lstm import with_private_lstms

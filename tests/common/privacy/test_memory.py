@@ -6,7 +6,7 @@ import pytest
 
 from common.config.settings import Config
 from common.features.extractor import dimension
-from common.learning.architectures import build_model
+from common.models.architectures import build_model
 from common.privacy import memory
 from common.privacy.memory import most_bytes
 from common.privacy.recipe import private_settings

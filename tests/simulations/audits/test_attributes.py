@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from common.errors import FederationError, UsageError
-from common.learning.model import EmotionModel
+from common.models.model import EmotionModel
 from common.progress import Display
 from common.utterance import Utterance
 from simulations.audits.attributes import attack, audit, genders

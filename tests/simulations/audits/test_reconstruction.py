@@ -11,8 +11,8 @@ from torch import nn
 
 from common.config.settings import Config, ModelConfig, TrainingConfig
 from common.errors import UsageError
-from common.learning.architectures import build_model
-from common.learning.model import EmotionModel
+from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.privacy.terms import Terms
 from common.progress import Display
 from simulations.audits.audited_run import open_run

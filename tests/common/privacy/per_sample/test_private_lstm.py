@@ -18,7 +18,7 @@ from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from common.learning.bilstm import BiLSTM
+from common.models.bilstm import BiLSTM
 from common.privacy.per_sample.private_lstm import PrivateLSTM, with_private_lstms
 from common.privacy.per_sample.recurrence import BLOCK
 

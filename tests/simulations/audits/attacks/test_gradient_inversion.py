@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from common.config.settings import Config, ModelConfig
 from common.errors import UsageError
-from common.learning.architectures import build_model
+from common.models.architectures import build_model
 from simulations.audits.attacks.gradient_inversion import correlation, infer_label, invert, random_guesses, success
 
 FRAMES, FEATURES, LABEL = 5, 10, 2

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from common.config.settings import Config, ModelConfig
-from common.learning.architectures import build_model
-from common.learning.model import FrameStatistics
+from common.models.architectures import build_model
+from common.models.model import FrameStatistics
 
 
 def test_statistics_are_the_frames_mean_and_deviation_whatever_the_padding() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from common.config.kinds import Kind
 from common.config.settings import Config
-from common.learning.contours import Contours
+from common.models.contours import Contours
 
 
 class FrameStatistics(nn.Module):

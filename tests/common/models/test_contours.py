@@ -8,8 +8,8 @@ import torch
 
 from common.config.settings import Config, FeatureConfig, ModelConfig
 from common.features.extractor import dimension, names
-from common.learning.architectures import build_model
-from common.learning.contours import Columns, Contours
+from common.models.architectures import build_model
+from common.models.contours import Columns, Contours
 
 LAYOUT = FeatureConfig(mfcc=9, stack=3)
 FEATURES = dimension(LAYOUT)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from common.learning.bilstm import BiLSTM, reversal
+from common.models.bilstm import BiLSTM, reversal
 
 INPUTS, HIDDEN = 5, 4
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from common.config.settings import Config
-from common.learning.bilstm_attention import AttentiveBiLSTM
-from common.learning.linear import LinearModel
-from common.learning.model import EmotionModel
+from common.models.bilstm_attention import AttentiveBiLSTM
+from common.models.linear import LinearModel
+from common.models.model import EmotionModel
 
 _MODELS: dict[str, type[EmotionModel]] = {model.kind.name: model for model in (AttentiveBiLSTM, LinearModel)}
 

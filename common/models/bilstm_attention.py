@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from common.config import kinds
 from common.config.settings import Config
-from common.learning.bilstm import BiLSTM
-from common.learning.model import EmotionModel
+from common.models.bilstm import BiLSTM
+from common.models.model import EmotionModel
 
 
 class AttentiveStatistics(nn.Module):

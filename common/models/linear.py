@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.config import kinds
-from common.learning.model import EmotionModel
+from common.models.model import EmotionModel
 
 
 class LinearModel(EmotionModel):

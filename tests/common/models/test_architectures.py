@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from common.config.kinds import CENTRE, KINDS
 from common.config.settings import Config
 from common.features.extractor import dimension
-from common.learning.architectures import build_model
-from common.learning.bilstm import BiLSTM
-from common.learning.bilstm_attention import AttentiveBiLSTM, AttentiveStatistics
-from common.learning.linear import LinearModel
-from common.learning.model import EmotionModel
+from common.models.architectures import build_model
+from common.models.bilstm import BiLSTM
+from common.models.bilstm_attention import AttentiveBiLSTM, AttentiveStatistics
+from common.models.linear import LinearModel
+from common.models.model import EmotionModel
 
 CLASSES, FEATURES = 3, dimension(Config().features)
 SMALL = {"model.projection": 6, "model.hidden": 5, "model.attention": 4}

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.config.settings import Config, ModelConfig
-from common.learning.architectures import build_model
-from common.learning.bilstm_attention import AttentiveStatistics
-from common.learning.model import EmotionModel
+from common.models.architectures import build_model
+from common.models.bilstm_attention import AttentiveStatistics
+from common.models.model import EmotionModel
 
 FEATURES, CLASSES = 7, 4
 
