@@ -8,8 +8,10 @@ recordings of a site take beside it is the site's own affair.
 
 from __future__ import annotations
 
+import math
+
 from common.config.settings import Config
-from common.features.extractor import dimension, most_frames
+from common.features.front_end import dimension, most_rows
 from common.models.contours import COSINES, Columns
 from common.utterance import EMOTIONS
 
@@ -18,6 +20,8 @@ _FLOAT = 4  # bytes
 _INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 5, 8, 40, 4, 8
 _GRADIENTS, _PARAMETERS = 3, 8
 _EXTRACTED = 8
+_BLOCK_SECONDS = 30  # that an encoder reads at once
+_LAYER_WEIGHTS, _ENCODED = 14, 16  # of a transformer's layer, 12 width² and its convolutions; its frames at once
 
 
 def most_bytes(config: Config) -> int:
@@ -27,13 +31,24 @@ def most_bytes(config: Config) -> int:
         config: of a run whose sites add the noise.
     """
     features, privacy = config.features, config.privacy
-    width, frames = dimension(features), most_frames(features, privacy.max_seconds) or 0
+    width, frames = dimension(features), most_rows(features, privacy.max_seconds) or 0
     at_once = max(privacy.max_physical_batch, privacy.multiplicity if privacy.protects.single else 1)
     read = frames * width * _EXTRACTED + int(privacy.max_seconds * features.sampling_rate) * _EXTRACTED
-    parameters = _parameters(config, width)
+    parameters = _parameters(config, config.features.encoder.components or width)
     rows = at_once if privacy.protects.single else 1
     gradients = parameters * (rows * _GRADIENTS + _PARAMETERS)
-    return _FLOAT * (read + gradients + at_once * frames * _of_a_frame(config, width))
+    step = gradients + at_once * frames * _of_a_frame(config, config.features.encoder.components or width)
+    return _FLOAT * (read + _encoding(config) + step)
+
+
+def _encoding(config: Config) -> int:
+    """Numbers in memory while an encoder reads a block of sound: its weights, its layers' frames, its attention."""
+    encoder = config.features.encoder
+    if not encoder.on:
+        return 0
+    frames, heads = math.ceil(1000 * _BLOCK_SECONDS / encoder.frame_ms), math.ceil(encoder.width / 32)
+    weights = _LAYER_WEIGHTS * encoder.layers * encoder.width**2
+    return weights + frames * encoder.width * (encoder.layers + _ENCODED) + heads * frames**2
 
 
 def _of_a_frame(config: Config, width: int) -> int:
@@ -63,7 +78,7 @@ def _parameters(config: Config, width: int) -> int:
 def _figures(config: Config, width: int) -> int:
     """How many figures of an utterance the classifier sees beside what the model reads."""
     if config.model.statistics != "contours":
-        return 2 * width if config.model.statistics == "means" else 0
+        return {"means": 2 * width, "rows": width}.get(config.model.statistics, 0)
     columns = Columns.of(width, config.features)
     own, statics = len(columns.contours), len(columns.statics)
     return own * (own - 1) // 2 + statics + COSINES * own + 1
