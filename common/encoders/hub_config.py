@@ -55,6 +55,17 @@ class HubConfig:
             raise UsageError(f"{self.path}: {name} is {_short(value)}, expected a whole number from {low} to {high}")
         return value
 
+    def part(self, name: str, of: int, default: int | None = None) -> int:
+        """A whole number that another is a multiple of.
+
+        Raises:
+            UsageError: it is missing, none, or no such part.
+        """
+        value = self.whole(name, 1, of, default)
+        if of % value:
+            raise UsageError(f"{self.path}: {name} is {value}, expected a part of {of}")
+        return value
+
     def wholes(self, name: str, low: int, high: int, default: Sequence[int]) -> tuple[int, ...]:
         """Whole numbers, one at least and 32 at most.
 

@@ -1,22 +1,31 @@
-"""A public encoder from a folder in Hugging Face's layout: told, or opened. Nothing is downloaded."""
+"""A public encoder from a folder in Hugging Face's layout or an ONNX file: told, or opened. Nothing is downloaded."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from common.encoders.hub_config import HubConfig
+from common.encoders.onnx_file import OnnxEncoder
 from common.encoders.public_encoder import SAMPLING_RATE, PublicEncoder
+from common.encoders.wav2vec import Wav2vecEncoder
 from common.encoders.whisper import WhisperEncoder
 from common.errors import UsageError
 
 __all__ = ["SAMPLING_RATE", "Described", "PublicEncoder", "describe_encoder", "open_encoder"]
 
 WEIGHTS = "model.safetensors"
-_KINDS = {"whisper": WhisperEncoder}
+_KINDS: dict[str, Callable[[HubConfig, Path], PublicEncoder]] = {
+    "whisper": WhisperEncoder,
+    "wav2vec2": Wav2vecEncoder,
+    "hubert": Wav2vecEncoder,
+    "wavlm": Wav2vecEncoder,
+}
 _PICKLED = ("pytorch_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.torchscript")
+_SETTINGS = ("config.json", "preprocessor_config.json")
 _CHUNK = 1 << 20
 
 Stamp = tuple[int, ...]
@@ -47,7 +56,7 @@ def describe_encoder(path: Path) -> Described:
     """Tell what an encoder is, without reading its weights but for their hash.
 
     Args:
-        path: a folder with ``config.json`` and ``model.safetensors``.
+        path: a folder with ``config.json`` and ``model.safetensors``, or ``FILE.onnx``.
 
     Raises:
         UsageError: there is none, or one that is not read; says which and what to do.
@@ -84,12 +93,18 @@ def _described(path: Path, weights: Path, stamp: Stamp) -> Described:
 
 @lru_cache(maxsize=2)
 def _opened(path: Path, weights: Path, stamp: Stamp) -> PublicEncoder:  # noqa: ARG001 - a changed file is another
+    if weights == path:
+        return OnnxEncoder(path)
     config = HubConfig.read(path / "config.json")
     return _KINDS[config.word("model_type", tuple(_KINDS))](config, weights)
 
 
 def _weights(path: Path) -> Path:
-    """The file of an encoder's weights."""
+    """The file of an encoder's weights, which an ONNX file is itself."""
+    if path.is_file() and path.suffix == ".onnx":
+        return path
+    if path.is_file():
+        raise UsageError(f"{path}: no encoder; expected a folder with config.json and {WEIGHTS}, or FILE.onnx")
     if not path.is_dir():
         raise UsageError(f"{path}: no such folder; expected an encoder's, fedser encoders tells where to get one")
     weights = path / WEIGHTS
@@ -111,7 +126,8 @@ def _instead(path: Path) -> str:
 
 def _stamp(path: Path, weights: Path) -> Stamp:
     """Changes when a file of the encoder does."""
-    stats = [file.stat() for file in (weights, path / "config.json")]
+    beside = [path / name for name in _SETTINGS] if path.is_dir() else []
+    stats = [file.stat() for file in (weights, *beside) if file.exists()]
     return tuple(value for own in stats for value in (own.st_dev, own.st_ino, own.st_size, own.st_mtime_ns))
 
 

@@ -46,7 +46,8 @@ class WeightsFile:
             raise UsageError(f"{path}: no {probe}, expected the encoder that config.json beside it describes")
         self._prefix = found[0]
 
-    def __contains__(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
+        """Whether there is such a weight."""
         return self._prefix + name in self._names
 
     def __getitem__(self, name: str) -> torch.Tensor:
@@ -67,7 +68,7 @@ class WeightsFile:
 
     def found(self, name: str) -> torch.Tensor | None:
         """A weight that an encoder may lack."""
-        return self[name] if name in self else None
+        return self[name] if self.has(name) else None
 
     def check(self, shapes: Shapes) -> None:
         """Compare names, shapes and types with what the settings say, without reading a weight.
@@ -76,7 +77,7 @@ class WeightsFile:
             UsageError: one is missing, or another than expected.
         """
         for name, shape in shapes.items():
-            if name not in self:
+            if not self.has(name):
                 raise UsageError(f"{self.path}: lacks {name}, which config.json beside it asks for")
             entry = self._file.get_slice(self._prefix + name)
             if (found := tuple(entry.get_shape())) != shape:

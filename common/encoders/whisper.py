@@ -21,7 +21,6 @@ from common.encoders.log_mel import HOP, WINDOW, log_mel
 from common.encoders.public_encoder import SAMPLING_RATE
 from common.encoders.transformer_layers import attended, linear, linear_shapes, norm_shapes, normed
 from common.encoders.weights_file import Shapes, WeightsFile
-from common.errors import UsageError
 from common.validate import in_range
 
 _FRAME = 2 * HOP  # samples: the second convolution takes every other
@@ -48,11 +47,7 @@ class WhisperEncoder:
     def __init__(self, config: HubConfig, path: Path) -> None:
         self.layers = config.whole("encoder_layers", 1, 256)
         self.width = config.whole("d_model", 1, 1 << 14)
-        self._heads = config.whole("encoder_attention_heads", 1, self.width)
-        if self.width % self._heads:
-            raise UsageError(
-                f"{config.path}: encoder_attention_heads is {self._heads}, expected a part of {self.width}"
-            )
+        self._heads = config.part("encoder_attention_heads", self.width)
         self._bands = config.whole("num_mel_bins", 1, 256, 80)
         self._positions = config.whole("max_source_positions", 1, 1 << 16, _BLOCK)
         config.word("activation_function", ("gelu",), "gelu")

@@ -1,4 +1,4 @@
-"""Small random encoders in Hugging Face's layout, made by transformers itself, and what transformers makes of a sound."""
+"""Small random encoders in Hugging Face's layout, made by transformers itself."""
 
 from __future__ import annotations
 
