@@ -140,8 +140,8 @@ class ModelConfig:
         dropout: of the projected frames and of what they pool to.
         statistics: what the classifier sees of the features, beside the BiLSTM or alone: ``none``, ``means`` (each
             one's mean and deviation over time), or ``contours`` (what they do together, whatever their level:
-            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre: ``common.models.encoder_rows``,
-            for the one row that an encoder's statistics are).
+            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre, for the one row that an
+            encoder's statistics are: ``common.models.encoder_rows``).
     """
 
     kind: str = "bilstm"
