@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from common.encoders.opening import describe_encoder, open_encoder
 from tests.common.encoders.hub_folders import SMALL, a_model, a_sound, save, transformers
 
-LAYER = {"feat_extract_norm": "layer", "conv_bias": True}
-FAMILY = {
+LAYER: dict[str, Any] = {"feat_extract_norm": "layer", "conv_bias": True}
+FAMILY: dict[str, tuple[str, dict[str, Any]]] = {
     "group norm": ("Wav2Vec2", {}),
     "layer norm": ("Wav2Vec2", LAYER),
     "norm first": ("Wav2Vec2", {**LAYER, "do_stable_layer_norm": True}),
