@@ -19,11 +19,11 @@ _UNKNOWN = "–"  # noqa: RUF001 - a dash in a table
 _NOTES = (
     "* An emotion corpus was in its training data: figures on that corpus flatter it.",
     (
-        "fedser downloads nothing: get a folder (config.json, model.safetensors, preprocessor_config.json if there is one) "
-        "from its publisher, for instance with hf download NAME --local-dir DIR, and see what it is with "
+        "fedser downloads nothing: get a folder (config.json, model.safetensors, preprocessor_config.json if there is "
+        "one) from its publisher, for instance with hf download NAME --local-dir DIR, and see what it is with "
         "fedser encoders DIR, SHA-256 included. Where there is only pytorch_model.bin, transformers' "
-        "AutoModel.from_pretrained(DIR).save_pretrained(OTHER) writes model.safetensors; do that on a machine that holds "
-        "no recordings, for such a file can run code."
+        "AutoModel.from_pretrained(DIR).save_pretrained(OTHER) writes model.safetensors; do that on a machine that "
+        "holds no recordings, for such a file can run code."
     ),
 )
 
