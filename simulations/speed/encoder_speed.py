@@ -16,13 +16,14 @@ from typing import Any
 import torch
 
 from common.audio import torchaudio
+from common.encoders.log_mel import log_mel
 from common.encoders.opening import SAMPLING_RATE, PublicEncoder, describe_encoder, open_encoder
 from common.validate import in_range, positive
 from simulations.speed.feature_speed import made_up_speech, one_thread
 
 Signals = Sequence[torch.Tensor]
 Contender = Callable[[Signals], object]
-OURS, ALL, THEIRS = "encoder", "encoder_all_layers", "transformers"
+OURS, ALL, THEIRS, UNPADDED = "encoder", "encoder_all_layers", "transformers", "transformers_unpadded"
 
 
 def run(path: Path, layer: int | None = None, seconds: float = 20.0, repeats: int = 3) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def run(path: Path, layer: int | None = None, seconds: float = 20.0, repeats: in
 
     ``encoder`` goes up to the layer, ``encoder_all_layers`` through all. ``transformers`` is the same architecture
     there, with weights of chance, for the time is the same: all layers, and each sound of a Whisper padded to 30 s,
-    for it takes no other.
+    for it takes no other; ``transformers_unpadded`` has been told that it is as short as it is.
 
     Args:
         path: of the encoder.
@@ -40,9 +41,10 @@ def run(path: Path, layer: int | None = None, seconds: float = 20.0, repeats: in
 
     Returns:
         By contender ``ms_per_second`` of sound and ``median_ms_per_second``; ``times_transformers``, how often
-        ``encoder`` fits into its time; ``frames_mb_per_second``, one layer's frames as float32; ``memory_mb``, by how
-        much the process grew to open the encoder and run it; ``encoder``'s ``sha256``, ``layer``, ``audio_seconds``,
-        ``repeats``, ``threads`` and ``versions``.
+        ``encoder`` fits into its time, and ``times_transformers_same_work``, ``encoder_all_layers`` into that of the
+        same frames of all layers there; ``frames_mb_per_second``, one layer's frames as float32; ``memory_mb``, by how
+        much the process grew to open the encoder and run it up to the layer; ``sha256``, ``layer``,
+        ``audio_seconds``, ``repeats``, ``threads`` and ``versions``.
 
     Raises:
         UsageError: there is no such encoder or layer, or nothing to time.
@@ -54,7 +56,9 @@ def run(path: Path, layer: int | None = None, seconds: float = 20.0, repeats: in
     in_range("--layer", upto, 1, told.layers)
     duration = sum(map(len, signals)) / SAMPLING_RATE
     with one_thread():
-        encoder, before = open_encoder(path), _peak()
+        log_mel(made_up_speech(1.0)[0], 80)  # imports librosa, and starts torch's FFT, which the process has anyway
+        before = _peak()
+        encoder = open_encoder(path)
         _encoded(encoder, signals, upto)
         grown = _peak() - before
         contenders = _contenders(encoder, path, upto)
@@ -63,7 +67,8 @@ def run(path: Path, layer: int | None = None, seconds: float = 20.0, repeats: in
         runs = [{name: _time(contender, signals) for name, contender in contenders.items()} for _ in range(repeats)]
     report: dict[str, Any] = {name: _figures([own[name] for own in runs], duration) for name in contenders}
     return report | {
-        "times_transformers": _times(report),
+        "times_transformers": _times(report, THEIRS, OURS),
+        "times_transformers_same_work": _times(report, UNPADDED if UNPADDED in report else THEIRS, ALL),
         "frames_mb_per_second": round(4 * told.width / told.frame_seconds / 1e6, 3),
         "memory_mb": round(grown, 1),
         "kind": told.kind,
@@ -87,26 +92,40 @@ def _contenders(encoder: PublicEncoder, path: Path, upto: int) -> dict[str, Cont
         ALL: lambda signals: _encoded(encoder, signals, encoder.layers),
     }
     if encoder.kind != "onnx" and _installed(THEIRS):
-        contenders[THEIRS] = _transformers(path, encoder.kind)
+        contenders |= _whisper(path) if encoder.kind == "whisper" else _other(path)
     return contenders
 
 
-def _transformers(path: Path, kind: str) -> Contender:
+def _library() -> Any:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded
     torchaudio.load()  # which it imports, and which needs help beside a CPU-only torch
-    library: Any = importlib.import_module(THEIRS)
+    return importlib.import_module(THEIRS)
+
+
+def _other(path: Path) -> dict[str, Contender]:
+    library = _library()
+    model = library.AutoModel.from_config(library.AutoConfig.from_pretrained(path)).eval()
+    return {THEIRS: lambda signals: _each(signals, lambda signal: model(signal[None], output_hidden_states=True))}
+
+
+def _whisper(path: Path) -> dict[str, Contender]:
+    library = _library()
     config = library.AutoConfig.from_pretrained(path)
-    if kind != "whisper":
-        model = library.AutoModel.from_config(config).eval()
-        return lambda signals: _each(signals, lambda signal: model(signal[None], output_hidden_states=True))
-    whisper = importlib.import_module(f"{THEIRS}.models.whisper.modeling_whisper").WhisperEncoder(config).eval()
+    model = importlib.import_module(f"{THEIRS}.models.whisper.modeling_whisper").WhisperEncoder(config).eval()
     extractor = library.WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    longest = config.max_source_positions
 
-    def encode(signal: torch.Tensor) -> object:
-        levels = extractor(signal.numpy(), sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
-        return whisper(levels, output_hidden_states=True)
+    def encode(signal: torch.Tensor, frames: int, padding: str) -> object:
+        levels = extractor(signal.numpy(), sampling_rate=SAMPLING_RATE, padding=padding, return_tensors="pt")
+        model.config.max_source_positions = model.embed_positions.num_embeddings = frames
+        return model(levels.input_features[..., : 2 * frames], output_hidden_states=True)
 
-    return lambda signals: _each(signals, encode)
+    return {
+        THEIRS: lambda signals: _each(signals, lambda signal: encode(signal, longest, "max_length")),
+        UNPADDED: lambda signals: _each(
+            signals, lambda signal: encode(signal, min(longest, len(signal) // 320), "do_not_pad")
+        ),
+    }
 
 
 def _each(signals: Signals, encode: Callable[[torch.Tensor], object]) -> None:
@@ -128,10 +147,10 @@ def _figures(times: Sequence[float], duration: float) -> dict[str, float]:
     }
 
 
-def _times(report: Mapping[str, Any]) -> float | None:
-    if THEIRS not in report:
+def _times(report: Mapping[str, Any], theirs: str, ours: str) -> float | None:
+    if theirs not in report:
         return None
-    return round(report[THEIRS]["ms_per_second"] / max(report[OURS]["ms_per_second"], 0.01), 2)
+    return round(report[theirs]["ms_per_second"] / max(report[ours]["ms_per_second"], 0.01), 2)
 
 
 def _peak() -> float:
