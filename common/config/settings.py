@@ -77,9 +77,7 @@ class Config:
 
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**31 - 1)
-        encoder, mode = self.features.encoder, self.data.normalise
-        if encoder.components and mode not in ("public", "speaker"):
-            raise UsageError(f"encoder.components are those of public speech; data.normalise is {mode}, not public")
+        encoder = self.features.encoder
         if encoder.pooled and (self.augment.crop or self.model.statistics == "contours"):
             name = "augment.crop" if self.augment.crop else 'model.statistics = "contours"'
             raise UsageError(
