@@ -40,6 +40,7 @@ class Keywords(TypedDict, total=False):
     normalise: str
     public: FilePath
     strategy: str
+    initial: FilePath
     rounds: int
     refit: bool
     local_epochs: int

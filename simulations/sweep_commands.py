@@ -23,6 +23,7 @@ WITHOUT = (
     "privacy.canaries",
     "privacy.canary_kind",
     "federation.strategy",
+    "federation.initial",
     "seed",
 )
 

@@ -56,6 +56,8 @@ FLAGS = (
     Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
          "DIR"),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
+    Flag("federation.initial", str, "--initial", "A model to start from, a run's, with its scaling.", TRAINING,
+         "DIR"),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
          "speakers too; the default.", TRAINING),

@@ -196,6 +196,7 @@ class FederationConfig:
 
     Attributes:
         strategy: one of ``common.strategies.available``.
+        initial: a model that round 1 begins with, its scaling too; empty for a new one.
         rounds: how often the model goes to the sites and back.
         refit: once validation speakers have chosen the round, train again from the start with their recordings too.
         fraction: the share of the sites that train in a round.
@@ -210,6 +211,7 @@ class FederationConfig:
     """
 
     strategy: str = "fedavg"
+    initial: str = ""
     rounds: int = 30
     refit: bool = True
     fraction: float = 1.0

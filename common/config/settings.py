@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
-PATHS = ("data.root", "data.label_map", "data.folds", "data.public")  # settings that say where things lie
+PATHS = ("data.root", "data.label_map", "data.folds", "data.public", "federation.initial")  # say where things lie
 
 
 @dataclass(frozen=True, kw_only=True)

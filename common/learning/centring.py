@@ -25,7 +25,8 @@ from common.learning.training import Trained, device
 def centring(model: EmotionModel, turn: int, config: Config) -> bool:
     """Whether a round, counted from 1 in its pass, finds the centre: the first tenth do.
 
-    Where sites hide speakers none does: they are so few that noise would carry the centre farther off than it is.
+    Where sites hide speakers none does: they are so few that noise would carry the centre farther off than it is. Nor
+    where the run starts from a model: its weights are for the centre that it has.
     """
     return isinstance(model.statistics, Contours) and _early(turn, config)
 
@@ -38,7 +39,7 @@ def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
 
 def _early(turn: int, config: Config) -> bool:
     few = config.privacy.at_sites and not config.privacy.protects.single
-    return turn <= config.federation.rounds // 10 and not few
+    return turn <= config.federation.rounds // 10 and not few and not config.federation.initial
 
 
 def contours_of(model: EmotionModel) -> Contours:

@@ -119,8 +119,12 @@ def file_of(path: Path) -> Path:
     return path / "model.safetensors" if path.is_dir() else path
 
 
-def load(path: Path) -> SavedModel:
+def load(path: Path, option: str = "--model") -> SavedModel:
     """Read a model from its file, or from the folder of a run.
+
+    Args:
+        path: of either.
+        option: by which the user named it, for the message.
 
     Raises:
         UsageError: there is no model, or the file is broken or of another version.
@@ -138,7 +142,7 @@ def load(path: Path) -> SavedModel:
         found = f"made by another version ({error})"
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, safetensors.SafetensorError):
         found = "not a model of fedser, or broken"
-    raise UsageError(f"--model {path}: {found}; expected the folder of a finished run, or its model.safetensors")
+    raise UsageError(f"{option} {path}: {found}; expected the folder of a finished run, or its model.safetensors")
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> SavedModel:

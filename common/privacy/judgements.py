@@ -145,6 +145,10 @@ JUDGEMENTS: dict[str, Judgement] = {
         units={"site": only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", line=STRATEGY)},
         flag="--strategy",
     ),
+    "federation.initial": Judgement(
+        "It is where round 1 begins, public as whoever names it vouches: result, report and card say that the run's ε "
+        "is of its own steps, and that no ε is of the model's unless these stand in the same ledgers."
+    ),
     "federation.rounds": Judgement(STEP),
     "federation.refit": Judgement("It does nothing in a private run, where no validation speaker chooses a round."),
     "federation.min_sites": Judgement("It counts answers; that a site takes part, or fails to answer, is not hidden."),

@@ -129,6 +129,24 @@ class PrivacyAccount(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartedFrom(Record):
+    """The model that a fold started from, which is taken as public.
+
+    Attributes:
+        sha256: of its file.
+        private: whether the run that made it was, by the model's own word.
+        speakers: by corpus, whose recordings made it, and the models that it started from itself; None where they are
+            not known by name.
+        heard: of the fold's test speakers those that are among them; None where that is not known.
+    """
+
+    sha256: str
+    private: bool
+    speakers: Mapping[str, tuple[str, ...]] | None
+    heard: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FoldRecord(Record):
     """A finished fold.
 
@@ -150,6 +168,7 @@ class FoldRecord(Record):
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
         test_scores: likewise, what it reaches at each site that scored it: ``test`` is as right as each of these.
         seconds: that the fold took.
+        started_from: the model that it started from; None where it started from a new one.
     """
 
     fold: str
@@ -167,6 +186,7 @@ class FoldRecord(Record):
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
     seconds: float | None = may_lack()
+    started_from: StartedFrom | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
     @property
     def scored(self) -> Scores:
