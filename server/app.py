@@ -18,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from common import protocol
 from common.config.run_config import parse_run_config
-from common.config.settings import PATHS, Config, flatten
+from common.config.settings import PATHS, Config, flatten, refuse_teacher
 from common.data.heard import scaling_of
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
@@ -41,7 +41,7 @@ from server.records.fold_record import FoldRecord, Round
 from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.records.pins import Pins
-from server.records.starting_model import load_initial, started_from, warn_of_heard
+from server.records.starting_model import load_initial, made_from, warn_of_heard
 from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
@@ -84,6 +84,8 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
     deployed = not plan.sites
+    if deployed:
+        refuse_teacher(config)
     keys = read_node_names() if deployed else {}
     audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
     meeting = _meeting(config, plan, keys)
@@ -129,7 +131,8 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     fold = _fold(plan, nodes, state, held)
     fold = dataclasses.replace(
         fold,
-        started_from=started_from(config, fold.test_speakers),
+        started_from=made_from(config.federation.initial, config, fold.test_speakers),
+        taught_by=made_from(config.training.teacher, config, fold.test_speakers),
         privacy=account(config, spent) if config.privacy.on else None,
         seconds=time.perf_counter() - began,
     )

@@ -45,6 +45,7 @@ class Keywords(TypedDict, total=False):
     refit: bool
     local_epochs: int
     batch_size: int
+    teacher: FilePath
     fraction: float
     min_sites: int
     round_timeout: float

@@ -24,6 +24,7 @@ WITHOUT = (
     "privacy.canary_kind",
     "federation.strategy",
     "federation.initial",
+    "training.teacher",
     "seed",
 )
 

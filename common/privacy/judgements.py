@@ -40,6 +40,10 @@ CROP = (
     "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
     "recordings; leave it out"
 )
+TEACHER = (
+    "--teacher {value} has learnt from other {unit}s' recordings, of which its answers would tell in a run that is "
+    "private for each {unit}; leave it out"
+)
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
@@ -134,6 +138,12 @@ JUDGEMENTS: dict[str, Judgement] = {
     ),
     "training.clip_norm": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
     "training.mixed_precision": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
+    "training.teacher": Judgement(
+        "A teacher has learnt from other recordings, of which its answers for a unit's own would tell without noise.",
+        only("", line=TEACHER),
+    ),
+    "training.teacher_weight": Judgement("It does nothing without a teacher, which no private run has."),
+    "training.teacher_temperature": Judgement("It does nothing without a teacher, which no private run has."),
     # How the sites train together.
     "federation.fraction": Judgement(
         "The seed draws who takes part in a round; where sites are hidden, the noise counts on all of them.",

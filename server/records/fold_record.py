@@ -129,8 +129,8 @@ class PrivacyAccount(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartedFrom(Record):
-    """The model that a fold started from, which is taken as public.
+class Origin(Record):
+    """A model that a fold's own was made from.
 
     Attributes:
         sha256: of its file.
@@ -168,7 +168,8 @@ class FoldRecord(Record):
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
         test_scores: likewise, what it reaches at each site that scored it: ``test`` is as right as each of these.
         seconds: that the fold took.
-        started_from: the model that it started from; None where it started from a new one.
+        started_from: the model that it started from, taken as public; None where it started from a new one.
+        taught_by: the model whose answers it learnt beside the labels; None where there was none.
     """
 
     fold: str
@@ -186,7 +187,8 @@ class FoldRecord(Record):
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
     seconds: float | None = may_lack()
-    started_from: StartedFrom | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
+    started_from: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
+    taught_by: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
     @property
     def scored(self) -> Scores:

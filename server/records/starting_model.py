@@ -21,7 +21,7 @@ from common.learning import saved_model
 from common.learning.saved_model import SavedModel, file_of
 from common.splits.plan import Plan
 from common.storage import atomic
-from server.records.fold_record import FoldRecord, Speakers, StartedFrom, read_fold
+from server.records.fold_record import FoldRecord, Origin, Speakers, read_fold
 from server.run import events
 
 log = logging.getLogger("fedser.server")
@@ -107,16 +107,17 @@ def _refuse_other_scaling(saved: SavedModel, config: Config) -> None:
         )
 
 
-def started_from(config: Config, test: Speakers) -> StartedFrom | None:
-    """What a fold's record says of the model that it started from; None where it started from a new one.
+def made_from(path: str, config: Config, test: Speakers) -> Origin | None:
+    """What a fold's record says of a model that it started from, or was taught by; None where there is none.
 
     Args:
-        config: of the run, with the model's place on this machine.
+        path: of the model on this machine; empty for none.
+        config: of the run.
         test: the fold's test speakers; where sites hold some, how many.
     """
-    if not config.federation.initial:
+    if not path:
         return None
-    found = origin(Path(config.federation.initial))
+    found = origin(Path(path))
     named = _named(test)
     if found.speakers is None or named is None:
         return found
@@ -126,7 +127,7 @@ def started_from(config: Config, test: Speakers) -> StartedFrom | None:
 
 def warn_of_heard(config: Config, plan: Plan) -> None:
     """Say before the work where a fold's score will not be held out: the model was trained on its test speakers."""
-    start = started_from(config, tuple(plan.test_speakers))
+    start = made_from(config.federation.initial, config, tuple(plan.test_speakers))
     if start and start.heard:
         log.warning(
             "fold %s: --initial was trained on %d of its test speakers (%s); its score is not held out",
@@ -136,7 +137,7 @@ def warn_of_heard(config: Config, plan: Plan) -> None:
         )
 
 
-def origin(path: Path) -> StartedFrom:
+def origin(path: Path) -> Origin:
     """Which model it is and whom it was trained on: as a run's folder has it beside its copy, or as its own run tells.
 
     Args:
@@ -145,12 +146,12 @@ def origin(path: Path) -> StartedFrom:
     file = file_of(path)
     beside = file.with_name(ORIGIN)
     if file.name == FILE and beside.exists():
-        return StartedFrom.from_json(json.loads(beside.read_text(encoding="utf-8")), str(beside))
+        return Origin.from_json(json.loads(beside.read_text(encoding="utf-8")), str(beside))
     config, fold = saved_model.load(file, "--initial").config, _fold_of(file.parent)
-    return StartedFrom(
+    return Origin(
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         private=config.privacy.on and not config.privacy.insecure_seed,
-        speakers=_trained_on(fold, config.data.corpus) if fold else None,
+        speakers=trained_on(fold, config.data.corpus) if fold else None,
     )
 
 
@@ -166,14 +167,22 @@ def _fold_of(folder: Path) -> FoldRecord | None:
     return next((record for record in records if record.fold == first), None)
 
 
-def _trained_on(fold: FoldRecord, corpus: str) -> Mapping[str, tuple[str, ...]] | None:
-    """By corpus, whose recordings made a fold's model and those before it; None where a run names nobody."""
-    before = fold.started_from.speakers if fold.started_from else {}
-    named = _named(fold.train_speakers), _named(fold.validation_speakers)
-    if before is None or None in named:
-        return None
-    own = {speaker for part in named for speaker in part or ()} | set(before.get(corpus, ()))
-    return {**before, corpus: tuple(sorted(own))}
+def trained_on(fold: FoldRecord, corpus: str) -> Mapping[str, tuple[str, ...]] | None:
+    """By corpus, whose recordings made a fold's model and those before it; None where a run names nobody.
+
+    Args:
+        fold: whose model it is.
+        corpus: that it was trained on.
+    """
+    parts = [_named(fold.train_speakers), _named(fold.validation_speakers)]
+    own = [None if part is None else {corpus: part} for part in parts]
+    found: dict[str, set[str]] = {}
+    for known in [*own, *(before.speakers for before in (fold.started_from, fold.taught_by) if before)]:
+        if known is None:
+            return None
+        for name, speakers in known.items():
+            found.setdefault(name, set()).update(speakers)
+    return {name: tuple(sorted(speakers)) for name, speakers in found.items()}
 
 
 def _named(speakers: Speakers) -> tuple[str, ...] | None:

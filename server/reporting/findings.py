@@ -252,6 +252,7 @@ def overview(result: Result) -> dict[str, Any]:
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
+        "taught": any(fold.taught_by for fold in result.folds),
         "refitted": any(fold.refit for fold in result.folds),
         "counted": is_counted(result),
         "interval_note": interval_note(result),

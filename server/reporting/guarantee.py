@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.config.units import PUBLIC, UNITS
-from server.records.fold_record import LedgerFigures, PrivacyAccount, StartedFrom
+from server.records.fold_record import LedgerFigures, Origin, PrivacyAccount
 from server.reporting.findings import fold_name
 from server.reporting.formatting import NONE, natural
 from server.reporting.pages import Table
@@ -44,7 +44,7 @@ def started(result: Result) -> str:
     return " ".join([told, *(line for fold in result.folds if (line := _heard(fold)))])
 
 
-def _uncovered(result: Result, start: StartedFrom) -> str:
+def _uncovered(result: Result, start: Origin) -> str:
     """What no ε says of it."""
     told = (
         ": ε is of this run's own steps. What that model tells of those who made it is in no ε, unless its steps stand "

@@ -161,9 +161,12 @@ def open_run(path: Path, fold: str | None) -> AuditedRun:
         fold: its name; None for the first.
 
     Raises:
-        UsageError: there is no such run or fold.
+        UsageError: there is no such run or fold, or it has a teacher, which knows recordings that a model is to be
+            trained without.
     """
     known = open_folds(path)
+    if known and known[0].config.training.teacher:
+        raise UsageError(f"{path} has a teacher, which an audit would ask as well; audit a run without --teacher")
     for run in known:
         if fold in (None, run.plan.fold):
             return run

@@ -24,6 +24,7 @@ from server.reporting.run_record import Result
 from simulations.engine.output import RUN_SETTINGS, hold, open_folder, read_run_settings, refuse_existing, relocate
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_unkept
+from simulations.engine.teachers import find_teacher
 from simulations.job.embedded import provide_embedded
 from simulations.job.simulate import Job, refuse_overspent, simulate
 
@@ -86,7 +87,10 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         selection = listing(job.config.data)  # so that a wrong option shows before hours of work
         load_initial(kept(job.config, job.out) if wish.resume else job.config, tuple(selection.classes))
         begun = wish.resume is not None and (job.out / "folds").exists()
-        refuse_overspent(job, plans(job.config, selection, []), selection, begun=begun)
+        planned = plans(job.config, selection, [])
+        refuse_overspent(job, planned, selection, begun=begun)
+        for plan in planned:
+            find_teacher(job.config, plan)
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         if wish.resume:

@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flwr.app import Context, Message
 
+from common import protocol
 from common.cli import main
+from common.config.settings import Config
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
-from server.records.starting_model import FILE, origin
+from server.records.starting_model import FILE, keep_initial, origin
 from simulations.audits.audited_run import open_run
+from tests.client import deployment
+from tests.client.deployment import SITES, deal, node, run_deployed
 from tests.simulations import tiny
 from tests.simulations.job.test_simulate import job, run, same, weights
 
@@ -42,7 +47,7 @@ def _cache(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def start(corpora: Path, out: Path, **more: object) -> dict[str, Any]:
     """A run on the second year's recordings that starts from the first year's model."""
-    own = {"federation__initial": str(corpora / "model"), **more}
+    own: dict[str, Any] = {"federation__initial": str(corpora / "model"), **more}
     return run(job(corpora / "second/manifest.csv", out, **own))
 
 
@@ -218,3 +223,35 @@ def test_recordings_of_another_width_are_refused(corpora: Path, tmp_path: Path) 
 def test_a_simulation_of_another_class_is_refused(corpora: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the model has classes anger happiness neutral sadness, the run has anger"):
         start(corpora, tmp_path / "out", data__classes="anger,neutral,sadness")
+
+
+def test_a_deployment_starts_from_a_simulations_model(
+    corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No site is asked for the sums of its features."""
+    deal(tiny.write(tmp_path / "corpus", speakers=12, test=(0, 1), seed=1), tmp_path)
+    own = {name.replace("__", "."): value for name, value in STILL.items()}
+    own |= {
+        "data.held_out": "",
+        "data.classes": list(tiny.CLASSES),
+        "federation.initial": "runs/one/initial.safetensors",
+    }
+    home = tmp_path / "home/runs/one"
+    home.mkdir(parents=True)
+    keep_initial(Config().with_values({"federation.initial": str(corpora / "model")}), home)
+    gated = deployment.gated
+    monkeypatch.setattr(deployment, "client", lambda: without_sums(gated()))
+    nodes = [node(tmp_path, site, **{protocol.NODE_TEST_SPEAKERS: True}) for site in SITES]
+    fold = run_deployed(tmp_path, Config().with_values({**tiny.SMALL, **own}), monkeypatch, nodes=nodes)
+    assert equal_weights(home, corpora / "model")
+    told = fold["started_from"]
+    assert told["sha256"] == hashlib.sha256((corpora / "model/model.safetensors").read_bytes()).hexdigest()
+    assert told["heard"] is None  # the sites name nobody
+
+
+def without_sums(answer: Any) -> Any:
+    def called(message: Message, context: Context) -> Message:
+        assert message.metadata.message_type != protocol.STATISTICS
+        return answer(message, context)
+
+    return called

@@ -33,7 +33,7 @@ def add(app: typer.Typer) -> None:
     app.command(epilog="Example: fedser site dry-run --kit st-mary --data ~/recordings --epsilon 8")(
         takes_settings(
             *("data.root", "data.speaker_ids", "data.outside_root", "data.folds", "data.held_out", "data.sites"),
-            "federation.initial",
+            *("training.teacher", "federation.initial"),
         )(dry_run)
     )
     app.command(epilog="Example: fedser site forget --kit st-mary --speaker P17 --data ~/recordings")(forget)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config.run_config import build_run_config
-from common.config.settings import Config, Scalar, flatten
+from common.config.settings import Config, Scalar, flatten, refuse_teacher
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
 from common.data.resident import listing
@@ -43,6 +43,7 @@ def configured(given: Mapping[str, Any]) -> Config:
     config = Config().with_values(private_settings({"data.corpus": "manifest", **given}))
     if (config.data.normalise == "public") != bool(config.data.public):
         raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
+    refuse_teacher(config)
     if not config.data.root and len(config.data.classes) < 2:
         raise UsageError(
             "without --root there are no recordings here that tell the classes: name them, e.g. --classes anger "

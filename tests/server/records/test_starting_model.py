@@ -79,7 +79,7 @@ def test_classes_must_be_the_same_in_the_same_order(classes: tuple[str, ...], tm
 
 
 def test_sizes_of_a_kind_that_has_none_may_differ(tmp_path: Path) -> None:
-    linear = {"model__kind": "linear", "model__statistics": "means"}
+    linear: dict[str, Any] = {"model__kind": "linear", "model__statistics": "means"}
     found = load_initial(config(write(tmp_path / "model", **linear), model__hidden=0, **linear), CLASSES)
     assert found is not None
 
