@@ -48,5 +48,5 @@ def soft_targets(teacher: SavedModel, recordings: Sequence[Recording], temperatu
     for batch in each.in_order():
         step = batch.to(where)
         found[batch.index] = torch.softmax(model(step.features, step.lengths).float() / temperature, dim=1).cpu()
-    parts = found.split([len(own.versions) for own in ready])
+    parts = torch.split(found, [len(own.versions) for own in ready])
     return {own.utterance.name: part for own, part in zip(ready, parts, strict=True)}

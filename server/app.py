@@ -41,7 +41,7 @@ from server.records.fold_record import FoldRecord, Round
 from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.records.pins import Pins
-from server.records.starting_model import load_initial, made_from, warn_of_heard
+from server.records.starting_model import load_initial, made_from
 from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
@@ -94,7 +94,6 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     if audit:
         audit.begin(flatten(config), [node.site for node in nodes])
     start = _start(config, plan, nodes)
-    warn_of_heard(config, plan)
     with note_refusals(audit, 0, protocol.STATISTICS) as refused:
         state = _state(grid, config, plan, start, nodes, folder, refused)
     events = Events(place(context.run_config, EVENTS), plan.fold)

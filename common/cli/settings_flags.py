@@ -46,8 +46,8 @@ class Flag:
 
 
 FLAGS = (
-    Flag("data.held_out", str, "--held-out", "One fold: session:5, speaker:03, kfold:5:0, split; or each in turn: "
-         "sessions, speakers, kfold:5.", SPLIT),
+    Flag("data.held_out", str, "--held-out", "One fold: session:5, speaker:03, language:de, kfold:5:0, split; or "
+         "each in turn: sessions, speakers, languages, kfold:5.", SPLIT),
     Flag("data.folds", str, "--folds", "An EmoBox fold file instead.", SPLIT, "FILE"),
     Flag("data.sites", str, "--sites", "session, speaker, column, a number, or dirichlet:N:ALPHA.", SPLIT),
     Flag("data.validation", str, "--validation", "The share of each site's speakers that choose the round, one, or "

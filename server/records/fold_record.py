@@ -134,7 +134,7 @@ class Origin(Record):
 
     Attributes:
         sha256: of its file.
-        private: whether the run that made it was, by the model's own word.
+        private: whether the run that made it was, and those of the models that it was made from, as far as is known.
         speakers: by corpus, whose recordings made it, and the models that it started from itself; None where they are
             not known by name.
         heard: of the fold's test speakers those that are among them; None where that is not known.

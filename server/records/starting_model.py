@@ -34,7 +34,7 @@ _FREE = ("model.kind", "model.dropout")  # the kind is compared by its name, and
 
 def kept(config: Config, folder: Path) -> Config:
     """The settings with the copy of the model that a run's folder has; as they are where it has none."""
-    copy = folder / FILE
+    copy = (folder / FILE).absolute()
     return (
         config.with_values({"federation.initial": str(copy)}) if config.federation.initial and copy.exists() else config
     )
@@ -150,7 +150,7 @@ def origin(path: Path) -> Origin:
     config, fold = saved_model.load(file, "--initial").config, _fold_of(file.parent)
     return Origin(
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        private=config.privacy.on and not config.privacy.insecure_seed,
+        private=config.privacy.on and not config.privacy.insecure_seed and all(own.private for own in _before(fold)),
         speakers=trained_on(fold, config.data.corpus) if fold else None,
     )
 
@@ -167,6 +167,11 @@ def _fold_of(folder: Path) -> FoldRecord | None:
     return next((record for record in records if record.fold == first), None)
 
 
+def _before(fold: FoldRecord | None) -> list[Origin]:
+    """The models that a fold's own was made from."""
+    return [own for own in (fold.started_from, fold.taught_by) if own] if fold else []
+
+
 def trained_on(fold: FoldRecord, corpus: str) -> Mapping[str, tuple[str, ...]] | None:
     """By corpus, whose recordings made a fold's model and those before it; None where a run names nobody.
 
@@ -177,7 +182,7 @@ def trained_on(fold: FoldRecord, corpus: str) -> Mapping[str, tuple[str, ...]] |
     parts = [_named(fold.train_speakers), _named(fold.validation_speakers)]
     own = [None if part is None else {corpus: part} for part in parts]
     found: dict[str, set[str]] = {}
-    for known in [*own, *(before.speakers for before in (fold.started_from, fold.taught_by) if before)]:
+    for known in [*own, *(before.speakers for before in _before(fold))]:
         if known is None:
             return None
         for name, speakers in known.items():

@@ -15,7 +15,7 @@ from common.escaping import one_line
 from common.progress import Display
 from common.storage import atomic
 from server.reporting.card import write_card
-from server.reporting.findings import HEARD, NOT_SCORED, claim, heard, together
+from server.reporting.findings import HEARD, NOT_SCORED, claim, heard, together, unheard
 from server.reporting.guarantee import started
 from server.reporting.report import write_report
 from server.reporting.run_record import Result, Summary
@@ -72,7 +72,7 @@ def tell(whole: Result, out: Path, display: Display) -> None:
         display.say(NOT_SCORED)
     else:
         _tell_scores(whole, whole.summary, display)
-    if said := started(whole):
+    for said in filter(None, (unheard(whole) if whole.summary else "", started(whole))):
         display.say(said)
     if whole.privacy:
         display.say(f"Private for each {whole.privacy.unit}, {claim(whole.privacy)}. {together(whole.privacy)}".strip())

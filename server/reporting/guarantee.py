@@ -39,23 +39,24 @@ def started(result: Result) -> str:
     first = next((fold.started_from for fold in result.folds if fold.started_from), None)
     if first is None:
         return ""
-    told = f"Started from a model that was there (SHA-256 {first.sha256}), taken as public"
-    told += f"{_uncovered(result, first) if result.privacy else ''}."
+    told = f"Started from the model of another run (SHA-256 {first.sha256}){_claimed(result, first)}."
     return " ".join([told, *(line for fold in result.folds if (line := _heard(fold)))])
 
 
-def _uncovered(result: Result, start: Origin) -> str:
-    """What no ε says of it."""
+def _claimed(result: Result, start: Origin) -> str:
+    """What a private run says of it, and what it does not."""
+    if not result.privacy:
+        return ""
     told = (
-        ": ε is of this run's own steps. What that model tells of those who made it is in no ε, unless its steps stand "
-        "in the same ledgers, whose ε of all runs then counts them too"
+        ", taken as public: ε is of this run's own steps. What that model tells of those whose recordings made it is in "
+        "no ε, unless its steps stand in the same ledgers, whose ε of all runs then counts them too"
     )
     if start.private:
         return told
     known = set((start.speakers or {}).get(result.corpus.name, ()))
     trained = {name for fold in result.folds if isinstance(fold.train_speakers, tuple) for name in fold.train_speakers}
     both = f", also on {len(known & trained)} of the speakers who train here" if known & trained else ""
-    return f"{told}; and it was trained without privacy{both}"
+    return f"{told}; and it, or a model before it, was trained without privacy{both}"
 
 
 def _heard(fold: RunFold) -> str:

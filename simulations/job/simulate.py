@@ -21,7 +21,7 @@ from common.processes.warm_up import warm_up
 from common.progress import Display
 from common.splits.plan import Plan
 from server.records.fold_record import FoldRecord
-from server.records.starting_model import keep_initial
+from server.records.starting_model import keep_initial, warn_of_heard
 from server.reporting import result
 from server.reporting.artifacts import leave
 from server.reporting.result import FoldResult
@@ -79,6 +79,8 @@ def simulate(job: Job, display: Display) -> Result:
     settle_recordings(job.out, held_of(job.config))
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
+    for plan in planned:
+        warn_of_heard(job.config, plan)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
     begun = (job.out / "folds").exists()  # then a ledger holds steps of this run's, which was not refused
     refuse_overspent(job, planned, selection, begun=begun)

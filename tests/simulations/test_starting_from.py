@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -111,7 +112,7 @@ def test_the_record_says_which_model_it_was_and_whom_of_the_tested_it_knows(
     assert [own["started_from"]["heard"] for own in result["folds"]] == heard
     page, card = ((tmp_path / "out" / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
     for text in (page, card):
-        assert "taken as public" in text
+        assert f"Started from the model of another run (SHA-256 {told['sha256']})." in text
         assert ("NOT held out" in text) is any(own["started_from"]["heard"] for own in result["folds"])
 
 
@@ -121,6 +122,18 @@ def test_who_made_a_model_is_who_made_those_before_it_too(corpora: Path, tmp_pat
     speakers = [f"{number:02}" for number in range(8)]
     assert third["folds"][0]["started_from"]["speakers"] == {"manifest": speakers}
     assert third["folds"][0]["started_from"]["heard"] == third["folds"][0]["test_speakers"]
+
+
+def test_a_private_run_hides_nothing_of_the_models_before_it(corpora: Path, tmp_path: Path) -> None:
+    """Its model is private for who trained in it; who made the one that it started from is as well known as before."""
+    given = {"privacy.noise_multiplier": 2.0, "data.validation": "none", "federation.rounds": 1}
+    private = {name.replace(".", "__"): value for name, value in private_settings(given).items()}
+    run(job(corpora / "first/manifest.csv", tmp_path / "open", **{**private, "privacy__noise_multiplier": 0.0}))
+    start(corpora, tmp_path / "first", federation__initial=str(tmp_path / "open"), **private)
+    run(job(corpora / "first/manifest.csv", tmp_path / "alone", **private))
+    assert origin(tmp_path / "alone").private
+    assert not origin(tmp_path / "open").private
+    assert not origin(tmp_path / "first").private
 
 
 def test_of_a_model_without_its_run_nobody_is_known(corpora: Path, tmp_path: Path) -> None:
@@ -176,13 +189,21 @@ def test_a_private_run_claims_nothing_of_the_model_that_it_starts_from(
     chosen = {"privacy.noise_multiplier": 2.0, "federation.rounds": 10, "data.validation": "none"}
     given = {name.replace(".", "__"): value for name, value in private_settings(chosen).items()}
     first = given if made == "private" else {**given, "privacy__noise_multiplier": 0.0, "federation__rounds": 2}
-    run(job(corpora / "first/manifest.csv", tmp_path / "model", **first))
-    result = start(corpora, tmp_path / "out", federation__initial=str(tmp_path / "model"), **given)
+    ledger = tmp_path / "ledgers"
+    before = job(corpora / "first/manifest.csv", tmp_path / "model", **first)
+    run(dataclasses.replace(before, ledger=ledger))
+    given["federation__initial"] = str(tmp_path / "model")
+    own = job(corpora / "second/manifest.csv", tmp_path / "out", **given)
+    result = run(dataclasses.replace(own, ledger=ledger))
+    for spent in result["privacy"]["sites"].values():  # the first run's steps are beside these, if it had any
+        assert (spent["epsilon_total"] > 1.2 * spent["epsilon"]) is (made == "private")
     assert result["folds"][0]["started_from"]["private"] is (made == "private")
     page, card = ((tmp_path / "out" / name).read_text() for name in ("report.html", "MODEL_CARD.md"))
     for text in (page, card):
         assert "taken as public: ε is of this run" in text
-        assert ("it was trained without privacy, also on 6 of the speakers who train here" in text) is (made == "open")
+        assert ("a model before it, was trained without privacy, also on 6 of the speakers who train here" in text) is (
+            made == "open"
+        )
     centre = "model.statistics.centre"
     assert np.array_equal(weights(tmp_path / "out")[centre], weights(tmp_path / "model")[centre])
 
@@ -230,7 +251,7 @@ def test_a_deployment_starts_from_a_simulations_model(
 ) -> None:
     """No site is asked for the sums of its features."""
     deal(tiny.write(tmp_path / "corpus", speakers=12, test=(0, 1), seed=1), tmp_path)
-    own = {name.replace("__", "."): value for name, value in STILL.items()}
+    own: dict[str, Any] = {name.replace("__", "."): value for name, value in STILL.items()}
     own |= {
         "data.held_out": "",
         "data.classes": list(tiny.CLASSES),
@@ -252,6 +273,7 @@ def test_a_deployment_starts_from_a_simulations_model(
 def without_sums(answer: Any) -> Any:
     def called(message: Message, context: Context) -> Message:
         assert message.metadata.message_type != protocol.STATISTICS
-        return answer(message, context)
+        reply: Message = answer(message, context)
+        return reply
 
     return called

@@ -28,7 +28,7 @@ from common.splits.plan import Plan
 from common.utterance import emotion_name
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import RunFolder, RunStart
-from server.records.starting_model import keep_initial, load_initial
+from server.records.starting_model import keep_initial, load_initial, warn_of_heard
 
 FOLD = "held-out"
 STATE_CACHE, STATE_LEDGER = "state/cache", "state/ledger"
@@ -93,6 +93,7 @@ def plan_run(config: Config, quorum: int, folder: Folder, display: Display, comm
         synthetic=held.synthetic,
         quorum=quorum,
     )
+    warn_of_heard(config, plan)
     # The sites are told the classes by name: theirs may lack one, and a corpus's defaults are what it has.
     kept = RunStart(
         settings=flatten(config.with_values({"data.classes": list(held.classes)})),
