@@ -44,10 +44,12 @@ class Keywords(TypedDict, total=False):
     encoder_pool: str
     encoder_beside: bool
     strategy: str
+    initial: FilePath
     rounds: int
     refit: bool
     local_epochs: int
     batch_size: int
+    teacher: FilePath
     fraction: float
     min_sites: int
     round_timeout: float

@@ -223,6 +223,10 @@ class TrainingConfig:
         class_weights: weigh each class by the inverse of its share at the site.
         clip_norm: largest norm of a step's gradient; 0 for no clipping.
         mixed_precision: 16-bit arithmetic where there is a GPU.
+        teacher: a run over the same folds, whose models' answers for a recording are learnt beside its label
+            (distillation: Hinton, Vinyals & Dean 2015); empty for none. In simulations alone.
+        teacher_weight: the share of the loss that is the distance to them.
+        teacher_temperature: by which both models' logits are divided there.
     """
 
     optimizer: str = "adamw"
@@ -238,6 +242,9 @@ class TrainingConfig:
     class_weights: bool = True
     clip_norm: float = 5.0
     mixed_precision: bool = True
+    teacher: str = ""
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 2.0
 
     def __post_init__(self) -> None:
         one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
@@ -248,6 +255,8 @@ class TrainingConfig:
         in_range("training.local_epochs", self.local_epochs, 1, 1000)
         in_range("training.label_smoothing", self.label_smoothing, 0.0, 0.9)
         in_range("training.momentum", self.momentum, 0.0, 0.999)
+        in_range("training.teacher_weight", self.teacher_weight, 0.0, 1.0)
+        in_range("training.teacher_temperature", self.teacher_temperature, 0.1, 100.0)
         for name in ("weight_decay", "focal_gamma", "clip_norm"):
             in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
 
@@ -262,6 +271,7 @@ class FederationConfig:
 
     Attributes:
         strategy: one of ``common.strategies.available``.
+        initial: a model that round 1 begins with, its scaling too; empty for a new one.
         rounds: how often the model goes to the sites and back.
         refit: once validation speakers have chosen the round, train again from the start with their recordings too.
         fraction: the share of the sites that train in a round.
@@ -276,6 +286,7 @@ class FederationConfig:
     """
 
     strategy: str = "fedavg"
+    initial: str = ""
     rounds: int = 30
     refit: bool = True
     fraction: float = 1.0

@@ -48,16 +48,14 @@ __all__ = [
     "flatten",
     "read_toml",
     "refuse_other_version",
+    "refuse_teacher",
 ]
 
 Scalar = bool | int | float | str
-PATHS = (
-    "data.root",
-    "data.label_map",
-    "data.folds",
-    "data.public",
-    "encoder.path",
-)  # settings that say where things lie
+PATHS = (  # settings that say where things lie
+    *("data.root", "data.label_map", "data.folds", "data.public"),
+    *("encoder.path", "training.teacher", "federation.initial"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +173,18 @@ def flatten(config: Config) -> dict[str, Scalar]:
         for key, item in value.items() if isinstance(value, dict) else [("", value)]:
             flat[f"{name}.{key}" if key else name] = _scalar(item)
     return flat
+
+
+def refuse_teacher(config: Config) -> None:
+    """Refuse a run of separate sites that names a teacher.
+
+    Raises:
+        UsageError: it does.
+    """
+    if config.training.teacher:
+        raise UsageError(
+            "--teacher is for simulations alone, a site is sent no teacher; leave it out, or simulate the run"
+        )
 
 
 def refuse_other_version(settings: Mapping[str, Any], what: str) -> None:

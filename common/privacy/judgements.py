@@ -45,6 +45,10 @@ CROP = (
     "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
     "recordings; leave it out"
 )
+TEACHER = (
+    "--teacher {value} has learnt from other {unit}s' recordings, of which its answers would tell in a run that is "
+    "private for each {unit}; leave it out"
+)
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
@@ -155,6 +159,12 @@ JUDGEMENTS: dict[str, Judgement] = {
     ),
     "training.clip_norm": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
     "training.mixed_precision": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
+    "training.teacher": Judgement(
+        "A teacher has learnt from other recordings, of which its answers for a unit's own would tell without noise.",
+        only("", line=TEACHER),
+    ),
+    "training.teacher_weight": Judgement("It does nothing without a teacher, which no private run has."),
+    "training.teacher_temperature": Judgement("It does nothing without a teacher, which no private run has."),
     # How the sites train together.
     "federation.fraction": Judgement(
         "The seed draws who takes part in a round; where sites are hidden, the noise counts on all of them.",
@@ -165,6 +175,10 @@ JUDGEMENTS: dict[str, Judgement] = {
         only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum"),
         units={"site": only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", line=STRATEGY)},
         flag="--strategy",
+    ),
+    "federation.initial": Judgement(
+        "It is where round 1 begins, public as whoever names it vouches: result, report and card say that the run's ε "
+        "is of its own steps, and that no ε is of the model's unless these stand in the same ledgers."
     ),
     "federation.rounds": Judgement(STEP),
     "federation.refit": Judgement("It does nothing in a private run, where no validation speaker chooses a round."),

@@ -171,6 +171,18 @@ def fold_name(fold: RunFold) -> str:
     return f"Fold {fold.fold}" if fold.fold.isdigit() else fold.fold
 
 
+def unheard(result: Result) -> str:
+    """What to know of a run that holds out languages, in a sentence; nothing of another."""
+    held = [fold.fold.removeprefix("language:") for fold in result.folds if fold.fold.startswith("language:")]
+    if not held:
+        return ""
+    which = f"{held[0]} was" if len(held) == 1 else f"each of {joined(held)} was, in a fold,"
+    return (
+        f"The figure for an unheard language: {which} held out with all who speak it. Between languages it may differ "
+        "by more than the interval says, which resamples speakers."
+    )
+
+
 def confusion(result: Result) -> list[list[int]]:
     """The confusion counts of all folds' test recordings together; rows are the truth, columns the prediction."""
     size = len(result.corpus.classes)
@@ -252,8 +264,10 @@ def overview(result: Result) -> dict[str, Any]:
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
+        "taught": any(fold.taught_by for fold in result.folds),
         "refitted": any(fold.refit for fold in result.folds),
         "counted": is_counted(result),
+        "unheard": unheard(result),
         "interval_note": interval_note(result),
         "command": result.command or "",
     }

@@ -31,6 +31,7 @@ def _content(result: Result) -> dict[str, Any]:
     """What the template is filled with."""
     return findings.overview(result) | {
         "result": result,
+        "started": guarantee.started(result),
         "headline": _tiles(result),
         "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
         "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],

@@ -107,6 +107,8 @@ def _fold(fold: FoldResult) -> RunFold:
         baselines=baselines,
         rounds=federated.rounds,
         refit=federated.refit,
+        started_from=federated.started_from,
+        taught_by=federated.taught_by,
         test_sites=federated.test_sites,
         test_scores=federated.test_scores,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import FedserError, UsageError
-from server.records.fold_record import PrivacyAccount, Round, Speakers
+from server.records.fold_record import Origin, PrivacyAccount, Round, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
 from server.records.scores import Calibration, Scores
 
@@ -77,6 +77,8 @@ class RunFold(Record):
     refit: tuple[Round, ...] | None = may_lack()
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
+    started_from: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
+    taught_by: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
 
 @dataclass(frozen=True, kw_only=True)
