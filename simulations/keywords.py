@@ -39,6 +39,7 @@ class Keywords(TypedDict, total=False):
     validation: str | float
     normalise: str
     public: FilePath
+    model_kind: str
     strategy: str
     rounds: int
     refit: bool

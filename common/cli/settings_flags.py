@@ -13,6 +13,7 @@ import typer
 
 from common.cli import options
 from common.config import units
+from common.config.kinds import KINDS
 from common.config.settings import STRATEGIES, Config, read_toml
 
 SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
@@ -55,6 +56,8 @@ FLAGS = (
     Flag("data.normalise", str, "--normalise", "running, speaker, utterance, global or public.", SPLIT),
     Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
          "DIR"),
+    Flag("model.kind", str, "--model-kind", f"{', '.join(KINDS)}; cnn1d, as an example, is a convolution over time.",
+         TRAINING, "KIND"),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
