@@ -69,6 +69,7 @@ CRNN3D = Kind(
         "features.mfcc": 0,
         "features.log_mel": 40,
         "features.deltas": 2,
+        "model.hidden": 64,
         "model.dropout": 0.3,
         "privacy.max_physical_batch": 16,
     },

@@ -35,7 +35,7 @@ class Convolutional(EmotionModel):
         make = type(self).convolution
         self.convolutions = nn.ModuleList(make(before, after, model.kernel) for before, after in pairwise(widths))
         self.norms = nn.ModuleList(UtteranceNorm(width) for width in widths[1:])
-        self.pool = AttentiveStatistics(model.hidden, model.attention)
+        self.pool = AttentiveStatistics(model.hidden, model.attention, centred=True)
         return 2 * model.hidden
 
     def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002 - the mask says it

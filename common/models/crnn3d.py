@@ -16,11 +16,11 @@ from common.config.settings import Config, FeatureConfig
 from common.features.extractor import names
 from common.models.bilstm import BiLSTM
 from common.models.bilstm_attention import AttentiveStatistics
-from common.models.frame_layers import UtteranceNorm, over_frames
+from common.models.frame_layers import UtteranceNorm
 from common.models.model import EmotionModel
 from common.models.self_attention import SelfAttention
 
-CHANNELS = 32  # of each convolution
+CHANNELS = 16  # of each convolution
 BANDS = 3  # that a convolution sees at a time
 _ORDERS = ("", "delta_", "delta2_")
 
@@ -42,7 +42,7 @@ class ConvolutionalRecurrent(EmotionModel):
         self.norm = nn.LayerNorm(model.projection)
         self.lstm = BiLSTM(model.projection, model.hidden, layers=model.layers, dropout=model.dropout)
         self.attention = SelfAttention(2 * model.hidden, model.heads)
-        self.pool = AttentiveStatistics(2 * model.hidden, model.attention)
+        self.pool = AttentiveStatistics(2 * model.hidden, model.attention, centred=True)
         return 4 * model.hidden
 
     @staticmethod
@@ -51,11 +51,12 @@ class ConvolutionalRecurrent(EmotionModel):
 
     def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """What the frames pool to, ``(batch, 4 hidden)``."""
-        image = batch.masked_fill(~mask[:, :, None], 0.0).unflatten(2, (self.stack, -1))[..., self.planes]
+        image = batch.unflatten(2, (self.stack, -1))[..., self.planes]
+        hidden = ~mask.repeat_interleave(self.stack, dim=1)
         seen = image.flatten(1, 2).transpose(1, 2)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            found = torch.relu(norm(convolution(seen), mask)).masked_fill(~over_frames(mask, seen), 0.0)
-            seen = nn.functional.max_pool2d(found, (1, 2), ceil_mode=True)
+            seen = seen.masked_fill(hidden[:, None, :, None], 0.0)
+            seen, hidden = _strongest(torch.relu(norm(convolution(seen), mask))), ~mask
         frames = self.dropout(torch.relu(self.norm(self.projection(seen.transpose(1, 2).flatten(2)))))
         heard = self.lstm(frames, lengths)
         return (self.pool(heard + self.attention(heard, mask), mask)[0],)
@@ -75,6 +76,12 @@ def planes(features: int, layout: FeatureConfig) -> tuple[int, Tensor]:
         for window in layout.windows
     ]
     return layout.stack, torch.tensor(found)
+
+
+def _strongest(found: Tensor) -> Tensor:
+    """The larger of each two neighbouring bands, none of which is below 0; faster than torch's pooling of two."""
+    even = nn.functional.pad(found, (0, found.shape[3] % 2))
+    return torch.maximum(even[..., 0::2], even[..., 1::2])
 
 
 def _halved(bands: int) -> int:

@@ -48,17 +48,17 @@ class UtteranceNorm(nn.Module):
     def forward(self, found: Tensor, mask: Tensor) -> Tensor:
         """Normalise ``(batch, channels, frames, …)`` under ``mask (batch, frames)``, True where a frame is speech."""
         with torch.autocast(found.device.type, enabled=False):  # a deviation of 16 bits has no digits
-            found = found.float()
-            share = over_frames(mask / mask.sum(1, keepdim=True), found) / found.shape[3:].numel()
-            centred = found - self._mean(found * share)
-            normal: Tensor = self.scale(centred * (self._mean(centred.square() * share) + 1e-5).rsqrt())
+            centred = found.float() - self._mean(found.float(), mask)
+            normal: Tensor = self.scale(centred * (self._mean(centred.square(), mask) + 1e-5).rsqrt())
         return normal
 
-    def _mean(self, shares: Tensor) -> Tensor:
+    def _mean(self, found: Tensor, mask: Tensor) -> Tensor:
         """Each group's mean, at each of its channels: ``(batch, channels, 1, …)``."""
-        by_channel = shares.flatten(2).sum(2).unflatten(1, (self.groups, -1))
-        mean = by_channel.mean(2, keepdim=True).expand_as(by_channel).flatten(1)
-        return mean.view(*mean.shape, *[1] * (shares.ndim - 2))
+        by_frame = found.flatten(3).mean(3) if found.ndim > 3 else found
+        by_channel = (by_frame * over_frames(mask / mask.sum(1, keepdim=True), by_frame)).sum(2)
+        grouped = by_channel.unflatten(1, (self.groups, -1))
+        mean = grouped.mean(2, keepdim=True).expand_as(grouped).flatten(1)
+        return mean.view(*mean.shape, *[1] * (found.ndim - 2))
 
 
 class FrameConvolution(nn.Module):

@@ -26,7 +26,7 @@ class Transformer(EmotionModel):
             AttentionBlock(model.projection, model.heads, model.hidden, model.dropout) for _ in range(model.layers)
         )
         self.last = nn.LayerNorm(model.projection)
-        self.pool = AttentiveStatistics(model.projection, model.attention)
+        self.pool = AttentiveStatistics(model.projection, model.attention, centred=True)
         return 2 * model.projection
 
     def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002 - the mask says it

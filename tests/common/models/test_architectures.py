@@ -73,7 +73,7 @@ def test_a_kind_says_which_of_its_arrays_tells_what(kind: str, statistics: str) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_output_bias_moves_the_logits_and_nothing_else_does_it_alike(kind: str) -> None:
     own = model(kind=kind, statistics="means").eval()
-    width = dimension(Config().with_values({"model.kind": kind}).features)
+    width = dimension(Config().with_values({"model.kind": kind, "model.statistics": "means"}).features)
     frames, lengths = torch.randn(2, 9, width), torch.tensor([9, 4])
     before = own(frames, lengths)
     with torch.no_grad():
