@@ -2,6 +2,7 @@
 
 The three orders are the image's colours (Chen, He, Yang, Zhang, IEEE SPL 2018), as are several analysis windows; time
 and bands are its sides. A row of joined frames is taken apart, and the first convolution joins them again by its step.
+What it finds goes on beside the row itself: from the image alone little data is learnt from slowly (``LOG.md``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ConvolutionalRecurrent(EmotionModel):
         first, second = self._convolution(colours, model.kernel, self.stack), self._convolution(CHANNELS, model.kernel)
         self.convolutions = nn.ModuleList([first, second])
         self.norms = nn.ModuleList(UtteranceNorm(CHANNELS) for _ in self.convolutions)
-        self.projection = nn.Linear(CHANNELS * _halved(_halved(bands)), model.projection)
+        self.projection = nn.Linear(CHANNELS * _halved(_halved(bands)) + features, model.projection)
         self.norm = nn.LayerNorm(model.projection)
         self.lstm = BiLSTM(model.projection, model.hidden, layers=model.layers, dropout=model.dropout)
         self.attention = SelfAttention(2 * model.hidden, model.heads)
@@ -57,7 +58,8 @@ class ConvolutionalRecurrent(EmotionModel):
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             seen = seen.masked_fill(hidden[:, None, :, None], 0.0)
             seen, hidden = _strongest(torch.relu(norm(convolution(seen), mask))), ~mask
-        frames = self.dropout(torch.relu(self.norm(self.projection(seen.transpose(1, 2).flatten(2)))))
+        beside = torch.cat([seen.transpose(1, 2).flatten(2), batch], dim=2)
+        frames = self.dropout(torch.relu(self.norm(self.projection(beside))))
         heard = self.lstm(frames, lengths)
         return (self.pool(heard + self.attention(heard, mask), mask)[0],)
 
