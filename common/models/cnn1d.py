@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import ClassVar
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from common.config import kinds
 from common.config.settings import Config
 from common.models.bilstm_attention import AttentiveStatistics
-from common.models.frame_layers import FrameConvolution, UtteranceNorm
+from common.models.frame_layers import FrameConvolution, SeparableConvolution, UtteranceNorm
 from common.models.model import EmotionModel
 
 
@@ -20,11 +19,11 @@ class Convolutional(EmotionModel):
     """The classifier sees what the convolutions' frames pool to, and statistics of the frames where they are asked for.
 
     Attributes:
-        convolution: the class of its convolutions, made of channels in, channels out, and the kernel.
+        convolution: the class of its convolutions.
     """
 
     kind = kinds.CNN1D
-    convolution: ClassVar[Callable[[int, int, int], nn.Module]] = FrameConvolution
+    convolution: ClassVar[type[FrameConvolution | SeparableConvolution]] = FrameConvolution
 
     def make_reader(self, features: int, config: Config) -> int:
         """Make projection, convolutions and pooling, of the sizes that the settings name."""
@@ -32,8 +31,9 @@ class Convolutional(EmotionModel):
         self.projection = nn.Linear(features, model.projection)
         self.norm = nn.LayerNorm(model.projection)
         widths = [model.projection] + model.layers * [model.hidden]
-        make = type(self).convolution
-        self.convolutions = nn.ModuleList(make(before, after, model.kernel) for before, after in pairwise(widths))
+        self.convolutions = nn.ModuleList(
+            self.convolution(before, after, model.kernel) for before, after in pairwise(widths)
+        )
         self.norms = nn.ModuleList(UtteranceNorm(width) for width in widths[1:])
         self.pool = AttentiveStatistics(model.hidden, model.attention, centred=True)
         return 2 * model.hidden

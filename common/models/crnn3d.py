@@ -52,7 +52,7 @@ class ConvolutionalRecurrent(EmotionModel):
 
     def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """What the frames pool to, ``(batch, 4 hidden)``."""
-        image = batch.unflatten(2, (self.stack, -1))[..., self.planes]
+        image = batch.reshape(*batch.shape[:2], self.stack, -1)[..., self.planes]
         hidden = ~mask.repeat_interleave(self.stack, dim=1)
         seen = image.flatten(1, 2).transpose(1, 2)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):

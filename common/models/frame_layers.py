@@ -56,9 +56,9 @@ class UtteranceNorm(nn.Module):
         """Each group's mean, at each of its channels: ``(batch, channels, 1, …)``."""
         by_frame = found.flatten(3).mean(3) if found.ndim > 3 else found
         by_channel = (by_frame * over_frames(mask / mask.sum(1, keepdim=True), by_frame)).sum(2)
-        grouped = by_channel.unflatten(1, (self.groups, -1))
+        grouped = by_channel.view(len(found), self.groups, -1)
         mean = grouped.mean(2, keepdim=True).expand_as(grouped).flatten(1)
-        return mean.view(*mean.shape, *[1] * (found.ndim - 2))
+        return mean[(..., *[None] * (found.ndim - 2))]
 
 
 class FrameConvolution(nn.Module):

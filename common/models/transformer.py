@@ -32,7 +32,7 @@ class Transformer(EmotionModel):
     def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG002 - the mask says it
         """What the frames pool to, ``(batch, 2 projection)``."""
         frames = torch.relu(self.norm(self.projection(batch)))
-        frames = self.dropout(frames + positions(*frames.shape[1:], like=frames))
+        frames = self.dropout(frames + positions(frames.shape[1], frames.shape[2], frames))
         for block in self.blocks:
             frames = block(frames, mask)
         return (self.pool(self.last(frames), mask)[0],)

@@ -37,7 +37,7 @@ def test_each_layer_sees_a_kernel_more_of_the_frames_around(layers: int) -> None
     found, mask = frames, torch.ones(1, 11, dtype=torch.bool)
     for convolution in own.get_submodule("convolutions").children():
         found = convolution(found, mask)
-    found[0, :, 5].sum().backward()
+    torch.autograd.backward(found[0, :, 5].sum())
     assert frames.grad is not None
     reached = (frames.grad[0].abs().amax(0) > 0).nonzero().flatten().tolist()
     assert reached == list(range(5 - layers, 6 + layers))

@@ -30,12 +30,12 @@ def test_a_row_is_the_gradient_of_that_recording_alone(kind: str, statistics: st
     batch, labels = torch.randn(4, 9, dimension(config.features)), torch.arange(4) % CLASSES
     private = with_private_lstms(model_of(config))
     sampled = GradSampleModule(private, loss_reduction="sum")
-    nn.functional.cross_entropy(sampled(batch, LENGTHS), labels, reduction="sum").backward()
+    torch.autograd.backward(nn.functional.cross_entropy(sampled(batch, LENGTHS), labels, reduction="sum"))
     rows = {name: parameter.grad_sample for name, parameter in private.named_parameters()}  # type: ignore[attr-defined]
     for place, length in enumerate(LENGTHS.tolist()):
         alone = with_private_lstms(model_of(config))
         own = slice(place, place + 1)
-        nn.functional.cross_entropy(alone(batch[own, :length], LENGTHS[own]), labels[own]).backward()
+        torch.autograd.backward(nn.functional.cross_entropy(alone(batch[own, :length], LENGTHS[own]), labels[own]))
         for name, parameter in alone.named_parameters():
             assert parameter.grad is not None
             torch.testing.assert_close(rows[name][place], parameter.grad, atol=1e-5, rtol=1e-4, msg=name)
@@ -49,7 +49,7 @@ def rows_of(layer: nn.Module, batch: Tensor, deltas: Tensor) -> dict[str, Tensor
     found = []
     for own, delta in zip(batch, deltas, strict=True):
         layer.zero_grad()
-        (layer(own[None]) * delta).sum().backward()
+        torch.autograd.backward((layer(own[None]) * delta).sum())
         found.append({name: p.grad.clone() for name, p in layer.named_parameters() if p.grad is not None})
     return {name: torch.stack([row[name] for row in found]) for name in found[0]}
 
