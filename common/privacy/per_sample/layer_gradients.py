@@ -30,7 +30,5 @@ def depthwise_rows(layer: Depthwise, activations: Sequence[Tensor], deltas: Tens
     [kernel], frames = layer.kernel_size, deltas.shape[2]
     padded = nn.functional.pad(activations[0], (kernel // 2, kernel // 2))
     by_tap = [(padded[:, :, tap : tap + frames] * deltas).sum(2) for tap in range(kernel)]
-    found: dict[nn.Parameter, Tensor] = {layer.weight: torch.stack(by_tap, dim=2)[:, :, None]}
-    if layer.bias is not None:
-        found[layer.bias] = deltas.sum(2)
-    return found
+    own = dict(layer.named_parameters())
+    return {own["weight"]: torch.stack(by_tap, dim=2)[:, :, None], own["bias"]: deltas.sum(2)}
