@@ -89,6 +89,7 @@ def hello(message: Message, context: Context) -> Message:
             protocol.MISSING: [] if site.config.privacy.on else site.missing(),
             protocol.RELEASE: f"fedser {importlib.metadata.version('fedser')}, torch {torch.__version__}",
             protocol.LABELS: site.holding.labels,
+            protocol.ENCODER: site.config.features.encoder.sha256,
         }
     )
     return Message(RecordDict({protocol.CONFIG: answer}), reply_to=message)

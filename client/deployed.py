@@ -15,7 +15,7 @@ from client.holding import Holding
 from client.site import Site
 from common import protocol
 from common.config.run_config import parse_run_config
-from common.config.settings import Config
+from common.config.settings import Config, EncoderConfig
 from common.corpora import catalogue
 from common.curation import forgotten, speaker_ids
 from common.curation.selection import Classes, list_corpus, merged, refuse_outside, select
@@ -23,6 +23,7 @@ from common.data.extraction import Found, Recording, extract_all, extract_each
 from common.data.places import take_places
 from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache
+from common.features.encoded import refuse_other_encoder
 from common.spelling import meant
 from common.splits.folds import TEST, marked
 from common.splits.sites import set_aside
@@ -74,6 +75,19 @@ class _Node:
             )
         return value
 
+    def _encoder(self, own: EncoderConfig) -> str:
+        """Where the run's encoder lies here, whatever the run says of places; empty where the run has none."""
+        if not own.on:
+            return ""
+        path = str(self._values.get(protocol.NODE_ENCODER) or "")
+        if not path:
+            raise UsageError(
+                f"the run has a public encoder in front, of SHA-256 {own.sha256}, and site.toml names none; put its "
+                "folder below the recordings' folder and name it: encoder, in [data]"
+            )
+        refuse_other_encoder(own, path)
+        return path
+
     def settings(self, config: Config) -> Config:
         """The run's settings with the site's own corpus and budget."""
         values = {
@@ -81,6 +95,7 @@ class _Node:
             "data.root": self._text(protocol.NODE_ROOT),
             "data.label_map": str(self._values.get(protocol.NODE_LABEL_MAP) or ""),
             "data.speaker_ids": str(self._values.get(protocol.NODE_SPEAKER_IDS) or ""),
+            "encoder.path": self._encoder(config.features.encoder),
             "data.outside_root": "true",  # of the list's folder; none outside the site's recordings is read
             "data.folds": "",
             "data.held_out": "",

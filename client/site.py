@@ -19,7 +19,7 @@ from common.data.places import Places, take_places
 from common.data.resident import each_of, listed_of, of_speakers, recordings_of
 from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory
-from common.features.extractor import dimension
+from common.features.front_end import dimension
 from common.learning.stranger_scores import StrangerScores
 from common.models.architectures import build_model
 from common.models.model import EmotionModel

@@ -16,15 +16,15 @@ from common.data.strangers import conditions, lone_mode, normalise_known
 from common.data.unit_alone import prepare_alone
 from common.errors import FedserError, UsageError
 from common.learning.stranger_scores import StrangerScores, score_strangers
-from common.models.contours import Contours
-from common.models.model import EmotionModel, FrameStatistics
+from common.models.model import EmotionModel, Statistics
 
 
 def precomputed(config: Config) -> bool:
     """Whether the model sees nothing of a recording but figures that are the same in every epoch."""
     augment = config.augment
     anew = augment.time_masks or augment.feature_masks or augment.crop
-    return config.model.architecture.figures_alone and not anew and not _running(config)
+    mixed = config.features.encoder.mixed  # whose weights are trained, before any figure is made
+    return config.model.architecture.figures_alone and not anew and not mixed and not _running(config)
 
 
 def _running(config: Config) -> bool:
@@ -41,9 +41,7 @@ class SiteDatasets:
         statistics: that the model has of the frames; None where it has none.
     """
 
-    def __init__(
-        self, config: Config, holding: Holding, features: int, statistics: FrameStatistics | Contours | None
-    ) -> None:
+    def __init__(self, config: Config, holding: Holding, features: int, statistics: Statistics | None) -> None:
         self._config, self._holding, self._features, self._statistics = config, holding, features, statistics
         self._classes = holding.classes
         self._datasets: dict[str, SpeechDataset] = {}

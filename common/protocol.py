@@ -10,7 +10,7 @@ A ``query.hello`` that names a run is its farewell: the run is over, the site fo
 
 from __future__ import annotations
 
-VERSION = 8
+VERSION = 9
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -54,6 +54,7 @@ VALIDATION_SPEAKERS = "validation-speakers"
 MISSING = "missing-classes"  # that none of its training recordings has; empty in a private run
 RELEASE = "release"  # of fedser and torch
 LABELS = "label-map"  # a digest of how its labels become classes
+ENCODER = "encoder"  # SHA-256 of the public encoder in front of the model; empty for none
 LOSS = "loss"
 SECONDS = "seconds"
 CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of held-out speakers one each, not named
@@ -64,6 +65,7 @@ FRAMES = "frames"
 MATRICES = "matrices"  # 1 where most of its training recordings are matrices of features, which have no clock; else 0
 WEIGHT = "weight"  # in SCALING: how many rows it is worth beside those heard of a speaker
 LEAST_WEIGHT, MOST_WEIGHT = 1.0, 1e6
+COMPONENTS = "components"  # in SCALING: the directions of public speech that scaled rows are brought to
 AFTER = ("0", "2", "8")  # others of a held-out speaker that were heard before: of each the counts, behind CONFUSION
 DRAWS = 5  # of others, where there is a choice: counts are of these together
 # From a quarter, for a model that is too little sure, as by label smoothing or noise, to four, for one that is too sure
@@ -100,6 +102,7 @@ NODE_BUDGET = "budget"  # what all runs may tell of a unit, in sum; 0 for no lim
 NODE_BUDGET_UNIT = "budget-unit"  # of which unit, where the site's policy names one
 NODE_MAX_EPSILON = "max-epsilon"  # what one run may come to; 0 for no limit
 NODE_REPORT_EPSILON = "report-epsilon"  # whether the server is told what the site spent
+NODE_ENCODER = "encoder"  # a public encoder's folder or file; empty for none
 NODE_TEST_SPEAKERS = "test-speakers"  # whether held-out speakers are counted one by one
 
 # Of the figures in the answer to PRIVACY, those that a site keeps to itself where its policy says so

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from common.escaping import escaped
 
-_POINT_ZERO = re.compile(r"(?<=\d)\.0+$")  # of a table's column that was read as numbers
+_POINT_ZERO = re.compile(r"(?<=\d)(\.0+)+$")  # of a table's column that was read as numbers
 _LEADING_ZEROS = re.compile(r"(?<!\d)(?<!\d\.)0+(?=\d)")
 
 

@@ -22,7 +22,7 @@ from common.data.heard import scaling_of
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
 from common.features.cache import FeatureCache, default_directory
-from common.features.extractor import dimension
+from common.features.front_end import dimension
 from common.flower.internals import refuse_redirects
 from common.learning import saved_model
 from common.models.architectures import build_model
@@ -160,6 +160,7 @@ def _meeting(config: Config, plan: Plan, keys: Mapping[int, str]) -> Meeting:
         features=dimension(config.features),
         agreed=agreed,
         speakers_train=config.privacy.at_sites and not config.privacy.protects.single,
+        encoder=config.features.encoder.sha256,
     )
 
 
@@ -209,17 +210,35 @@ def _state(
     return state
 
 
+def _public_scaling(config: Config, width: int) -> Scaling:
+    """Of a model of public data, whose features are the run's.
+
+    Raises:
+        FederationError: they are not, or it has not the components that the run asks for.
+    """
+    public, own = saved_model.load(Path(config.data.public)), config.features.encoder
+    scaling, theirs = public.scaling, public.config.features.encoder
+    if len(scaling.mean) != width:
+        raise FederationError(
+            f"--public {config.data.public} has {len(scaling.mean)} features a frame, the sites have {width}; "
+            "train it with the same features"
+        )
+    if (theirs.sha256, theirs.layer) != (own.sha256, own.layer):
+        raise FederationError(f"--public {config.data.public} has another encoder in front, or another of its layers")
+    if own.components and (scaling.components is None or len(scaling.components) != own.components):
+        found = 0 if scaling.components is None else len(scaling.components)
+        raise FederationError(
+            f"--public {config.data.public} has {found} components, the run asks for {own.components} "
+            "(encoder.components)"
+        )
+    return scaling
+
+
 def _scaling(grid: Grid, config: Config, nodes: Sequence[Node], refused: Refused, *, whole: bool) -> Scaling:
     """Of public data, of the training sites, or, where these are private, one that does nothing."""
     width = nodes[0].features
-    if config.data.normalise == "public":
-        scaling = saved_model.load(Path(config.data.public)).scaling
-        if len(scaling.mean) != width:
-            raise FederationError(
-                f"--public {config.data.public} has {len(scaling.mean)} features a frame, the sites have {width}; "
-                "train it with the same features"
-            )
-        return scaling
+    if config.data.normalise == "public" or config.features.encoder.components:
+        return _public_scaling(config, width)
     if config.privacy.on:
         return Scaling(mean=torch.zeros(width), deviation=torch.ones(width))
     least = len(nodes) if whole else config.federation.min_sites

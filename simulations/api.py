@@ -92,18 +92,19 @@ def load_result(path: FilePath) -> Result:
     return load(path)
 
 
-def load_model(path: FilePath) -> Recogniser:
+def load_model(path: FilePath, *, encoder: FilePath | None = None) -> Recogniser:
     """Read a trained model; its ``predict`` gives the probability of each class for a recording.
 
     Args:
         path: the folder of a finished run, or its ``model.safetensors``.
+        encoder: the public encoder of a model that has one in front, a folder or an ONNX file.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none; or the model's encoder is another.
     """
     from common.learning.recogniser import load_model as load
 
-    return load(path)
+    return load(path, encoder=encoder)
 
 
 def open_corpus(

@@ -39,6 +39,10 @@ class Keywords(TypedDict, total=False):
     validation: str | float
     normalise: str
     public: FilePath
+    encoder: FilePath
+    encoder_layer: str | int
+    encoder_pool: str
+    encoder_beside: bool
     model_kind: str
     strategy: str
     rounds: int

@@ -34,6 +34,7 @@ LAYERS = {
         "common.deployment",
         "common.messages",
         "common.audio",
+        "common.encoders",
         "common.features",
         "common.corpora",
         "common.curation",

@@ -33,6 +33,7 @@ def calibrate(
     strict: options.Strict = False,
     speaker_ids: options.SpeakerIds = None,
     outside_root: options.OutsideRoot = False,
+    encoder: options.Encoder = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the model there; by default in place.", show_default=False),
@@ -51,7 +52,7 @@ def calibrate(
     from common.learning import saved_model
 
     torch.set_num_threads(1)
-    saved = saved_model.load(model)
+    saved = saved_model.with_encoder(saved_model.load(model), encoder)
     data = DataConfig(
         corpus=corpus or saved.config.data.corpus,
         root=root or "",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +53,12 @@ SpeakerIds = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Take any problem with a recording as fatal.")]
 OutsideRoot = Annotated[
     bool, typer.Option("--outside-root", help="Let a manifest name recordings that lie outside its folder.")
+]
+Encoder = Annotated[
+    Path | None,
+    typer.Option(
+        "--encoder", metavar="DIR|FILE", help="The public encoder of a model that has one in front.", show_default=False
+    ),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 

@@ -37,6 +37,7 @@ Profile = Annotated[
 def predict(
     files: Files,
     model: Model,
+    encoder: options.Encoder = None,
     together: Together = False,
     profile: Profile = None,
     json_output: options.JsonOutput = False,
@@ -51,7 +52,7 @@ def predict(
     from common.learning import saved_model
 
     torch.set_num_threads(1)
-    saved = saved_model.load(model)
+    saved = saved_model.with_encoder(saved_model.load(model), encoder)
     if saved.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
     for one in _labelled(saved, files, together, profile):

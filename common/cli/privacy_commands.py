@@ -132,7 +132,7 @@ def _check(
 def _default_parameters(unit: str) -> int:
     """Of what a private run trains by default, for four classes."""
     from common.config.settings import Config
-    from common.features.extractor import dimension
+    from common.features.front_end import dimension
     from common.models.architectures import build_model
     from common.privacy.recipe import private_settings
 

@@ -56,6 +56,12 @@ FLAGS = (
     Flag("data.normalise", str, "--normalise", "running, speaker, utterance, global or public.", SPLIT),
     Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
          "DIR"),
+    Flag("encoder.path", str, "--encoder", "A public speech encoder in front: a folder in Hugging Face's layout or an "
+         "ONNX file, as ~/whisper-tiny; fedser encoders lists some.", SPLIT, "DIR|FILE"),
+    Flag("encoder.layer", str, "--encoder-layer", "Whose frames: a number from 1, middle or weighted; middle.", SPLIT),
+    Flag("encoder.pool", str, "--encoder-pool", "statistics, one row a recording, for a linear model; or frames.",
+         SPLIT),
+    Flag("encoder.beside", bool, "--encoder-beside", "The classic features beside the encoder's.", SPLIT),
     Flag("model.kind", str, "--model-kind", f"{', '.join(KINDS)}; cnn1d, as an example, is a convolution over time.",
          TRAINING, "KIND"),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),

@@ -5,7 +5,7 @@ A section refuses a value that it can't have as soon as it is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.config.kinds import CRNN3D, KINDS, TRANSFORMER, Kind, kind_of
 from common.errors import UsageError
@@ -13,6 +13,69 @@ from common.strategies.available import CATALOGUE
 from common.validate import in_range, one_of, positive
 
 MOST_WINDOWS = 8
+
+
+MIDDLE, WEIGHTED = "middle", "weighted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """A frozen public speech encoder in front of the model, in place of the classic features or beside them; see
+    ``common.features.encoded``.
+
+    What the encoder is, is read from its files by whoever starts a run (``common.features.encoded.settle``), and each
+    site compares: ``sha256``, ``layers``, ``width`` and ``frame_ms`` are not for users to set.
+
+    Attributes:
+        path: its folder in Hugging Face's layout, or an ONNX file, on this machine; empty for none.
+        layer: whose frames are taken, a number from 1; ``middle``; or ``weighted``, all of them with a weight each that
+            is trained.
+        pool: ``statistics``, one row an utterance, each number's mean and deviation over time; or ``frames``.
+        beside: the classic features beside it, pooled or brought to its frames likewise.
+        components: a row is brought to so many principal components of public speech; 0 for none.
+        sha256: of its weights' file; empty where there is no encoder.
+        layers: how many it has.
+        width: numbers a frame.
+        frame_ms: from frame to frame.
+    """
+
+    path: str = ""
+    layer: str = MIDDLE
+    pool: str = "statistics"
+    beside: bool = False
+    components: int = 0
+    sha256: str = ""
+    layers: int = 0
+    width: int = 0
+    frame_ms: float = 20.0
+
+    def __post_init__(self) -> None:
+        one_of("encoder.pool", self.pool, ("statistics", "frames"))
+        if self.layer not in (MIDDLE, WEIGHTED) and not (self.layer.isdecimal() and int(self.layer) > 0):
+            raise UsageError(f"encoder.layer is {self.layer!r}, expected a number from 1, {MIDDLE} or {WEIGHTED}")
+        in_range("encoder.components", self.components, 0, 4096)
+        in_range("encoder.layers", self.layers, 0, 1000)
+        in_range("encoder.width", self.width, 0, 100_000)
+        in_range("encoder.frame_ms", self.frame_ms, 1.0, 1000.0)
+        if self.layers and self.layer.isdecimal() and int(self.layer) > self.layers:
+            raise UsageError(f"encoder.layer is {self.layer}, the encoder has {self.layers}")
+        if self.components and (self.pool == "frames" or self.layer == WEIGHTED):
+            raise UsageError("encoder.components are of one layer's statistics; it has no other pool or layer")
+
+    @property
+    def on(self) -> bool:
+        """Whether a run has one."""
+        return bool(self.sha256 or self.path)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether there is one, and it gives a row an utterance."""
+        return self.on and self.pool == "statistics"
+
+    @property
+    def mixed(self) -> int:
+        """How many layers are weighed; 0 where one is chosen."""
+        return self.layers if self.on and self.layer == WEIGHTED else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +95,7 @@ class FeatureConfig:
         pitch: F0 (log Hz above the reference, 0 where unvoiced) and voicing.
         spectral: centroid, roll-off and flux.
         stack: how many frames are joined into one; the frame rate falls by the same factor.
+        encoder: what stands in front instead, or beside; a section of its own among the settings.
     """
 
     sampling_rate: int = 16000
@@ -45,6 +109,7 @@ class FeatureConfig:
     pitch: bool = True
     spectral: bool = True
     stack: int = 3
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
 
     def __post_init__(self) -> None:
         in_range("features.sampling_rate", self.sampling_rate, 4000, 96000)
@@ -78,8 +143,9 @@ class ModelConfig:
         attention: units of the hidden layer of the attention that pools the frames.
         dropout: of the projected frames and of what they pool to.
         statistics: what the classifier sees of the features, beside what the kind reads or alone: ``none``, ``means``
-            (each one's mean and deviation over time), or ``contours`` (what they do together, whatever their level:
-            ``common.models.contours``).
+            (each one's mean and deviation over time), ``contours`` (what they do together, whatever their level:
+            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre:
+            ``common.models.encoder_rows``, for the one row that an encoder's statistics are).
     """
 
     kind: str = "bilstm"
@@ -97,10 +163,10 @@ class ModelConfig:
         for name in ("projection", "attention"):
             in_range(f"model.{name}", getattr(self, name), 1, 100_000)
         in_range("model.hidden", self.hidden, 0, 100_000)
-        one_of("model.statistics", self.statistics, ("none", "means", "contours"))
+        one_of("model.statistics", self.statistics, ("none", "means", "contours", "rows"))
         if self.architecture.figures_alone and self.statistics == "none":
             which = f"model.kind is {self.kind}" if self.hidden else "model.hidden is 0"
-            raise UsageError(f'{which}, which leaves nothing without model.statistics = "means" or "contours"')
+            raise UsageError(f'{which}, which leaves nothing without model.statistics = "means", "contours" or "rows"')
         in_range("model.layers", self.layers, 1, self.architecture.deepest)
         in_range("model.kernel", self.kernel, 1, 31)
         if self.kernel % 2 == 0:

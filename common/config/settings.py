@@ -22,6 +22,7 @@ from common.config.sections import (
     STRATEGIES,
     AugmentConfig,
     DataConfig,
+    EncoderConfig,
     FeatureConfig,
     FederationConfig,
     ModelConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "AugmentConfig",
     "Config",
     "DataConfig",
+    "EncoderConfig",
     "FeatureConfig",
     "FederationConfig",
     "ModelConfig",
@@ -50,7 +52,13 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
-PATHS = ("data.root", "data.label_map", "data.folds", "data.public")  # settings that say where things lie
+PATHS = (
+    "data.root",
+    "data.label_map",
+    "data.folds",
+    "data.public",
+    "encoder.path",
+)  # settings that say where things lie
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +67,9 @@ class Config:
 
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
-    features: FeatureConfig = field(default_factory=FeatureConfig)
+    features: FeatureConfig = field(
+        default_factory=FeatureConfig
+    )  # the section ``encoder`` is its ``features.encoder``
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -73,6 +83,14 @@ class Config:
                 f"model.kind is {self.model.kind}, which reads log-mel levels, their Δ and their ΔΔ; set "
                 f"features.log_mel (it is {self.features.log_mel}), as 40, and features.deltas = 2 (it is "
                 f"{self.features.deltas})"
+            )
+        encoder, mode = self.features.encoder, self.data.normalise
+        if encoder.components and mode not in ("public", "speaker"):
+            raise UsageError(f"encoder.components are those of public speech; data.normalise is {mode}, not public")
+        if encoder.pooled and (self.augment.crop or self.model.statistics == "contours"):
+            name = "augment.crop" if self.augment.crop else 'model.statistics = "contours"'
+            raise UsageError(
+                f'{name} is of frames; an encoder gives one row an utterance: --config, encoder.pool = "frames"'
             )
 
     @property
@@ -106,6 +124,9 @@ class Config:
             section, _, key = name.rpartition(".")
             parsed = _parse(name, value, _kinds()[name])
             (sections.setdefault(section, {}) if section else top)[key] = parsed
+        if own := sections.pop("encoder", None):
+            encoder = dataclasses.replace(self.features.encoder, **own)
+            sections.setdefault("features", {})["encoder"] = encoder
         parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
         return dataclasses.replace(self, **top, **parts)
 
@@ -128,7 +149,7 @@ class Config:
 def _kinds() -> dict[str, Any]:
     """The type of each setting, by its flat name."""
     kinds: dict[str, Any] = {}
-    for name, kind in get_type_hints(Config).items():
+    for name, kind in (get_type_hints(Config) | {"encoder": EncoderConfig}).items():
         section = get_type_hints(kind) if dataclasses.is_dataclass(kind) else None
         kinds |= {f"{name}.{key}": own for key, own in section.items()} if section else {name: kind}
     return kinds
@@ -166,7 +187,9 @@ def _number(text: str) -> float | str:
 def flatten(config: Config) -> dict[str, Scalar]:
     """The settings by flat name, lists and ``inf`` as text: what Flower's run config and JSON can carry."""
     flat: dict[str, Scalar] = {}
-    for name, value in dataclasses.asdict(config).items():
+    tree = dataclasses.asdict(config)
+    tree["encoder"] = tree["features"].pop("encoder")
+    for name, value in tree.items():
         for key, item in value.items() if isinstance(value, dict) else [("", value)]:
             flat[f"{name}.{key}" if key else name] = _scalar(item)
     return flat

@@ -17,6 +17,7 @@ from torch import Tensor
 from common.config.settings import Config, FeatureConfig
 from common.data.extraction import Recording
 from common.errors import UsageError
+from common.features.front_end import row_ms
 from common.utterance import Utterance
 
 LEAST_SECONDS = 0.5  # that a crop of a sound has
@@ -70,7 +71,7 @@ NO_CROPS = Crops()
 
 def rows_of(seconds: float, config: FeatureConfig) -> int:
     """How many rows of features make up so many seconds; at least one."""
-    return max(1, math.ceil(1000 * seconds / (config.hop * config.stack)))
+    return max(1, math.ceil(1000 * seconds / row_ms(config)))
 
 
 def windows_of(recordings: Sequence[Recording], seconds: float, config: FeatureConfig) -> list[Recording]:
@@ -86,6 +87,8 @@ def windows_of(recordings: Sequence[Recording], seconds: float, config: FeatureC
     Raises:
         UsageError: one is a matrix of features, which has no clock.
     """
+    if config.encoder.pooled and not math.isinf(seconds):
+        raise UsageError("encoder.pool is statistics, one row an utterance; windows need frames")
     if math.isinf(seconds):
         return [replace(recording, versions=recording.versions[:1]) for recording in recordings]
     for recording in recordings:

@@ -21,7 +21,7 @@ from common.curation.probe import contents_of, digest_of, files_of_several, hash
 from common.curation.problems import same_bytes, usual_width
 from common.errors import AudioError, FedserError
 from common.features.cache import FeatureCache, entry_key
-from common.features.extractor import extract, most_frames
+from common.features.front_end import extract, most_rows, most_samples
 from common.processes.cores import usable_cores
 from common.processes.pool import processes
 from common.seeds import seed_of
@@ -237,12 +237,15 @@ def versions_of(
     Raises:
         AudioError: the recording cannot be used.
     """
-    most = most_frames(features, seconds)
+    most = most_rows(features, seconds)
     if utterance.is_matrix:
         return (torch.from_numpy(read_matrix(utterance.path, most)),)
-    source = _Source(utterance, features, most)
-    whole = cache.load(entry_key(digest, 0, features, augmentation), most)
-    cut = most if whole is None and source.is_cut(cache, digest, augmentation) else None
+    source = _Source(utterance, features, most_samples(features, seconds))
+    # One row an utterance does not tell whether it is of the whole.
+    unknown = features.encoder.pooled and not math.isinf(seconds)
+    whole = None if unknown else cache.load(entry_key(digest, 0, features, augmentation), most)
+    cut = most if whole is None and source.is_cut(cache, digest, augmentation, most) else None
+    cut = source.most if unknown else cut
     versions = []
     for version in range(1 + augmentation.copies):
         key = entry_key(digest, version, features, augmentation, cut)
@@ -260,33 +263,25 @@ class _Source:
     Args:
         utterance: the recording.
         features: what will be computed of it.
-        most: frames that are used of it; None for all.
+        most: samples that are used of it; None for all.
     """
 
     def __init__(self, utterance: Utterance, features: FeatureConfig, most: int | None) -> None:
-        self._utterance, self._features, self._most = utterance, features, most
+        self._utterance, self._features, self.most = utterance, features, most
 
     @functools.cached_property
     def signal(self) -> torch.Tensor:
-        """As much of it as makes the frames that are used."""
-        rate, own, samples = self._features.sampling_rate, self._utterance, self._samples
-        most = math.inf if samples is None else samples / rate
-        return reading.load(own.path, rate, own.start, own.end, most, own.channel)[:samples]
+        """As much of it as is used."""
+        rate, own = self._features.sampling_rate, self._utterance
+        most = math.inf if self.most is None else self.most / rate
+        return reading.load(own.path, rate, own.start, own.end, most, own.channel)[: self.most]
 
-    def is_cut(self, cache: FeatureCache, digest: str, augmentation: AugmentConfig) -> bool:
-        """Whether it is longer than what is used; one that was cut before is not read again for it."""
-        if self._most is None:
+    def is_cut(self, cache: FeatureCache, digest: str, augmentation: AugmentConfig, rows: int | None) -> bool:
+        """Whether it is longer than what is used, so many rows; one that was cut before is not read again for it."""
+        if self.most is None:
             return False
-        before = cache.load(entry_key(digest, 0, self._features, augmentation, self._most))
-        return before is not None or len(self.signal) == self._samples
-
-    @property
-    def _samples(self) -> int | None:
-        """The most samples that make no more frames than are used; None for all."""
-        features = self._features
-        if self._most is None:
-            return None
-        return self._most * features.stack * round(features.sampling_rate * features.hop / 1000) - 1
+        before = cache.load(entry_key(digest, 0, self._features, augmentation, rows))
+        return before is not None or len(self.signal) == self.most
 
 
 def _version(

@@ -18,6 +18,7 @@ from torch import Tensor
 from common.config.settings import Config, FeatureConfig
 from common.data.extraction import Recording
 from common.data.normalise import FLOOR, Scaling, Sums
+from common.features.front_end import row_ms
 from common.features.speech_gate import speech_rows
 from common.protocol import LEAST_WEIGHT, MOST_WEIGHT
 from common.seeds import torch_generator
@@ -36,8 +37,8 @@ def scaling_of(sums: Sums, config: Config) -> Scaling:
     """The training speakers' scaling; in a run whose model adapts, with how many rows it is worth as a prior."""
     if config.data.normalise != "running":
         return sums.scaling()
-    rows = PRIOR_SECONDS * 1000 / (config.features.hop * config.features.stack)
-    if sums.of_matrices:
+    rows = PRIOR_SECONDS * 1000 / row_ms(config.features)
+    if sums.of_matrices or config.features.encoder.pooled:
         rows = PRIOR_MATRICES * sums.frames / sums.recordings
     return replace(sums.scaling(), weight=min(max(rows, LEAST_WEIGHT), MOST_WEIGHT))
 
@@ -50,7 +51,8 @@ def _speech_sums(recordings: Sequence[Recording], config: FeatureConfig) -> Sums
 
 def _speech(recording: Recording, config: FeatureConfig) -> Tensor:
     rows = recording.versions[0]
-    return rows if recording.utterance.is_matrix else rows[speech_rows(rows, config)]
+    whole = recording.utterance.is_matrix or config.encoder.on  # whose rows tell no level
+    return rows if whole else rows[speech_rows(rows, config)]
 
 
 def adapted(prior: Scaling, heard: Sums) -> Scaling:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from common.data.extraction import Recording
 from common.errors import UsageError
-from common.protocol import LEAST_WEIGHT, MOST_WEIGHT, WEIGHT
+from common.protocol import COMPONENTS, LEAST_WEIGHT, MOST_WEIGHT, WEIGHT
 
 Array = np.ndarray[Any, Any]
 FLOOR = 1e-5  # a deviation below it is a constant feature, which is only centred
@@ -85,20 +85,28 @@ class Scaling:
         mean: of each.
         deviation: of each.
         weight: how many rows it is worth beside those heard of a speaker, where it is their prior; else 0.
+        components: ``(kept, features)`` float32, the directions of public speech that scaled rows are brought to; None
+            where they stay as they are.
     """
 
     mean: torch.Tensor
     deviation: torch.Tensor
     weight: float = 0.0
+    components: torch.Tensor | None = None
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         """Scale ``(frames, features)``."""
         return (features - self.mean) / self.deviation
 
+    def project(self, scaled: torch.Tensor) -> torch.Tensor:
+        """``(frames, kept)`` of scaled ``(frames, features)``; these themselves where no components are known."""
+        return scaled if self.components is None else scaled @ self.components.T
+
     def arrays(self) -> dict[str, Array]:
-        """As messages and files have it: ``mean``, ``deviation``, and the ``weight`` of a prior."""
+        """As messages and files have it: ``mean``, ``deviation``, a prior's ``weight`` and public ``components``."""
         weight = {WEIGHT: np.array([self.weight], dtype=np.float32)} if self.weight else {}
-        return {"mean": self.mean.numpy(), "deviation": self.deviation.numpy(), **weight}
+        components = {} if self.components is None else {COMPONENTS: self.components.numpy()}
+        return {"mean": self.mean.numpy(), "deviation": self.deviation.numpy(), **weight, **components}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Array]) -> Self:
@@ -113,7 +121,8 @@ class Scaling:
             weight = arrays[WEIGHT].item()
             if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
                 raise ValueError(f"a prior's weight is {weight}, expected {LEAST_WEIGHT:g} to {MOST_WEIGHT:g} rows")
-        return cls(mean=mean, deviation=deviation, weight=weight)
+        kept = torch.from_numpy(arrays[COMPONENTS].copy()) if COMPONENTS in arrays else None
+        return cls(mean=mean, deviation=deviation, weight=weight, components=kept)
 
 
 def normalise(recordings: Sequence[Recording], mode: str, training: Scaling | None = None) -> list[Recording]:
@@ -140,6 +149,9 @@ def normalised(recordings: Sequence[Recording], mode: str, training: Scaling | N
     """
     if mode == "running":  # ``common.data.heard`` scales by what was heard of a speaker
         raise UsageError("normalise=running needs a scaling")
+    if training is not None and training.components is not None:
+        whole = normalised(recordings, mode, replace(training, components=None))
+        return [replace(own, versions=tuple(map(training.project, own.versions))) for own in whole]
     if mode in ("global", "public"):
         if training is None:
             raise UsageError(f"normalise={mode} needs a scaling")

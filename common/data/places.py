@@ -21,7 +21,7 @@ from common.curation.contents import refuse_overlaps, same_content, sounds_of
 from common.curation.contents import span as span_of
 from common.curation.problems import usual_width
 from common.data.extraction import Found, Recording, Skipped
-from common.features.extractor import dimension
+from common.features.front_end import dimension
 from common.splits.folds import TEST
 from common.utterance import Utterance
 

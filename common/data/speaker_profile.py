@@ -12,7 +12,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ _MOST_BYTES = 1 << 24  # bytes: thousands of times a profile's
 
 def fitting(features: FeatureConfig, prior: Scaling) -> str:
     """The models that a profile is of: those with the same features and the same prior. 64 hexadecimal digits."""
-    settings = json.dumps(asdict(features), sort_keys=True)
+    anywhere = replace(features, encoder=replace(features.encoder, path=""))
+    settings = json.dumps(asdict(anywhere), sort_keys=True)
     return hashlib.sha256(f"{settings}\0{fingerprint(prior.arrays())}".encode()).hexdigest()
 
 

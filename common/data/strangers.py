@@ -28,8 +28,8 @@ def lone_mode(config: Config) -> str:
     By itself, where the model was trained so, or where its training was private and no scaling is known; else by the
     scaling of the training speakers, or of public data.
     """
-    mode = config.data.normalise
-    return "utterance" if mode == "utterance" or (config.privacy.on and mode != "public") else "global"
+    mode, public = config.data.normalise, config.data.normalise == "public" or config.features.encoder.components
+    return "utterance" if mode == "utterance" or (config.privacy.on and not public) else "global"
 
 
 def normalise_known(recordings: Sequence[Recording], config: Config, scaling: Scaling | None) -> list[Recording]:

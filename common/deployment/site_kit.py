@@ -64,4 +64,7 @@ label_map = ""
 # Whether speakers whose ids are spelled alike (s4, S04, 4.0) are one person, "merge", or several, "distinct". While it
 # is "" a run ends here before its first round where there are such ids: one person must not train and be tested.
 speaker_ids = ""
+# A public speech encoder that runs may have in front of the model: a folder there (config.json, model.safetensors), or
+# an ONNX file; "" for none. Which one may be used, policy.toml says by its SHA-256.
+encoder = ""
 """

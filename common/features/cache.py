@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -69,6 +70,16 @@ class FeatureCache:
         return self.directory / key[:2] / f"{key}.safetensors"
 
 
+def _settings_of(features: FeatureConfig) -> dict[str, Any]:
+    """Those that make the numbers; of an encoder not where it lies."""
+    settings = dataclasses.asdict(features)
+    encoder = settings.pop("encoder")
+    if not features.encoder.on:
+        return settings
+    layer, classic = encoder["layer"], settings if features.encoder.beside else {}
+    return {"encoder": [encoder["sha256"], layer, encoder["pool"]], "classic": classic}
+
+
 def _checksum(features: torch.Tensor) -> str:
     return hashlib.blake2b(features.numpy().tobytes(), digest_size=16).hexdigest()
 
@@ -81,6 +92,6 @@ def entry_key(
     Of a recording that was cut the frames that were left are a part of it.
     """
     altered = [version, augment.speed, augment.gain, list(augment.noise)] if version else []
-    parts = [FORMAT, digest, dataclasses.asdict(features), altered, *([] if cut is None else [cut])]
+    parts = [FORMAT, digest, _settings_of(features), altered, *([] if cut is None else [cut])]
     settings = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(settings.encode(), digest_size=20).hexdigest()

@@ -1,5 +1,7 @@
 """The first rounds of a model of contours, which find the centre of its figures; the others train the rest.
 
+So do those of a private model of an encoder's rows, which are scaled by public speech and lie elsewhere than it.
+
 A federation doesn't know where its recordings' figures lie, and a public guess is far off (``LOG.md``). So the sites
 first move the model's centre towards their own mean: a private site by clipped, noisy steps that the ledger counts
 like any others.
@@ -20,6 +22,7 @@ from common.data.dataset import SpeechDataset
 from common.learning.training import Trained, device
 from common.models.contours import Contours
 from common.models.model import EmotionModel
+from common.models.encoder_rows import RowMean
 
 
 def centring(model: EmotionModel, turn: int, config: Config) -> bool:
@@ -27,7 +30,7 @@ def centring(model: EmotionModel, turn: int, config: Config) -> bool:
 
     Where sites hide speakers none does: they are so few that noise would carry the centre farther off than it is.
     """
-    return isinstance(model.statistics, Contours) and _early(turn, config)
+    return isinstance(model.statistics, Contours | RowMean) and _early(turn, config)
 
 
 def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
@@ -37,18 +40,19 @@ def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
 
 
 def _early(turn: int, config: Config) -> bool:
-    few = config.privacy.at_sites and not config.privacy.protects.single
-    return turn <= config.federation.rounds // 10 and not few
+    privacy, own = config.privacy, config.model.statistics == "rows"  # which the sites' own figures scale elsewhere
+    wanted = privacy.protects.single if privacy.at_sites else not own
+    return wanted and turn <= config.federation.rounds // 10
 
 
-def contours_of(model: EmotionModel) -> Contours:
+def centred(model: EmotionModel) -> Contours | RowMean:
     """The part of the model that has the centre.
 
     Raises:
         TypeError: it has none.
     """
-    if not isinstance(model.statistics, Contours):
-        raise TypeError("the model has no contours, and so no centre")
+    if not isinstance(model.statistics, Contours | RowMean):
+        raise TypeError("the model has no contours and no rows, and so no centre")
     return model.statistics
 
 
@@ -57,7 +61,7 @@ def freeze_all_but_centre(model: EmotionModel) -> Iterator[None]:
     """Freeze all parameters but the model's centre within the block."""
     before = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.requires_grad_(False)
-    contours_of(model).centre.requires_grad_(True)
+    centred(model).centre.requires_grad_(True)
     try:
         yield
     finally:
@@ -71,12 +75,12 @@ def figures(model: EmotionModel, data: SpeechDataset) -> Tensor:
 
     Of a recording without a version they are NaN.
     """
-    contours, where = contours_of(model), next(model.parameters()).device
-    found = torch.full((len(data), contours.width), torch.nan, device=where)
+    own, where = centred(model), next(model.parameters()).device
+    found = torch.full((len(data), own.width), torch.nan, device=where)
     for batch in data.in_order():
         step = batch.to(where)
         mask = torch.arange(step.features.shape[1], device=where) < step.lengths[:, None]
-        found[step.index] = contours.figures(step.features, mask)
+        found[step.index] = own.figures(step.features, mask)
     return found
 
 
@@ -90,7 +94,7 @@ def find_centre(model: EmotionModel, data: SpeechDataset) -> Trained:
     """
     began = time.perf_counter()
     model.to(device())
-    own, centre = figures(model, data), contours_of(model).centre
+    own, centre = figures(model, data), centred(model).centre
     loss = float((own - centre).square().sum(1).mean()) / 2
     centre.copy_(own.mean(0))
     return Trained(examples=len(data), loss=loss, seconds=time.perf_counter() - began)

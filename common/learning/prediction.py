@@ -20,7 +20,7 @@ from common.data.normalise import Sums, normalise
 from common.data.speaker_profile import fitting, keep_profile, read_profile
 from common.data.strangers import lone_mode
 from common.errors import AudioError, UsageError
-from common.features.extractor import extract
+from common.features.front_end import extract
 from common.learning.saved_model import SavedModel
 from common.utterance import Utterance
 
@@ -116,7 +116,7 @@ def _scaled(saved: SavedModel, recording: Recording, heard: Sums | None) -> torc
         return normalise([recording], lone_mode(saved.config), saved.scaling)[0].versions[0]
     running = saved.config.data.normalise == "running"
     scaling = adapted(saved.scaling, heard) if running else heard.scaling()
-    return scaling(recording.versions[0])
+    return saved.scaling.project(scaling(recording.versions[0]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,16 +112,18 @@ class Recogniser:
         return f"<Recogniser: {', '.join(self.classes)}; learnt from {of}>"
 
 
-def load_model(path: str | PathLike[str]) -> Recogniser:
+def load_model(path: str | PathLike[str], *, encoder: str | PathLike[str] | None = None) -> Recogniser:
     """Read a trained model.
 
     Args:
         path: the folder of a finished run, or its ``model.safetensors``.
+        encoder: the public encoder of a model that has one in front, a folder or an ONNX file.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none; or the model's encoder is another.
     """
-    return Recogniser(saved_model.load(Path(path).expanduser()))
+    saved = saved_model.load(Path(path).expanduser())
+    return Recogniser(saved_model.with_encoder(saved, None if encoder is None else Path(encoder)))
 
 
 def _file(recording: str | PathLike[str], sampling_rate: int | None) -> Path:

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from common.config.settings import Config, flatten
 from common.data.crops import LEAST_SECONDS
 from common.data.normalise import Scaling
 from common.errors import UsageError
+from common.features.encoded import refuse_other_encoder
 from common.learning.confidence import SHARES
 from common.models.architectures import build_model
 from common.models.model import EmotionModel
@@ -139,6 +140,26 @@ def load(path: Path) -> SavedModel:
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, safetensors.SafetensorError):
         found = "not a model of fedser, or broken"
     raise UsageError(f"--model {path}: {found}; expected the folder of a finished run, or its model.safetensors")
+
+
+def with_encoder(saved: SavedModel, path: Path | None) -> SavedModel:
+    """A model that can hear: with the place of the public encoder in front of it, where it has one.
+
+    Args:
+        saved: as ``load`` gives it; no model carries its encoder.
+        path: of the encoder; None for none.
+
+    Raises:
+        UsageError: it needs one and there is none, or another; or it has none in front.
+    """
+    own = saved.config.features.encoder
+    if not own.on:
+        if path is not None:
+            raise UsageError(f"--encoder {path}: the model has none in front; leave it out")
+        return saved
+    place = "" if path is None else str(path.expanduser())
+    refuse_other_encoder(own, place)
+    return replace(saved, config=saved.config.with_values({"encoder.path": place}))
 
 
 def _assemble(metadata: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> SavedModel:

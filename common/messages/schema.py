@@ -114,6 +114,7 @@ def _hello_reply(scope: Scope) -> Form:
         protocol.CLASSES: Names(scope.classes),
         protocol.MISSING: Names(() if scope.private else scope.classes),
         protocol.LABELS: _HASH_OR_NONE,
+        protocol.ENCODER: _HASH_OR_NONE,
         protocol.FEATURES: Count(1, WIDEST),
         protocol.EXAMPLES: Count(1, RECORDINGS),
         protocol.VALIDATION_EXAMPLES: held,
@@ -178,8 +179,9 @@ def _stopped_reply(_: Scope) -> Form:
 
 def _scaling(scope: Scope) -> dict[str, RecordForm]:
     width = Numbers("float32", (scope.features,))
-    prior = {protocol.WEIGHT: Numbers("float32", (1,))}
-    return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, prior, needed=False)}
+    prior: Fields = {protocol.WEIGHT: Numbers("float32", (1,))}
+    public: Fields = {protocol.COMPONENTS: Numbers("float32", (None, scope.features))}
+    return {protocol.SCALING: _arrays({"mean": width, "deviation": width}, prior, public, needed=False)}
 
 
 def _evaluate_request(scope: Scope) -> Form:
@@ -257,7 +259,7 @@ def _has_a_model(told: Told) -> str | None:
 
 def _one_width(name: str) -> Callable[[Told], str | None]:
     def rule(told: Told) -> str | None:
-        shapes = {np.shape(values) for key, values in told.get(name, {}).items() if key != protocol.WEIGHT}
+        shapes = {np.shape(values)[-1:] for key, values in told.get(name, {}).items() if key != protocol.WEIGHT}
         return f"{name}: its arrays are of different lengths" if len(shapes) > 1 else None
 
     return rule

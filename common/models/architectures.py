@@ -31,4 +31,5 @@ def build_model(features: int, classes: int, config: Config, *, precomputed: boo
         config: of the run.
         precomputed: whether batches will hold the statistics that ``statistics.of`` made, in place of frames.
     """
+    features = config.features.encoder.components or features  # a scaling that has them brings a row to so many
     return _MODELS[config.model.architecture.name](features, classes, config, precomputed=precomputed)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from common.config.kinds import Kind
 from common.config.settings import Config
 from common.models.contours import Contours
+from common.models.encoder_rows import LayerMix, RowMean
 
 
 class FrameStatistics(nn.Module):
@@ -47,6 +48,9 @@ class FrameStatistics(nn.Module):
         return nn.functional.normalize(both, dim=1)
 
 
+Statistics = FrameStatistics | Contours | RowMean
+
+
 class EmotionModel(nn.Module):
     """Features of an utterance to one logit a class; a kind of model says what its classifier sees of the frames.
 
@@ -62,14 +66,18 @@ class EmotionModel(nn.Module):
 
     Attributes:
         kind: what may be known of it without it, which arrays tell what among it.
+        mix: of an encoder's layers, where each has a weight; None elsewhere.
         statistics: of the frames; None where there are none.
     """
 
     kind: ClassVar[Kind]
-    statistics: FrameStatistics | Contours | None
+    mix: LayerMix | None
+    statistics: Statistics | None
 
     def __init__(self, features: int, classes: int, config: Config, *, precomputed: bool = False) -> None:
         super().__init__()
+        self.mix = _mix(features, config)
+        features = features if self.mix is None else self.mix.width
         self.statistics = _statistics(features, config, precomputed)
         beside = self.statistics.width if self.statistics is not None else 0
         read = self.make_reader(features, config)
@@ -101,6 +109,7 @@ class EmotionModel(nn.Module):
     def forward(self, batch: Tensor, lengths: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of a padded batch ``(batch, frames, features)`` with ``lengths (batch,)``."""
         mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
+        batch = batch if self.mix is None else self.mix(batch)
         seen = [*self.read(batch, lengths, mask)]
         if self.statistics is not None:
             seen.append(self.statistics(batch, mask))
@@ -108,7 +117,16 @@ class EmotionModel(nn.Module):
         return logits
 
 
-def _statistics(features: int, config: Config, precomputed: bool) -> FrameStatistics | Contours | None:
+def _mix(features: int, config: Config) -> LayerMix | None:
+    encoder = config.features.encoder
+    if not encoder.mixed:
+        return None
+    return LayerMix(encoder.mixed, features, features - encoder.mixed * encoder.width * (2 if encoder.pooled else 1))
+
+
+def _statistics(features: int, config: Config, precomputed: bool) -> Statistics | None:
+    if config.model.statistics == "rows":
+        return RowMean(features, precomputed=precomputed)
     if config.model.statistics == "means":
         return FrameStatistics(features, precomputed=precomputed)
     if config.model.statistics == "contours":

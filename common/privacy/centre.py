@@ -12,7 +12,7 @@ import logging
 import torch
 
 from common.data.dataset import SpeechDataset
-from common.learning.centring import contours_of, figures, freeze_all_but_centre
+from common.learning.centring import centred, figures, freeze_all_but_centre
 from common.learning.training import device
 from common.models.model import EmotionModel
 from common.privacy.accounting.accountants import Spend
@@ -49,7 +49,7 @@ def centre_privately(
     units = units_of(data, spend.unit)
     own = _figures(model, data)
     means = torch.stack([own[unit].mean(0) for unit in units])  # of an empty unit NaN, which adds nothing
-    centre = contours_of(model).centre
+    centre = centred(model).centre
     with freeze_all_but_centre(model):
         optimizer = PrivateOptimizer(
             torch.optim.SGD([centre], 1.0),
@@ -81,5 +81,5 @@ def _figures_alone(model: EmotionModel, one: SpeechDataset) -> torch.Tensor:
         return figures(model, one)
     except Exception:
         log.warning("a recording's figures could not be computed; it adds nothing")
-        centre = contours_of(model).centre
+        centre = centred(model).centre
         return torch.full_like(centre, torch.nan)[None]

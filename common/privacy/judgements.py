@@ -35,6 +35,11 @@ NORMALISE = (
 VALIDATION = (
     "--validation would publish scores of private recordings: a private run sets no speaker aside; leave it out"
 )
+WEIGHED = "--encoder-layer is weighted: a private run's gradients are not known to be exact there; choose one layer"
+POOLED = "--encoder-pool is {value}: a private run takes statistics, whose rows public speech scales; leave it out"
+BESIDE = (
+    "--encoder-beside: classic features are not scaled by the encoder's public speech; leave it out of a private run"
+)
 CLASS_WEIGHTS = "training.class_weights tells how often classes occur: a private run has none; leave it out"
 CROP = (
     "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
@@ -93,6 +98,22 @@ JUDGEMENTS: dict[str, Judgement] = {
     "features.pitch": Judgement(ALONE),
     "features.spectral": Judgement(ALONE),
     "features.stack": Judgement(ALONE),
+    # A public encoder, the same for all; its rows are of one recording each.
+    "encoder.path": Judgement(
+        "Whoever names the encoder vouches that it was trained without the sites' people; nothing can check that."
+    ),
+    "encoder.layer": Judgement(
+        ALONE,
+        only("middle", *map(str, range(1, 1001)), line=WEIGHED),
+        beside="encoder.sha256",
+    ),
+    "encoder.pool": Judgement(ALONE, only("statistics", line=POOLED), beside="encoder.sha256"),
+    "encoder.beside": Judgement(ALONE, only(False, line=BESIDE), beside="encoder.sha256"),
+    "encoder.components": Judgement("The directions are those of public speech, found before anybody trains."),
+    "encoder.sha256": Judgement("It is the hash of a public file."),
+    "encoder.layers": Judgement("It is read from a public file."),
+    "encoder.width": Judgement("It is read from a public file."),
+    "encoder.frame_ms": Judgement("It is read from a public file."),
     # Altered copies are their recording's own: its gradient is that of one of them, or their mean.
     "augment.copies": Judgement(ALONE),
     "augment.speed": Judgement(ALONE),
@@ -120,8 +141,8 @@ JUDGEMENTS: dict[str, Judgement] = {
     "model.attention": Judgement(SIZE),
     "model.dropout": Judgement("What is dropped is drawn at random for each recording, whatever is in it."),
     "model.statistics": Judgement(
-        "They are computed of each recording alone, and the centre of contours is found in noised, counted steps.",
-        only("none", "means", "contours"),
+        "They are computed of each recording alone, and a centre of them is found in noised, counted steps.",
+        only("none", "means", "contours", "rows"),
     ),
     # A site's steps.
     "training.optimizer": Judgement(AFTER, only("adamw", "sgd")),

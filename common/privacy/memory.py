@@ -8,12 +8,13 @@ recordings of a site take beside it is the site's own affair.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 
 from common.config.settings import Config
-from common.features.extractor import dimension, most_frames
+from common.features.front_end import dimension, most_rows
 from common.models.architectures import build_model
 from common.models.crnn3d import BANDS, CHANNELS, planes
 from common.utterance import EMOTIONS
@@ -24,6 +25,8 @@ _INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 5, 8, 40, 4, 4
 _CONVOLVED, _UNFOLDED, _LOOKED, _INNER, _SCORES = 12, 2, 24, 4, 3
 _GRADIENTS, _PARAMETERS = 3, 8
 _EXTRACTED = 8
+_BLOCK_SECONDS = 30  # that an encoder reads at once
+_LAYER_WEIGHTS, _ENCODED = 14, 16  # of a transformer's layer, 12 width² and its convolutions; its frames at once
 
 
 def most_bytes(config: Config) -> int:
@@ -33,14 +36,25 @@ def most_bytes(config: Config) -> int:
         config: of a run whose sites add the noise.
     """
     features, privacy = config.features, config.privacy
-    width, frames = dimension(features), most_frames(features, privacy.max_seconds) or 0
+    width, frames = dimension(features), most_rows(features, privacy.max_seconds) or 0
     at_once = max(privacy.max_physical_batch, privacy.multiplicity if privacy.protects.single else 1)
     read = frames * width * _EXTRACTED + int(privacy.max_seconds * features.sampling_rate) * _EXTRACTED
-    parameters = _parameters(config, width)
+    seen = features.encoder.components or width
+    parameters = _parameters(config, seen)
     rows = at_once if privacy.protects.single else 1
     gradients = parameters * (rows * _GRADIENTS + _PARAMETERS)
-    of_a_frame = _INPUT * width + _READ[config.model.architecture.name](config, width, frames)
-    return _FLOAT * (read + gradients + at_once * frames * of_a_frame)
+    of_a_frame = _INPUT * seen + _READ[config.model.architecture.name](config, seen, frames)
+    return _FLOAT * (read + _encoding(config) + gradients + at_once * frames * of_a_frame)
+
+
+def _encoding(config: Config) -> int:
+    """Numbers in memory while an encoder reads a block of sound: its weights, its layers' frames, its attention."""
+    encoder = config.features.encoder
+    if not encoder.on:
+        return 0
+    frames, heads = math.ceil(1000 * _BLOCK_SECONDS / encoder.frame_ms), math.ceil(encoder.width / 32)
+    weights = _LAYER_WEIGHTS * encoder.layers * encoder.width**2
+    return weights + frames * encoder.width * (encoder.layers + _ENCODED) + heads * frames**2
 
 
 def _parameters(config: Config, width: int) -> int:

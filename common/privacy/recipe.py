@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.config.settings import Config
+from common.config.settings import Config, PrivacyConfig
 from common.errors import UsageError
 from common.privacy.allowances import refusals
 from common.privacy.judgements import JUDGEMENTS
@@ -44,9 +44,20 @@ LINEAR: dict[str, Any] = {
     "privacy.average": 0.5,
 }
 
+# One row an utterance, which a linear model takes; LOG.md, "Public encoders".
+ENCODED: dict[str, Any] = {
+    "model.kind": "linear",
+    "model.hidden": 0,
+    "model.statistics": "rows",
+    "augment.copies": 0,
+    "augment.time_masks": 0,
+    "augment.feature_masks": 0,
+    "training.learning_rate": 2e-2,
+}
+
 
 def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings completed by the private recipe, where they ask for privacy; otherwise as they are.
+    """Settings completed by the recipes: of an encoder, where they name one, and of privacy, where they ask for it.
 
     Args:
         given: what the user chose, by flat name, in flags and files.
@@ -54,21 +65,43 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: something that was chosen would tell of the recordings beside the noise.
     """
+    given = _settled(given)
+    pooled = bool(given.get("encoder.path")) and given.get("encoder.pool", "statistics") == "statistics"
     privacy = Config().with_values(given).privacy
     if not privacy.on:
-        refuse_leaks(Config().with_values(given))
-        return dict(given)
+        settings = {**(ENCODED if pooled else {}), **given}
+        refuse_leaks(Config().with_values(settings))
+        return settings
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
     if privacy.at_sites:
         linear = _asks_for_linear(given)
         recipe = (LINEAR if linear else SEQUENTIAL) | recipe
-        if linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":
+        if pooled:
+            recipe |= _encoded(privacy)
+        elif linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":
             recipe["model.statistics"] = "contours"
+    elif pooled:
+        recipe = ENCODED | recipe
     if "training.batch_size" in given and "privacy.sample_rate" not in given:
         recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
     settings = {**recipe, **given}
     refuse_leaks(Config().with_values(settings))
     return settings
+
+
+def _settled(given: Mapping[str, Any]) -> dict[str, Any]:
+    if not any(name.startswith("encoder.") for name in given):
+        return dict(given)
+    from common.features.encoded import settle  # torch: a second to import
+
+    return settle(given)
+
+
+def _encoded(privacy: PrivacyConfig) -> dict[str, Any]:
+    """What a private run takes of an encoder: the less ε is, the smaller the steps."""
+    mode = {"data.normalise": "public"} if privacy.protects.single else {}
+    rate = min(4.0, max(1.0, privacy.epsilon / 2)) if privacy.protects.single else 4.0
+    return {"model.statistics": "rows", "encoder.components": 128, "training.learning_rate": rate, **mode}
 
 
 def _asks_for_linear(given: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ class SiteTraits:
         missing: those that none of its training recordings has.
         features: of a frame.
         labels: a digest of how its labels become classes.
+        encoder: SHA-256 of the public encoder in front of the model; empty for none.
     """
 
     protocol: int
@@ -33,19 +34,24 @@ class SiteTraits:
     missing: tuple[str, ...]
     features: int
     labels: str
+    encoder: str = ""
 
 
-def unfit(traits: SiteTraits, classes: Sequence[str]) -> str | None:
+def unfit(traits: SiteTraits, classes: Sequence[str], encoder: str = "") -> str | None:
     """Why a site can't be in a run, whatever the others are, in a few words; None where it can.
 
     Args:
         traits: the site's.
         classes: the run's.
+        encoder: SHA-256 of the run's; empty for none.
     """
     if traits.protocol != protocol.VERSION:
         return f"it speaks protocol {traits.protocol}, this server {protocol.VERSION}; install the same fedser at both"
     if traits.classes != tuple(classes):
         return f"it has the classes {short(list(traits.classes))}, the run has {list(classes)}"
+    if traits.encoder != encoder:
+        own, runs = (digest[:16] or "none" for digest in (traits.encoder, encoder))
+        return f"it has the encoder {own} in front of the model, the run has {runs} (SHA-256)"
     if odd := sorted(set(traits.missing) - set(classes)):
         return f"it has no recording of {short(odd[0])}, which is no class of the run"
     return None

@@ -79,5 +79,6 @@ def read(reply: Message, scope: Scope) -> tuple[Node, SiteTraits]:
         missing=tuple(hello[protocol.MISSING]),
         features=hello[protocol.FEATURES],
         labels=hello[protocol.LABELS],
+        encoder=hello[protocol.ENCODER],
     )
     return node, traits

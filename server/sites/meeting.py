@@ -43,6 +43,7 @@ class Meeting:
         features: of a frame, by the run's settings; None in a simulation.
         agreed: by site, how much it is agreed to hold.
         speakers_train: whether sites count speakers to train on, and not recordings, as where these are hidden.
+        encoder: SHA-256 of the public encoder in front of the model; empty for none.
         timeout: seconds to wait for sites to come, and again for their answers.
     """
 
@@ -55,6 +56,7 @@ class Meeting:
     features: int | None = None
     agreed: Mapping[str, Agreement] = field(default_factory=dict)
     speakers_train: bool = False
+    encoder: str = ""
     timeout: float = HELLO_TIMEOUT
 
 
@@ -162,7 +164,7 @@ def _placed(told: Answer, meeting: Meeting) -> Answer:
     if (owner := meeting.registered.get(node.id)) != node.site:
         key = "that of no site of this federation" if owner is None else f"{owner}'s"
         raise FederationError(f"it calls itself {short(node.site)}, but its key is {key}; see to its site.toml")
-    if why := unfit(traits, meeting.classes):
+    if why := unfit(traits, meeting.classes, meeting.encoder):
         raise FederationError(why)
     agreed = meeting.agreed.get(node.site)
     if agreed and (why := agreed.excess(node, speakers_train=meeting.speakers_train)):

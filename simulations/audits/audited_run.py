@@ -112,7 +112,7 @@ class AuditedRun:
         Args:
             recordings: all of ``recordings``.
         """
-        if self.config.data.normalise == "public":
+        if self.config.data.normalise == "public" or self.config.features.encoder.components:
             return saved_model.load(Path(self.config.data.public)).scaling
         return scaling_of(sums_of(of_speakers(recordings, self.plan.train_speakers), self.config), self.config)
 

@@ -6,17 +6,20 @@ them. LOG.md, "The private recipe", says how that compares with a scaling by a p
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from common.config.settings import Config, flatten
-from common.data.extraction import extract_all
-from common.data.normalise import Sums
+from common.config.settings import PATHS, Config, flatten
+from common.data.extraction import Recording, extract_all
+from common.data.normalise import Scaling, Sums
 from common.data.resident import listing
+from common.errors import UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.models.architectures import build_model
@@ -29,7 +32,8 @@ def provide_embedded(config: Config, display: Display) -> Config:
     """Write what the user left to fedser, and set it: the root of ``--corpus synthetic``, the model of ``public``."""
     if config.data.corpus == "synthetic" and not config.data.root:
         config = config.with_values({"data.root": str(provide_corpus(display))})
-    if config.data.normalise == "public" and not config.data.public:
+    needed = config.data.normalise == "public" or config.features.encoder.components
+    if needed and not config.data.public:
         config = config.with_values({"data.public": str(provide_scaling(config, display))})
     return config
 
@@ -50,9 +54,13 @@ def provide_scaling(config: Config, display: Display) -> Path:
     """
     root = provide_corpus(display)
     own = {"data.corpus": "synthetic", "data.root": str(root), "data.normalise": "global", "augment.copies": 0}
-    settings = Config(features=config.features).with_values(own)
+    if config.features.encoder.components:
+        own["data.normalise"] = "public"  # a model of components has no other
+    settings = Config().with_values({"data.normalise": own["data.normalise"]})
+    settings = dataclasses.replace(settings, features=config.features).with_values(own)
     # All settings, not the features alone: the next version of fedser may know others.
-    name = hashlib.sha256(json.dumps(flatten(settings), sort_keys=True).encode()).hexdigest()[:16]
+    anywhere = flatten(settings) | {"encoder.path": ""}
+    name = hashlib.sha256(json.dumps(anywhere, sort_keys=True).encode()).hexdigest()[:16]
     folder = default_directory() / f"{root.name}-scaling-{name}"
     if not (folder / "model.safetensors").exists():
         _save(folder / "model.safetensors", settings, display)
@@ -64,11 +72,36 @@ def _save(path: Path, settings: Config, display: Display) -> None:
     step = display.step("made-up speech's features", len(selection.utterances))
     cache = FeatureCache(default_directory())
     recordings, _ = extract_all(selection.utterances, settings.features, settings.augment, cache, progress=step.update)
-    scaling = Sums.of(recordings).scaling()
+    scaling = public_scaling(recordings, settings.features.encoder.components)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("untrained"))
         model = build_model(len(scaling.mean), len(selection.classes), settings)
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    figures = {"mean": scaling.mean.numpy(), "deviation": scaling.deviation.numpy()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    saved_model.save(path, arrays, figures, settings, tuple(selection.classes), synthetic=True)
+    public = settings.with_values(dict.fromkeys(PATHS, ""))
+    saved_model.save(path, arrays, scaling.arrays(), public, tuple(selection.classes), synthetic=True)
+
+
+def public_scaling(recordings: Sequence[Recording], kept: int) -> Scaling:
+    """The scaling of public recordings, and their first principal components.
+
+    The components are as long as to bring a public recording to a length of about 2, as contours have
+    (``common.privacy.centre``).
+
+    Args:
+        recordings: of one row each where components are asked for.
+        kept: how many components; 0 for none.
+
+    Raises:
+        UsageError: there are too few recordings for so many.
+    """
+    scaling = Sums.of(recordings).scaling()
+    if not kept:
+        return scaling
+    rows = torch.cat([scaling(recording.versions[0]) for recording in recordings]).double()
+    if kept > min(len(rows) - 1, rows.shape[1]):
+        raise UsageError(f"encoder.components is {kept}, {len(rows)} public recordings have {len(rows) - 1} at most")
+    _, _, directions = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    first = directions[:kept]
+    length = (rows @ first.T).norm(dim=1).mean()
+    return dataclasses.replace(scaling, components=(2 * first / length).float())

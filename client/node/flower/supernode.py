@@ -115,6 +115,7 @@ def node_config(settings: NodeSettings, site_kit: kit.Kit) -> dict[str, Any]:
         protocol.NODE_CORPUS: settings.corpus or site_kit.corpus,
         protocol.NODE_LABEL_MAP: labels,
         protocol.NODE_SPEAKER_IDS: site_kit.speaker_ids,
+        protocol.NODE_ENCODER: site_kit.encoder_folder(settings.data),
         protocol.NODE_DATA: settings.data,
         protocol.NODE_LEDGER: str(settings.state.ledger),
         protocol.NODE_STATE: str(settings.state.strategy),

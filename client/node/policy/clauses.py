@@ -11,7 +11,7 @@ from typing import Self
 
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound, Hours, check_bound, outside
 from common import protocol
-from common.config.settings import Config, DataConfig, PrivacyConfig
+from common.config.settings import Config, DataConfig, EncoderConfig, PrivacyConfig
 from common.config.units import UNITS
 from common.corpora.catalogue import CORPORA
 from common.curation.selection import STYLES
@@ -180,6 +180,7 @@ class DataPolicy:
         style: the speech that each run must take, ``improvised`` or ``scripted``; empty for both.
         label_map: a file below the folder of recordings that says which label is which emotion; empty for the kit's. A
             run's own is for the coordinator's recordings, and reaches no site.
+        encoders: SHA-256 of the weights of public encoders that a run may have in front of its model; empty for none.
         min_recordings: fewer training recordings than this, and nothing leaves.
         min_speakers: fewer training speakers, likewise; of fewer held-out speakers no counts leave.
     """
@@ -187,6 +188,7 @@ class DataPolicy:
     classes: tuple[str, ...] = ()
     style: str = ""
     label_map: str = ""
+    encoders: tuple[str, ...] = ()
     min_recordings: int = 10
     min_speakers: int = 2
 
@@ -195,6 +197,9 @@ class DataPolicy:
             one_of("data.style", self.style, STYLES)
         if self.classes and not 1 < len(self.classes) == len(_names(self.classes)):
             raise UsageError(f"data.classes is {list(self.classes)}, expected at least 2 emotions, none of them twice")
+        for digest in self.encoders:
+            if not is_sha256(digest):
+                raise UsageError(f"data.encoders holds {digest!r}, expected SHA-256 in 64 lower-case hex digits")
         in_range("data.min_recordings", self.min_recordings, 1, 10**9)
         in_range("data.min_speakers", self.min_speakers, 1, 10**9)
 
@@ -207,7 +212,7 @@ class DataPolicy:
         one_of("the corpus", corpus, CORPORA)
         return self if self.classes else dataclasses.replace(self, classes=tuple(CORPORA[corpus].CLASSES))
 
-    def reasons(self, run: DataConfig) -> Iterator[str]:
+    def reasons(self, run: DataConfig, encoder: EncoderConfig) -> Iterator[str]:
         """Why a run is refused. One that names no classes can't count any: the app refuses it too."""
         if run.classes and _names(run.classes) != _names(self.classes):
             allowed = ", ".join(sorted(_names(self.classes))) or "only the corpus's own"
@@ -216,6 +221,11 @@ class DataPolicy:
             )
         if run.style != self.style:
             yield f"the run takes {run.style or 'all'} speech, the policy allows {self.style or 'all'} (data.style)"
+        if encoder.on and encoder.sha256 not in self.encoders:
+            yield (
+                f"the run has an encoder of SHA-256 {short(encoder.sha256)} in front, none of the "
+                f"{len(self.encoders)} that are allowed (data.encoders)"
+            )
 
 
 def _names(classes: Collection[str]) -> set[str]:

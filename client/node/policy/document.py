@@ -71,7 +71,7 @@ class Policy:
         if bundle_hash not in self.bundle.hashes:
             yield f"the bundle is {bundle_hash}, none of the {len(self.bundle.hashes)} that are allowed (bundle.hashes)"
         yield from self.run.reasons(config)
-        yield from self.data.reasons(config.data)
+        yield from self.data.reasons(config.data, config.features.encoder)
         yield from self.privacy.reasons(config.privacy)
         try:
             refuse_leaks(config)

@@ -31,6 +31,7 @@ class Kit:
         root: a folder, or a manifest, below it; empty for itself.
         label_map: a file below it that renames labels; empty for none.
         speaker_ids: whether ids spelled alike are one person, ``merge``, or several, ``distinct``; empty: neither.
+        encoder: a public encoder's folder or ONNX file below it; empty for none.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Kit:
     root: str = ""
     label_map: str = ""
     speaker_ids: str = ""
+    encoder: str = ""
 
     @property
     def policy(self) -> Path:
@@ -53,6 +55,10 @@ class Kit:
     def labels(self, data: str) -> str:
         """The file that renames labels, in the folder of recordings; empty for none."""
         return str(Path(data) / self.label_map) if self.label_map else ""
+
+    def encoder_folder(self, data: str) -> str:
+        """The public encoder, in the folder of recordings; empty for none."""
+        return str(Path(data) / self.encoder) if self.encoder else ""
 
 
 def read(folder: Path) -> Kit:
@@ -75,7 +81,7 @@ def _kit(folder: Path, table: Mapping[str, Any]) -> Kit:
         raise UsageError(f"data is {data!r}, expected a section [data]")
     for section, keys in (
         (table, ("name", "superlink", "data")),
-        (data, ("corpus", "root", "label_map", "speaker_ids")),
+        (data, ("corpus", "root", "label_map", "speaker_ids", "encoder")),
     ):
         for key in section:
             one_of("the key", key, keys)

@@ -81,6 +81,7 @@ ABOUT: dict[str, Any] = {
     protocol.MISSING: ["sadness"],
     protocol.RELEASE: "fedser 0.1.0, torch 2.13.0+cpu",
     protocol.LABELS: "ef" * 32,
+    protocol.ENCODER: "",
 }
 
 

@@ -82,10 +82,11 @@ def test_the_key_names_bytes_settings_and_what_altered_a_copy() -> None:
     digest = "0123 None None"
     keys = {entry_key(digest, 0, features, augment), entry_key("0123 0.5 None", 0, features, augment)}
     others = {"sampling_rate": 8000, "windows": (25, 50), "hop": 5, "mfcc": 13, "log_mel": 40, "deltas": 1, "stack": 3}
-    for setting in dataclasses.fields(FeatureConfig):
-        other: Any = others.get(setting.name, False)
-        keys.add(entry_key(digest, 0, dataclasses.replace(features, **{setting.name: other}), augment))
-    assert len(keys) == 2 + len(dataclasses.fields(FeatureConfig))
+    own = [setting.name for setting in dataclasses.fields(FeatureConfig) if setting.name != "encoder"]
+    for setting in own:
+        other: Any = others.get(setting, False)
+        keys.add(entry_key(digest, 0, dataclasses.replace(features, **{setting: other}), augment))
+    assert len(keys) == 2 + len(own)
     copies = {entry_key(digest, version, features, augment) for version in (0, 1, 2)}
     for altered in (
         dataclasses.replace(augment, speed=0.2),

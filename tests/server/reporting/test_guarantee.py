@@ -31,6 +31,7 @@ WORDS: dict[str, str | None] = {
     protocol.CUT_SHORT: "that too many of its rounds were cut short",
     protocol.FIGURES: "what it spent where its policy has that told",
     protocol.CLASSES: None,
+    protocol.ENCODER: None,
     protocol.FEATURES: None,
     protocol.MISSING: None,  # always empty
     protocol.VALIDATION_EXAMPLES: None,  # always 0

@@ -23,7 +23,7 @@ CLASSES = ["anger", "neutral"]
 
 
 def site(name: str, **more: Any) -> dict[str, Any]:
-    about = {"speakers": 2, "validation-speakers": 0, "release": "0.1.0", "label-map": ""}
+    about = {"speakers": 2, "validation-speakers": 0, "release": "0.1.0", "label-map": "", "encoder": ""}
     return {"site": name, "protocol": protocol.VERSION, "classes": "anger neutral", "features": 5, **about, **more}
 
 

@@ -33,6 +33,7 @@ FIXED = {"privacy.noise_multiplier": 4.0, "privacy.unit": "utterance"}
 
 # Of each clause that can be tightened what it becomes, and of which run: its settings that are not as by default.
 Tightened = tuple[Any, dict[str, Any]]
+ENCODER = {"encoder.sha256": "cd" * 32, "encoder.layer": "2", "encoder.layers": 4, "encoder.width": 8}
 RUNS: dict[str, Tightened] = {
     "bundle.hashes": (("ab" * 32,), {}),
     "run.hours": ("20:00-06:00", {}),
@@ -49,6 +50,7 @@ RUNS: dict[str, Tightened] = {
     "privacy.allow_insecure_seed": (False, PRIVATE),
     "data.classes": (("anger", "fear"), {}),
     "data.style": ("scripted", {}),
+    "data.encoders": ((), ENCODER),
     "outbound.allow_statistics": (False, {}),
     "outbound.allow_validation": (False, {}),
     "outbound.allow_test": (False, {}),
@@ -80,7 +82,8 @@ def opened(folder: Path, settings: dict[str, Any]) -> Site:
     content = bundle(folder / "bundle", settings="\n".join(lines))
     fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
     site = site_of(folder, fab)
-    for clause, value in {"privacy.allow_insecure_seed": True, "data.classes": ("anger", "neutral")}.items():
+    allowed = {"data.classes": ("anger", "neutral"), "data.encoders": (ENCODER["encoder.sha256"],)}
+    for clause, value in {"privacy.allow_insecure_seed": True, **allowed}.items():
         site.policy = changed(site.policy, clause, value)
     site.server.runs, site.server.fabs = {1: site.server.runs[1], 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
     site.server.ask(protocol.HELLO, run=2)

@@ -79,7 +79,7 @@ def test_a_folder_and_its_kits(tmp_path: Path) -> None:
     assert tomllib.loads(files["site.toml"].decode()) == {
         "name": "st-mary",
         "superlink": "fl.example.org:9443",
-        "data": {"corpus": "manifest", "root": "", "label_map": "", "speaker_ids": ""},
+        "data": {"corpus": "manifest", "root": "", "label_map": "", "speaker_ids": "", "encoder": ""},
     }
     assert tomllib.loads(files["policy.toml"].decode())["bundle"]["hashes"] == [bundle.digest(b"bundle")]
     readme = files["README.md"].decode()

@@ -1,0 +1,120 @@
+"""A public encoder in front of the model: what a run must know of it, and the rows that it makes of a signal.
+
+Pooled to ``statistics`` an utterance is one row: the mean over time of each number of a layer's frames, then each one's
+deviation; of several layers one after the other. As ``frames`` a row is what the layers give at one time. Classic
+features beside follow: pooled likewise, or those of the nearest time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.config.sections import MIDDLE, EncoderConfig, FeatureConfig
+from common.encoders.opening import SAMPLING_RATE, describe_encoder, open_encoder
+from common.errors import UsageError
+from common.features import extractor
+
+
+def settle(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with what the encoder's own files say of it, where they name one; otherwise as they are.
+
+    Args:
+        given: what was chosen, by flat name, in flags and files.
+
+    Raises:
+        UsageError: there is no encoder at the place, or another than the settings say; or none is named, and they say
+            something of it.
+    """
+    own = {name: value for name, value in given.items() if name.startswith("encoder.")}
+    path = str(own.get("encoder.path") or "")
+    if not path:
+        if own and not own.get("encoder.sha256") and any(own.values()):
+            raise UsageError(f"{next(iter(own))} says something of an encoder, and none is named; give --encoder DIR")
+        return dict(given)
+    found = describe_encoder(Path(path).expanduser())
+    known = own.get("encoder.sha256")
+    if known and known != found.sha256:
+        raise UsageError(f"--encoder {path}: its SHA-256 is {found.sha256}, the run's is {known}; name the run's own")
+    layer = str(own.get("encoder.layer") or MIDDLE)
+    return {
+        **given,
+        "encoder.layer": str(math.ceil(found.layers / 2)) if layer == MIDDLE else layer,
+        "encoder.sha256": found.sha256,
+        "encoder.layers": found.layers,
+        "encoder.width": found.width,
+        "encoder.frame_ms": 1000 * found.frame_seconds,
+    }
+
+
+def refuse_other_encoder(encoder: EncoderConfig, path: str) -> None:
+    """Refuse an encoder that is not the one of the settings.
+
+    Raises:
+        UsageError: there is none at the place, or another.
+    """
+    if not path:
+        raise UsageError(f"there is an encoder in front of the model, of SHA-256 {encoder.sha256}; name it: --encoder")
+    if (found := describe_encoder(Path(path)).sha256) != encoder.sha256:
+        raise UsageError(f"--encoder {path}: its SHA-256 is {found}, the model was trained with {encoder.sha256}")
+
+
+def encoded_width(features: FeatureConfig) -> int:
+    """How many numbers a row has.
+
+    Raises:
+        UsageError: nobody has looked at the encoder yet.
+    """
+    encoder = features.encoder
+    if not encoder.width:
+        raise UsageError("encoder.path is set, and nothing is known of the encoder; settle the settings first")
+    classic = extractor.dimension(features) if encoder.beside else 0
+    width = (encoder.mixed or 1) * encoder.width + classic
+    return 2 * width if encoder.pooled else width
+
+
+def encode(signal: torch.Tensor, features: FeatureConfig) -> torch.Tensor:
+    """The rows of one signal.
+
+    Args:
+        signal: float32 ``(samples,)``, at 16 kHz.
+        features: with an encoder that is settled and lies at ``path``.
+
+    Returns:
+        float32 ``(rows, encoded_width(features))``.
+
+    Raises:
+        UsageError: the encoder can't be read, or is for another sampling rate.
+    """
+    own = features.encoder
+    if features.sampling_rate != SAMPLING_RATE:
+        raise UsageError(
+            f"features.sampling_rate is {features.sampling_rate}, encoders hear {SAMPLING_RATE} Hz; leave it out"
+        )
+    encoder = open_encoder(Path(own.path))
+    upto = own.mixed or int(own.layer)
+    frames = encoder.frames(signal, upto)
+    frames = frames if own.mixed else frames[-1:]
+    beside = [extractor.extract(signal, dataclasses.replace(features, encoder=EncoderConfig()))] if own.beside else []
+    if own.pooled:
+        return torch.cat([_pooled(part) for part in (*frames, *beside)])[None]
+    return torch.cat([*frames, *(_nearest(part, len(frames[0]), features) for part in beside)], dim=1)
+
+
+def _pooled(frames: torch.Tensor) -> torch.Tensor:
+    """Mean and deviation over time ``(2 width,)`` of ``(frames, width)``."""
+    exact = frames.double()
+    return torch.cat([exact.mean(0), exact.std(0, unbiased=False)]).float()
+
+
+def _nearest(rows: torch.Tensor, count: int, features: FeatureConfig) -> torch.Tensor:
+    """The classic rows nearest in time to each of so many of the encoder's frames."""
+    classic, own = features.hop * features.stack, features.encoder.frame_ms
+    middle = (features.stack - 1) / (2 * features.stack)  # the first of the joined frames is centred on time 0
+    places = ((torch.arange(count) + 0.5) * own / classic - middle).round().long()
+    return rows[places.clamp(0, len(rows) - 1)]
