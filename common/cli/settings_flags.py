@@ -62,8 +62,8 @@ FLAGS = (
     Flag("encoder.pool", str, "--encoder-pool", "statistics, one row a recording, for a linear model; or frames.",
          SPLIT),
     Flag("encoder.beside", bool, "--encoder-beside", "The classic features beside the encoder's.", SPLIT),
-    Flag("model.kind", str, "--model-kind", f"{', '.join(KINDS)}; cnn1d, as an example, is a convolution over time.",
-         TRAINING, "KIND"),
+    Flag("model.kind", str, "--model-kind", f"What reads the frames: {', '.join(KINDS)}; --model-kind cnn1d is a "
+         "convolution over time.", TRAINING, "KIND"),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
