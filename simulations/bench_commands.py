@@ -26,6 +26,20 @@ def features(json_output: options.JsonOutput = False) -> None:
     _print(run(), json_output)
 
 
+@bench.command(epilog="Example: fedser bench encoders --encoder ~/encoders/whisper-tiny --layer 2")
+def encoders(
+    encoder: Annotated[Path, typer.Option("--encoder", metavar="DIR|FILE.onnx", help="A public encoder.")],
+    layer: Annotated[
+        int | None, typer.Option("--layer", metavar="N", help="Up to this layer; all by default.", show_default=False)
+    ] = None,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """A public encoder on one core: ms and MB a second of sound; transformers, where it is installed, beside it."""
+    from simulations.speed.encoder_speed import run
+
+    _print(run(encoder, layer), json_output)
+
+
 @bench.command(epilog="Example: fedser bench engine --json")
 def engine(json_output: options.JsonOutput = False) -> None:
     """The in-process engine against Flower's own, at 1,000 nodes, and against bare training; some two minutes."""

@@ -26,6 +26,10 @@ def add(app: typer.Typer) -> None:
         simulate
     )
     corpus.command(epilog="Example: fedser corpus synthesize made-up --layout ravdess --speakers 8")(synthesize)
+    corpus.command(
+        epilog="Example: fedser corpus scaling public-whisper --encoder ~/whisper-tiny; then, for a private run: "
+        "--encoder ~/whisper-tiny --public public-whisper"
+    )(scaling)
     app.add_typer(bench, name="bench")
     app.add_typer(audit, name="audit")
     app.add_typer(benchmark, name="benchmark")
@@ -94,3 +98,35 @@ def synthesize(
         step = display.step("made-up speech", utterances)
         write(directory, layout=layout, speakers=speakers, utterances=utterances, seed=seed, progress=step.update)
     typer.echo(f"{directory}: {utterances} utterances of {speakers} made-up voices in the layout of {layout}")
+
+
+def scaling(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it.")],
+    corpus_name: options.CorpusName = None,
+    root: options.Root = None,
+    encoder: options.Encoder = None,
+    layer: Annotated[str, typer.Option("--encoder-layer", help="As of fedser simulate.")] = "middle",
+    components: Annotated[
+        int | None,
+        typer.Option("--components", help="Of an encoder's rows; 128 by default, 0 for none.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the scaling of public recordings, which a private run takes as --public: by default of made-up speech.
+
+    With an encoder its rows are also brought to their first principal components. Whoever names recordings as public
+    vouches for it: nothing of them is hidden.
+    """
+    from common.config.settings import Config
+    from common.privacy.recipe import COMPONENTS, private_settings
+    from common.progress import Display
+    from simulations.job.embedded import provide_corpus, scaling_settings, write_scaling
+
+    given: dict[str, Any] = {"data.normalise": "public"}
+    if encoder is not None:
+        kept = COMPONENTS if components is None else components
+        given |= {"encoder.path": str(encoder), "encoder.layer": layer, "encoder.components": kept}
+    features = Config().with_values(private_settings(given)).features
+    with Display() as display:
+        of = {"data.corpus": corpus_name or "synthetic", "data.root": root or str(provide_corpus(display))}
+        write_scaling(directory / "model.safetensors", scaling_settings(features, of), display)
+    typer.echo(f"{directory}: the scaling of public speech, for --normalise public --public {directory}")

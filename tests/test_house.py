@@ -211,7 +211,7 @@ def test_the_dependencies_are_pinned() -> None:
     project = whole["project"]
     assert all("==" in text for text in whole["build-system"]["requires"])
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["dev"], *extras["ray"]]
+    asked = [*project["dependencies"], *extras["dev"], *extras["encoder"], *extras["ray"]]
     assert {canonicalize_name(Requirement(text).name) for text in asked} <= pins
 
 
@@ -221,7 +221,7 @@ def test_what_is_imported_is_declared() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["ray"], *extras["notebook"]]
+    asked = [*project["dependencies"], *extras["encoder"], *extras["ray"], *extras["notebook"]]
     declared = {canonicalize_name(Requirement(text).name) for text in asked}
     known = packages_distributions()
     names = {name.partition(".")[0] for name in set().union(*map(imported, FILES))}

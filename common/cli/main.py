@@ -19,6 +19,7 @@ import typer
 from common.cli import options
 from common.cli.calibrate_commands import calibrate
 from common.cli.corpus_commands import corpus
+from common.cli.encoder_commands import encoders
 from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
 from common.errors import FedserError
@@ -47,6 +48,7 @@ app.command(
 app.command(epilog="Example: fedser calibrate --model runs/emodb --corpus manifest --root ~/clinic/manifest.csv")(
     calibrate
 )
+app.command(epilog="Example: fedser encoders ~/encoders/whisper-tiny")(encoders)
 
 
 def _print_version(wanted: bool) -> None:

@@ -84,9 +84,7 @@ class Config:
                 f"features.log_mel (it is {self.features.log_mel}), as 40, and features.deltas = 2 (it is "
                 f"{self.features.deltas})"
             )
-        encoder, mode = self.features.encoder, self.data.normalise
-        if encoder.components and mode not in ("public", "speaker"):
-            raise UsageError(f"encoder.components are those of public speech; data.normalise is {mode}, not public")
+        encoder = self.features.encoder
         if encoder.pooled and (self.augment.crop or self.model.statistics == "contours"):
             name = "augment.crop" if self.augment.crop else 'model.statistics = "contours"'
             raise UsageError(

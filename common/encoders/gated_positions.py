@@ -50,7 +50,7 @@ class GatedPositions:
     def gated(self, by_distance: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
         """The bias of a layer, as its frames ``(frames, width)`` open it."""
         gates = linear(by_head(x, self._heads), self._weights, f"{name}.gru_rel_pos_linear")
-        opens, resets = gates.unflatten(-1, (2, _GATES // 2)).sum(-1).sigmoid().chunk(2, dim=-1)
+        opens, resets = gates.view(self._heads, len(x), 2, _GATES // 2).sum(-1).sigmoid().chunk(2, dim=-1)
         return (opens * (resets * self._weights[f"{name}.gru_rel_pos_const"][0] - 1.0) + 2.0) * by_distance
 
     def _bucket(self, distance: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,8 +62,7 @@ def describe_encoder(path: Path) -> Described:
     Raises:
         UsageError: there is none, or one that is not read; says which and what to do.
     """
-    weights = _weights(path)
-    return _described(path, weights, _stamp(path, weights))
+    return _described(*_located(path))
 
 
 def open_encoder(path: Path) -> PublicEncoder:
@@ -74,8 +74,7 @@ def open_encoder(path: Path) -> PublicEncoder:
     Raises:
         UsageError: as for ``describe_encoder``.
     """
-    weights = _weights(path)
-    return _opened(path, weights, _stamp(path, weights))
+    return _opened(*_located(path))
 
 
 @lru_cache(maxsize=8)
@@ -97,6 +96,17 @@ def _opened(path: Path, weights: Path, stamp: Stamp) -> PublicEncoder:  # noqa: 
         return OnnxEncoder(path)
     config = HubConfig.read(path / "config.json")
     return _KINDS[config.word("model_type", tuple(_KINDS))](config, weights)
+
+
+def _located(path: Path) -> tuple[Path, Path, Stamp]:
+    """An encoder's path, the file of its weights, and what changes when a file of it does."""
+    try:
+        weights = _weights(path)
+        beside = [path / name for name in _SETTINGS] if path.is_dir() else []
+        stats = [file.stat() for file in (weights, *beside) if file.exists()]
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return path, weights, tuple(value for own in stats for value in _stamp(own))
 
 
 def _weights(path: Path) -> Path:
@@ -124,16 +134,20 @@ def _instead(path: Path) -> str:
     return "fedser encoders tells where to get it"
 
 
-def _stamp(path: Path, weights: Path) -> Stamp:
-    """Changes when a file of the encoder does."""
-    beside = [path / name for name in _SETTINGS] if path.is_dir() else []
-    stats = [file.stat() for file in (weights, *beside) if file.exists()]
-    return tuple(value for own in stats for value in (own.st_dev, own.st_ino, own.st_size, own.st_mtime_ns))
+def _stamp(own: os.stat_result) -> Stamp:
+    return own.st_dev, own.st_ino, own.st_size, own.st_mtime_ns
 
 
 def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise _unreadable(file, error) from None
     return digest.hexdigest()
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be read ({error.strerror or error})")

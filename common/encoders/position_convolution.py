@@ -51,4 +51,5 @@ class PositionConvolution:
         if self._normed is None:
             return self._weights[f"{_NAME}.weight"]
         length, direction = (self._weights[f"{_NAME}.{part}"] for part in self._normed)
-        return direction * (length / direction.norm(dim=(0, 1), keepdim=True))
+        scale: torch.Tensor = length / torch.linalg.vector_norm(direction, dim=(0, 1), keepdim=True)
+        return direction * scale

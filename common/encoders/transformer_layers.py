@@ -28,7 +28,7 @@ def by_head(x: torch.Tensor, heads: int) -> torch.Tensor:
 def attended(
     x: torch.Tensor, weights: WeightsFile, name: str, heads: int, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Self-attention over all frames, ``(frames, width)``; a bias ``(heads, frames, frames)`` is added to its scores."""
+    """Self-attention over all frames ``(frames, width)``; a bias ``(heads, frames, frames)`` is added to its scores."""
     query, key, value = (by_head(linear(x, weights, f"{name}.{part}_proj"), heads)[None] for part in "qkv")
     mask = None if bias is None else bias[None]
     mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)[0]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch.nn import functional
 
 from common.encoders.hub_config import HubConfig
+from common.encoders.public_encoder import SAMPLING_RATE
 from common.encoders.transformer_layers import norm_shapes
 from common.encoders.weights_file import Shapes, WeightsFile
 from common.errors import UsageError
 
 _NAME = "feature_extractor.conv_layers"
 _CHANNELS, _KERNELS, _STRIDES = (512,) * 7, (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # as published
-_LONGEST_FRAME = 3200  # samples, 0.2 s
+_HOPS = (80, 3200)  # samples, 5 and 200 ms
+_MOST_VALUES = 1 << 23  # that one convolution gives for a second, 32 MB; the published ones give 1.6 million
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +58,10 @@ class WaveformFeatures:
         )
         if not len(features.channels) == len(features.kernels) == len(features.strides):
             raise UsageError(f"{config.path}: conv_dim, conv_kernel and conv_stride are not equally long")
-        if max(features.hop, features.field // 10) > _LONGEST_FRAME:
+        if not _HOPS[0] <= features.hop <= _HOPS[1] or features.field > 10 * _HOPS[1]:
             raise UsageError(f"{config.path}: conv_stride makes a frame of {features.hop} samples, expected 320")
+        if features.largest > _MOST_VALUES:
+            raise UsageError(f"{config.path}: conv_dim and conv_stride take too much memory, expected those published")
         return features
 
     @property
@@ -70,6 +76,12 @@ class WaveformFeatures:
         for kernel, stride in zip(reversed(self.kernels), reversed(self.strides), strict=True):
             samples = (samples - 1) * stride + kernel
         return samples
+
+    @property
+    def largest(self) -> float:
+        """The most values that a convolution gives for a second of sound."""
+        steps = accumulate(self.strides, operator.mul)
+        return max(channels * SAMPLING_RATE / step for channels, step in zip(self.channels, steps, strict=True))
 
     @property
     def shapes(self) -> Shapes:
@@ -100,5 +112,5 @@ class WaveformFeatures:
             normed = functional.layer_norm(x.mT, (x.shape[1],), weights[f"{name}.weight"], weights[f"{name}.bias"])
             return normed.mT
         if number == 0:
-            return functional.group_norm(x, x.shape[1], weights[f"{name}.weight"], weights[f"{name}.bias"])
+            return torch.group_norm(x, x.shape[1], weights[f"{name}.weight"], weights[f"{name}.bias"])
         return x

@@ -35,11 +35,12 @@ class WeightsFile:
         self.path = path
         try:
             with openable(path) as own:
-                self._file: Any = safe_open(own, framework="pt")
+                opened: Any = safe_open(own, framework="pt")
         except (OSError, SafetensorError) as error:
             why = getattr(error, "strerror", None) or "not a whole safetensors file"
             raise UsageError(f"{path}: {why}; download it again, or its folder") from None
-        self._names = frozenset(self._file.keys())
+        self._file = opened
+        self._names = frozenset(opened.keys())
         self._read: dict[str, torch.Tensor] = {}
         found = [prefix for prefix in prefixes if prefix + probe in self._names]
         if not found:

@@ -48,7 +48,7 @@ class WhisperEncoder:
         self.layers = config.whole("encoder_layers", 1, 256)
         self.width = config.whole("d_model", 1, 1 << 14)
         self._heads = config.part("encoder_attention_heads", self.width)
-        self._bands = config.whole("num_mel_bins", 1, 256, 80)
+        self._bands = config.whole("num_mel_bins", 1, 128, 80)
         self._positions = config.whole("max_source_positions", 1, 1 << 16, _BLOCK)
         config.word("activation_function", ("gelu",), "gelu")
         self._weights = WeightsFile(path, ("model.encoder.", "encoder.", ""), "conv1.weight")

@@ -34,8 +34,10 @@ def settle(given: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in given.items() if name.startswith("encoder.")}
     path = str(own.get("encoder.path") or "")
     if not path:
-        if own and not own.get("encoder.sha256") and any(own.values()):
-            raise UsageError(f"{next(iter(own))} says something of an encoder, and none is named; give --encoder DIR")
+        usual = {f"encoder.{name}": value for name, value in dataclasses.asdict(EncoderConfig()).items()}
+        said = [name for name, value in own.items() if value != usual.get(name)]
+        if said and not own.get("encoder.sha256"):
+            raise UsageError(f"{said[0]} says something of an encoder, and none is named; give --encoder DIR")
         return dict(given)
     found = describe_encoder(Path(path).expanduser())
     known = own.get("encoder.sha256")

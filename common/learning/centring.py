@@ -21,8 +21,8 @@ from common.config.settings import Config
 from common.data.dataset import SpeechDataset
 from common.learning.training import Trained, device
 from common.models.contours import Contours
-from common.models.model import EmotionModel
 from common.models.encoder_rows import RowMean
+from common.models.model import EmotionModel
 
 
 def centring(model: EmotionModel, turn: int, config: Config) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from common.config.sections import WEIGHTED
 from common.config.settings import Config, PrivacyConfig
 from common.errors import UsageError
 from common.privacy.allowances import refusals
@@ -45,6 +46,7 @@ LINEAR: dict[str, Any] = {
 }
 
 # One row an utterance, which a linear model takes; LOG.md, "Public encoders".
+COMPONENTS = 128  # of public speech, that a private run's rows are brought to
 ENCODED: dict[str, Any] = {
     "model.kind": "linear",
     "model.hidden": 0,
@@ -67,7 +69,7 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = _settled(given)
     pooled = bool(given.get("encoder.path")) and given.get("encoder.pool", "statistics") == "statistics"
-    privacy = Config().with_values(given).privacy
+    privacy = Config().with_values({name: own for name, own in given.items() if name.startswith("privacy.")}).privacy
     if not privacy.on:
         settings = {**(ENCODED if pooled else {}), **given}
         refuse_leaks(Config().with_values(settings))
@@ -77,7 +79,7 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         linear = _asks_for_linear(given)
         recipe = (LINEAR if linear else SEQUENTIAL) | recipe
         if pooled:
-            recipe |= _encoded(privacy)
+            recipe |= _encoded(privacy, given)
         elif linear and given.get("data.normalise", recipe["data.normalise"]) == "utterance":
             recipe["model.statistics"] = "contours"
     elif pooled:
@@ -97,11 +99,15 @@ def _settled(given: Mapping[str, Any]) -> dict[str, Any]:
     return settle(given)
 
 
-def _encoded(privacy: PrivacyConfig) -> dict[str, Any]:
-    """What a private run takes of an encoder: the less ε is, the smaller the steps."""
-    mode = {"data.normalise": "public"} if privacy.protects.single else {}
-    rate = min(4.0, max(1.0, privacy.epsilon / 2)) if privacy.protects.single else 4.0
-    return {"model.statistics": "rows", "encoder.components": 128, "training.learning_rate": rate, **mode}
+def _encoded(privacy: PrivacyConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a private run takes of an encoder: rows about as wide as the noise lets through; LOG.md."""
+    single = privacy.protects.single
+    recipe: dict[str, Any] = {"model.statistics": "rows", "data.normalise": "public" if single else "speaker"}
+    if single:  # the more noise, the smaller the steps
+        recipe["training.learning_rate"] = min(4.0, max(1.0, privacy.epsilon / 2))
+    if given.get("encoder.layer") != WEIGHTED:  # which is refused, with a line of its own
+        recipe["encoder.components"] = COMPONENTS
+    return recipe
 
 
 def _asks_for_linear(given: Mapping[str, Any]) -> bool:
@@ -120,7 +126,9 @@ def refuse_leaks(config: Config) -> None:
     Raises:
         UsageError: a setting would tell, or nobody has judged whether it would; its flag is named.
     """
-    privacy = config.privacy
+    privacy, mode = config.privacy, config.data.normalise
+    if config.features.encoder.components and mode not in ("public", "speaker"):
+        raise UsageError(f"encoder.components are those of public speech; data.normalise is {mode}, expected public")
     if not privacy.on:
         if privacy.canaries or privacy.budget < float("inf"):
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")

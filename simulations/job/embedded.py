@@ -10,16 +10,17 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from common.config.settings import PATHS, Config, flatten
+from common.config.settings import PATHS, Config, FeatureConfig, flatten
 from common.data.extraction import Recording, extract_all
 from common.data.normalise import Scaling, Sums
 from common.data.resident import listing
-from common.errors import UsageError
+from common.errors import CorpusError, UsageError
 from common.features.cache import FeatureCache, default_directory
 from common.learning import saved_model
 from common.models.architectures import build_model
@@ -53,25 +54,45 @@ def provide_scaling(config: Config, display: Display) -> Path:
         display: for the progress of the first time.
     """
     root = provide_corpus(display)
-    own = {"data.corpus": "synthetic", "data.root": str(root), "data.normalise": "global", "augment.copies": 0}
-    if config.features.encoder.components:
-        own["data.normalise"] = "public"  # a model of components has no other
-    settings = Config().with_values({"data.normalise": own["data.normalise"]})
-    settings = dataclasses.replace(settings, features=config.features).with_values(own)
+    settings = scaling_settings(config.features, {"data.corpus": "synthetic", "data.root": str(root)})
     # All settings, not the features alone: the next version of fedser may know others.
     anywhere = flatten(settings) | {"encoder.path": ""}
     name = hashlib.sha256(json.dumps(anywhere, sort_keys=True).encode()).hexdigest()[:16]
     folder = default_directory() / f"{root.name}-scaling-{name}"
     if not (folder / "model.safetensors").exists():
-        _save(folder / "model.safetensors", settings, display)
+        write_scaling(folder / "model.safetensors", settings, display)
     return folder
 
 
-def _save(path: Path, settings: Config, display: Display) -> None:
+def scaling_settings(features: FeatureConfig, corpus: Mapping[str, Any]) -> Config:
+    """The settings of a model that carries a scaling and nothing else.
+
+    Args:
+        features: whose scaling it is.
+        corpus: the settings of the public recordings.
+    """
+    mode = {"data.normalise": "public" if features.encoder.components else "global", "augment.copies": 0}
+    return dataclasses.replace(Config().with_values({**corpus, **mode}), features=features)
+
+
+def write_scaling(path: Path, settings: Config, display: Display) -> None:
+    """Write an untrained model with the scaling of public recordings.
+
+    Args:
+        path: of its file; its folder is made where it does not exist.
+        settings: as of ``scaling_settings``.
+        display: of the progress.
+
+    Raises:
+        CorpusError: there is no such corpus, or nothing of it can be used.
+        UsageError: it has too few recordings for so many components.
+    """
     selection = listing(settings.data)
-    step = display.step("made-up speech's features", len(selection.utterances))
+    step = display.step("public speech's features", len(selection.utterances))
     cache = FeatureCache(default_directory())
     recordings, _ = extract_all(selection.utterances, settings.features, settings.augment, cache, progress=step.update)
+    if not recordings:
+        raise CorpusError(f"--root {settings.data.root}: none of its recordings can be used")
     scaling = public_scaling(recordings, settings.features.encoder.components)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("untrained"))
@@ -79,7 +100,8 @@ def _save(path: Path, settings: Config, display: Display) -> None:
     arrays = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     public = settings.with_values(dict.fromkeys(PATHS, ""))
-    saved_model.save(path, arrays, scaling.arrays(), public, tuple(selection.classes), synthetic=True)
+    classes, synthetic = tuple(selection.classes), selection.synthetic
+    saved_model.save(path, arrays, scaling.arrays(), public, classes, synthetic=synthetic)
 
 
 def public_scaling(recordings: Sequence[Recording], kept: int) -> Scaling:

@@ -49,9 +49,9 @@ def run(seconds: float = 120.0, repeats: int = 5) -> dict[str, Any]:
     """
     positive("seconds", seconds)
     in_range("repeats", repeats, 1, 1000)
-    signals = _speech(seconds)
+    signals = made_up_speech(seconds)
     contenders = _contenders()
-    with _one_thread():
+    with one_thread():
         for contender in contenders.values():
             contender(signals[:2])  # compiles, imports and fills caches
         runs = [{name: _time(contender, signals) for name, contender in contenders.items()} for _ in range(repeats)]
@@ -67,7 +67,7 @@ def run(seconds: float = 120.0, repeats: int = 5) -> dict[str, Any]:
     }
 
 
-def _speech(seconds: float) -> list[torch.Tensor]:
+def made_up_speech(seconds: float) -> list[torch.Tensor]:
     """Utterances of 2 to 4 seconds: syllables of a gliding harmonic voice, hiss, pauses. No one's voice."""
     random = numpy_generator("bench features")
     signals: list[torch.Tensor] = []
@@ -91,7 +91,8 @@ def _utterance(seconds: float, random: np.random.Generator) -> torch.Tensor:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Within the block torch computes on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

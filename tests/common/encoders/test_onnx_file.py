@@ -19,6 +19,8 @@ WEIGHT = np.random.default_rng(0).standard_normal((3, 1, 400)).astype(np.float32
 
 def a_file(folder: Path, batched: bool = True, output: list[Any] | None = None, **value: Any) -> Path:
     """One convolution of 400 samples every 320, as frames of 3 features."""
+    name: str
+    shape: list[str | int | None]
     name, shape = value.get("input", ("signal", [1, "samples"] if batched else ["samples"]))
     axes = numpy_helper.from_array(np.array([1] if batched else [0, 1]), "axes")
     nodes = [
@@ -30,8 +32,10 @@ def a_file(folder: Path, batched: bool = True, output: list[Any] | None = None, 
     first = numpy_helper.from_array(np.array([0]), "first")
     inputs = [helper.make_tensor_value_info(name, value.get("type", TensorProto.FLOAT), shape)]
     inputs += value.get("more", [])
-    made, last = ("frames", [1, "frames", 3]) if batched else ("flat", ["frames", 3])
-    outputs = [helper.make_tensor_value_info(made, TensorProto.FLOAT, last)] if output is None else output
+    made = helper.make_tensor_value_info("frames", TensorProto.FLOAT, [1, "frames", 3])
+    if not batched:
+        made = helper.make_tensor_value_info("flat", TensorProto.FLOAT, ["frames", 3])
+    outputs = [made] if output is None else output
     initializers = [numpy_helper.from_array(WEIGHT, "weight"), axes, first]
     graph = helper.make_graph(nodes, "encoder", inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from common.encoders.opening import describe_encoder, open_encoder
 from tests.common.encoders.hub_folders import SMALL, a_model, a_sound, save, transformers
 
-LAYER = {"feat_extract_norm": "layer", "conv_bias": True}
-FAMILY = {
+LAYER: dict[str, Any] = {"feat_extract_norm": "layer", "conv_bias": True}
+FAMILY: dict[str, tuple[str, dict[str, Any]]] = {
     "group norm": ("Wav2Vec2", {}),
     "layer norm": ("Wav2Vec2", LAYER),
     "norm first": ("Wav2Vec2", {**LAYER, "do_stable_layer_norm": True}),
@@ -113,6 +113,8 @@ def test_only_the_layers_asked_for_are_read(tmp_path: Path) -> None:
     [
         ({"conv_stride": [5, 2]}, "conv_dim, conv_kernel and conv_stride are not equally long"),
         ({"conv_stride": [50, 20, 20, 20, 2, 2, 2]}, "a frame of 3200000 samples"),
+        ({"conv_stride": [1] * 7}, "a frame of 1 samples"),
+        ({"conv_stride": [1, 1, 1, 1, 1, 1, 80], "conv_dim": [1024] * 7}, "take too much memory"),
         ({"adapter_attn_dim": 16}, "encoders with such a part are not read"),
         ({"num_attention_heads": 5}, "num_attention_heads is 5, expected a part of 32"),
         ({"hidden_act": "swish"}, "hidden_act is 'swish', which is not read; gelu is"),

@@ -1,0 +1,155 @@
+"""Whole runs with a public encoder in front of the model: small random ones, on a few made-up sounds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from common.cli import main
+from common.learning import saved_model
+from simulations import load_model, run
+from tests.common.encoders.hub_folders import whisper
+
+PROGRAM = Path(sys.executable).with_name("fedser")
+CLASSES, RATE = ("anger", "neutral"), 16000
+SMALL: dict[str, Any] = {
+    "data.corpus": "manifest",
+    "data.held_out": "kfold:2:0",
+    "data.sites": "2",
+    "data.validation": "none",
+    "federation.rounds": 10,
+    "training.batch_size": 4,
+}
+
+
+def write_corpus(folder: Path) -> Path:
+    """Eight speakers' tones: those in anger rise and are loud."""
+    folder.mkdir()
+    path, rng = folder / "manifest.csv", np.random.default_rng(0)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "emotion", "speaker"])
+        for speaker in range(8):
+            for number in range(6):
+                angry, time = number % 2, np.arange(RATE // 4) / RATE
+                tone = np.sin(2 * np.pi * (150 + 20 * speaker + 900 * angry * time) * time)
+                sound = (0.05 + 0.4 * angry) * tone + 0.01 * rng.standard_normal(len(time))
+                name = f"{speaker}-{number}.wav"
+                soundfile.write(folder / name, sound, RATE, subtype="FLOAT")
+                writer.writerow([name, CLASSES[1 - angry], f"s{speaker}"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("encoded")
+    write_corpus(folder / "corpus")
+    whisper(folder / "encoder")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(made / "cache"))
+
+
+def trained(made: Path, out: Path, *, workers: int = 0, encoder: Path | None = None, **more: Any) -> dict[str, Any]:
+    settings = {**SMALL, "data.root": str(made / "corpus/manifest.csv"), **more}
+    place = str(encoder or made / "encoder")
+    run(settings=settings | {"encoder.path": place}, workers=workers, progress=False, out=out)
+    told: dict[str, Any] = json.loads((out / "result.json").read_text())
+    return told
+
+
+def labels(model: Path, files: list[Path], *more: object) -> list[str]:
+    recogniser = load_model(model, encoder=more[0]) if more else load_model(model)  # type: ignore[arg-type]
+    shares = [recogniser.predict(path) for path in files]
+    return [max(share, key=share.__getitem__) for share in shares]
+
+
+def test_a_run_says_what_stood_in_front_and_predict_gives_its_first_figure(made: Path, tmp_path: Path) -> None:
+    told = trained(made, tmp_path / "run")
+    config = told["config"]
+    assert config["encoder.sha256"]
+    assert (config["encoder.layer"], config["model.kind"], config["model.statistics"]) == ("2", "linear", "rows")
+    fold = told["folds"][0]
+    assert fold["test"]["uar"] >= 0.8
+    files = [path for path in sorted((made / "corpus").glob("*.wav")) if f"s{path.name[0]}" in fold["test_speakers"]]
+    found = labels(tmp_path / "run", files, made / "encoder")
+    truth = ["anger" if int(path.stem[-1]) % 2 else "neutral" for path in files]
+    recalls = [np.mean([f == c for f, t in zip(found, truth, strict=True) if t == c]) for c in CLASSES]
+    assert np.mean(recalls) == pytest.approx(fold["test"]["stranger"]["0"]["uar"])
+
+
+def test_the_result_is_the_same_whatever_the_workers(made: Path, tmp_path: Path) -> None:
+    one, two = (trained(made, tmp_path / str(workers), workers=workers) for workers in (0, 2))
+    assert one["folds"][0]["test"] == two["folds"][0]["test"]
+    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("0", "2")]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"encoder.layer": "weighted"},
+        {"encoder.pool": "frames", "model.projection": 8, "model.hidden": 4, "model.attention": 4},
+        {"encoder.beside": True},
+    ],
+    ids=["weighted", "frames", "beside"],
+)
+def test_other_ways_to_listen(made: Path, tmp_path: Path, more: dict[str, Any]) -> None:
+    told = trained(made, tmp_path / "run", **more)
+    assert told["folds"][0]["test"]["uar"] >= 0.6
+    load_model(tmp_path / "run", encoder=made / "encoder").predict(made / "corpus/0-0.wav")
+
+
+@pytest.mark.parametrize("unit", ["utterance", "speaker"])
+def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, unit: str) -> None:
+    root = str(made / "corpus/manifest.csv")
+    arguments = ["--corpus", "manifest", "--root", root, "--encoder", str(made / "encoder"), "--components", "8"]
+    subprocess.run([PROGRAM, "corpus", "scaling", str(tmp_path / "public"), *arguments], check=True)
+    own = {"privacy.epsilon": 1e4, "privacy.delta": 1e-3, "privacy.unit": unit, "privacy.sample_rate": 1.0}
+    own |= {"encoder.components": 8, "data.public": str(tmp_path / "public")}
+    told = trained(made, tmp_path / "run", **own)
+    saved = saved_model.load(tmp_path / "run")
+    assert saved.scaling.components is not None
+    assert saved.scaling.components.shape[0] == 8
+    assert saved.model.classifier.in_features == 8
+    assert told["config"]["data.normalise"] == ("public" if unit == "utterance" else "speaker")
+    assert told["folds"][0]["privacy"]["sites"]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"encoder.layer": "weighted"}, "--encoder-layer is weighted"),
+        ({"encoder.beside": True}, "--encoder-beside"),
+        ({"encoder.pool": "frames"}, "--encoder-pool is frames"),
+        ({"data.normalise": "running", "encoder.components": 0}, "--normalise running would tell"),
+        ({"data.normalise": "utterance"}, "data.normalise is utterance, expected public"),
+    ],
+)
+def test_a_private_run_refuses_what_nobody_has_judged(
+    made: Path, tmp_path: Path, more: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(Exception, match=line):
+        trained(made, tmp_path / "run", **{"privacy.epsilon": 8.0, **more})
+
+
+def test_no_model_hears_through_another_encoder(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained(made, tmp_path / "run")
+    other = whisper(tmp_path / "other", positions=750)[0]
+    for given, line in (([], "name it: --encoder"), (["--encoder", str(other)], "the model was trained with")):
+        file = str(made / "corpus/0-0.wav")
+        assert main.run(["predict", "--model", str(tmp_path / "run"), *given, file]) == 2
+        told = capsys.readouterr().err
+        assert line in told
+        assert "Traceback" not in told
