@@ -43,6 +43,7 @@ class Keywords(TypedDict, total=False):
     encoder_layer: str | int
     encoder_pool: str
     encoder_beside: bool
+    model_kind: str
     strategy: str
     initial: FilePath
     rounds: int

@@ -13,6 +13,7 @@ import typer
 
 from common.cli import options
 from common.config import units
+from common.config.kinds import KINDS
 from common.config.settings import STRATEGIES, Config, read_toml
 
 SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
@@ -61,6 +62,8 @@ FLAGS = (
     Flag("encoder.pool", str, "--encoder-pool", "statistics, one row a recording, for a linear model; or frames.",
          SPLIT),
     Flag("encoder.beside", bool, "--encoder-beside", "The classic features beside the encoder's.", SPLIT),
+    Flag("model.kind", str, "--model-kind", f"What reads the frames: {', '.join(KINDS)}; --model-kind cnn1d is a "
+         "convolution over time.", TRAINING, "KIND"),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
     Flag("federation.initial", str, "--initial", "A model to start from, a run's, with its scaling.", TRAINING,
          "DIR"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from common.config.kinds import KINDS, Kind, kind_of
+from common.config.kinds import CRNN3D, KINDS, TRANSFORMER, Kind, kind_of
 from common.errors import UsageError
 from common.strategies.available import CATALOGUE
 from common.validate import in_range, one_of, positive
@@ -132,22 +132,28 @@ class ModelConfig:
     """The model's kind and sizes; see ``common.config.kinds`` and ``common.models.model``.
 
     Attributes:
-        kind: ``bilstm``, or ``linear``, which sees the ``statistics`` alone.
-        projection: what a frame's features are projected to.
-        hidden: units of the BiLSTM in each direction; 0 for a linear model, whatever ``kind`` says.
-        layers: of the BiLSTM.
-        attention: units of the attention's hidden layer.
+        kind: ``bilstm``, ``transformer``, ``cnn1d``, ``crnn3d``, ``dscnn``, or ``linear``, which sees the
+            ``statistics`` alone.
+        projection: what a frame's features are projected to; in ``crnn3d`` what the convolutions make of it is.
+        hidden: units of a BiLSTM in each direction, of the Transformer's layers of each frame, channels of a
+            convolution over time; 0 for a linear model, whatever ``kind`` says.
+        layers: of a BiLSTM 1 or 2; blocks of the Transformer, or convolutions over time, up to 8.
+        kernel: frames that a convolution sees at a time, odd.
+        heads: of self-attention, in ``transformer`` and ``crnn3d``.
+        attention: units of the hidden layer of the attention that pools the frames.
         dropout: of the projected frames and of what they pool to.
-        statistics: what the classifier sees of the features, beside the BiLSTM or alone: ``none``, ``means`` (each
-            one's mean and deviation over time), or ``contours`` (what they do together, whatever their level:
-            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre, for the one row that an
-            encoder's statistics are: ``common.models.encoder_rows``).
+        statistics: what the classifier sees of the features, beside what the kind reads or alone: ``none``, ``means``
+            (each one's mean and deviation over time), ``contours`` (what they do together, whatever their level:
+            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre:
+            ``common.models.encoder_rows``, for the one row that an encoder's statistics are).
     """
 
     kind: str = "bilstm"
     projection: int = 128
     hidden: int = 128
     layers: int = 1
+    kernel: int = 5
+    heads: int = 4
     attention: int = 64
     dropout: float = 0.4
     statistics: str = "none"
@@ -161,8 +167,21 @@ class ModelConfig:
         if self.architecture.figures_alone and self.statistics == "none":
             which = f"model.kind is {self.kind}" if self.hidden else "model.hidden is 0"
             raise UsageError(f'{which}, which leaves nothing without model.statistics = "means", "contours" or "rows"')
-        in_range("model.layers", self.layers, 1, 2)
+        in_range("model.layers", self.layers, 1, self.architecture.deepest)
+        in_range("model.kernel", self.kernel, 1, 31)
+        if self.kernel % 2 == 0:
+            raise UsageError(
+                f"model.kernel is {self.kernel}, expected an odd number of frames, so that it has a middle"
+            )
+        self._heads()
         in_range("model.dropout", self.dropout, 0.0, 0.9)
+
+    def _heads(self) -> None:
+        in_range("model.heads", self.heads, 1, 64)
+        widths = {TRANSFORMER: ("projection", self.projection), CRNN3D: ("2 hidden", 2 * self.hidden)}
+        name, width = widths.get(self.architecture, ("", 0))
+        if width % self.heads:
+            raise UsageError(f"model.heads is {self.heads}, expected a divisor of {width}, the model's {name}")
 
     @property
     def architecture(self) -> Kind:

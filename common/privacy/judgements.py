@@ -132,10 +132,16 @@ JUDGEMENTS: dict[str, Judgement] = {
         units=dict.fromkeys(("utterance", "speaker"), only(0.0, line=CROP)),
     ),
     # The model.
-    "model.kind": Judgement("Either is a model whose layers mix no recordings of a batch.", only("bilstm", "linear")),
+    "model.kind": Judgement(
+        "Each is a model whose layers mix no recordings of a batch, with a gradient by sample of each.",
+        only("bilstm", "transformer", "cnn1d", "crnn3d", "dscnn", "linear"),
+        flag="--model-kind",
+    ),
     "model.projection": Judgement(SIZE),
     "model.hidden": Judgement(SIZE),
     "model.layers": Judgement(SIZE),
+    "model.kernel": Judgement(SIZE),
+    "model.heads": Judgement(SIZE),
     "model.attention": Judgement(SIZE),
     "model.dropout": Judgement("What is dropped is drawn at random for each recording, whatever is in it."),
     "model.statistics": Judgement(

@@ -116,7 +116,12 @@ def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, un
     root = str(made / "corpus/manifest.csv")
     arguments = ["--corpus", "manifest", "--root", root, "--encoder", str(made / "encoder"), "--components", "8"]
     subprocess.run([PROGRAM, "corpus", "scaling", str(tmp_path / "public"), *arguments], check=True)
-    own: dict[str, Any] = {"privacy.epsilon": 1e4, "privacy.delta": 1e-3, "privacy.unit": unit, "privacy.sample_rate": 1.0}
+    own: dict[str, Any] = {
+        "privacy.epsilon": 1e4,
+        "privacy.delta": 1e-3,
+        "privacy.unit": unit,
+        "privacy.sample_rate": 1.0,
+    }
     own |= {"encoder.components": 8, "data.public": str(tmp_path / "public")}
     told = trained(made, tmp_path / "run", **own)
     saved = saved_model.load(tmp_path / "run")
