@@ -39,6 +39,7 @@ class Keywords(TypedDict, total=False):
     validation: str | float
     normalise: str
     public: FilePath
+    score_noise: bool
     strategy: str
     rounds: int
     refit: bool
@@ -47,6 +48,7 @@ class Keywords(TypedDict, total=False):
     fraction: float
     min_sites: int
     round_timeout: float
+    noise_recordings: FilePath
     seed: int
     privacy_unit: str
     epsilon: float

@@ -55,6 +55,7 @@ FLAGS = (
     Flag("data.normalise", str, "--normalise", "running, speaker, utterance, global or public.", SPLIT),
     Flag("data.public", str, "--public", "A model of public data, whose scaling --normalise public uses.", SPLIT,
          "DIR"),
+    Flag("data.score_noise", bool, "--score-noise", "Score a stranger's first recordings in noise too.", SPLIT),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
@@ -64,6 +65,8 @@ FLAGS = (
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
+    Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for the noisy copies "
+         "that augment.noise makes.", TRAINING, "DIR"),
     Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
     Flag("privacy.unit", str, "--privacy-unit", f"Whose contribution is hidden: {units.listed()}.", PRIVACY),
     Flag("privacy.epsilon", float, "--epsilon", "What a model may tell of a unit, as 8; inf for no privacy.", PRIVACY),

@@ -49,7 +49,8 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
-PATHS = ("data.root", "data.label_map", "data.folds", "data.public")  # settings that say where things lie
+# Settings that say where things lie.
+PATHS = ("data.root", "data.label_map", "data.folds", "data.public", "augment.noise_recordings")
 
 
 @dataclass(frozen=True, kw_only=True)
