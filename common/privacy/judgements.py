@@ -41,7 +41,7 @@ CROP = (
     "recordings; leave it out"
 )
 NOISE = (
-    "augment.noise_recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
+    "--noise-recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
     "augment.noise_kinds has made-up noise"
 )
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
