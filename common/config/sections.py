@@ -153,7 +153,7 @@ class AugmentConfig:
         if self.noise and not (self.noise_kinds or self.noise_recordings):
             raise UsageError('augment.noise has no kind of noise; name one, e.g. augment.noise_kinds = "pink,babble"')
         in_range("augment.noise_share", self.noise_share, 0.0, 1.0)
-        in_range("augment.noise_set", self.noise_set, 0, 1_000_000)
+        in_range("augment.noise_set", self.noise_set, 0, 1000)
         for name in ("time_masks", "feature_masks"):
             in_range(f"augment.{name}", getattr(self, name), 0, 20)
         for name in ("time_width", "feature_width", "crop"):
