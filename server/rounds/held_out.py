@@ -205,12 +205,13 @@ def score(
 
 
 def _in_noise(config: Config, plan: Plan, state: State, cache: FeatureCache) -> NoiseFigures | None:
-    """The figures under noise of the speakers that are here, where they are asked for; no site is asked."""
-    if not (config.data.score_noise and plan.test):
+    """The figures in noise of the speakers that are here, where they are asked for; no site is asked."""
+    speakers = plan.test_speakers if plan.sites else plan.test  # in a simulation all of them are here
+    if not (config.data.score_noise and speakers):
         return None
     known = Scaling.of_arrays(state.scaling)
     model = _model(config, plan, state.best or state.arrays, known)
-    own = _recordings(config, plan, plan.test, known, cache)
+    own = _recordings(config, plan, speakers, known, cache)
     return score_noise(model, own, plan.classes, config, known, cache)
 
 
