@@ -36,7 +36,7 @@ def response(size: Point, source: Point, microphone: Point, reflection: float, r
     (x, nx), (y, ny), (z, nz) = axes
     distance = np.sqrt((x**2)[:, None, None] + (y**2)[:, None] + z**2).ravel()
     bounces = (nx[:, None, None] + ny[:, None] + nz).ravel()
-    delay = np.rint((distance - direct) / SOUND * rate).astype(int)
+    delay = np.rint((distance - direct) / SOUND * rate).astype(np.int64)
     heard = delay < samples
     strength = reflection ** bounces[heard] * direct / distance[heard]
     made: Array = np.bincount(delay[heard], strength, samples)
@@ -46,7 +46,7 @@ def response(size: Point, source: Point, microphone: Point, reflection: float, r
 def _axis(size: float, source: float, microphone: float, farthest: float) -> tuple[Array, npt.NDArray[np.int64]]:
     """Along one axis, how far each image lies from the microphone, and how many walls it bounced off."""
     count = math.ceil(farthest / (2 * size)) + 1
-    n = np.arange(-count, count + 1)
+    n = np.arange(-count, count + 1, dtype=np.int64)
     distances = np.concatenate([2 * n * size + source - microphone, 2 * n * size - source - microphone])
     return distances, np.concatenate([np.abs(2 * n), np.abs(2 * n - 1)])
 

@@ -86,8 +86,9 @@ def in_room(signal: torch.Tensor, rate: int, number: int, which: int) -> torch.T
     echoes = torch.from_numpy(room_response(number, which, rate)).to(signal.dtype)
     size = 1 << (len(signal) + len(echoes) - 1).bit_length()
     wet = torch.fft.irfft(torch.fft.rfft(signal, size) * torch.fft.rfft(echoes, size), size)[: len(signal)]
-    level: torch.Tensor = signal.square().mean().sqrt() / wet.square().mean().sqrt().clamp_min(1e-12)
-    return wet * level
+    level = signal.square().mean().sqrt() / wet.square().mean().sqrt().clamp_min(1e-12)
+    heard: torch.Tensor = wet * level
+    return heard
 
 
 @lru_cache(maxsize=8)

@@ -140,7 +140,7 @@ def curves_by_round(panels: Mapping[str, Curves], line: tuple[str, float] | None
     return Drawing(height=(190 * len(panels) if len(panels) > 1 else 260) + legend, draw=draw)
 
 
-def uar_by_level(curves: Mapping[str, Curve], levels: Sequence[str], chance: float) -> Drawing:
+def uar_by_level(curves: Mapping[str, Sequence[float]], levels: Sequence[str], chance: float) -> Drawing:
     """UAR against how loud the noise is, a line a kind, and the chance line.
 
     Args:
