@@ -39,7 +39,7 @@ def response(size: Point, source: Point, microphone: Point, reflection: float, r
     delay = np.rint((distance - direct) / SOUND * rate).astype(np.int64)
     heard = delay < samples
     strength = reflection ** bounces[heard] * direct / distance[heard]
-    made: Array = np.bincount(delay[heard], strength, samples)
+    made: Array = np.bincount(delay[heard], strength, samples).astype(np.float64)
     return made
 
 
