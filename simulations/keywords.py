@@ -44,6 +44,7 @@ class Keywords(TypedDict, total=False):
     encoder_pool: str
     encoder_beside: bool
     model_kind: str
+    score_noise: bool
     strategy: str
     initial: FilePath
     rounds: int
@@ -54,6 +55,7 @@ class Keywords(TypedDict, total=False):
     fraction: float
     min_sites: int
     round_timeout: float
+    noise_recordings: FilePath
     seed: int
     privacy_unit: str
     epsilon: float

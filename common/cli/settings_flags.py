@@ -64,6 +64,7 @@ FLAGS = (
     Flag("encoder.beside", bool, "--encoder-beside", "The classic features beside the encoder's.", SPLIT),
     Flag("model.kind", str, "--model-kind", f"What reads the frames: {', '.join(KINDS)}; --model-kind cnn1d is a "
          "convolution over time.", TRAINING, "KIND"),
+    Flag("data.score_noise", bool, "--score-noise", "Score a stranger's first recordings in noise too.", SPLIT),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
     Flag("federation.initial", str, "--initial", "A model to start from, a run's, with its scaling.", TRAINING,
          "DIR"),
@@ -77,6 +78,8 @@ FLAGS = (
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
+    Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for the noisy copies "
+         "that augment.noise makes.", TRAINING, "DIR"),
     Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
     Flag("privacy.unit", str, "--privacy-unit", f"Whose contribution is hidden: {units.listed()}.", PRIVACY),
     Flag("privacy.epsilon", float, "--epsilon", "What a model may tell of a unit, as 8; inf for no privacy.", PRIVACY),

@@ -13,6 +13,7 @@ from common.strategies.available import CATALOGUE
 from common.validate import in_range, one_of, positive
 
 MOST_WINDOWS = 8
+NOISE_KINDS = ("pink", "babble", "room")
 
 
 MIDDLE, WEIGHTED = "middle", "weighted"
@@ -199,6 +200,11 @@ class AugmentConfig:
         speed: largest change of speed, as a share (0.1 is ±10 %); 0 for none.
         gain: largest change of level in dB; 0 for none.
         noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
+        noise_kinds: what the noise is, drawn for each copy: ``pink``, ``babble`` of made-up voices, or ``room``, echoes
+            and pink noise.
+        noise_share: the share of the copies that are noisy.
+        noise_recordings: a folder of recordings of noise, one more kind; empty for none.
+        noise_set: which set of made-up voices and rooms; a score under noise takes the next one.
         time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
         feature_masks: masks over features, each at most ``feature_width`` of them.
         crop: the share of an epoch's utterances that are cut to a random window of 0.5 s or more (of a matrix of
@@ -209,6 +215,10 @@ class AugmentConfig:
     speed: float = 0.1
     gain: float = 0.0
     noise: tuple[float, ...] = ()
+    noise_kinds: tuple[str, ...] = ("pink",)
+    noise_share: float = 1.0
+    noise_recordings: str = ""
+    noise_set: int = 0
     time_masks: int = 2
     time_width: float = 0.15
     feature_masks: int = 2
@@ -223,6 +233,12 @@ class AugmentConfig:
             raise UsageError(f"augment.noise is {list(self.noise)}, expected two numbers in dB, lowest first, or none")
         for ratio in self.noise:
             in_range("augment.noise", ratio, -50.0, 100.0)
+        for kind in self.noise_kinds:
+            one_of("augment.noise_kinds", kind, NOISE_KINDS)
+        if self.noise and not (self.noise_kinds or self.noise_recordings):
+            raise UsageError('augment.noise has no kind of noise; name one, e.g. augment.noise_kinds = "pink,babble"')
+        in_range("augment.noise_share", self.noise_share, 0.0, 1.0)
+        in_range("augment.noise_set", self.noise_set, 0, 1000)
         for name in ("time_masks", "feature_masks"):
             in_range(f"augment.{name}", getattr(self, name), 0, 20)
         for name in ("time_width", "feature_width", "crop"):
@@ -363,6 +379,7 @@ class DataConfig:
         speaker_ids: whether ids that are spelled alike (``s4``, ``S04``) are one person, ``merge``, or several,
             ``distinct``; empty to refuse a run in which there are any.
         outside_root: whether a list may name recordings outside its folder; at a site none outside its data is read.
+        score_noise: score the held-out recordings that are here in noise too, as a stranger's first ones.
     """
 
     corpus: str = "synthetic"
@@ -379,6 +396,7 @@ class DataConfig:
     strict: bool = False
     speaker_ids: str = ""
     outside_root: bool = False
+    score_noise: bool = False
 
     def __post_init__(self) -> None:
         one_of("data.normalise", self.normalise, ("running", "speaker", "utterance", "global", "public"))

@@ -54,7 +54,7 @@ __all__ = [
 
 Scalar = bool | int | float | str
 PATHS = (  # settings that say where things lie
-    *("data.root", "data.label_map", "data.folds", "data.public"),
+    *("data.root", "data.label_map", "data.folds", "data.public", "augment.noise_recordings"),
     *("encoder.path", "training.teacher", "federation.initial"),
 )
 

@@ -49,6 +49,10 @@ TEACHER = (
     "--teacher {value} has learnt from other {unit}s' recordings, of which its answers would tell in a run that is "
     "private for each {unit}; leave it out"
 )
+NOISE = (
+    "--noise-recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
+    "augment.noise_kinds has made-up noise"
+)
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
@@ -90,6 +94,7 @@ JUDGEMENTS: dict[str, Judgement] = {
         "It lets a list name recordings that lie elsewhere, on the machine of who starts a simulation; a site of its "
         "own reads none outside its folder of recordings."
     ),
+    "data.score_noise": Judgement(TEST),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
     "features.windows": Judgement(ALONE),
@@ -123,6 +128,14 @@ JUDGEMENTS: dict[str, Judgement] = {
     "augment.speed": Judgement(ALONE),
     "augment.gain": Judgement(ALONE),
     "augment.noise": Judgement(ALONE),
+    "augment.noise_kinds": Judgement(
+        "The noise and the voices in it are made up, of nobody, and drawn from a recording's own bytes."
+    ),
+    "augment.noise_share": Judgement(ALONE),
+    "augment.noise_recordings": Judgement(
+        "None: whoever is heard in recordings of noise would be in other units' copies.", only("", line=NOISE)
+    ),
+    "augment.noise_set": Judgement("It draws made-up voices and rooms, which are nobody's."),
     "augment.time_masks": Judgement(ALONE),
     "augment.time_width": Judgement(ALONE),
     "augment.feature_masks": Judgement(ALONE),

@@ -121,6 +121,12 @@ def heard(result: Result) -> dict[str, Figure]:
     return known if is_transductive(result) or len(known) < len(told) else {}
 
 
+def noise(result: Result) -> dict[str, dict[str, float]]:
+    """The UAR of a stranger's first recording by the kind of noise and its level; empty where it was not measured."""
+    told = (result.summary.noise or {}) if result.summary else {}
+    return {kind: {level: own.uar.mean for level, own in levels.items()} for kind, levels in told.items()}
+
+
 def test_speakers(result: Result) -> int:
     """How many speakers were tested on, each counted once over all folds."""
     held_out = [fold.test_speakers for fold in result.folds]

@@ -108,6 +108,9 @@ class StrangerSummary(Record):
 Strangers = Mapping[str, StrangerSummary | None]  # by ``0``, ``2``, ``8``, ``all``; None for what there is not
 
 
+NoiseSummary = Mapping[str, Mapping[str, StrangerSummary]]  # by kind of noise, by ``clean`` or the ratio in dB
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary(Record):
     """The federated model's figures, and the UAR of the baselines, where they were trained.
@@ -120,6 +123,7 @@ class Summary(Record):
         local_uar: of the models of each site alone.
         stranger: of the federated model, by how many others of the speaker were heard before.
         pooled_stranger: of the model of all recordings at one place; None where it was not trained.
+        noise: of the federated model on a stranger's first recordings in noise; absent where it was not asked for.
     """
 
     uar: Figure
@@ -129,6 +133,7 @@ class Summary(Record):
     local_uar: Figure | None
     stranger: Strangers | None = None
     pooled_stranger: Strangers | None = None
+    noise: NoiseSummary | None = may_lack()  # noqa: RUF009 -- as above
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,11 @@ def configured(given: Mapping[str, Any]) -> Config:
             "without --root there are no recordings here that tell the classes: name them, e.g. --classes anger "
             "happiness neutral sadness, the same at all sites"
         )
+    if config.augment.noise_recordings:
+        raise UsageError(
+            f"augment.noise_recordings is {config.augment.noise_recordings!r}, a folder that no site has: leave it "
+            "out; augment.noise_kinds has noise that every site makes"
+        )
     return config.with_whole_paths()
 
 

@@ -157,6 +157,12 @@ WORK = [
 ]
 
 
+def test_no_folder_of_a_site_is_mixed_into_its_recordings_unless_it_says_so(tmp_path: Path) -> None:
+    own, asked = policy(tmp_path), settings() | {"augment.noise_recordings": "/data"}
+    refused = str(own.refusal(BUNDLE, parse_run_config(asked)))
+    assert refused == "the run sets augment.noise_recordings to '/data', the policy allows ('',) (run.bounds)"
+
+
 def fault(own: Policy, name: str, value: float) -> str:
     """Why a run with a setting is not carried out here: it can't be so at all, or the policy does not allow it."""
     try:

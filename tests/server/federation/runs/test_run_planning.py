@@ -58,6 +58,12 @@ def test_recordings_of_which_none_can_be_used_are_refused(folder: Folder) -> Non
         plan_of(folder, **{"data.root": str(manifest)})
 
 
+def test_a_folder_of_noise_is_no_setting_of_a_deployment(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a folder that no site has: leave it out") as error:
+        configured({"data.root": str(tmp_path), "augment.noise_recordings": str(tmp_path)})
+    assert "\n" not in str(error.value)
+
+
 def test_without_recordings_here_the_classes_must_be_named(folder: Folder) -> None:
     with pytest.raises(UsageError, match="without --root there are no recordings here that tell the classes"):
         configured({"data.corpus": "emodb"})
