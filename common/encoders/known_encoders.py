@@ -132,6 +132,11 @@ ENCODERS = (
 )
 
 
+def heard_corpus(own: Known, corpus: str) -> bool:
+    """Whether recordings or labels of a corpus, by fedser's name of it, were in an encoder's training."""
+    return corpus.casefold() in {name.casefold().replace("-", "") for name in own.heard}
+
+
 def known(sha256: str) -> Known | None:
     """The encoder whose weights' file has this hash; None where it is none of those at hand.
 

@@ -9,6 +9,7 @@ from typing import Any
 from common.config.units import UNITS
 from common.strategies.available import CATALOGUE
 from server.records.fold_record import PrivacyAccount
+from server.reporting import front
 from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
 from server.reporting.run_record import Figure, Result, RunFold
 
@@ -265,6 +266,7 @@ def overview(result: Result) -> dict[str, Any]:
         "counts": {name: UNTOLD if getattr(corpus, name) is None else getattr(corpus, name) for name in COUNTS},
         "sites": site_count(result),
         "model": kind_of_model(result.config),
+        "front": front.said(result.encoder, result.config),
         "strategy": strategy.title if strategy else "federated averaging",
         "rounds": max(len(fold.rounds) for fold in result.folds),
         "chance": chance(result),

@@ -82,6 +82,7 @@ def kind_of_model(config: Mapping[str, Any]) -> str:
     """What kind of model a run's settings make."""
     settings = flat(config)
     seen = {"means": "its features' means and deviations", "contours": "what its features do together over time"}
+    seen["rows"] = "the encoder's row"
     beside = seen.get(settings.get("model.statistics", NONE), "")
     kind = kind_of(settings.get("model.kind", BILSTM.name), int(settings.get("model.hidden", "1")))
     if kind.figures_alone:

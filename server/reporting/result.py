@@ -19,6 +19,7 @@ from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
 from server.records.scores import NoiseFigures, StrangerFigures
 from server.reporting.findings import largest_epsilon
+from server.reporting.front import front_of
 from server.reporting.run_record import (
     SCHEMA,
     Baselines,
@@ -76,6 +77,7 @@ def build(
         command=command,
         transductive=config.data.normalise in ("running", "speaker") and not _as_strangers(folds),
         config=flatten(config),
+        encoder=front_of(config, corpus.name),
         corpus=corpus,
         folds=tuple(_fold(fold) for fold in folds),
         summary=_summary(folds),

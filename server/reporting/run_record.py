@@ -177,6 +177,7 @@ class Result(Record):
         command: that made it.
         transductive: whether features were normalised with the test speakers' own recordings, without their labels.
         config: every setting, by flat name.
+        encoder: the public encoder in front, as of ``server.reporting.front``; missing where there is none.
         corpus: what was trained and scored on.
         folds: in order.
         summary: the figures over the folds; None where nothing was scored.
@@ -193,6 +194,7 @@ class Result(Record):
     command: str | None = may_lack()
     transductive: bool | None = may_lack()
     config: Mapping[str, Any]
+    encoder: Mapping[str, Any] | None = may_lack()
     corpus: CorpusRecord
     folds: tuple[RunFold, ...]
     summary: Summary | None

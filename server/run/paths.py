@@ -18,7 +18,7 @@ from common.splits.plan import Plan
 
 HOME = "FEDSER_HOME"
 STATUS = Path("state/status.json")
-_PATHS = ("data.root", "data.label_map", "data.public", "federation.initial")
+_PATHS = ("data.root", "data.label_map", "data.public", "federation.initial", "encoder.path")
 
 
 def place(run_config: Mapping[str, object], name: str) -> Path:

@@ -80,6 +80,13 @@ def test_a_run_says_what_stood_in_front_and_predict_gives_its_first_figure(made:
     config = told["config"]
     assert config["encoder.sha256"]
     assert (config["encoder.layer"], config["model.kind"], config["model.statistics"]) == ("2", "linear", "rows")
+    assert told["encoder"] == {
+        "sha256": config["encoder.sha256"],
+        "heard_corpus": None,
+        **dict.fromkeys(("name", "licence", "trained_on")),
+    }
+    for page in ("MODEL_CARD.md", "report.html"):
+        assert "In front of it stands a frozen public encoder (one that" in (tmp_path / "run" / page).read_text()
     fold = told["folds"][0]
     assert fold["test"]["uar"] >= 0.8
     files = [path for path in sorted((made / "corpus").glob("*.wav")) if f"s{path.name[0]}" in fold["test_speakers"]]

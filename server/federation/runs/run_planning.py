@@ -41,8 +41,12 @@ def configured(given: Mapping[str, Any]) -> Config:
         UsageError: settings that don't go together.
     """
     config = Config().with_values(private_settings({"data.corpus": "manifest", **given}))
-    if (config.data.normalise == "public") != bool(config.data.public):
-        raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
+    public = config.data.normalise == "public" or config.features.encoder.components > 0
+    if public != bool(config.data.public):
+        raise UsageError(
+            "--normalise public, or an encoder in a private run, and --public MODEL go together; fedser corpus scaling "
+            "writes one of public recordings, or it is of a run on public data"
+        )
     refuse_teacher(config)
     if not config.data.root and len(config.data.classes) < 2:
         raise UsageError(
@@ -145,6 +149,9 @@ def place_inputs(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Sc
             values[name] = _relative(_copy(Path(path), run.file(copy)), run.folder)
     if root := str(values["data.root"]):
         values["data.root"] = _relative(Path(root), run.folder)
+    if encoder := str(values["encoder.path"]):  # each site has its own; here it is found again inside the folder alone
+        inside = Path(encoder).is_relative_to(run.folder.root.absolute())
+        values["encoder.path"] = _relative(Path(encoder), run.folder) if inside else ""
     return values
 
 
