@@ -19,6 +19,7 @@ from common import protocol
 from common.config.settings import Config, flatten
 from common.curation.selection import list_corpus
 from common.errors import CorpusError, FederationError, FedserError, UsageError
+from common.features.encoded import settle
 from common.privacy.accounting.accountants import Spend, epsilon_rdp
 from common.privacy.ledger.account import Ledger
 from common.privacy.recipe import private_settings
@@ -27,6 +28,7 @@ from common.storage.chained_file import Chain
 from simulations.synthesis.corpus import synthesize
 from tests.client import deployment
 from tests.client.deployment import SITES, deal, node, run_deployed
+from tests.common.encoders.hub_folders import whisper
 from tests.simulations import tiny
 from tests.simulations.job.test_simulate import job, run
 
@@ -100,6 +102,20 @@ def test_the_server_says_nothing_of_where_a_sites_data_lie(manifest: Path, tmp_p
     site = open_deployed(told, node(tmp_path, "s1"))
     assert site.config.data.root == str(tmp_path / "s1/manifest.csv")
     assert site.holding.ledger == tmp_path / "s1/ledger"
+
+
+def test_a_site_listens_through_its_own_encoder_or_not_at_all(manifest: Path, tmp_path: Path) -> None:
+    own, other = (whisper(tmp_path / name, positions=positions)[0] for name, positions in (("own", 750), ("b", 760)))
+    given = {**tiny.SMALL, "data.held_out": "", "data.classes": list(tiny.CLASSES), "encoder.path": str(own)}
+    asked = {**flatten(Config().with_values(settle(given))), "encoder.path": "/etc/passwd"}
+    site = open_deployed(asked, node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(own)}))
+    assert site.config.features.encoder.path == str(own)
+    with pytest.raises(UsageError, match=r"site\.toml names none; put its folder below the recordings"):
+        open_deployed(asked, node(tmp_path, "s1"))
+    with pytest.raises(UsageError, match="the model was trained with"):
+        open_deployed(asked, node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(other)}))
+    site = open_deployed(flatten(settings()), node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(own)}))
+    assert not site.config.features.encoder.on
 
 
 def test_a_site_trains_in_no_private_run_that_would_tell_more(manifest: Path, tmp_path: Path) -> None:

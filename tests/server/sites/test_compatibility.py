@@ -7,7 +7,7 @@ import pytest
 
 from common import protocol
 from common.errors import FederationError
-from server.sites.compatibility import SiteTraits, agree
+from server.sites.compatibility import SiteTraits, agree, unfit
 
 CLASSES = ("anger", "neutral")
 
@@ -32,6 +32,13 @@ def told(caplog: pytest.LogCaptureFixture, **sites: SiteTraits) -> list[str]:
 
 def test_sites_that_say_the_same_agree(caplog: pytest.LogCaptureFixture) -> None:
     assert told(caplog, a=terms(), b=terms()) == []
+
+
+@pytest.mark.parametrize(("own", "runs"), [("ab" * 32, ""), ("", "ab" * 32), ("ab" * 32, "cd" * 32)])
+def test_a_site_with_another_encoder_is_not_in_the_run(own: str, runs: str) -> None:
+    line = f"it has the encoder {own[:16] or 'none'} in front of the model, the run has {runs[:16] or 'none'} (SHA-256)"
+    assert unfit(terms(encoder=own), CLASSES, runs) == line
+    assert unfit(terms(encoder=runs), CLASSES, runs) is None
 
 
 def test_what_may_be_meant_is_told(caplog: pytest.LogCaptureFixture) -> None:

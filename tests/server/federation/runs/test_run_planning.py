@@ -76,8 +76,15 @@ def test_without_recordings_here_the_classes_must_be_named(folder: Folder) -> No
 
 
 def test_public_goes_with_its_model() -> None:
-    with pytest.raises(UsageError, match="--normalise public and --public MODEL go together"):
+    with pytest.raises(UsageError, match="or an encoder in a private run, and --public MODEL go together"):
         configured({"data.normalise": "public", "data.classes": "anger,neutral"})
+
+
+def test_where_the_coordinators_encoder_lies_is_told_to_nobody(folder: Folder, tmp_path: Path) -> None:
+    own = {"encoder.sha256": "ab" * 32, "encoder.layer": "1", "encoder.layers": 1, "encoder.width": 8}
+    for place, told in ((tmp_path / "elsewhere", ""), (folder.root.absolute() / "whisper", "whisper")):
+        config = Config().with_values({**own, "encoder.path": str(place)})
+        assert place_inputs(flatten(config), example_folder.run(folder))["encoder.path"] == told
 
 
 def test_a_private_run_is_completed_by_the_recipe() -> None:
