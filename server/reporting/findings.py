@@ -121,6 +121,16 @@ def heard(result: Result) -> dict[str, Figure]:
     return known if is_transductive(result) or len(known) < len(told) else {}
 
 
+def counted_as(result: Result) -> str:
+    """What was heard of a speaker where a result's test is counted, in the words of ``HEARD``; empty where it is one.
+
+    The same holds for every figure that is not told by what was heard: each class's, the confusion, the folds'.
+    """
+    if is_transductive(result):
+        return HEARD["all"]
+    return HEARD["0"] if heard(result) else ""
+
+
 def test_speakers(result: Result) -> int:
     """How many speakers were tested on, each counted once over all folds."""
     held_out = [fold.test_speakers for fold in result.folds]
