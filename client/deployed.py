@@ -15,7 +15,7 @@ from client.holding import Holding
 from client.site import Site
 from common import protocol
 from common.config.run_config import parse_run_config
-from common.config.settings import Config, EncoderConfig
+from common.config.settings import Config, EncoderConfig, refuse_teacher
 from common.corpora import catalogue
 from common.curation import forgotten, speaker_ids
 from common.curation.selection import Classes, list_corpus, merged, refuse_outside, select
@@ -89,7 +89,12 @@ class _Node:
         return path
 
     def settings(self, config: Config) -> Config:
-        """The run's settings with the site's own corpus and budget."""
+        """The run's settings with the site's own corpus and budget.
+
+        Raises:
+            UsageError: they name a teacher.
+        """
+        refuse_teacher(config)
         values = {
             "data.corpus": self._text(protocol.NODE_CORPUS),
             "data.root": self._text(protocol.NODE_ROOT),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from client.teaching import Targets
 from common.data.extraction import Recording
 from common.data.places import Places
 
@@ -31,6 +32,7 @@ class Holding:
         one_by_one: whether held-out speakers are counted one by one.
         places: of the units of a private run that hides some of a site's; ``train`` are their recordings, of which
             those that can't be used have no version.
+        targets: of a simulation with a teacher, its answers for the recordings to train and to validate on.
         tested: how many recordings are listed as held out, where none of them is looked at.
     """
 
@@ -48,4 +50,5 @@ class Holding:
     deployed: bool = False
     one_by_one: bool = True
     places: Places | None = None
+    targets: Targets = field(default_factory=dict)
     tested: int = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from client.holding import Holding
 from client.site_datasets import SiteDatasets, precomputed
+from client.teaching import Targets, soft_targets
 from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.curation.problems import usual_width
@@ -20,6 +22,7 @@ from common.data.resident import each_of, listed_of, of_speakers, recordings_of
 from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory
 from common.features.front_end import dimension
+from common.learning import saved_model
 from common.learning.stranger_scores import StrangerScores
 from common.models.architectures import build_model
 from common.models.model import EmotionModel
@@ -165,6 +168,7 @@ def _open_simulated(run_config: Mapping[str, object], path: str, partition: int)
     places = _places(config, plan, split, cache) if config.privacy.at_sites else None
     others = {*split.validation, *split.test}
     recordings = recordings_of(config, plan, others if places else {*split.train, *others}, cache)
+    taught = _taught(config, plan, {*split.train, *split.validation}, cache) if config.training.teacher else {}
     holding = Holding(
         name=split.name,
         classes=plan.classes,
@@ -174,8 +178,16 @@ def _open_simulated(run_config: Mapping[str, object], path: str, partition: int)
         ledger=Path(str(run_config[LEDGER])),
         state=Path(str(run_config[OUT])) / STATE,
         places=places,
+        targets=taught,
     )
     return Site(config, holding)
+
+
+def _taught(config: Config, plan: Plan, speakers: Collection[str], cache: FeatureCache) -> Targets:
+    """The teacher's answers for some speakers' recordings, which it hears with its own features."""
+    teacher = saved_model.load(Path(config.training.teacher), "--teacher")
+    own = recordings_of(replace(config, features=teacher.config.features), plan, speakers, cache)
+    return soft_targets(teacher, own, config.training.teacher_temperature)
 
 
 def _places(config: Config, plan: Plan, split: SiteSplit, cache: FeatureCache) -> Places:

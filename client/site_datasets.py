@@ -66,6 +66,9 @@ class SiteDatasets:
                 self._datasets[part] = SpeechDataset(self._ready_alone(scaling), self._classes)
             else:
                 self._datasets[part] = self._known(part, scaling)
+            if part in ("train", "all") and self._holding.targets:
+                known = [self._holding.targets[own.name] for own in self._datasets[part].utterances]
+                self._datasets[part].targets = known
         return self._datasets[part]
 
     def score_held_out(self, model: EmotionModel, scaling: Scaling | None) -> StrangerScores:

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from common import protocol
 from common.config.run_config import parse_run_config
-from common.config.settings import PATHS, Config, flatten
+from common.config.settings import PATHS, Config, flatten, refuse_teacher
 from common.data.heard import scaling_of
 from common.data.normalise import Scaling
 from common.errors import FederationError, UsageError
@@ -26,6 +27,7 @@ from common.features.front_end import dimension
 from common.flower.internals import refuse_redirects
 from common.learning import saved_model
 from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.privacy.recipe import refuse_leaks
 from common.protocol import CACHE, EVENTS, LEDGER, OUT, PLAN, STATE
 from common.seeds import seed_of
@@ -39,6 +41,7 @@ from server.records.fold_record import FoldRecord, Round
 from server.records.ledger_reports import account, refuse_unaccounted, site_figures
 from server.records.log_heads import FILE, Heads
 from server.records.pins import Pins
+from server.records.starting_model import load_initial, made_from
 from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
@@ -81,6 +84,8 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
     began = time.perf_counter()
     deployed = not plan.sites
+    if deployed:
+        refuse_teacher(config)
     keys = read_node_names() if deployed else {}
     audit = ServerAudit(folder / "audit.jsonl", context.run_id, grid.run.fab_hash) if deployed else None
     meeting = _meeting(config, plan, keys)
@@ -88,9 +93,9 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         nodes = meet(grid, meeting, refused)
     if audit:
         audit.begin(flatten(config), [node.site for node in nodes])
-    initial = _initial(config, plan, nodes)
+    start = _start(config, plan, nodes)
     with note_refusals(audit, 0, protocol.STATISTICS) as refused:
-        state = _state(grid, config, plan, initial, nodes, folder, refused)
+        state = _state(grid, config, plan, start, nodes, folder, refused)
     events = Events(place(context.run_config, EVENTS), plan.fold)
     events.catch_up([*state.history, *state.refit])
     heads = Heads(home() / FILE, nodes) if deployed else None
@@ -112,7 +117,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     rounds = Rounds(
         grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit, pins=pins
     )
-    state = rounds.refit(hear_confidence(rounds, rounds.run(state)), initial)
+    state = rounds.refit(hear_confidence(rounds, rounds.run(state)), start.arrays)
     if keeps:
         say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
     _save_model(folder / "model.safetensors", state, config, plan)
@@ -122,8 +127,11 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     if config.privacy.at_sites:
         with note_refusals(audit, state.round, protocol.PRIVACY) as refused:
             spent = site_figures(grid, config, nodes, state, refused, whole=not deployed)
+    fold = _fold(plan, nodes, state, held)
     fold = dataclasses.replace(
-        _fold(plan, nodes, state, held),
+        fold,
+        started_from=made_from(config.federation.initial, config, fold.test_speakers),
+        taught_by=made_from(config.training.teacher, config, fold.test_speakers),
         privacy=account(config, spent) if config.privacy.on else None,
         seconds=time.perf_counter() - began,
     )
@@ -186,24 +194,50 @@ def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> Fol
     )
 
 
-def _initial(config: Config, plan: Plan, nodes: Sequence[Node]) -> Arrays:
-    """The model before round 1, which the seed alone decides."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of(config.seed, "model"))
-        model = build_model(nodes[0].features, len(plan.classes), config)
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a run starts with: a model's arrays, and, where it is no new one, the scaling that they are trained with."""
+
+    arrays: Arrays
+    scaling: Scaling | None = None
+
+
+def _start(config: Config, plan: Plan, nodes: Sequence[Node]) -> Start:
+    """The model that is named, or a new one, which the seed alone decides.
+
+    Raises:
+        UsageError: as ``server.records.starting_model.load_initial``.
+        FederationError: the sites' features are of another width.
+    """
+    width = nodes[0].features
+    named = load_initial(config, plan.classes)
+    if named is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(config.seed, "model"))
+            model = build_model(width, len(plan.classes), config)
+        return Start(arrays=_arrays(model))
+    if len(named.scaling.mean) != width:
+        raise FederationError(
+            f"--initial {config.federation.initial} has {len(named.scaling.mean)} features a frame, the sites have "
+            f"{width}; start from a model of the same features"
+        )
+    return Start(arrays=_arrays(named.model), scaling=None if config.privacy.on else named.scaling)
+
+
+def _arrays(model: EmotionModel) -> Arrays:
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
 def _state(
-    grid: Grid, config: Config, plan: Plan, initial: Arrays, nodes: Sequence[Node], folder: Path, refused: Refused
+    grid: Grid, config: Config, plan: Plan, start: Start, nodes: Sequence[Node], folder: Path, refused: Refused
 ) -> State:
-    """The last checkpoint, or the state before round 1."""
+    """The last checkpoint, or the state before round 1; of a model that has a scaling no site is asked for one."""
     path = folder / "checkpoint.safetensors"
     if path.exists():
         return checkpoint.load(path)
     check_held_out(config, plan, nodes)
-    scaling = _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
-    state = State(arrays=initial, scaling=scaling.arrays())
+    scaling = start.scaling or _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
+    state = State(arrays=start.arrays, scaling=scaling.arrays())
     if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:
         state.run = secrets.token_hex(8)
         checkpoint.save(state, path)  # the run's name must outlive a crash in round 1

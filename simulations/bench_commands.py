@@ -1,4 +1,4 @@
-"""``fedser bench``: the claims about speed, and about short windows, as commands."""
+"""``fedser bench``: the claims about speed, and scores of short windows and in noise, as commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from common.cli import options
 from common.errors import UsageError
 
 bench = typer.Typer(
-    help="Measure fedser's speed against what one would use instead, and its models on short windows.",
+    help="Measure fedser's speed against what one would use instead, and its models on short windows and in noise.",
     no_args_is_help=True,
 )
 
@@ -104,6 +104,38 @@ def _tell_windows(figures: Mapping[str, Any]) -> None:
     for length, uar in figures["summary"].items():
         count = sum(fold["windows"][length]["count"] for fold in figures["folds"])
         table.add_row(length, str(count), *map(score, uar.values()))
+    Console().print(table)
+
+
+@bench.command(epilog="Example: fedser bench noise --run runs/emodb")
+def noise(
+    run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes; one a core by default.")] = None,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """What a run's models make of a stranger's first recordings in noise: pink, babble, and a room that echoes."""
+    from common.progress import Display
+    from simulations.speed import noisy_scores
+
+    with Display() as display:
+        figures = noisy_scores.run(run, workers, display)
+    if json_output:
+        _print(figures, json_output)
+    else:
+        _tell_noise(figures)
+
+
+def _tell_noise(figures: Mapping[str, Any]) -> None:
+    """The mean UAR over folds, a line a kind."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.reporting.formatting import noise_level, score
+
+    levels = next(iter(figures["summary"].values()))
+    table = Table("UAR, first heard", *map(noise_level, levels), box=None)
+    for kind, curve in figures["summary"].items():
+        table.add_row(kind, *(score(own["uar"]) for own in curve.values()))
     Console().print(table)
 
 

@@ -43,14 +43,19 @@ class Keywords(TypedDict, total=False):
     encoder_layer: str | int
     encoder_pool: str
     encoder_beside: bool
+    model_kind: str
+    score_noise: bool
     strategy: str
+    initial: FilePath
     rounds: int
     refit: bool
     local_epochs: int
     batch_size: int
+    teacher: FilePath
     fraction: float
     min_sites: int
     round_timeout: float
+    noise_recordings: FilePath
     seed: int
     privacy_unit: str
     epsilon: float

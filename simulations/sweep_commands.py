@@ -23,6 +23,8 @@ WITHOUT = (
     "privacy.canaries",
     "privacy.canary_kind",
     "federation.strategy",
+    "federation.initial",
+    "training.teacher",
     "seed",
 )
 

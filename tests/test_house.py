@@ -33,6 +33,7 @@ LAYERS = {
         "common.processes",
         "common.deployment",
         "common.messages",
+        "common.voices",
         "common.audio",
         "common.encoders",
         "common.features",

@@ -6,8 +6,8 @@ import math
 
 import torch
 
+from common.audio.noise import add_kind
 from common.audio.reading import resample
-from common.audio.torchaudio import load as torchaudio
 from common.config.settings import AugmentConfig
 
 _SPEEDS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # of the largest change: a few fixed rates, whose resampling filters are kept
@@ -26,10 +26,10 @@ def alter(signal: torch.Tensor, sampling_rate: int, config: AugmentConfig, seed:
     choice = int(torch.randint(len(_SPEEDS), (), generator=generator))
     altered = speed(signal, sampling_rate, 1.0 + config.speed * _SPEEDS[choice])
     altered = gain(altered, _uniform(-config.gain, config.gain, generator))
-    if not config.noise:
+    if not config.noise or (config.noise_share < 1 and _uniform(0.0, 1.0, generator) >= config.noise_share):
         return altered
     lowest, highest = config.noise
-    return add_noise(altered, _uniform(lowest, highest, generator), generator)
+    return add_kind(altered, sampling_rate, config, _uniform(lowest, highest, generator), generator)
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:
@@ -50,34 +50,6 @@ def speed(signal: torch.Tensor, sampling_rate: int, rate: float) -> torch.Tensor
 def gain(signal: torch.Tensor, db: float) -> torch.Tensor:
     """A signal at another level, in dB."""
     return signal * math.pow(10.0, db / 20.0)
-
-
-def add_noise(signal: torch.Tensor, snr: float, generator: torch.Generator) -> torch.Tensor:
-    """Add pink noise, whose power falls by 3 dB an octave like that of many rooms (torchaudio).
-
-    Args:
-        signal: ``(samples,)``.
-        snr: the signal-to-noise ratio in dB over the whole signal; silence stays silent.
-        generator: where the noise comes from.
-    """
-    if not signal.any():
-        return signal.clone()
-    noisy: torch.Tensor = torchaudio().functional.add_noise(
-        signal, _pink(len(signal), generator), torch.tensor(snr, dtype=signal.dtype)
-    )
-    return noisy
-
-
-def _pink(samples: int, generator: torch.Generator) -> torch.Tensor:
-    """White noise whose amplitudes are divided by the root of the frequency.
-
-    Below a 320th of the sampling rate (50 Hz of 16 kHz) it stays white, or most of its power would be inaudible.
-    """
-    size = 1 << (max(samples, 2) - 1).bit_length()
-    spectrum = torch.fft.rfft(torch.randn(size, generator=generator))
-    frequency = torch.arange(len(spectrum)).clamp_min(max(size // 320, 1))
-    noise: torch.Tensor = torch.fft.irfft(spectrum / frequency.sqrt(), size)
-    return noise[:samples]
 
 
 def spec_augment(

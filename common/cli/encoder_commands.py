@@ -63,6 +63,7 @@ def _print_table(json_output: bool) -> None:
     for own in ENCODERS:
         if own.sha256:
             console.print(f"{own.name}, SHA-256 {own.of}:\n  {own.sha256}", highlight=False)
+    console.print(f"The others, SHA-256: {_UNKNOWN}; fedser encoders DIR computes it", highlight=False)
     for note in _NOTES:
         console.print(f"\n{note}", highlight=False, markup=False)
 

@@ -13,6 +13,7 @@ import typer
 
 from common.cli import options
 from common.config import units
+from common.config.kinds import KINDS
 from common.config.settings import STRATEGIES, Config, read_toml
 
 SPLIT, TRAINING, PRIVACY = "Data and split", "Training", "Privacy"
@@ -46,8 +47,8 @@ class Flag:
 
 
 FLAGS = (
-    Flag("data.held_out", str, "--held-out", "One fold: session:5, speaker:03, kfold:5:0, split; or each in turn: "
-         "sessions, speakers, kfold:5.", SPLIT),
+    Flag("data.held_out", str, "--held-out", "One fold: session:5, speaker:03, language:de, kfold:5:0, split; or "
+         "each in turn: sessions, speakers, languages, kfold:5.", SPLIT),
     Flag("data.folds", str, "--folds", "An EmoBox fold file instead.", SPLIT, "FILE"),
     Flag("data.sites", str, "--sites", "session, speaker, column, a number, or dirichlet:N:ALPHA.", SPLIT),
     Flag("data.validation", str, "--validation", "The share of each site's speakers that choose the round, one, or "
@@ -61,15 +62,24 @@ FLAGS = (
     Flag("encoder.pool", str, "--encoder-pool", "statistics, one row a recording, for a linear model; or frames.",
          SPLIT),
     Flag("encoder.beside", bool, "--encoder-beside", "The classic features beside the encoder's.", SPLIT),
+    Flag("model.kind", str, "--model-kind", f"What reads the frames: {', '.join(KINDS)}; --model-kind cnn1d is a "
+         "convolution over time.", TRAINING, "KIND"),
+    Flag("data.score_noise", bool, "--score-noise", "Score a stranger's first recordings in noise too.", SPLIT),
     Flag("federation.strategy", str, "--strategy", f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}.", TRAINING),
+    Flag("federation.initial", str, "--initial", "A model to start from, a run's, with its scaling.", TRAINING,
+         "DIR"),
     Flag("federation.rounds", int, "--rounds", "How often the model goes to the sites and back.", TRAINING),
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
          "speakers too; the default.", TRAINING),
     Flag("training.local_epochs", int, "--local-epochs", "Passes over a site's recordings in a round.", TRAINING),
     Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
+    Flag("training.teacher", str, "--teacher", "A run over the same folds, whose models' answers are learnt beside the "
+         "labels; simulations only.", TRAINING, "DIR"),
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
+    Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for the noisy copies "
+         "that augment.noise makes.", TRAINING, "DIR"),
     Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
     Flag("privacy.unit", str, "--privacy-unit", f"Whose contribution is hidden: {units.listed()}.", PRIVACY),
     Flag("privacy.epsilon", float, "--epsilon", "What a model may tell of a unit, as 8; inf for no privacy.", PRIVACY),

@@ -7,7 +7,9 @@ run's settings make is found by ``common.models.architectures``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 CENTRE = "statistics.centre"  # where a model of any kind sees contours, the array with their centre
 
@@ -23,6 +25,8 @@ class Kind:
         first_layer: what the names of the arrays begin with that the frames, or the figures made of them, meet first.
         figures_alone: it sees nothing of an utterance but the figures that ``model.statistics`` names, which are the
             same in every epoch.
+        deepest: the most that ``model.layers`` may be.
+        brings: settings that go with it where nobody chose others, by flat name.
     """
 
     name: str
@@ -30,9 +34,53 @@ class Kind:
     output_bias: str
     first_layer: str
     figures_alone: bool = False
+    deepest: int = 8
+    brings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
-BILSTM = Kind(name="bilstm", title="BiLSTM with attention", output_bias="classifier.bias", first_layer="projection.")
+BILSTM = Kind(
+    name="bilstm",
+    title="BiLSTM with attention",
+    output_bias="classifier.bias",
+    first_layer="projection.",
+    deepest=2,
+)
+TRANSFORMER = Kind(
+    name="transformer",
+    title="Transformer",
+    output_bias="classifier.bias",
+    first_layer="projection.",
+    brings={"model.layers": 2, "privacy.max_physical_batch": 16},
+)
+CNN1D = Kind(
+    name="cnn1d",
+    title="convolution over time",
+    output_bias="classifier.bias",
+    first_layer="projection.",
+    brings={"model.layers": 3},
+)
+CRNN3D = Kind(
+    name="crnn3d",
+    title="convolution over levels, Δ and ΔΔ with a BiLSTM and self-attention",
+    output_bias="classifier.bias",
+    first_layer="convolutions.0.",
+    deepest=2,
+    brings={
+        "features.mfcc": 0,
+        "features.log_mel": 40,
+        "features.deltas": 2,
+        "model.hidden": 64,
+        "model.dropout": 0.3,
+        "privacy.max_physical_batch": 16,
+    },
+)
+DSCNN = Kind(
+    name="dscnn",
+    title="depthwise separable convolution over time",
+    output_bias="classifier.bias",
+    first_layer="projection.",
+    brings={"model.layers": 3},
+)
 LINEAR = Kind(
     name="linear",
     title="linear model",
@@ -40,7 +88,7 @@ LINEAR = Kind(
     first_layer="classifier.",
     figures_alone=True,
 )
-KINDS = {kind.name: kind for kind in (BILSTM, LINEAR)}
+KINDS = {kind.name: kind for kind in (BILSTM, TRANSFORMER, CNN1D, CRNN3D, DSCNN, LINEAR)}
 
 
 def kind_of(name: str, hidden: int) -> Kind:

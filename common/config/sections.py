@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from common.config.kinds import KINDS, Kind, kind_of
+from common.config.kinds import CRNN3D, KINDS, TRANSFORMER, Kind, kind_of
 from common.errors import UsageError
 from common.strategies.available import CATALOGUE
 from common.validate import in_range, one_of, positive
 
 MOST_WINDOWS = 8
+NOISE_KINDS = ("pink", "babble", "room")
 
 
 MIDDLE, WEIGHTED = "middle", "weighted"
@@ -132,22 +133,28 @@ class ModelConfig:
     """The model's kind and sizes; see ``common.config.kinds`` and ``common.models.model``.
 
     Attributes:
-        kind: ``bilstm``, or ``linear``, which sees the ``statistics`` alone.
-        projection: what a frame's features are projected to.
-        hidden: units of the BiLSTM in each direction; 0 for a linear model, whatever ``kind`` says.
-        layers: of the BiLSTM.
-        attention: units of the attention's hidden layer.
+        kind: ``bilstm``, ``transformer``, ``cnn1d``, ``crnn3d``, ``dscnn``, or ``linear``, which sees the
+            ``statistics`` alone.
+        projection: what a frame's features are projected to; in ``crnn3d`` what the convolutions make of it is.
+        hidden: units of a BiLSTM in each direction, of the Transformer's layers of each frame, channels of a
+            convolution over time; 0 for a linear model, whatever ``kind`` says.
+        layers: of a BiLSTM 1 or 2; blocks of the Transformer, or convolutions over time, up to 8.
+        kernel: frames that a convolution sees at a time, odd.
+        heads: of self-attention, in ``transformer`` and ``crnn3d``.
+        attention: units of the hidden layer of the attention that pools the frames.
         dropout: of the projected frames and of what they pool to.
-        statistics: what the classifier sees of the features, beside the BiLSTM or alone: ``none``, ``means`` (each
-            one's mean and deviation over time), or ``contours`` (what they do together, whatever their level:
-            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre, for the one row that an
-            encoder's statistics are: ``common.models.encoder_rows``).
+        statistics: what the classifier sees of the features, beside what the kind reads or alone: ``none``, ``means``
+            (each one's mean and deviation over time), ``contours`` (what they do together, whatever their level:
+            ``common.models.contours``), or ``rows`` (the mean of its rows, about a centre:
+            ``common.models.encoder_rows``, for the one row that an encoder's statistics are).
     """
 
     kind: str = "bilstm"
     projection: int = 128
     hidden: int = 128
     layers: int = 1
+    kernel: int = 5
+    heads: int = 4
     attention: int = 64
     dropout: float = 0.4
     statistics: str = "none"
@@ -161,8 +168,21 @@ class ModelConfig:
         if self.architecture.figures_alone and self.statistics == "none":
             which = f"model.kind is {self.kind}" if self.hidden else "model.hidden is 0"
             raise UsageError(f'{which}, which leaves nothing without model.statistics = "means", "contours" or "rows"')
-        in_range("model.layers", self.layers, 1, 2)
+        in_range("model.layers", self.layers, 1, self.architecture.deepest)
+        in_range("model.kernel", self.kernel, 1, 31)
+        if self.kernel % 2 == 0:
+            raise UsageError(
+                f"model.kernel is {self.kernel}, expected an odd number of frames, so that it has a middle"
+            )
+        self._heads()
         in_range("model.dropout", self.dropout, 0.0, 0.9)
+
+    def _heads(self) -> None:
+        in_range("model.heads", self.heads, 1, 64)
+        widths = {TRANSFORMER: ("projection", self.projection), CRNN3D: ("2 hidden", 2 * self.hidden)}
+        name, width = widths.get(self.architecture, ("", 0))
+        if width % self.heads:
+            raise UsageError(f"model.heads is {self.heads}, expected a divisor of {width}, the model's {name}")
 
     @property
     def architecture(self) -> Kind:
@@ -180,6 +200,11 @@ class AugmentConfig:
         speed: largest change of speed, as a share (0.1 is ±10 %); 0 for none.
         gain: largest change of level in dB; 0 for none.
         noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
+        noise_kinds: what the noise is, drawn for each copy: ``pink``, ``babble`` of made-up voices, or ``room``, echoes
+            and pink noise.
+        noise_share: the share of the copies that are noisy.
+        noise_recordings: a folder of recordings of noise, one more kind; empty for none.
+        noise_set: which set of made-up voices and rooms; a score under noise takes the next one.
         time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
         feature_masks: masks over features, each at most ``feature_width`` of them.
         crop: the share of an epoch's utterances that are cut to a random window of 0.5 s or more (of a matrix of
@@ -190,6 +215,10 @@ class AugmentConfig:
     speed: float = 0.1
     gain: float = 0.0
     noise: tuple[float, ...] = ()
+    noise_kinds: tuple[str, ...] = ("pink",)
+    noise_share: float = 1.0
+    noise_recordings: str = ""
+    noise_set: int = 0
     time_masks: int = 2
     time_width: float = 0.15
     feature_masks: int = 2
@@ -204,6 +233,12 @@ class AugmentConfig:
             raise UsageError(f"augment.noise is {list(self.noise)}, expected two numbers in dB, lowest first, or none")
         for ratio in self.noise:
             in_range("augment.noise", ratio, -50.0, 100.0)
+        for kind in self.noise_kinds:
+            one_of("augment.noise_kinds", kind, NOISE_KINDS)
+        if self.noise and not (self.noise_kinds or self.noise_recordings):
+            raise UsageError('augment.noise has no kind of noise; name one, e.g. augment.noise_kinds = "pink,babble"')
+        in_range("augment.noise_share", self.noise_share, 0.0, 1.0)
+        in_range("augment.noise_set", self.noise_set, 0, 1000)
         for name in ("time_masks", "feature_masks"):
             in_range(f"augment.{name}", getattr(self, name), 0, 20)
         for name in ("time_width", "feature_width", "crop"):
@@ -223,6 +258,10 @@ class TrainingConfig:
         class_weights: weigh each class by the inverse of its share at the site.
         clip_norm: largest norm of a step's gradient; 0 for no clipping.
         mixed_precision: 16-bit arithmetic where there is a GPU.
+        teacher: a run over the same folds, whose models' answers for a recording are learnt beside its label
+            (distillation: Hinton, Vinyals & Dean 2015); empty for none. In simulations alone.
+        teacher_weight: the share of the loss that is the distance to them.
+        teacher_temperature: by which both models' logits are divided there.
     """
 
     optimizer: str = "adamw"
@@ -238,6 +277,9 @@ class TrainingConfig:
     class_weights: bool = True
     clip_norm: float = 5.0
     mixed_precision: bool = True
+    teacher: str = ""
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 2.0
 
     def __post_init__(self) -> None:
         one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
@@ -248,6 +290,8 @@ class TrainingConfig:
         in_range("training.local_epochs", self.local_epochs, 1, 1000)
         in_range("training.label_smoothing", self.label_smoothing, 0.0, 0.9)
         in_range("training.momentum", self.momentum, 0.0, 0.999)
+        in_range("training.teacher_weight", self.teacher_weight, 0.0, 1.0)
+        in_range("training.teacher_temperature", self.teacher_temperature, 0.1, 100.0)
         for name in ("weight_decay", "focal_gamma", "clip_norm"):
             in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
 
@@ -262,6 +306,7 @@ class FederationConfig:
 
     Attributes:
         strategy: one of ``common.strategies.available``.
+        initial: a model that round 1 begins with, its scaling too; empty for a new one.
         rounds: how often the model goes to the sites and back.
         refit: once validation speakers have chosen the round, train again from the start with their recordings too.
         fraction: the share of the sites that train in a round.
@@ -276,6 +321,7 @@ class FederationConfig:
     """
 
     strategy: str = "fedavg"
+    initial: str = ""
     rounds: int = 30
     refit: bool = True
     fraction: float = 1.0
@@ -333,6 +379,7 @@ class DataConfig:
         speaker_ids: whether ids that are spelled alike (``s4``, ``S04``) are one person, ``merge``, or several,
             ``distinct``; empty to refuse a run in which there are any.
         outside_root: whether a list may name recordings outside its folder; at a site none outside its data is read.
+        score_noise: score the held-out recordings that are here in noise too, as a stranger's first ones.
     """
 
     corpus: str = "synthetic"
@@ -349,6 +396,7 @@ class DataConfig:
     strict: bool = False
     speaker_ids: str = ""
     outside_root: bool = False
+    score_noise: bool = False
 
     def __post_init__(self) -> None:
         one_of("data.normalise", self.normalise, ("running", "speaker", "utterance", "global", "public"))

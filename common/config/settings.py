@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
+from common.config.kinds import BILSTM, CRNN3D, KINDS
 from common.config.privacy import PrivacyConfig
 from common.config.sections import (
     HOLDS_ALL,
@@ -48,16 +49,14 @@ __all__ = [
     "flatten",
     "read_toml",
     "refuse_other_version",
+    "refuse_teacher",
 ]
 
 Scalar = bool | int | float | str
-PATHS = (
-    "data.root",
-    "data.label_map",
-    "data.folds",
-    "data.public",
-    "encoder.path",
-)  # settings that say where things lie
+PATHS = (  # settings that say where things lie
+    *("data.root", "data.label_map", "data.folds", "data.public", "augment.noise_recordings"),
+    *("encoder.path", "training.teacher", "federation.initial"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +65,7 @@ class Config:
 
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
-    features: FeatureConfig = field(
-        default_factory=FeatureConfig
-    )  # the section ``encoder`` is its ``features.encoder``
+    features: FeatureConfig = field(default_factory=FeatureConfig)  # ``encoder`` is a section of its own
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -77,9 +74,13 @@ class Config:
 
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**31 - 1)
-        encoder, mode = self.features.encoder, self.data.normalise
-        if encoder.components and mode not in ("public", "speaker"):
-            raise UsageError(f"encoder.components are those of public speech; data.normalise is {mode}, not public")
+        if self.model.architecture is CRNN3D and not (self.features.log_mel and self.features.deltas == 2):
+            raise UsageError(
+                f"model.kind is {self.model.kind}, which reads log-mel levels, their Δ and their ΔΔ; set "
+                f"features.log_mel (it is {self.features.log_mel}), as 40, and features.deltas = 2 (it is "
+                f"{self.features.deltas})"
+            )
+        encoder = self.features.encoder
         if encoder.pooled and (self.augment.crop or self.model.statistics == "contours"):
             name = "augment.crop" if self.augment.crop else 'model.statistics = "contours"'
             raise UsageError(
@@ -101,12 +102,13 @@ class Config:
 
         Args:
             values: by flat name, e.g. ``{"seed": 1, "training.batch_size": 32}``; lists may be given as lists or as
-                text with commas or spaces.
+                text with commas or spaces. A ``model.kind`` brings what ``common.config.kinds`` says of it.
 
         Raises:
             UsageError: an unknown name (the nearest is named), or a value of the wrong type or range.
         """
         known = flatten(self)
+        values = {**self._brought(values), **values}
         sections: dict[str, dict[str, Any]] = {}
         top: dict[str, Any] = {}
         for name, value in values.items():
@@ -121,6 +123,14 @@ class Config:
             sections.setdefault("features", {})["encoder"] = encoder
         parts = {name: dataclasses.replace(getattr(self, name), **changes) for name, changes in sections.items()}
         return dataclasses.replace(self, **top, **parts)
+
+    def _brought(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the kind of model among some values brings, where neither these nor this choose otherwise."""
+        kind = KINDS.get(str(values.get("model.kind")), BILSTM)
+        if not kind.brings:
+            return {}
+        own, usual = flatten(self), flatten(Config())
+        return {name: value for name, value in kind.brings.items() if own[name] == usual[name]}
 
     def with_whole_paths(self) -> Config:
         """A copy with whole paths: a run may be resumed, and Flower's processes work, in other folders."""
@@ -177,6 +187,18 @@ def flatten(config: Config) -> dict[str, Scalar]:
         for key, item in value.items() if isinstance(value, dict) else [("", value)]:
             flat[f"{name}.{key}" if key else name] = _scalar(item)
     return flat
+
+
+def refuse_teacher(config: Config) -> None:
+    """Refuse a run of separate sites that names a teacher.
+
+    Raises:
+        UsageError: it does.
+    """
+    if config.training.teacher:
+        raise UsageError(
+            "--teacher is for simulations alone, a site is sent no teacher; leave it out, or simulate the run"
+        )
 
 
 def refuse_other_version(settings: Mapping[str, Any], what: str) -> None:

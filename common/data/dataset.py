@@ -26,16 +26,18 @@ class Batch:
         lengths: ``(batch,)`` int64.
         labels: ``(batch,)`` int64.
         index: ``(batch,)`` int64, their places in the dataset.
+        targets: ``(batch, classes)`` float32, a teacher's probabilities; None without a teacher.
     """
 
     features: torch.Tensor
     lengths: torch.Tensor
     labels: torch.Tensor
     index: torch.Tensor
+    targets: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+        return Batch(**{name: value.to(device) for name, value in vars(self).items() if value is not None})
 
 
 class SpeechDataset(Dataset[tuple[Versions, int]]):
@@ -46,7 +48,12 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
             it out.
         classes: whose order numbers the labels.
         crops: what an epoch cuts.
+
+    Attributes:
+        targets: of each utterance a teacher's probabilities, ``(versions, classes)``; none without a teacher.
     """
+
+    targets: Sequence[torch.Tensor] = ()
 
     def __init__(self, recordings: Sequence[Recording], classes: Sequence[str], crops: Crops = NO_CROPS) -> None:
         number = {name: i for i, name in enumerate(classes)}
@@ -87,6 +94,9 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
             lengths=torch.tensor([len(row) for row in rows]),
             labels=self.labels[index],
             index=index,
+            targets=torch.stack([self.targets[i][v] for i, v in zip(index, chosen, strict=True)])
+            if self.targets
+            else None,
         )
 
     def part(self, index: torch.Tensor, labels: torch.Tensor | None = None) -> Self:

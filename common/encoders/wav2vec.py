@@ -21,6 +21,7 @@ from common.encoders.public_encoder import SAMPLING_RATE
 from common.encoders.transformer_layers import attended, linear, linear_shapes, norm_shapes, normed
 from common.encoders.waveform_features import WaveformFeatures
 from common.encoders.weights_file import Shapes, WeightsFile
+from common.errors import UsageError
 from common.validate import in_range
 
 _BLOCK = 20  # seconds; the first convolution's output is some 10 MB for each
@@ -130,4 +131,9 @@ class Wav2vecEncoder:
 
 def _scales_sounds(path: Path) -> bool:
     """Whether an encoder wants each sound at mean 0 and variance 1; without a word on it, as it was trained, no."""
-    return path.exists() and HubConfig.read(path).flag("do_normalize", True)
+    if not path.exists():
+        return False
+    config = HubConfig.read(path)
+    if config.whole("sampling_rate", 1, 1 << 20, SAMPLING_RATE) != SAMPLING_RATE:
+        raise UsageError(f"{path}: sampling_rate is {config.values['sampling_rate']}, expected {SAMPLING_RATE} Hz")
+    return config.flag("do_normalize", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -80,7 +81,7 @@ class WaveformFeatures:
     @property
     def largest(self) -> float:
         """The most values that a convolution gives for a second of sound."""
-        steps = accumulate(self.strides, operator.mul)
+        steps: Iterable[int] = accumulate(self.strides, operator.mul)
         return max(channels * SAMPLING_RATE / step for channels, step in zip(self.channels, steps, strict=True))
 
     @property

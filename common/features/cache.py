@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from common.audio.noise import noise_files
 from common.config.settings import AugmentConfig, FeatureConfig
 from common.errors import FedserError
 from common.storage import atomic
@@ -91,7 +92,16 @@ def entry_key(
 
     Of a recording that was cut the frames that were left are a part of it.
     """
-    altered = [version, augment.speed, augment.gain, list(augment.noise)] if version else []
+    altered = [version, augment.speed, augment.gain, list(augment.noise), *_noise(augment)] if version else []
     parts = [FORMAT, digest, _settings_of(features), altered, *([] if cut is None else [cut])]
     settings = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(settings.encode(), digest_size=20).hexdigest()
+
+
+def _noise(augment: AugmentConfig) -> list[Any]:
+    """What noise there is in altered copies, where it is not pink noise in all of them."""
+    plain = dataclasses.replace(augment, noise_kinds=("pink",), noise_share=1.0, noise_recordings="", noise_set=0)
+    if not augment.noise or augment == plain:
+        return []
+    files = noise_files(augment.noise_recordings) if augment.noise_recordings else ()
+    return [list(augment.noise_kinds), augment.noise_share, augment.noise_set, files]

@@ -28,7 +28,8 @@ from common.models.model import EmotionModel
 def centring(model: EmotionModel, turn: int, config: Config) -> bool:
     """Whether a round, counted from 1 in its pass, finds the centre: the first tenth do.
 
-    Where sites hide speakers none does: they are so few that noise would carry the centre farther off than it is.
+    Where sites hide speakers none does: they are so few that noise would carry the centre farther off than it is. Nor
+    where the run starts from a model: its weights are for the centre that it has.
     """
     return isinstance(model.statistics, Contours | RowMean) and _early(turn, config)
 
@@ -42,7 +43,7 @@ def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
 def _early(turn: int, config: Config) -> bool:
     privacy, own = config.privacy, config.model.statistics == "rows"  # which the sites' own figures scale elsewhere
     wanted = privacy.protects.single if privacy.at_sites else not own
-    return wanted and turn <= config.federation.rounds // 10
+    return wanted and turn <= config.federation.rounds // 10 and not config.federation.initial
 
 
 def centred(model: EmotionModel) -> Contours | RowMean:

@@ -120,8 +120,12 @@ def file_of(path: Path) -> Path:
     return path / "model.safetensors" if path.is_dir() else path
 
 
-def load(path: Path) -> SavedModel:
+def load(path: Path, option: str = "--model") -> SavedModel:
     """Read a model from its file, or from the folder of a run.
+
+    Args:
+        path: of either.
+        option: by which the user named it, for the message.
 
     Raises:
         UsageError: there is no model, or the file is broken or of another version.
@@ -139,7 +143,7 @@ def load(path: Path) -> SavedModel:
         found = f"made by another version ({error})"
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError, safetensors.SafetensorError):
         found = "not a model of fedser, or broken"
-    raise UsageError(f"--model {path}: {found}; expected the folder of a finished run, or its model.safetensors")
+    raise UsageError(f"{option} {path}: {found}; expected the folder of a finished run, or its model.safetensors")
 
 
 def with_encoder(saved: SavedModel, path: Path | None) -> SavedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
 
 
 class Loss(nn.Module):
-    """Weighted cross-entropy or focal loss (Lin et al. 2017), with label smoothing.
+    """Weighted cross-entropy or focal loss (Lin et al. 2017), with label smoothing; and a teacher's answers.
 
     Args:
         config: which, and its parameters.
@@ -73,8 +73,21 @@ class Loss(nn.Module):
         self.config = config
         self.weights = weights
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The weighted mean over a batch of ``logits (batch, classes)``."""
+    def forward(self, logits: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+        """The weighted mean over a batch of ``logits (batch, classes)``.
+
+        With a teacher's ``targets (batch, classes)`` at the temperature T it is (1 - w) of that, and w T² times the
+        mean divergence of the model's probabilities at T from them: T² keeps the gradient's size (Hinton et al. 2015).
+        """
+        hard = self._hard(logits, labels)
+        if targets is None:
+            return hard
+        temperature, weight = self.config.teacher_temperature, self.config.teacher_weight
+        soft = torch.log_softmax(logits.float() / temperature, dim=1)
+        distance = nn.functional.kl_div(soft, targets, reduction="batchmean")
+        return (1 - weight) * hard + weight * temperature**2 * distance
+
+    def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:
         smoothing = self.config.label_smoothing
         if self.config.loss == "cross-entropy":
             return nn.functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
@@ -124,7 +137,7 @@ def train(
             for batch in data.epoch(config.batch_size, batches):
                 step = masked(batch, augment, masks).to(where)
                 with torch.autocast(where.type, torch.bfloat16, enabled=half):
-                    loss = criterion(model(step.features, step.lengths), step.labels)
+                    loss = criterion(model(step.features, step.lengths), step.labels, step.targets)
                 total += float(loss.detach()) * len(step.labels)
                 if proximal_mu:
                     pairs = zip(model.parameters(), start, strict=True)
@@ -158,7 +171,7 @@ def masked(batch: Batch, augment: AugmentConfig, generator: torch.Generator) -> 
         feature_width=augment.feature_width,
         generator=generator,
     )
-    return Batch(features=features, lengths=batch.lengths, labels=batch.labels, index=batch.index)
+    return replace(batch, features=features)
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float) -> None:

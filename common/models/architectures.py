@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from common.config.settings import Config
 from common.models.bilstm_attention import AttentiveBiLSTM
+from common.models.cnn1d import Convolutional
+from common.models.crnn3d import ConvolutionalRecurrent
+from common.models.dscnn import SeparableConvolutional
 from common.models.linear import LinearModel
 from common.models.model import EmotionModel
+from common.models.transformer import Transformer
 
-_MODELS: dict[str, type[EmotionModel]] = {model.kind.name: model for model in (AttentiveBiLSTM, LinearModel)}
+_CLASSES: tuple[type[EmotionModel], ...] = (
+    AttentiveBiLSTM,
+    Convolutional,
+    ConvolutionalRecurrent,
+    LinearModel,
+    SeparableConvolutional,
+    Transformer,
+)
+_MODELS = {model.kind.name: model for model in _CLASSES}
 
 
 def build_model(features: int, classes: int, config: Config, *, precomputed: bool = False) -> EmotionModel:

@@ -17,10 +17,13 @@ class AttentiveStatistics(nn.Module):
     Args:
         features: of a frame.
         attention: units of the attention's hidden layer.
+        centred: whether the deviation is measured after the mean is taken off, which keeps its digits where attention
+            is on one frame alone; the BiLSTM's is not, so that its models stay what they are to the last bit.
     """
 
-    def __init__(self, features: int, attention: int) -> None:
+    def __init__(self, features: int, attention: int, *, centred: bool = False) -> None:
         super().__init__()
+        self.centred = centred
         self.hidden = nn.Linear(features, attention)
         self.score = nn.Linear(attention, 1)
 
@@ -35,8 +38,10 @@ class AttentiveStatistics(nn.Module):
         with torch.autocast(frames.device.type, enabled=False):  # in 16 bits the difference of squares has no digits
             frames = frames.float()
             mean = torch.einsum("bt,btf->bf", weights, frames)
-            square = torch.einsum("bt,btf->bf", weights, frames.square())
-        deviation = (square - mean.square()).clamp_min(1e-6).sqrt()
+            rest = frames - mean[:, None] if self.centred else frames
+            square = torch.einsum("bt,btf->bf", weights, rest.square())
+        variance = square if self.centred else square - mean.square()
+        deviation = variance.clamp_min(1e-6).sqrt()
         return torch.cat([mean, deviation], dim=1), weights
 
 

@@ -45,6 +45,14 @@ CROP = (
     "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
     "recordings; leave it out"
 )
+TEACHER = (
+    "--teacher {value} has learnt from other {unit}s' recordings, of which its answers would tell in a run that is "
+    "private for each {unit}; leave it out"
+)
+NOISE = (
+    "--noise-recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
+    "augment.noise_kinds has made-up noise"
+)
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
@@ -86,6 +94,7 @@ JUDGEMENTS: dict[str, Judgement] = {
         "It lets a list name recordings that lie elsewhere, on the machine of who starts a simulation; a site of its "
         "own reads none outside its folder of recordings."
     ),
+    "data.score_noise": Judgement(TEST),
     # What is computed from a recording.
     "features.sampling_rate": Judgement(ALONE),
     "features.windows": Judgement(ALONE),
@@ -119,6 +128,14 @@ JUDGEMENTS: dict[str, Judgement] = {
     "augment.speed": Judgement(ALONE),
     "augment.gain": Judgement(ALONE),
     "augment.noise": Judgement(ALONE),
+    "augment.noise_kinds": Judgement(
+        "The noise and the voices in it are made up, of nobody, and drawn from a recording's own bytes."
+    ),
+    "augment.noise_share": Judgement(ALONE),
+    "augment.noise_recordings": Judgement(
+        "None: whoever is heard in recordings of noise would be in other units' copies.", only("", line=NOISE)
+    ),
+    "augment.noise_set": Judgement("It draws made-up voices and rooms, which are nobody's."),
     "augment.time_masks": Judgement(ALONE),
     "augment.time_width": Judgement(ALONE),
     "augment.feature_masks": Judgement(ALONE),
@@ -128,10 +145,16 @@ JUDGEMENTS: dict[str, Judgement] = {
         units=dict.fromkeys(("utterance", "speaker"), only(0.0, line=CROP)),
     ),
     # The model.
-    "model.kind": Judgement("Either is a model whose layers mix no recordings of a batch.", only("bilstm", "linear")),
+    "model.kind": Judgement(
+        "Each is a model whose layers mix no recordings of a batch, with a gradient by sample of each.",
+        only("bilstm", "transformer", "cnn1d", "crnn3d", "dscnn", "linear"),
+        flag="--model-kind",
+    ),
     "model.projection": Judgement(SIZE),
     "model.hidden": Judgement(SIZE),
     "model.layers": Judgement(SIZE),
+    "model.kernel": Judgement(SIZE),
+    "model.heads": Judgement(SIZE),
     "model.attention": Judgement(SIZE),
     "model.dropout": Judgement("What is dropped is drawn at random for each recording, whatever is in it."),
     "model.statistics": Judgement(
@@ -155,6 +178,12 @@ JUDGEMENTS: dict[str, Judgement] = {
     ),
     "training.clip_norm": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
     "training.mixed_precision": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
+    "training.teacher": Judgement(
+        "A teacher has learnt from other recordings, of which its answers for a unit's own would tell without noise.",
+        only("", line=TEACHER),
+    ),
+    "training.teacher_weight": Judgement("It does nothing without a teacher, which no private run has."),
+    "training.teacher_temperature": Judgement("It does nothing without a teacher, which no private run has."),
     # How the sites train together.
     "federation.fraction": Judgement(
         "The seed draws who takes part in a round; where sites are hidden, the noise counts on all of them.",
@@ -165,6 +194,10 @@ JUDGEMENTS: dict[str, Judgement] = {
         only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum"),
         units={"site": only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", line=STRATEGY)},
         flag="--strategy",
+    ),
+    "federation.initial": Judgement(
+        "It is where round 1 begins, public as whoever names it vouches: result, report and card say that the run's ε "
+        "is of its own steps, and that no ε is of the model's unless these stand in the same ledgers."
     ),
     "federation.rounds": Judgement(STEP),
     "federation.refit": Judgement("It does nothing in a private run, where no validation speaker chooses a round."),

@@ -9,15 +9,20 @@ recordings of a site take beside it is the site's own affair.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import torch
 
 from common.config.settings import Config
 from common.features.front_end import dimension, most_rows
-from common.models.contours import COSINES, Columns
+from common.models.architectures import build_model
+from common.models.crnn3d import BANDS, CHANNELS, planes
 from common.utterance import EMOTIONS
 
 _FLOAT = 4  # bytes
 # How often each is in memory at once, forward and backward, counted in ``per_sample`` and rounded up
-_INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 5, 8, 40, 4, 8
+_INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 5, 8, 40, 4, 4
+_CONVOLVED, _UNFOLDED, _LOOKED, _INNER, _SCORES = 12, 2, 24, 4, 3
 _GRADIENTS, _PARAMETERS = 3, 8
 _EXTRACTED = 8
 _BLOCK_SECONDS = 30  # that an encoder reads at once
@@ -34,11 +39,12 @@ def most_bytes(config: Config) -> int:
     width, frames = dimension(features), most_rows(features, privacy.max_seconds) or 0
     at_once = max(privacy.max_physical_batch, privacy.multiplicity if privacy.protects.single else 1)
     read = frames * width * _EXTRACTED + int(privacy.max_seconds * features.sampling_rate) * _EXTRACTED
-    parameters = _parameters(config, config.features.encoder.components or width)
+    seen = features.encoder.components or width
+    parameters = _parameters(config, seen)
     rows = at_once if privacy.protects.single else 1
     gradients = parameters * (rows * _GRADIENTS + _PARAMETERS)
-    step = gradients + at_once * frames * _of_a_frame(config, config.features.encoder.components or width)
-    return _FLOAT * (read + _encoding(config) + step)
+    of_a_frame = _INPUT * seen + _READ[config.model.architecture.name](config, seen, frames)
+    return _FLOAT * (read + _encoding(config) + gradients + at_once * frames * of_a_frame)
 
 
 def _encoding(config: Config) -> int:
@@ -51,34 +57,63 @@ def _encoding(config: Config) -> int:
     return weights + frames * encoder.width * (encoder.layers + _ENCODED) + heads * frames**2
 
 
-def _of_a_frame(config: Config, width: int) -> int:
-    """Numbers in memory for each frame of a batch."""
-    model = config.model
-    if model.architecture.figures_alone:
-        return _INPUT * width
-    states = 2 * model.hidden
-    layers = model.layers * (_GATED * model.hidden + 2 * max(model.projection, states))
-    read = _PROJECTED * model.projection + layers + _ATTENDED * model.attention + _POOLED * model.hidden
-    return _INPUT * width + read
-
-
 def _parameters(config: Config, width: int) -> int:
-    """Those of a model of these sizes, with as many classes as there may be where the settings name none."""
-    model, classes = config.model, len(config.data.classes) or len(EMOTIONS)
-    seen = _figures(config, width)
-    if model.architecture.figures_alone:
-        return classes * (seen + 1) + seen
-    states, layers = 2 * model.hidden, 0
-    for layer in range(model.layers):
-        layers += 8 * model.hidden * ((states if layer else model.projection) + model.hidden + 2)
-    pooled = model.attention * (states + 2) + 1
-    return model.projection * (width + 3) + layers + pooled + classes * (2 * states + seen + 1)
+    """Those of the run's model, with as many classes as there may be where the settings name none."""
+    classes = len(config.data.classes) or len(EMOTIONS)
+    with torch.device("meta"):  # sizes alone: nothing is drawn, and nothing taken of memory
+        model = build_model(width, classes, config)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _figures(config: Config, width: int) -> int:
-    """How many figures of an utterance the classifier sees beside what the model reads."""
-    if config.model.statistics != "contours":
-        return {"means": 2 * width, "rows": width}.get(config.model.statistics, 0)
-    columns = Columns.of(width, config.features)
-    own, statics = len(columns.contours), len(columns.statics)
-    return own * (own - 1) // 2 + statics + COSINES * own + 1
+def _nothing(_config: Config, _width: int, _frames: int) -> int:
+    """Numbers in memory for each frame of a batch, beside those that come in; so the others."""
+    return 0
+
+
+def _bilstm(config: Config, _width: int, _frames: int) -> int:
+    model = config.model
+    layers = model.layers * (_GATED * model.hidden + 2 * max(model.projection, 2 * model.hidden))
+    return _PROJECTED * model.projection + layers + _pooled(config, 2 * model.hidden)
+
+
+def _transformer(config: Config, _width: int, frames: int) -> int:
+    model = config.model
+    block = _looked(config, model.projection, frames) + _INNER * model.hidden
+    return _PROJECTED * model.projection + model.layers * block + _pooled(config, model.projection)
+
+
+def _convolutional(config: Config, _width: int, _frames: int) -> int:
+    model = config.model
+    widest = max(model.projection, model.hidden)
+    layer = _CONVOLVED * widest + _UNFOLDED * model.kernel * widest
+    return _PROJECTED * model.projection + model.layers * layer + _pooled(config, model.hidden)
+
+
+def _image(config: Config, width: int, frames: int) -> int:
+    """Of the image there are half as many bands in the second convolution; what the two see is not there at once."""
+    model, (_, where) = config.model, planes(width, config.features)
+    colours, bands = where.shape
+    halved = (bands + 1) // 2
+    seen = BANDS * model.kernel * max(colours * bands, CHANNELS * halved)
+    looked = _looked(config, 2 * model.hidden, frames)
+    convolved = _CONVOLVED * CHANNELS * (bands + halved)
+    return convolved + _UNFOLDED * seen + looked + _bilstm(config, width, frames)
+
+
+def _looked(config: Config, width: int, frames: int) -> int:
+    """Of self-attention, which compares each frame with all."""
+    return _LOOKED * width + _SCORES * config.model.heads * frames
+
+
+def _pooled(config: Config, width: int) -> int:
+    return _ATTENDED * config.model.attention + _POOLED * width
+
+
+_READ: dict[str, Callable[[Config, int, int], int]] = {
+    "bilstm": _bilstm,
+    "transformer": _transformer,
+    "cnn1d": _convolutional,
+    "crnn3d": _image,
+    "dscnn": _convolutional,
+    "linear": _nothing,
+}

@@ -69,7 +69,7 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = _settled(given)
     pooled = bool(given.get("encoder.path")) and given.get("encoder.pool", "statistics") == "statistics"
-    privacy = Config().with_values(given).privacy
+    privacy = Config().with_values({name: own for name, own in given.items() if name.startswith("privacy.")}).privacy
     if not privacy.on:
         settings = {**(ENCODED if pooled else {}), **given}
         refuse_leaks(Config().with_values(settings))
@@ -126,7 +126,9 @@ def refuse_leaks(config: Config) -> None:
     Raises:
         UsageError: a setting would tell, or nobody has judged whether it would; its flag is named.
     """
-    privacy = config.privacy
+    privacy, mode = config.privacy, config.data.normalise
+    if config.features.encoder.components and mode not in ("public", "speaker"):
+        raise UsageError(f"encoder.components are those of public speech; data.normalise is {mode}, expected public")
     if not privacy.on:
         if privacy.canaries or privacy.budget < float("inf"):
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")

@@ -11,6 +11,7 @@ from pathlib import Path
 from common import edited_text
 from common.errors import SplitError, UsageError
 from common.spelling import meant, written
+from common.splits.languages import language_of, refuse_bilinguals, speakers_by_language
 from common.utterance import Utterance
 
 log = logging.getLogger("fedser")
@@ -55,8 +56,8 @@ def held_out(utterances: Sequence[Utterance], spec: str, *, single: bool = False
 
     Args:
         utterances: all that are selected.
-        spec: one fold, ``session:5``, ``speaker:03``, ``kfold:5:0`` or ``split`` (a manifest's ``split=test``); or each
-            in turn, ``sessions``, ``speakers``, ``kfold:5``.
+        spec: one fold, ``session:5``, ``speaker:03``, ``language:de``, ``kfold:5:0`` or ``split`` (a manifest's
+            ``split=test``); or each in turn, ``sessions``, ``speakers``, ``languages``, ``kfold:5``.
         single: as ``marked`` takes it.
 
     Raises:
@@ -67,15 +68,17 @@ def held_out(utterances: Sequence[Utterance], spec: str, *, single: bool = False
     makers: dict[str, Callable[[Sequence[Utterance], str], list[Fold]]] = {
         "session": _session,
         "speaker": _speaker,
+        "language": _language,
         "sessions": _sessions,
         "speakers": _speakers,
+        "languages": _languages,
         "kfold": _kfold,
         "split": _split,
     }
-    if kind not in makers or (kind in ("sessions", "speakers", "split")) == bool(rest):
+    if kind not in makers or (kind in ("sessions", "speakers", "languages", "split")) == bool(rest):
         raise UsageError(
-            f"--held-out is {spec!r}, expected session:ID, speaker:ID, kfold:K:I or split for one fold, "
-            "sessions, speakers or kfold:K for each in turn"
+            f"--held-out is {spec!r}, expected session:ID, speaker:ID, language:CODE, kfold:K:I or split for one fold, "
+            "sessions, speakers, languages or kfold:K for each in turn"
         )
     folds = makers[kind](utterances, rest)
     kept = marked(utterances, single=single)
@@ -93,7 +96,7 @@ def _without(fold: Fold, kept: set[str]) -> Fold:
 
 
 def refuse_unusable(spec: str, chosen: Sequence[Utterance], usable: Sequence[Utterance]) -> None:
-    """Refuse a held-out speaker or session of which every recording is broken: it is there, yet cannot be tested on.
+    """Refuse a held-out speaker, session or language of which every recording is broken: nobody can be tested on it.
 
     Args:
         spec: as ``held_out`` takes it; one that names nobody passes.
@@ -104,15 +107,21 @@ def refuse_unusable(spec: str, chosen: Sequence[Utterance], usable: Sequence[Utt
         SplitError: none of whom it names can be used.
     """
     kind, _, name = spec.partition(":")
-    if kind not in ("session", "speaker"):
+    if kind not in ("session", "speaker", "language"):
         return
-    name = meant(name, {text for u in chosen if (text := getattr(u, kind)) is not None})
-    there = [u for u in chosen if getattr(u, kind) == name]
-    if there and not any(getattr(u, kind) == name for u in usable):
+    name = language_of(name) if kind == "language" else meant(name, {own for u in chosen if (own := _mark(u, kind))})
+    there = [u for u in chosen if _mark(u, kind) == name]
+    if there and not any(_mark(u, kind) == name for u in usable):
         raise SplitError(
             f"held-out {kind} {name!r}: none of its {len(there)} recordings can be used; fedser corpus check lists "
             "them: mend them, or hold out another"
         )
+
+
+def _mark(utterance: Utterance, kind: str) -> str | None:
+    """The utterance's session, speaker or language."""
+    mark: str | None = getattr(utterance, kind)
+    return language_of(mark) if mark and kind == "language" else mark
 
 
 def _fold(name: str, utterances: Sequence[Utterance], test: set[str]) -> Fold:
@@ -153,6 +162,18 @@ def _speaker(utterances: Sequence[Utterance], speaker: str) -> list[Fold]:
 
 def _speakers(utterances: Sequence[Utterance], _: str) -> list[Fold]:
     return [fold for speaker in order(utterances) for fold in _speaker(utterances, speaker)]
+
+
+def _language(utterances: Sequence[Utterance], code: str) -> list[Fold]:
+    known, language = speakers_by_language(utterances), language_of(code)
+    if language not in known:
+        raise SplitError(f"held-out language {code!r} does not exist; languages found: {', '.join(known)}")
+    refuse_bilinguals(language, known)
+    return [_fold(f"language:{language}", utterances, known[language])]
+
+
+def _languages(utterances: Sequence[Utterance], _: str) -> list[Fold]:
+    return [fold for language in speakers_by_language(utterances) for fold in _language(utterances, language)]
 
 
 def _kfold(utterances: Sequence[Utterance], rest: str) -> list[Fold]:

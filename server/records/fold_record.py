@@ -129,6 +129,24 @@ class PrivacyAccount(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin(Record):
+    """A model that a fold's own was made from.
+
+    Attributes:
+        sha256: of its file.
+        private: whether the run that made it was, and those of the models that it was made from, as far as is known.
+        speakers: by corpus, whose recordings made it, and the models that it started from itself; None where they are
+            not known by name.
+        heard: of the fold's test speakers those that are among them; None where that is not known.
+    """
+
+    sha256: str
+    private: bool
+    speakers: Mapping[str, tuple[str, ...]] | None
+    heard: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FoldRecord(Record):
     """A finished fold.
 
@@ -150,6 +168,8 @@ class FoldRecord(Record):
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
         test_scores: likewise, what it reaches at each site that scored it: ``test`` is as right as each of these.
         seconds: that the fold took.
+        started_from: the model that it started from, taken as public; None where it started from a new one.
+        taught_by: the model whose answers it learnt beside the labels; None where there was none.
     """
 
     fold: str
@@ -167,6 +187,8 @@ class FoldRecord(Record):
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
     seconds: float | None = may_lack()
+    started_from: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
+    taught_by: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
     @property
     def scored(self) -> Scores:

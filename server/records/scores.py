@@ -19,6 +19,9 @@ class StrangerFigures(Record):
     macro_f1: float
 
 
+NoiseFigures = Mapping[str, Mapping[str, StrangerFigures]]  # by kind of noise, by ``clean`` or the ratio in dB
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores(Record):
     """What a model reaches on held-out speakers.
@@ -32,6 +35,8 @@ class Scores(Record):
         loss: the mean cross-entropy; None where it is not known.
         stranger: by how many others of the speaker were heard before, ``0``, ``2``, ``8`` or ``all``; None for what
             the normalisation does not have.
+        noise: of a stranger's first recordings in noise, by its kind and its level, ``clean`` or the signal-to-noise
+            ratio in dB; None where it was not asked for, or where no recording that is here has a sound.
     """
 
     uar: float
@@ -41,6 +46,7 @@ class Scores(Record):
     confusion: Counts
     loss: float | None
     stranger: Mapping[str, StrangerFigures | None] | None = may_lack()
+    noise: NoiseFigures | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from common.escaping import one_line
 from common.progress import Display
 from common.storage import atomic
 from server.reporting.card import write_card
-from server.reporting.findings import HEARD, NOT_SCORED, claim, heard, together
+from server.reporting.findings import HEARD, NOT_SCORED, claim, heard, together, unheard
+from server.reporting.guarantee import started
 from server.reporting.report import write_report
 from server.reporting.run_record import Result, Summary
 from server.reporting.scalars import write_scalars
@@ -71,6 +72,8 @@ def tell(whole: Result, out: Path, display: Display) -> None:
         display.say(NOT_SCORED)
     else:
         _tell_scores(whole, whole.summary, display)
+    for said in filter(None, (unheard(whole) if whole.summary else "", started(whole))):
+        display.say(said)
     if whole.privacy:
         display.say(f"Private for each {whole.privacy.unit}, {claim(whole.privacy)}. {together(whole.privacy)}".strip())
     report, others = out / "report.html", ["result.json", "model.safetensors", "MODEL_CARD.md"]

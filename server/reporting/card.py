@@ -55,6 +55,7 @@ def _content(result: Result) -> dict[str, Any]:
         "claim": findings.claim(privacy) if privacy else "",
         "together": findings.together(privacy) if privacy else "",
         "result": result,
+        "started": guarantee.started(result),
         "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
         "classes": corpus.classes,
         "calibration": result.folds[0].calibration,

@@ -138,3 +138,26 @@ def curves_by_round(panels: Mapping[str, Curves], line: tuple[str, float] | None
 
     legend = 15 * (min(max(map(len, panels.values())), MANY) // 3 + 1)
     return Drawing(height=(190 * len(panels) if len(panels) > 1 else 260) + legend, draw=draw)
+
+
+def uar_by_level(curves: Mapping[str, Sequence[float]], levels: Sequence[str], chance: float) -> Drawing:
+    """UAR against how loud the noise is, a line a kind, and the chance line.
+
+    Args:
+        curves: by the kind of noise, the UAR at each level.
+        levels: from the quietest to the loudest.
+        chance: the UAR of guessing.
+    """
+
+    def draw(figure: Figure, c: Palette) -> None:
+        axes = figure.subplots()
+        places = list(range(len(levels)))
+        for index, (kind, curve) in enumerate(curves.items()):
+            look: dict[str, Any] = {"color": c.series[index], "linestyle": DASHES[index], "marker": MARKERS[index]}
+            axes.plot(places, curve, label=kind, linewidth=1.5, markersize=5, **look)
+        axes.axhline(chance, color=c.muted, linestyle=(0, (4, 3)), linewidth=1.2, label="chance")
+        axes.set(ylim=(0, 1), ylabel="UAR, first heard", xlabel="Signal-to-noise ratio")
+        axes.set_xticks(places, levels)
+        figure.legend(loc="outside lower center", ncols=4, fontsize=10.5, handlelength=3.2)
+
+    return Drawing(height=275, draw=draw)

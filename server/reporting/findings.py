@@ -131,6 +131,12 @@ def counted_as(result: Result) -> str:
     return HEARD["0"] if heard(result) else ""
 
 
+def noise(result: Result) -> dict[str, dict[str, float]]:
+    """The UAR of a stranger's first recording by the kind of noise and its level; empty where it was not measured."""
+    told = (result.summary.noise or {}) if result.summary else {}
+    return {kind: {level: own.uar.mean for level, own in levels.items()} for kind, levels in told.items()}
+
+
 def test_speakers(result: Result) -> int:
     """How many speakers were tested on, each counted once over all folds."""
     held_out = [fold.test_speakers for fold in result.folds]
@@ -179,6 +185,18 @@ def site_count(result: Result) -> str:
 def fold_name(fold: RunFold) -> str:
     """A fold's heading, ``Fold 0`` or, where it is named after what it holds out, ``session:5``."""
     return f"Fold {fold.fold}" if fold.fold.isdigit() else fold.fold
+
+
+def unheard(result: Result) -> str:
+    """What to know of a run that holds out languages, in a sentence; nothing of another."""
+    held = [fold.fold.removeprefix("language:") for fold in result.folds if fold.fold.startswith("language:")]
+    if not held:
+        return ""
+    which = f"{held[0]} was" if len(held) == 1 else f"each of {joined(held)} was, in a fold,"
+    return (
+        f"The figure for an unheard language: {which} held out with all who speak it. Between languages it may differ "
+        "by more than the interval says, which resamples speakers."
+    )
 
 
 def confusion(result: Result) -> list[list[int]]:
@@ -262,8 +280,10 @@ def overview(result: Result) -> dict[str, Any]:
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
+        "taught": any(fold.taught_by for fold in result.folds),
         "refitted": any(fold.refit for fold in result.folds),
         "counted": is_counted(result),
+        "unheard": unheard(result),
         "interval_note": interval_note(result),
         "command": result.command or "",
     }

@@ -104,3 +104,8 @@ def flat(values: Mapping[str, Any]) -> dict[str, str]:
 def natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts ``site-2`` before ``site-10``."""
     return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def noise_level(level: str) -> str:
+    """A signal-to-noise ratio as it is read: ``10 dB``, or ``clean``."""
+    return f"{level} dB" if level.lstrip("-").isdigit() else level

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from common.config.units import PUBLIC, UNITS
-from server.records.fold_record import LedgerFigures, PrivacyAccount
+from server.records.fold_record import LedgerFigures, Origin, PrivacyAccount
+from server.reporting.findings import fold_name
 from server.reporting.formatting import NONE, natural
 from server.reporting.pages import Table
+from server.reporting.run_record import Result, RunFold
 
 
 def promise(unit: str) -> dict[str, str]:
@@ -30,6 +32,47 @@ def promise(unit: str) -> dict[str, str]:
     if own.at_sites:
         words["Several sites"] = "A site's ε assumes that no person is at two sites; otherwise theirs add up."
     return words
+
+
+def started(result: Result) -> str:
+    """What to know of the model that the run started from, in sentences; nothing where it started from a new one."""
+    first = next((fold.started_from for fold in result.folds if fold.started_from), None)
+    if first is None:
+        return ""
+    told = f"Started from the model of another run (SHA-256 {first.sha256}){_claimed(result, first)}."
+    return " ".join([told, *(line for fold in result.folds if (line := _heard(fold)))])
+
+
+def _claimed(result: Result, start: Origin) -> str:
+    """What a private run says of it, and what it does not."""
+    if not result.privacy:
+        return ""
+    told = (
+        ", taken as public: ε is of this run's own steps. What that model tells of those whose recordings made it is "
+        "in no ε, unless its steps stand in the same ledgers, whose ε of all runs then counts them too"
+    )
+    if start.private:
+        return told
+    known = set((start.speakers or {}).get(result.corpus.name, ()))
+    trained = {name for fold in result.folds if isinstance(fold.train_speakers, tuple) for name in fold.train_speakers}
+    both = f", also on {len(known & trained)} of the speakers who train here" if known & trained else ""
+    return f"{told}; and it, or a model before it, was trained without privacy{both}"
+
+
+def _heard(fold: RunFold) -> str:
+    """That a fold's score is not held out, or not known to be."""
+    start = fold.started_from
+    if start is None or start.heard == ():
+        return ""
+    if start.heard is None:
+        return (
+            f"{fold_name(fold)}: it is not known whether the score is held out, for those whose recordings made that "
+            "model, or those who are tested, are not known by name."
+        )
+    return (
+        f"{fold_name(fold)} is NOT held out: that model was trained on {len(start.heard)} of its test speakers "
+        f"({', '.join(start.heard)})."
+    )
 
 
 def spent(privacy: PrivacyAccount) -> Table:

@@ -31,9 +31,11 @@ def _content(result: Result) -> dict[str, Any]:
     """What the template is filled with."""
     return findings.overview(result) | {
         "result": result,
+        "started": guarantee.started(result),
         "headline": _tiles(result),
         "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
         "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],
+        "noise": [_noise(result)] if findings.noise(result) else [],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),
@@ -131,6 +133,23 @@ def _confusion(result: Result) -> Illustration:
         "diagonal.",
         drawing=figures.confusion(result.corpus.classes, findings.confusion(result)),
         table=tables.confusion(result),
+    )
+
+
+def _noise(result: Result) -> Illustration:
+    curves = findings.noise(result)
+    levels = list(map(formatting.noise_level, next(iter(curves.values()))))
+    told = (f"{kind} {formatting.score(curve['10'])}" for kind, curve in curves.items() if "10" in curve)
+    return Illustration(
+        key="noise",
+        heading="In noise",
+        title=f"UAR by signal-to-noise ratio; at 10 dB {', '.join(told)}",
+        caption="UAR of a stranger's first recording in pink noise, in the babble of made-up voices, and in rooms that "
+        "echo, with pink noise. The voices and rooms are others than those of training.",
+        drawing=figures.uar_by_level(
+            {kind: list(own.values()) for kind, own in curves.items()}, levels, findings.chance(result)
+        ),
+        table=tables.noise(result),
     )
 
 

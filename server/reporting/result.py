@@ -17,12 +17,14 @@ from common.config.settings import Config, flatten
 from common.learning.metrics import FIGURES, Confusion, summarise
 from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
+from server.records.scores import NoiseFigures, StrangerFigures
 from server.reporting.findings import largest_epsilon
 from server.reporting.run_record import (
     SCHEMA,
     Baselines,
     CorpusRecord,
     Figure,
+    NoiseSummary,
     Result,
     RunFold,
     Scored,
@@ -107,6 +109,8 @@ def _fold(fold: FoldResult) -> RunFold:
         baselines=baselines,
         rounds=federated.rounds,
         refit=federated.refit,
+        started_from=federated.started_from,
+        taught_by=federated.taught_by,
         test_sites=federated.test_sites,
         test_scores=federated.test_scores,
     )
@@ -145,7 +149,29 @@ def _summary(folds: Sequence[FoldResult]) -> Summary | None:
         pooled_stranger=_strangers([fold.pooled for fold in folds if fold.pooled], one_by_one=True)
         if complete
         else None,
+        noise=_noise([fold.federated.test.noise for fold in folds if fold.federated.test]),
     )
+
+
+def _noise(folds: Sequence[NoiseFigures | None]) -> NoiseSummary | None:
+    """The figures in noise over the folds; None where one of them has none."""
+    whole = [own for own in folds if own is not None]
+    if len(whole) < len(folds) or not whole:
+        return None
+    return {
+        kind: {level: _spread([own[kind][level] for own in whole]) for level in levels}
+        for kind, levels in whole[0].items()
+    }
+
+
+def _spread(folds: Sequence[StrangerFigures]) -> StrangerSummary:
+    """Mean and standard deviation, without an interval."""
+    found: dict[str, Any] = {}
+    for name in FIGURES:
+        values = [getattr(own, name) for own in folds]
+        sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        found[name] = {"mean": float(np.mean(values)), "sd": sd, "ci95": None}
+    return StrangerSummary.from_json(found)
 
 
 def _strangers(models: Sequence[FoldRecord], one_by_one: bool) -> Strangers | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import FedserError, UsageError
-from server.records.fold_record import PrivacyAccount, Round, Speakers
+from server.records.fold_record import Origin, PrivacyAccount, Round, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
 from server.records.scores import Calibration, Scores
 
@@ -77,6 +77,8 @@ class RunFold(Record):
     refit: tuple[Round, ...] | None = may_lack()
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
+    started_from: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
+    taught_by: Origin | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,9 @@ class StrangerSummary(Record):
 Strangers = Mapping[str, StrangerSummary | None]  # by ``0``, ``2``, ``8``, ``all``; None for what there is not
 
 
+NoiseSummary = Mapping[str, Mapping[str, StrangerSummary]]  # by kind of noise, by ``clean`` or the ratio in dB
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary(Record):
     """The federated model's figures, and the UAR of the baselines, where they were trained.
@@ -118,6 +123,7 @@ class Summary(Record):
         local_uar: of the models of each site alone.
         stranger: of the federated model, by how many others of the speaker were heard before.
         pooled_stranger: of the model of all recordings at one place; None where it was not trained.
+        noise: of the federated model on a stranger's first recordings in noise; absent where it was not asked for.
     """
 
     uar: Figure
@@ -127,6 +133,7 @@ class Summary(Record):
     local_uar: Figure | None
     stranger: Strangers | None = None
     pooled_stranger: Strangers | None = None
+    noise: NoiseSummary | None = may_lack()  # noqa: RUF009 -- as above
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from server.reporting import findings
 from server.reporting.findings import Curves, count, fold_name, is_counted, mean
-from server.reporting.formatting import NONE, interval, natural, score
+from server.reporting.formatting import NONE, interval, natural, noise_level, score
 from server.reporting.pages import Table
 from server.reporting.run_record import Result, RunFold, Split
 
@@ -33,6 +33,14 @@ def _sites_alone(result: Result) -> list[list[str]]:
         values = [sites[site].test.uar if site in sites else None for sites in by_fold]
         rows.append([f"{site} alone", score(mean(values)), NONE, NONE, *map(score, values)])
     return rows
+
+
+def noise(result: Result) -> Table:
+    """The UAR of a stranger's first recording by the kind and the level of noise."""
+    curves = findings.noise(result)
+    rows = [[kind, *map(score, curve.values())] for kind, curve in curves.items()]
+    levels = list(next(iter(curves.values()), {}))
+    return Table(caption="UAR in noise, first heard", head=["Noise", *map(noise_level, levels)], rows=rows)
 
 
 def recalls(result: Result) -> Table:

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.config.settings import Config
 from common.data.dataset import SpeechDataset
+from common.data.extraction import Recording
 from common.data.normalise import Scaling
 from common.data.resident import recordings_of
 from common.data.strangers import AFTER, ALL, FIRST, conditions
@@ -21,9 +22,11 @@ from common.features.cache import FeatureCache
 from common.learning import metrics
 from common.learning.stranger_scores import StrangerScores, score_strangers
 from common.models.architectures import build_model
+from common.models.model import EmotionModel
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
-from server.records.scores import Counts, Scores, StrangerFigures
+from server.records.scores import Counts, NoiseFigures, Scores, StrangerFigures
+from server.rounds.noise_scores import score_noise
 from server.rounds.site_scores import Counts as Answer
 from server.rounds.site_scores import ask
 from server.run.checkpoint import Arrays, State
@@ -99,7 +102,11 @@ def score_held_out(
     strangers = _strangers(parts)
     test = _scores(counts, plan, _mean_loss(parts))
     return HeldOut(
-        test=replace(test, stranger={name: _figures(own) if own else None for name, own in strangers.items()}),
+        test=replace(
+            test,
+            stranger={name: _figures(own) if own else None for name, own in strangers.items()},
+            noise=_in_noise(config, plan, state, cache),
+        ),
         speakers=sum(part.speakers for part in parts),
         by_speaker=tuple(map(_counts, counts)) if all(part.by_speaker for part in parts) else None,
         strangers={name: tuple(map(_counts, own)) if own else None for name, own in strangers.items()},
@@ -189,11 +196,34 @@ def score(
 ) -> StrangerScores:
     """Evaluate weights on recordings that this machine holds."""
     known = Scaling.of_arrays(scaling)
-    width = len(known.mean)
-    own = [r for r in recordings_of(config, plan, speakers, cache) if r.versions[0].shape[1] == width]
-    model = build_model(width, len(plan.classes), config)
-    model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
+    model = _model(config, plan, arrays, known)
+    own = _recordings(config, plan, speakers, known, cache)
     # Not on a GPU: a process that has touched one can't fork workers that use it.
     return score_strangers(
         model, conditions(own, config, known), lambda ready: SpeechDataset(ready, plan.classes), torch.device("cpu")
     )
+
+
+def _in_noise(config: Config, plan: Plan, state: State, cache: FeatureCache) -> NoiseFigures | None:
+    """The figures in noise of the speakers that are here, where they are asked for; no site is asked."""
+    speakers = plan.test_speakers if plan.sites else plan.test  # in a simulation all of them are here
+    if not (config.data.score_noise and speakers):
+        return None
+    known = Scaling.of_arrays(state.scaling)
+    model = _model(config, plan, state.best or state.arrays, known)
+    own = _recordings(config, plan, speakers, known, cache)
+    return score_noise(model, own, plan.classes, config, known, cache)
+
+
+def _model(config: Config, plan: Plan, arrays: Arrays, scaling: Scaling) -> EmotionModel:
+    model = build_model(len(scaling.mean), len(plan.classes), config)
+    model.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in arrays.items()})
+    return model
+
+
+def _recordings(
+    config: Config, plan: Plan, speakers: Sequence[str], scaling: Scaling, cache: FeatureCache
+) -> list[Recording]:
+    """Those of as many features as the model takes."""
+    width = len(scaling.mean)
+    return [r for r in recordings_of(config, plan, speakers, cache) if r.versions[0].shape[1] == width]

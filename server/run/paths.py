@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.config.settings import Config
+from common.config.settings import Config, flatten
 from common.splits.plan import Plan
 
 HOME = "FEDSER_HOME"
 STATUS = Path("state/status.json")
-_PATHS = ("root", "label_map", "public")
+_PATHS = ("data.root", "data.label_map", "data.public", "federation.initial")
 
 
 def place(run_config: Mapping[str, object], name: str) -> Path:
@@ -32,9 +32,9 @@ def home() -> Path:
 
 
 def located(config: Config) -> Config:
-    """The settings with this machine's paths to the held-out recordings, their label map and the public model."""
-    paths = {name: getattr(config.data, name) for name in _PATHS}
-    return config.with_values({f"data.{name}": str(home() / path) for name, path in paths.items() if path})
+    """The settings with this machine's paths to the held-out recordings, their label map and the models."""
+    paths = {name: str(flatten(config)[name]) for name in _PATHS}
+    return config.with_values({name: str(home() / path) for name, path in paths.items() if path})
 
 
 def located_plan(plan: Plan) -> Plan:

@@ -28,6 +28,7 @@ from common.seeds import seed_of
 from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.utterance import Utterance
+from server.records.starting_model import kept, load_initial
 from server.reporting.findings import largest_epsilon
 from server.reporting.formatting import natural
 from server.run import events
@@ -80,6 +81,11 @@ class AuditedRun:
             "epsilon": epsilon if epsilon < math.inf else None,
         }
 
+    @cached_property
+    def start(self) -> SavedModel | None:
+        """The model that the run started from, if one was named."""
+        return load_initial(self.config, self.plan.classes)
+
     def utterances(self) -> list[Utterance]:
         """All that the fold uses, in the corpus's order."""
         plan, skipped = self.plan, set(self.plan.skipped)
@@ -114,6 +120,8 @@ class AuditedRun:
         """
         if self.config.data.normalise == "public" or self.config.features.encoder.components:
             return saved_model.load(Path(self.config.data.public)).scaling
+        if self.start and not self.config.privacy.on:
+            return self.start.scaling
         return scaling_of(sums_of(of_speakers(recordings, self.plan.train_speakers), self.config), self.config)
 
     def normalised(self, recordings: Sequence[Recording]) -> list[Recording]:
@@ -126,6 +134,8 @@ class AuditedRun:
 
     def initial_model(self, features: int) -> EmotionModel:
         """The global model before round 1, as ``server.app`` makes it."""
+        if self.start:
+            return self.start.model
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.config.seed, "model"))
             return build_model(features, len(self.plan.classes), self.config)
@@ -151,9 +161,12 @@ def open_run(path: Path, fold: str | None) -> AuditedRun:
         fold: its name; None for the first.
 
     Raises:
-        UsageError: there is no such run or fold.
+        UsageError: there is no such run or fold, or it has a teacher, which knows recordings that a model is to be
+            trained without.
     """
     known = open_folds(path)
+    if known and known[0].config.training.teacher:
+        raise UsageError(f"{path} has a teacher, which an audit would ask as well; audit a run without --teacher")
     for run in known:
         if fold in (None, run.plan.fold):
             return run
@@ -179,7 +192,7 @@ def open_folds(path: Path) -> list[AuditedRun]:
     return [
         AuditedRun(
             path=path,
-            config=Config().with_values(settings),
+            config=kept(Config().with_values(settings), path.absolute()),
             plan=plan,
             ledger=Path(ledger) if ledger else path / "ledger" / slug(plan.fold),
             shared_ledger=bool(ledger) and len(known) > 1,

@@ -26,6 +26,7 @@ from common.splits.plan import Plan
 from common.storage import atomic
 from server.records.fold_record import FoldRecord
 from simulations.engine.fold import finished, local_run_config, read_result, settle
+from simulations.engine.teachers import settle_teacher
 
 START_SECONDS = 60.0
 CONNECTION = "fedser"
@@ -45,12 +46,13 @@ def run_under_flower(
     """Run one fold, or go on with it, on Ray; the arguments are those of ``simulations.engine.fold.run_in_process``.
 
     Raises:
-        UsageError: as ``simulations.engine.fold.settle``.
+        FedserError: as ``simulations.engine.fold.settle`` and ``simulations.engine.teachers.settle_teacher``.
         FederationError: the run failed; Flower's log is named.
     """
     settle(config, plan, folder)
     if finished(folder):
         return read_result(folder)
+    config = settle_teacher(config, plan, folder)
     settings = local_run_config(config, folder, events, cache, ledger)
     with superlink((folder / "flower").absolute()) as (home, port):
         submit(

@@ -17,6 +17,7 @@ from common.splits import plan as plans
 from common.splits.plan import Plan
 from server.records.fold_record import FoldRecord, read_fold
 from simulations.engine.promises import refuse_unkept
+from simulations.engine.teachers import settle_teacher
 from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 
 
@@ -78,11 +79,12 @@ def run_in_process(
         ledger: the folder of the sites' ledgers; the fold's own by default.
 
     Raises:
-        FedserError: as ``settle``, or the federation cannot go on.
+        FedserError: as ``settle`` and ``settle_teacher``, or the federation cannot go on.
     """
     settle(config, plan, folder)
     if finished(folder):
         return read_result(folder)
+    config = settle_teacher(config, plan, folder)
     from server.app import app as server_app
 
     settings = local_run_config(config, folder, events, cache, ledger)

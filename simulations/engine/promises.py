@@ -26,7 +26,7 @@ def refuse_unkept(config: Config, *, baselines: bool = False) -> None:
             federations of one site would show the site that is to be hidden.
     """
     refuse_leaks(config)
-    if config.data.public and config.data.normalise != "public":
+    if config.data.public and config.data.normalise != "public" and not config.features.encoder.components:
         raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
     if config.privacy.on and not config.privacy.at_sites and baselines:
         raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from common.processes.warm_up import warm_up
 from common.progress import Display
 from common.splits.plan import Plan
 from server.records.fold_record import FoldRecord
+from server.records.starting_model import keep_initial, warn_of_heard
 from server.reporting import result
 from server.reporting.artifacts import leave
 from server.reporting.result import FoldResult
@@ -66,6 +68,7 @@ def simulate(job: Job, display: Display) -> Result:
         FedserError: a mistake in the settings, a corpus that cannot be used, a federation that cannot go on.
     """
     refuse_unkept(job.config, baselines=job.baselines)
+    asked, job = job.config, dataclasses.replace(job, config=keep_initial(job.config, job.out))
     torch.set_num_threads(1)
     began = time.perf_counter()
     warm_up()
@@ -76,6 +79,8 @@ def simulate(job: Job, display: Display) -> Result:
     settle_recordings(job.out, held_of(job.config))
     features_s = time.perf_counter() - began
     planned = plans(job.config, selection, skipped)
+    for plan in planned:
+        warn_of_heard(job.config, plan)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
     begun = (job.out / "folds").exists()  # then a ledger holds steps of this run's, which was not refused
     refuse_overspent(job, planned, selection, begun=begun)
@@ -94,7 +99,7 @@ def simulate(job: Job, display: Display) -> Result:
     timing = {"features_s": features_s, "training_s": training_s, "total_s": total_s}
     timing["overhead_s"] = total_s - features_s - training_s
     whole = result.build(
-        job.config,
+        asked,
         _about(selection, skipped),
         results,
         Timing.from_json(timing),

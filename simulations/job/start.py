@@ -18,11 +18,13 @@ from common.privacy.recipe import private_settings
 from common.processes.cores import usable_cores
 from common.progress import Display, log_to
 from common.validate import in_range, one_of, plain_path
+from server.records.starting_model import kept, load_initial
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
 from simulations.engine.output import RUN_SETTINGS, hold, open_folder, read_run_settings, refuse_existing, relocate
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_unkept
+from simulations.engine.teachers import find_teacher
 from simulations.job.embedded import provide_embedded
 from simulations.job.simulate import Job, refuse_overspent, simulate
 
@@ -83,8 +85,12 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         if job.out.is_dir():
             stack.enter_context(hold(job.out))  # before anything of it is deleted or changed
         selection = listing(job.config.data)  # so that a wrong option shows before hours of work
+        load_initial(kept(job.config, job.out) if wish.resume else job.config, tuple(selection.classes))
         begun = wish.resume is not None and (job.out / "folds").exists()
-        refuse_overspent(job, plans(job.config, selection, []), selection, begun=begun)
+        planned = plans(job.config, selection, [])
+        refuse_overspent(job, planned, selection, begun=begun)
+        for plan in planned:
+            find_teacher(job.config, plan)
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         if wish.resume:
@@ -117,6 +123,9 @@ def _fresh(wish: Start) -> Job:
     ledger = wish.ledger.expanduser().absolute() if wish.ledger else None
     if wish.overwrite and ledger and ledger.is_relative_to(wish.out.absolute()):
         raise UsageError(f"--overwrite would delete {ledger}, which says what was spent; keep --ledger outside --out")
+    initial = config.federation.initial
+    if wish.overwrite and initial and Path(initial).is_relative_to(wish.out.absolute()):
+        raise UsageError(f"--overwrite would delete {initial}, which --initial names; choose another --out")
     return Job(
         config=joined(ledger, config) if ledger else config,
         out=wish.out,

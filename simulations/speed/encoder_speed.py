@@ -150,7 +150,8 @@ def _figures(times: Sequence[float], duration: float) -> dict[str, float]:
 def _times(report: Mapping[str, Any], theirs: str, ours: str) -> float | None:
     if theirs not in report:
         return None
-    return round(report[theirs]["ms_per_second"] / max(report[ours]["ms_per_second"], 0.01), 2)
+    times: float = report[theirs]["ms_per_second"] / max(report[ours]["ms_per_second"], 0.01)
+    return round(times, 2)
 
 
 def _peak() -> float:

@@ -20,12 +20,12 @@ from common.processes.cores import usable_cores
 from common.processes.parent_watch import end_with_parent
 from common.seeds import numpy_generator
 from common.validate import in_range
+from common.voices.speech import speak
+from common.voices.tract import RATE
+from common.voices.voice import draw_voice
 from simulations.synthesis.items import Item
 from simulations.synthesis.layouts import LAYOUTS, deal
 from simulations.synthesis.room import record
-from simulations.synthesis.speech import speak
-from simulations.synthesis.tract import RATE
-from simulations.synthesis.voice import draw_voice
 
 NOTE = "made-up voices; no person speaks here"
 README = """This is a synthetic corpus: the voices are made up by a program, and no person speaks here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulations.synthesis.phones import Array
+from common.voices.phones import Array
 
 PEAK = 0.95  # of full scale, where a louder recording is turned down
 

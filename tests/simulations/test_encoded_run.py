@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from common.learning import saved_model
 from simulations import load_model, run
 from tests.common.encoders.hub_folders import whisper
 
+PROGRAM = Path(sys.executable).with_name("fedser")
 CLASSES, RATE = ("anger", "neutral"), 16000
 SMALL: dict[str, Any] = {
     "data.corpus": "manifest",
@@ -112,8 +115,13 @@ def test_other_ways_to_listen(made: Path, tmp_path: Path, more: dict[str, Any]) 
 def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, unit: str) -> None:
     root = str(made / "corpus/manifest.csv")
     arguments = ["--corpus", "manifest", "--root", root, "--encoder", str(made / "encoder"), "--components", "8"]
-    assert main.run(["corpus", "scaling", str(tmp_path / "public"), *arguments]) == 0
-    own = {"privacy.epsilon": 1e4, "privacy.delta": 1e-3, "privacy.unit": unit, "privacy.sample_rate": 1.0}
+    subprocess.run([PROGRAM, "corpus", "scaling", str(tmp_path / "public"), *arguments], check=True)
+    own: dict[str, Any] = {
+        "privacy.epsilon": 1e4,
+        "privacy.delta": 1e-3,
+        "privacy.unit": unit,
+        "privacy.sample_rate": 1.0,
+    }
     own |= {"encoder.components": 8, "data.public": str(tmp_path / "public")}
     told = trained(made, tmp_path / "run", **own)
     saved = saved_model.load(tmp_path / "run")
@@ -131,6 +139,7 @@ def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, un
         ({"encoder.beside": True}, "--encoder-beside"),
         ({"encoder.pool": "frames"}, "--encoder-pool is frames"),
         ({"data.normalise": "running", "encoder.components": 0}, "--normalise running would tell"),
+        ({"data.normalise": "utterance"}, "data.normalise is utterance, expected public"),
     ],
 )
 def test_a_private_run_refuses_what_nobody_has_judged(

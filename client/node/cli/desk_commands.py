@@ -32,7 +32,8 @@ def add(app: typer.Typer) -> None:
     app.command("bundle", epilog="Example: fedser site bundle --kit st-mary")(check_bundle)
     app.command(epilog="Example: fedser site dry-run --kit st-mary --data ~/recordings --epsilon 8")(
         takes_settings(
-            "data.root", "data.speaker_ids", "data.outside_root", "data.folds", "data.held_out", "data.sites"
+            *("data.root", "data.speaker_ids", "data.outside_root", "data.folds", "data.held_out", "data.sites"),
+            *("training.teacher", "federation.initial"),
         )(dry_run)
     )
     app.command(epilog="Example: fedser site forget --kit st-mary --speaker P17 --data ~/recordings")(forget)

@@ -24,6 +24,7 @@ DEFAULT_BOUNDS: dict[str, Bound] = {
     "features.log_mel": (0, 128),
     "features.stack": (1, 20),
     "augment.copies": (0, 10),
+    "augment.noise_recordings": ("",),  # a folder of this machine, whose recordings copies would be mixed with
     "model.projection": (1, 2048),
     "model.hidden": (0, 1024),
     "model.attention": (1, 2048),

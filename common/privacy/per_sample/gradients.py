@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from common.config.settings import AugmentConfig
 from common.data.dataset import Batch, SpeechDataset
 from common.learning.training import Loss, device, masked
+from common.privacy.per_sample import layer_gradients
+
+__all__ = ["UnitGradients", "layer_gradients", "trained"]  # which Opacus knows once it is imported
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:

@@ -21,7 +21,7 @@ def add(app: typer.Typer) -> None:
     app.command(epilog="Example: fedser federation run --rounds 20 --corpus emodb --root federation/held-out")(run)
 
 
-@takes_settings("data.held_out", "data.folds", "data.sites", "privacy.canaries")
+@takes_settings("data.held_out", "data.folds", "data.sites", "augment.noise_recordings", "privacy.canaries")
 def run(
     settings: dict[str, Any],
     directory: Dir = None,

@@ -20,10 +20,11 @@ from common.errors import UsageError
 from common.storage import atomic
 from server.federation.folder.coordinator_folder import Folder
 from server.records.fold_record import FoldRecord, read_fold
+from server.records.starting_model import FILE, ORIGIN
 from server.run import events
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-STARTED_WITH = ("run.json", "plan.json", "label-map.toml", "public.safetensors")
+STARTED_WITH = ("run.json", "plan.json", "label-map.toml", "public.safetensors", FILE, ORIGIN)
 RUNNING, FINISHED, FAILED, STOPPED, LOST = "running", "finished", "failed", "stopped", "lost"
 
 

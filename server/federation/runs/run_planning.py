@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config.run_config import build_run_config
-from common.config.settings import Config, Scalar, flatten
+from common.config.settings import Config, Scalar, flatten, refuse_teacher
 from common.data.extraction import Skipped
 from common.data.preparation import prepare
 from common.data.resident import listing
@@ -28,6 +28,7 @@ from common.splits.plan import Plan
 from common.utterance import emotion_name
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import RunFolder, RunStart
+from server.records.starting_model import keep_initial, load_initial, warn_of_heard
 
 FOLD = "held-out"
 STATE_CACHE, STATE_LEDGER = "state/cache", "state/ledger"
@@ -42,10 +43,16 @@ def configured(given: Mapping[str, Any]) -> Config:
     config = Config().with_values(private_settings({"data.corpus": "manifest", **given}))
     if (config.data.normalise == "public") != bool(config.data.public):
         raise UsageError("--normalise public and --public MODEL go together; the model is of a run on public data")
+    refuse_teacher(config)
     if not config.data.root and len(config.data.classes) < 2:
         raise UsageError(
             "without --root there are no recordings here that tell the classes: name them, e.g. --classes anger "
             "happiness neutral sadness, the same at all sites"
+        )
+    if config.augment.noise_recordings:
+        raise UsageError(
+            f"augment.noise_recordings is {config.augment.noise_recordings!r}, a folder that no site has: leave it "
+            "out; augment.noise_kinds has noise that every site makes"
         )
     return config.with_whole_paths()
 
@@ -77,10 +84,11 @@ def plan_run(config: Config, quorum: int, folder: Folder, display: Display, comm
 
     Raises:
         CorpusError: the recordings cannot be used.
-        UsageError: a wrong option.
+        UsageError: a wrong option, or a model to start from that differs from the run's.
     """
     began = time.perf_counter()
     held = _held_out(config, folder, display) if config.data.root else CoordinatorData(classes=_names(config))
+    load_initial(config, held.classes)
     plan = Plan(
         fold=FOLD,
         classes=held.classes,
@@ -90,6 +98,7 @@ def plan_run(config: Config, quorum: int, folder: Folder, display: Display, comm
         synthetic=held.synthetic,
         quorum=quorum,
     )
+    warn_of_heard(config, plan)
     # The sites are told the classes by name: theirs may lack one, and a corpus's defaults are what it has.
     kept = RunStart(
         settings=flatten(config.with_values({"data.classes": list(held.classes)})),
@@ -126,8 +135,11 @@ def _names(config: Config) -> tuple[str, ...]:
 
 
 def place_inputs(settings: Mapping[str, Scalar], run: RunFolder) -> dict[str, Scalar]:
-    """Copy a label map and a public model to the run; return the settings with paths as the ServerApp has them."""
+    """Copy a label map and models to the run; return the settings with paths as the ServerApp has them."""
     values = dict(settings)
+    if initial := str(values["federation.initial"]):
+        config = keep_initial(Config().with_values({"federation.initial": initial}), run.path)
+        values["federation.initial"] = _relative(Path(config.federation.initial), run.folder)
     for name, copy in (("data.label_map", "label-map.toml"), ("data.public", "public.safetensors")):
         if path := str(values[name]):
             values[name] = _relative(_copy(Path(path), run.file(copy)), run.folder)

@@ -4,7 +4,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from common.audio.augment import add_noise, alter, gain, spec_augment, speed
+from common.audio.augment import alter, gain, spec_augment, speed
+from common.audio.noise import add_noise
 from common.config.settings import AugmentConfig
 
 RATE = 16000

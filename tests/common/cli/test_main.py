@@ -35,7 +35,9 @@ def emodb(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["corpus", "check", "--help"], ["corpus", "list"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["corpus", "check", "--help"], ["corpus", "list"], ["encoders"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys; from common.cli import main; sys.argv = ['fedser', *sys.argv[1:]]\n"

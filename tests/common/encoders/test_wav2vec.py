@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from common.encoders.opening import describe_encoder, open_encoder
+from common.errors import UsageError
 from tests.common.encoders.hub_folders import SMALL, a_model, a_sound, save, transformers
 
 LAYER: dict[str, Any] = {"feat_extract_norm": "layer", "conv_bias": True}
@@ -62,6 +63,13 @@ def test_sounds_are_scaled_where_the_publisher_says_so(tmp_path: Path) -> None:
     scaled = torch.as_tensor(extractor(signal.numpy(), sampling_rate=16000).input_values[0])
     same(open_encoder(folder).frames(signal, 3), by_transformers(model, scaled))
     assert open_encoder(folder).frames(torch.zeros(8000), 3).isfinite().all()
+
+
+def test_another_sampling_rate_is_refused(tmp_path: Path) -> None:
+    folder, _ = a_folder(tmp_path)
+    (folder / "preprocessor_config.json").write_text('{"sampling_rate": 8000}')
+    with pytest.raises(UsageError, match="sampling_rate is 8000, expected 16000 Hz"):
+        describe_encoder(folder)
 
 
 @pytest.mark.parametrize("names", [("weight_g", "weight_v"), ("weight",)])

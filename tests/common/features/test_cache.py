@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from common.audio.noise import noise_files
 from common.config.settings import AugmentConfig, FeatureConfig
 from common.errors import FedserError
 from common.features.cache import FeatureCache, default_directory, entry_key
@@ -104,6 +105,27 @@ def test_the_original_is_found_whatever_the_augmentation() -> None:
     assert entry_key("x", 0, FeatureConfig(), other) == key
     masks = AugmentConfig(time_masks=0, feature_width=0.5, copies=9, crop=0.5)  # of features that are there already
     assert entry_key("x", 1, FeatureConfig(), masks) == entry_key("x", 1, FeatureConfig(), AugmentConfig())
+
+
+def test_the_key_of_a_noisy_copy_names_its_noise_and_that_of_before_is_kept(tmp_path: Path) -> None:
+    noisy = AugmentConfig(gain=6.0, noise=(5.0, 20.0))
+    before = "a80c3625f852"  # of a version that had pink noise alone
+    assert entry_key("0123 None None", 1, FeatureConfig(), noisy).startswith(before)
+    (tmp_path / "hum.wav").write_bytes(b"a hum")
+    changes: list[dict[str, Any]] = [
+        {"noise_kinds": ("babble",)},
+        {"noise_kinds": ("pink", "room")},
+        {"noise_share": 0.5},
+        {"noise_set": 1},
+        {"noise_recordings": str(tmp_path)},
+    ]
+    keys = {entry_key("x", 1, FeatureConfig(), dataclasses.replace(noisy, **own)) for own in ({}, *changes)}
+    assert len(keys) == 1 + len(changes)
+    silent = {entry_key("x", 1, FeatureConfig(), dataclasses.replace(noisy, noise=(), **own)) for own in changes}
+    assert len(silent) == 1
+    (tmp_path / "hum.wav").write_bytes(b"another")
+    noise_files.cache_clear()
+    assert entry_key("x", 1, FeatureConfig(), dataclasses.replace(noisy, **changes[-1])) not in keys
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:

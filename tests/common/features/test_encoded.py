@@ -78,7 +78,7 @@ def test_another_encoder_than_the_runs_is_refused(folder: Path) -> None:
         ({"layer": "last"}, "expected a number from 1, middle or weighted"),
         ({"layer": "99"}, "encoder.layer is 99, the encoder has"),
         ({"pool": "mean"}, "expected one of statistics, frames"),
-        ({"components": 2}, "data.normalise is running, not public"),
+        ({"components": 2, "layer": "weighted"}, "components are of one layer's statistics"),
     ],
 )
 def test_odd_settings_are_one_line(folder: Path, more: dict[str, Any], line: str) -> None:

@@ -10,14 +10,17 @@ import safetensors
 import safetensors.numpy
 import torch
 
+from common.config.kinds import KINDS
 from common.config.settings import Config, ModelConfig
 from common.errors import FedserError, UsageError
+from common.features.extractor import dimension
 from common.learning.prediction import predict
 from common.learning.saved_model import calibrate, load, save, windows
 from common.models.architectures import build_model
 from common.models.bilstm_attention import AttentiveBiLSTM
 from common.models.linear import LinearModel
 from common.models.model import EmotionModel
+from tests.common.models.kinds import config_of, model_of
 
 CONFIG = Config(seed=3, model=ModelConfig(projection=5, hidden=4, layers=2, attention=3))
 CLASSES = ("sadness", "anger", "neutral")
@@ -70,6 +73,19 @@ def test_a_model_of_before_there_were_kinds_predicts_as_it_did(
     saved = load(tmp_path)
     assert type(saved.model) is kind
     batch, lengths = torch.randn(3, 7, FEATURES), torch.tensor([7, 4, 2])
+    assert torch.equal(saved.model(batch, lengths), before(batch, lengths))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_every_kind_comes_back(tmp_path: Path, kind: str) -> None:
+    config = config_of(kind)
+    before, width = model_of(config).eval(), dimension(config.features)
+    arrays = {name: tensor.numpy() for name, tensor in before.state_dict().items()}
+    scaling = {"mean": np.zeros(width, np.float32), "deviation": np.ones(width, np.float32)}
+    save(tmp_path / "model.safetensors", arrays, scaling, config, ["a", "b", "c", "d"])
+    saved = load(tmp_path)
+    assert (saved.config, type(saved.model)) == (config, type(before))
+    batch, lengths = torch.randn(3, 7, width), torch.tensor([7, 4, 2])
     assert torch.equal(saved.model(batch, lengths), before(batch, lengths))
 
 

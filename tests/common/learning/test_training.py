@@ -294,3 +294,42 @@ def test_evaluation_does_not_depend_on_the_order_and_changes_nothing() -> None:
     assert told.loss == pytest.approx(other.loss, rel=1e-5)
     assert torch.equal(weights(model), before)
     assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "focal"])
+@pytest.mark.parametrize(("weight", "temperature"), [(0.0, 2.0), (0.3, 1.0), (0.5, 4.0), (1.0, 2.0)])
+def test_a_teachers_share_of_the_loss_is_its_divergence_at_the_temperature(
+    kind: str, weight: float, temperature: float
+) -> None:
+    """By the definition, sample by sample, in numpy."""
+    config = dataclasses.replace(PLAIN, loss=kind, teacher_weight=weight, teacher_temperature=temperature)
+    logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
+    labels, targets = torch.tensor([0, 2]), torch.tensor([[0.7, 0.1, 0.2], [0.25, 0.5, 0.25]])
+    hard = float(Loss(config, None)(logits, labels))
+    softened = np.exp(logits.numpy() / temperature)
+    softened /= softened.sum(1, keepdims=True)
+    divergence = (targets.numpy() * np.log(targets.numpy() / softened)).sum(1).mean()
+    expected = (1 - weight) * hard + weight * temperature**2 * divergence
+    assert float(Loss(config, None)(logits, labels, targets)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_who_says_what_the_teacher_says_is_at_no_distance() -> None:
+    config = dataclasses.replace(PLAIN, teacher_weight=1.0, teacher_temperature=3.0)
+    logits = torch.tensor([[1.0, -2.0, 0.5]], requires_grad=True)
+    loss = Loss(config, None)(logits, torch.tensor([1]), torch.softmax(logits.detach() / 3.0, dim=1))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0.0, abs=1e-6)
+    assert logits.grad is not None
+    assert float(logits.grad.abs().max()) < 1e-6
+
+
+def test_a_batch_has_the_answers_for_the_versions_that_it_took() -> None:
+    own = SpeechDataset([recording(torch.zeros(2, FEATURES), "a", "anger", torch.ones(3, FEATURES))] * 4, CLASSES)
+    assert own.batch(torch.arange(4)).targets is None
+    own.targets = [torch.tensor([[number, 0.0, 0.0], [number, 0.0, 1.0]]) for number in range(4)]
+    for batch in own.epoch(2, torch.Generator().manual_seed(0)):
+        assert batch.targets is not None
+        moved = batch.to(torch.device("cpu")).targets
+        assert moved is not None
+        assert moved[:, 0].tolist() == batch.index.tolist()
+        assert moved[:, 2].tolist() == [float(length == 3) for length in batch.lengths]

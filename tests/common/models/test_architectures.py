@@ -12,18 +12,29 @@ from common.features.extractor import dimension
 from common.models.architectures import build_model
 from common.models.bilstm import BiLSTM
 from common.models.bilstm_attention import AttentiveBiLSTM, AttentiveStatistics
+from common.models.cnn1d import Convolutional
+from common.models.crnn3d import ConvolutionalRecurrent
+from common.models.dscnn import SeparableConvolutional
 from common.models.linear import LinearModel
 from common.models.model import EmotionModel
+from common.models.transformer import Transformer
 
 CLASSES, FEATURES = 3, dimension(Config().features)
-SMALL = {"model.projection": 6, "model.hidden": 5, "model.attention": 4}
+SMALL = {"model.projection": 6, "model.hidden": 5, "model.attention": 4, "model.heads": 2}
 
 
 def model(**more: Any) -> EmotionModel:
     config = Config().with_values({**SMALL, **{f"model.{name}": value for name, value in more.items()}})
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return build_model(FEATURES, CLASSES, config)
+        return build_model(dimension(config.features), CLASSES, config)
+
+
+def inputs_of(own: EmotionModel) -> int:
+    """How many numbers the first layer sees at once."""
+    if isinstance(own, ConvolutionalRecurrent):
+        return len(own.planes)
+    return own.statistics.width if own.kind.figures_alone and own.statistics else FEATURES
 
 
 @pytest.mark.parametrize(
@@ -31,6 +42,12 @@ def model(**more: Any) -> EmotionModel:
     [
         ("bilstm", 5, AttentiveBiLSTM),
         ("bilstm", 0, LinearModel),
+        ("transformer", 5, Transformer),
+        ("cnn1d", 5, Convolutional),
+        ("cnn1d", 0, LinearModel),
+        ("crnn3d", 5, ConvolutionalRecurrent),
+        ("crnn3d", 0, LinearModel),
+        ("dscnn", 5, SeparableConvolutional),
         ("linear", 5, LinearModel),
         ("linear", 0, LinearModel),
     ],
@@ -50,14 +67,14 @@ def test_a_kind_says_which_of_its_arrays_tells_what(kind: str, statistics: str) 
     assert arrays[own.kind.output_bias].shape == (CLASSES,)
     assert (CENTRE in arrays) == (statistics == "contours")
     first = [name for name in arrays if name.startswith(own.kind.first_layer)]
-    inputs = own.statistics.width if own.kind.figures_alone and own.statistics else FEATURES
-    assert any(inputs in arrays[name].shape for name in first)
+    assert any(inputs_of(own) in arrays[name].shape for name in first)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_output_bias_moves_the_logits_and_nothing_else_does_it_alike(kind: str) -> None:
     own = model(kind=kind, statistics="means").eval()
-    frames, lengths = torch.randn(2, 9, FEATURES), torch.tensor([9, 4])
+    width = dimension(Config().with_values({"model.kind": kind, "model.statistics": "means"}).features)
+    frames, lengths = torch.randn(2, 9, width), torch.tensor([9, 4])
     before = own(frames, lengths)
     with torch.no_grad():
         own.get_parameter(own.kind.output_bias).add_(torch.tensor([1.0, 2.0, 3.0]))

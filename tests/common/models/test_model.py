@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from common.config.settings import Config, ModelConfig
+from common.features.extractor import dimension
 from common.models.architectures import build_model
 from common.models.model import FrameStatistics
+from tests.common.models.kinds import READERS, config_of, model_of
 
 
 def test_statistics_are_the_frames_mean_and_deviation_whatever_the_padding() -> None:
@@ -24,6 +26,19 @@ def test_a_model_with_statistics_learns_from_them(hidden: int) -> None:
     assert torch.allclose(model(batch, lengths), model(longer, lengths), atol=1e-5)
     names = {name.partition(".")[0] for name in model.state_dict()}
     assert names == ({"classifier"} if not hidden else {"projection", "norm", "lstm", "pool", "classifier"})
+
+
+@pytest.mark.parametrize("statistics", ["means", "contours"])
+@pytest.mark.parametrize("kind", READERS)
+def test_what_a_kind_reads_is_joined_with_statistics_of_the_frames(kind: str, statistics: str) -> None:
+    """Two branches: the classic figures of an utterance, and what convolutions, an LSTM or attention make of it."""
+    plain, both = (model_of(config_of(kind, model__statistics=seen)) for seen in ("none", statistics))
+    assert both.statistics is not None
+    assert both.classifier.in_features == plain.classifier.in_features + both.statistics.width
+    frames, lengths = torch.randn(2, 6, dimension(config_of(kind).features)), torch.tensor([6, 3])
+    both.eval()(frames, lengths).square().sum().backward()
+    assert both.classifier.weight.grad is not None
+    assert (both.classifier.weight.grad.abs().amax(0) > 0).float().mean() > 0.9  # it learns from either branch
 
 
 def test_statistics_made_once_give_the_logits_of_the_frames() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,9 @@ def test_folds_that_these_speakers_do_not_have(spec: str, message: str) -> None:
         "session",
         "session:",
         "speaker:",
+        "language",
+        "language:",
+        "languages:de",
         "sessions:1",
         "speakers:03",
         "split:test",
@@ -116,6 +120,63 @@ def test_a_session_that_shares_speakers_is_refused() -> None:
 def test_a_session_that_shares_a_speaker_with_lines_without_session_is_refused() -> None:
     with pytest.raises(SplitError, match=r"shares speakers with other sessions \(a\)"):
         held_out([utterance("a", session="1"), utterance("a"), utterance("b")], "session:1")
+
+
+TONGUES = [
+    utterance(name, language=code) for name, code in zip("abcde", ("de", "DE-at", "en", "en", "zh"), strict=True)
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "folds"),
+    [
+        ("languages", {"language:de": "a b", "language:en": "c d", "language:zh": "e"}),
+        ("language:de", {"language:de": "a b"}),
+        ("language:DE_CH", {"language:de": "a b"}),
+    ],
+)
+def test_a_language_is_held_out_with_all_who_speak_it(spec: str, folds: dict[str, str]) -> None:
+    found = held_out(TONGUES, spec)
+    assert {fold.name: " ".join(fold.test) for fold in found} == folds
+    assert all(sorted((*fold.test, *fold.train)) == list("abcde") for fold in found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "spec", "line"),
+    [
+        (TONGUES, "language:fr", "held-out language 'fr' does not exist; languages found: de, en, zh"),
+        ([utterance("a"), utterance("b")], "languages", "these utterances have no language, of which a manifest has a"),
+        ([*TONGUES, utterance("f")], "language:de", "1 of 6 recordings have no language, and might be of the one that"),
+        (TONGUES[:2], "languages", "held-out fold language:de: 2 of 2 speakers, expected some but not all"),
+        ([*TONGUES, utterance("a", language="en")], "languages", r"language de: a (de, en) would be in both train and"),
+        ([*TONGUES, utterance("a", language="en")], "language:en", r"language en: a (de, en) would be in both train"),
+    ],
+)
+def test_a_language_that_cannot_be_held_out_is_one_line(lines: list[Utterance], spec: str, line: str) -> None:
+    with pytest.raises(SplitError, match=re.escape(line)) as refused:
+        held_out(lines, spec)
+    assert "\n" not in str(refused.value)
+
+
+def test_who_speaks_two_languages_that_both_train_is_in_nobodys_way() -> None:
+    [fold] = held_out([*TONGUES, utterance("c", language="zh")], "language:de")
+    assert fold.train == ("c", "d", "e")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.sampled_from(["de", "en", "zh"]), min_size=1))
+def test_no_held_out_language_is_heard_in_training(spoken: dict[str, str]) -> None:
+    lines = [utterance(name, f"{take}.wav", language=code) for name, code in spoken.items() for take in range(2)]
+    if len(set(spoken.values())) < 2:
+        with pytest.raises(SplitError):
+            held_out(lines, "languages")
+        return
+    folds = held_out(lines, "languages")
+    assert [fold.name for fold in folds] == [f"language:{code}" for code in sorted(set(spoken.values()))]
+    for fold in folds:
+        assert {f"language:{spoken[name]}" for name in fold.test} == {fold.name}
+        assert fold.name not in {f"language:{spoken[name]}" for name in fold.train}
+        assert sorted((*fold.test, *fold.train)) == sorted(spoken)
 
 
 def test_everyone_cannot_be_held_out() -> None:

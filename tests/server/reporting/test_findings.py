@@ -150,3 +150,18 @@ def test_names_are_listed_as_a_text_lists_them() -> None:
         "a and b",
         "a, b and c",
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["kfold:3:0", "kfold:3:1", "kfold:3:2"], ""),
+        (["language:de"], "The figure for an unheard language: de was held out with all who speak it."),
+        (["language:de", "language:en"], "unheard language: each of de and en was, in a fold, held out"),
+    ],
+)
+def test_an_unheard_language_is_named(names: list[str], words: str) -> None:
+    folds = [{**entry, "fold": name} for name, entry in zip(names, result()["folds"], strict=False)]
+    said = findings.unheard(read(result(folds=folds)))
+    assert words in said
+    assert bool(said) is bool(words)

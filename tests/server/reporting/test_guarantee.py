@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ from common import protocol
 from common.config.units import UNITS
 from common.messages import schema
 from common.messages.scope import Scope
-from server.reporting.guarantee import promise
+from server.reporting.guarantee import promise, started
+from server.reporting.run_record import Result
+from tests.server.example_result import deployed_result, result
 
 ROOT = Path(__file__).parents[3]
 # Of each key that a site may tell beside the noisy update: the words that say so. None is a setting, or a constant.
@@ -71,3 +74,43 @@ def test_no_text_promises_that_a_unit_s_presence_is_hidden() -> None:
                 if hits := len(OTHER.findall(text)):
                     found[path.relative_to(ROOT).as_posix()] = hits
     assert found == SAID_OF_OTHERS
+
+
+PUBLIC = "taken as public: ε is of this run's own steps."
+OPEN = "and it, or a model before it, was trained without privacy"
+
+
+def made(entry: dict[str, Any], **known: Any) -> str:
+    """What a result says whose folds started from a model of which this is known."""
+    start = {"sha256": "ab" * 32, "private": True, "speakers": {"emodb": ["03"]}, "heard": [], **known}
+    folds = [{**fold, "started_from": start} for fold in entry["folds"]]
+    return started(Result.from_json({**entry, "folds": folds}))
+
+
+def test_of_a_new_model_nothing_is_said() -> None:
+    assert started(Result.from_json(result())) == ""
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_of_a_run_without_privacy_no_promise_is_said_to_end(private: bool) -> None:
+    assert made(result(), private=private) == f"Started from the model of another run (SHA-256 {'ab' * 32})."
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_private_run_says_what_its_epsilon_is_not_of(private: bool) -> None:
+    said = made(deployed_result(), private=private)
+    assert PUBLIC in said
+    assert (OPEN in said) is not private
+
+
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        ([], None),
+        (["03", "08"], "Fold 0 is NOT held out: that model was trained on 2 of its test speakers (03, 08)."),
+        (None, "Fold 0: it is not known whether the score is held out"),
+    ],
+)
+def test_a_score_that_is_not_held_out_is_said_to_be_none(heard: list[str] | None, words: str | None) -> None:
+    said = made(result(), heard=heard)
+    assert words in said if words else "Fold" not in said

@@ -295,6 +295,25 @@ def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(
     assert "Federated UAR 0.833" not in text
 
 
+def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp_path: Path, whole: str) -> None:
+    entry, levels = stranger_result(0.7, 0.75, 0.8, 0.833), ("clean", "20", "10", "5", "0")
+    known = {
+        kind: {
+            level: {
+                name: {"mean": 0.7 - 0.1 * loud - less, "sd": None, "ci95": None} for name in ("uar", "wa", "macro_f1")
+            }
+            for loud, level in enumerate(levels)
+        }
+        for kind, less in (("pink", 0.0), ("babble", 0.01), ("room", 0.05))
+    }
+    entry["summary"] |= {"noise": known}
+    page = written(tmp_path, entry)
+    assert "Noise clean 20 dB 10 dB 5 dB 0 dB pink 0.700 0.600 0.500 0.400 0.300 babble 0.690 0.590" in words(page)
+    assert 'id="noise"' in page
+    assert "UAR by signal-to-noise ratio; at 10 dB pink 0.500, babble 0.490, room 0.450" in page
+    assert 'id="noise"' not in whole
+
+
 def test_where_nothing_adapts_there_is_one_figure(tmp_path: Path) -> None:
     same = stranger_result(0.833, 0.833, 0.833, 0.833)
     assert "Federated UAR 0.833" in words(written(tmp_path, same | {"transductive": False}))

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
+from common.voices.emotion import EFFECTS
 from simulations.synthesis import iemocap_layout, layouts
-from simulations.synthesis.emotion import EFFECTS
 from simulations.synthesis.items import Item
 from simulations.synthesis.layouts import LAYOUTS, deal
 

@@ -11,6 +11,7 @@ import pytest
 
 from client.node.policy.document import Policy
 from common import protocol
+from common.config.kinds import KINDS
 from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
 from common.corpora import emodb
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[4]
 BUNDLE = "ab" * 32
 SAFE = {"data.normalise": "utterance", "data.validation": "none", "training.class_weights": False}
 PRIVATE = {"privacy.epsilon": 4.0, **SAFE}
+LEVELS = {"model.kind": "crnn3d", "features.log_mel": 40, "features.deltas": 2}
 
 
 def policy(tmp_path: Path, text: str = "") -> Policy:
@@ -153,6 +155,12 @@ WORK = [
     *("training.local_epochs", "training.batch_size", "federation.rounds"),
     *("privacy.multiplicity", "privacy.max_physical_batch", "privacy.canaries"),
 ]
+
+
+def test_no_folder_of_a_site_is_mixed_into_its_recordings_unless_it_says_so(tmp_path: Path) -> None:
+    own, asked = policy(tmp_path), settings() | {"augment.noise_recordings": "/data"}
+    refused = str(own.refusal(BUNDLE, parse_run_config(asked)))
+    assert refused == "the run sets augment.noise_recordings to '/data', the policy allows ('',) (run.bounds)"
 
 
 def fault(own: Policy, name: str, value: float) -> str:
@@ -360,10 +368,20 @@ def test_classes_and_a_style_that_are_none_are_refused(tmp_path: Path, text: str
         policy(tmp_path, f"[data]\n{text}\n")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_private_run_of_every_kind_of_model_is_allowed_as_it_comes(tmp_path: Path, kind: str) -> None:
+    figures = {"model.statistics": "means"} if KINDS[kind].figures_alone else {}
+    run = flatten(Config().with_values({**SAFE, "privacy.epsilon": "4", "model.kind": kind, **figures}))
+    assert refusal(policy(tmp_path), settings(**run)) is None
+
+
 @pytest.mark.parametrize(
     "large",
     [
         {"model.kind": "bilstm", "model.hidden": 1024},
+        {"model.kind": "transformer", "model.layers": 2, "privacy.max_physical_batch": 64},
+        {"model.kind": "cnn1d", "model.hidden": 1024, "model.layers": 8},
+        {**LEVELS, "privacy.max_physical_batch": 64},
         {"model.kind": "bilstm", "model.hidden": 512, "model.layers": 2},
         {"privacy.max_physical_batch": 1024, "model.hidden": 128},
         {"privacy.multiplicity": 32, "model.hidden": 512},

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs.run_folder import RunFolder
 from server.federation.runs.run_planning import configured, place_inputs, plan_run, run_config
 from tests.server.federation import example_folder
+from tests.server.records.test_starting_model import SMALL, write
 from tests.simulations import tiny
 
 
@@ -52,6 +56,12 @@ def test_recordings_of_which_none_can_be_used_are_refused(folder: Folder) -> Non
         path.write_bytes(b"broken")
     with pytest.raises(CorpusError, match="none of its recordings can be used"):
         plan_of(folder, **{"data.root": str(manifest)})
+
+
+def test_a_folder_of_noise_is_no_setting_of_a_deployment(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a folder that no site has: leave it out") as error:
+        configured({"data.root": str(tmp_path), "augment.noise_recordings": str(tmp_path)})
+    assert "\n" not in str(error.value)
 
 
 def test_without_recordings_here_the_classes_must_be_named(folder: Folder) -> None:
@@ -112,3 +122,31 @@ def test_the_serverapp_is_told_where_things_lie(folder: Folder) -> None:
         "cache": "state/cache",
         "ledger": "state/ledger",
     }
+
+
+def test_a_model_to_start_from_is_copied_once_with_whose_it_is(folder: Folder, tmp_path: Path) -> None:
+    run, model = example_folder.run(folder), write(tmp_path / "model")
+    own = flatten(Config().with_values({"federation.initial": str(model)}))
+    told = place_inputs(own, run)
+    assert told["federation.initial"] == "runs/run-1/initial.safetensors"
+    first = run.file("initial.safetensors").read_bytes()
+    assert first == (model / "model.safetensors").read_bytes()
+    assert json.loads(run.file("initial.json").read_text())["sha256"] == hashlib.sha256(first).hexdigest()
+    shutil.rmtree(model)  # a run that goes on needs it no more
+    assert place_inputs(own, run) == told
+    assert run.file("initial.safetensors").read_bytes() == first
+
+
+def test_a_model_that_is_not_the_runs_kind_is_refused_before_the_run_has_a_folder(
+    folder: Folder, tmp_path: Path
+) -> None:
+    model = str(write(tmp_path / "model"))
+    given = {"data.classes": "neutral,anger", "federation.initial": model}
+    with pytest.raises(
+        UsageError, match=f"--initial {model}: the model has classes anger neutral, the run has neutral"
+    ):
+        plan_of(folder, **given)
+    with pytest.raises(UsageError, match=r"features\.mfcc 13, the run has 40"):
+        plan_of(folder, **{**given, "data.classes": "anger,neutral"})
+    plan, _ = plan_of(folder, **{**SMALL, **given, "data.classes": "anger,neutral"})
+    assert plan is not None

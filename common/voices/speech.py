@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulations.synthesis.emotion import Expression, express
-from simulations.synthesis.glottis import pulses
-from simulations.synthesis.phones import Array, Script, write_script
-from simulations.synthesis.prosody import melody
-from simulations.synthesis.tract import RATE, STEP, Spectrum, analyse, friction, resonances, synthesise, tilt
-from simulations.synthesis.voice import Voice
+from common.voices.emotion import Expression, express
+from common.voices.glottis import pulses
+from common.voices.phones import Array, Script, write_script
+from common.voices.prosody import melody
+from common.voices.tract import RATE, STEP, Spectrum, analyse, friction, resonances, synthesise, tilt
+from common.voices.voice import Voice
 
 LEVEL = -28.0  # dB of full scale (RMS) of a calm utterance of an average speaker
 PAUSE_PROBABILITY = 0.25

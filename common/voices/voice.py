@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulations.synthesis.emotion import DIMENSIONS
+from common.voices.emotion import DIMENSIONS
 
 # Mean F0 and formant scale of adults (Peterson & Barney 1952, Table II: women's formants lie about 17 % higher).
 PITCH = {"female": 205.0, "male": 115.0}

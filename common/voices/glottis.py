@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulations.synthesis.phones import Array
+from common.voices.phones import Array
 
 
 def pulses(

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from simulations.synthesis.phones import HOP, Array
+from common.voices.phones import HOP, Array
 
 RATE = 16000  # Hz, of everything made here
 STEP = round(HOP * RATE)  # samples between two frames

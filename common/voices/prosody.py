@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulations.synthesis.emotion import Expression
-from simulations.synthesis.phones import HOP, Array, Script
-from simulations.synthesis.voice import Voice
+from common.voices.emotion import Expression
+from common.voices.phones import HOP, Array, Script
+from common.voices.voice import Voice
 
 DECLINATION = -2.0  # semitones that F0 sinks by over a calm utterance
 

@@ -5,14 +5,14 @@ import librosa
 import numpy as np
 import pytest
 
-from simulations.synthesis.emotion import DIMENSIONS, EFFECTS, SPREAD, Expression, express
-from simulations.synthesis.glottis import pulses
-from simulations.synthesis.phones import HOP, Array, write_script
-from simulations.synthesis.prosody import melody
+from common.voices.emotion import DIMENSIONS, EFFECTS, SPREAD, Expression, express
+from common.voices.glottis import pulses
+from common.voices.phones import HOP, Array, write_script
+from common.voices.prosody import melody
+from common.voices.speech import speak
+from common.voices.tract import FREQUENCIES, RATE, STEP, analyse, resonances, synthesise, tilt
+from common.voices.voice import Voice, draw_voice
 from simulations.synthesis.room import PEAK, pink_noise, record, reverberation
-from simulations.synthesis.speech import speak
-from simulations.synthesis.tract import FREQUENCIES, RATE, STEP, analyse, resonances, synthesise, tilt
-from simulations.synthesis.voice import Voice, draw_voice
 
 UNIFORM = (1.0,) * len(DIMENSIONS)
 

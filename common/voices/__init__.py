@@ -1,0 +1,1 @@
+"""Made-up voices: nobody's, so that everybody can make them."""

@@ -1,0 +1,71 @@
+"""What the models of a finished run make of a stranger's first recordings in noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.data.resident import recordings_of
+from common.errors import UsageError
+from common.learning.metrics import FIGURES
+from common.progress import Display
+from server.records.scores import NoiseFigures
+from server.rounds.noise_scores import score_noise
+from simulations.audits.audited_run import AuditedRun, open_folds
+
+Levels = dict[str, dict[str, dict[str, float]]]  # figures by kind of noise, by level
+
+
+def run(path: Path, workers: int | None, display: Display) -> dict[str, Any]:
+    """Score each fold's held-out recordings in noise, as ``--score-noise`` does at a run's end.
+
+    Args:
+        path: the folder of a finished run of ``fedser simulate``.
+        workers: processes that compute features; None for one a core.
+        display: of the progress.
+
+    Returns:
+        JSON-ready: ``summary``, by kind of noise and by level the means over folds, and ``folds``.
+
+    Raises:
+        UsageError: a fold is not finished, or its recordings are no sounds.
+    """
+    own = open_folds(path)
+    if not own:
+        raise UsageError(f"--run {path}: none of its folds was started; go on with fedser simulate --resume {path}")
+    step, scores = display.step("noise", len(own)), dict[str, Levels]()
+    for number, fold in enumerate(own, 1):
+        scores[fold.plan.fold] = _plain(_of_fold(fold, workers))
+        step.update(number, fold.plan.fold)
+    return {
+        "run": str(path),
+        "summary": _means(list(scores.values())),
+        "folds": [{"fold": fold, "noise": noise} for fold, noise in scores.items()],
+    }
+
+
+def _of_fold(run: AuditedRun, workers: int | None) -> NoiseFigures:
+    saved = run.final_model()
+    recordings = recordings_of(run.config, run.plan, run.plan.test_speakers, run.cache)
+    if any(own.utterance.is_matrix for own in recordings):
+        raise UsageError(f"--run {run.path}: its recordings are matrices of features, expected sounds to add noise to")
+    found = score_noise(saved.model, recordings, saved.classes, run.config, saved.scaling, run.cache, workers=workers)
+    if found is None:
+        raise UsageError(f"--run {run.path}: nobody can predict a lone recording of it, so it has no score in noise")
+    return found
+
+
+def _plain(figures: NoiseFigures) -> Levels:
+    return {kind: {level: own.as_json() for level, own in levels.items()} for kind, levels in figures.items()}
+
+
+def _means(folds: list[Levels]) -> Levels:
+    return {
+        kind: {
+            level: {name: float(np.mean([own[kind][level][name] for own in folds])) for name in FIGURES}
+            for level in levels
+        }
+        for kind, levels in folds[0].items()
+    }
