@@ -47,7 +47,7 @@ class SiteDatasets:
         self._datasets: dict[str, SpeechDataset] = {}
 
     def dataset(self, part: str, scaling: Scaling | None) -> SpeechDataset:
-        """The normalised ``train``, ``validation`` or ``test`` recordings; ``all`` are the first two.
+        """The normalised ``train`` or ``validation`` recordings; ``all`` are both.
 
         Where the site adds noise, each unit of ``train`` is made ready alone, and the site refuses none for what it
         holds: of one that cannot be used the place is left.
@@ -58,7 +58,7 @@ class SiteDatasets:
         """
         if part not in self._datasets:
             self._check_scaling(scaling)
-            if _running(self._config) and scaling is not None and part != "test":
+            if _running(self._config) and scaling is not None:
                 self._datasets[part] = self._adapting(part, scaling)
             elif part == "all":
                 self._datasets[part] = self.dataset("train", scaling).joined(self.dataset("validation", scaling))

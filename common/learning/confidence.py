@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from common.data.dataset import SpeechDataset
-from common.learning.training import device
+from common.learning.training import answers
 from common.protocol import BINS, TEMPERATURES
 
 Floats = npt.NDArray[np.float64]
@@ -126,7 +126,6 @@ def _loss(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
     return nn.functional.cross_entropy(logits / temperature, labels, reduction="sum")
 
 
-@torch.no_grad()
 def outputs(model: nn.Module, data: SpeechDataset, where: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """What a model makes of recordings: the logits ``(recordings, classes)`` and their labels, on the CPU.
 
@@ -135,11 +134,6 @@ def outputs(model: nn.Module, data: SpeechDataset, where: torch.device | None = 
         data: in any order.
         where: the device; a GPU where there is one by default.
     """
-    where = where or device()
-    model.to(where).eval()
-    logits, labels = [], []
-    for batch in data.in_order():
-        step = batch.to(where)
-        logits.append(model(step.features, step.lengths).float().cpu())
-        labels.append(batch.labels)
+    said = [(logits.cpu(), batch.labels) for batch, logits in answers(model, data, where)]
+    logits, labels = zip(*said, strict=True)
     return torch.cat(logits), torch.cat(labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -183,6 +183,20 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip
 
 
 @torch.no_grad()
+def answers(model: nn.Module, data: SpeechDataset, where: torch.device | None = None) -> Iterator[tuple[Batch, Tensor]]:
+    """Batches of recordings, by length, each with the logits ``(batch, classes)`` that a model gives it.
+
+    Args:
+        model: maps ``(batch, frames, features)`` and lengths to logits.
+        data: in any order.
+        where: the device, on which the logits are; a GPU where there is one by default.
+    """
+    where = where or device()
+    model.to(where).eval()
+    for batch in data.in_order():
+        yield batch, model(batch.features.to(where), batch.lengths.to(where)).float()
+
+
 def evaluate(model: nn.Module, data: SpeechDataset, where: torch.device | None = None) -> Evaluated:
     """Count, speaker by speaker, what a model takes each recording for.
 
@@ -191,15 +205,11 @@ def evaluate(model: nn.Module, data: SpeechDataset, where: torch.device | None =
         data: in any order.
         where: the device; a GPU where there is one by default.
     """
-    where = where or device()
-    model.to(where).eval()
     size = len(data.classes)
     confusion = {speaker: np.zeros((size, size), dtype=np.int64) for speaker in data.speakers}
     loss = 0.0
-    for batch in data.in_order():
-        step = batch.to(where)
-        logits = model(step.features, step.lengths).float()
-        loss += float(nn.functional.cross_entropy(logits, step.labels, reduction="sum"))
+    for batch, logits in answers(model, data, where):
+        loss += float(nn.functional.cross_entropy(logits, batch.labels.to(logits.device), reduction="sum"))
         for index, truth, taken in zip(batch.index, batch.labels, logits.argmax(1).cpu(), strict=True):
             confusion[data.utterances[index].speaker][truth, taken] += 1
     return Evaluated(confusion=confusion, loss=loss, examples=len(data))

@@ -122,6 +122,16 @@ def heard(result: Result) -> dict[str, Figure]:
     return known if is_transductive(result) or len(known) < len(told) else {}
 
 
+def counted_as(result: Result) -> str:
+    """What was heard of a speaker where a result's test is counted, in the words of ``HEARD``; empty where it is one.
+
+    The same holds for every figure that is not told by what was heard: each class's, the confusion, the folds'.
+    """
+    if is_transductive(result):
+        return HEARD["all"]
+    return HEARD["0"] if heard(result) else ""
+
+
 def noise(result: Result) -> dict[str, dict[str, float]]:
     """The UAR of a stranger's first recording by the kind of noise and its level; empty where it was not measured."""
     told = (result.summary.noise or {}) if result.summary else {}

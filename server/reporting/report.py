@@ -81,7 +81,7 @@ def _lists(result: Result) -> dict[str, Table]:
 def _comparison(result: Result) -> Illustration:
     bars = {name: (figure, [get(fold) for fold in result.folds]) for name, figure, get in findings.models(result)}
     title = "UAR: " + ", ".join(f"{name} {formatting.score(figure.mean)}" for name, (figure, _) in bars.items())
-    caption = "UAR on held-out speakers. The dashed line is guessing." + _rings(result)
+    caption = f"UAR on held-out speakers{_counted(result)}. The dashed line is guessing." + _rings(result)
     if result.summary and result.summary.uar.ci95:
         caption += " The whiskers are 95 % intervals."
     if findings.is_counted(result):
@@ -98,6 +98,12 @@ def _comparison(result: Result) -> Illustration:
     )
 
 
+def _counted(result: Result) -> str:
+    """What was heard of the speakers, behind a comma; the tile on top may be of another condition."""
+    known = findings.counted_as(result)
+    return f", {known}" if known else ""
+
+
 def _rings(result: Result) -> str:
     return " A ring is a fold." if len(result.folds) > 1 else ""
 
@@ -110,7 +116,8 @@ def _recall(result: Result) -> Illustration:
         key="recall",
         heading="Each emotion's recall",
         title=title,
-        caption="The share of each emotion's test recordings that the federated model recognised." + _rings(result),
+        caption=f"The share of each emotion's test recordings that the federated model recognised{_counted(result)}."
+        + _rings(result),
         drawing=figures.recalls({name: (value, folds[name]) for name, value in together.items()}),
         table=tables.recalls(result),
     )
@@ -122,7 +129,8 @@ def _confusion(result: Result) -> Illustration:
         key="confusion",
         heading="What is taken for what",
         title=title,
-        caption="The share of each row, and the number of recordings. Right answers lie on the diagonal.",
+        caption=f"The share of each row, and the number of recordings{_counted(result)}. Right answers lie on the "
+        "diagonal.",
         drawing=figures.confusion(result.corpus.classes, findings.confusion(result)),
         table=tables.confusion(result),
     )

@@ -107,10 +107,11 @@ def folds(result: Result) -> Table:
     ]
     head = ["Fold", "UAR", "WA", "Macro F1", "Loss", *(f"{name}: UAR" for name, _, _ in others)]
     head += ["Chosen round", "Training speakers", "Validation speakers", "Test speakers"]
+    known = f", {own}" if (own := findings.counted_as(result)) else ""
     if len(rows) == 1:
-        return Table(caption="Held-out figures", head=head, rows=rows)
+        return Table(caption=f"Held-out figures{known}", head=head, rows=rows)
     rows += [_foot(result, "Mean", "mean"), _foot(result, "Standard deviation", "sd")]
-    return Table(caption="Held-out figures of each fold", head=head, rows=rows, feet=2)
+    return Table(caption=f"Held-out figures of each fold{known}", head=head, rows=rows, feet=2)
 
 
 def _foot(result: Result, label: str, key: str) -> list[str]:

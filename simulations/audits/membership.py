@@ -26,6 +26,7 @@ from common.data.resident import listing, of_speakers
 from common.data.strangers import normalise_known
 from common.errors import UsageError
 from common.learning.saved_model import SavedModel
+from common.learning.training import answers
 from common.privacy.recipe import refuse_leaks
 from common.progress import Display, Step
 from common.validate import in_range
@@ -114,7 +115,6 @@ def _show(step: Step, done: int, world: str, site: str) -> None:
     step.update(done, f"{world} {site}")
 
 
-@torch.no_grad()
 def logits_of(saved: SavedModel, recordings: Sequence[Recording]) -> npt.NDArray[np.float32]:
     """What a model says of recordings, ``(recordings, classes)``.
 
@@ -124,8 +124,8 @@ def logits_of(saved: SavedModel, recordings: Sequence[Recording]) -> npt.NDArray
     """
     data = SpeechDataset(normalise_known(recordings, saved.config, saved.scaling), saved.classes)
     result = np.zeros((len(data), len(saved.classes)), np.float32)
-    for batch in data.in_order():
-        result[batch.index.numpy()] = saved.model(batch.features, batch.lengths).numpy()
+    for batch, logits in answers(saved.model, data, torch.device("cpu")):
+        result[batch.index.numpy()] = logits.numpy()
     return result
 
 

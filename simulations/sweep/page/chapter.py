@@ -8,6 +8,7 @@ from common.config.units import UNITS
 from server.reporting import guarantee
 from server.reporting.formatting import CORPORA, score
 from server.reporting.pages import Tile
+from simulations.sweep.page.adaptation import adaptation
 from simulations.sweep.page.effort import effort, repeat
 from simulations.sweep.page.fairness import ATTRIBUTES, fairness
 from simulations.sweep.page.frontier import frontier
@@ -35,6 +36,7 @@ def chapter(benchmark: Benchmark, prefix: str = "") -> Chapter:
     groups = {attribute: effects.groups(benchmark, attribute) for attribute in ATTRIBUTES}
     sections = [
         frontier(benchmark, results, differences, prefix),
+        *adaptation(benchmark, prefix),
         fairness(benchmark, groups, prefix),
         effort(benchmark, prefix),
         repeat(benchmark, prefix),

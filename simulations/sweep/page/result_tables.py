@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.privacy.accounting.calibration import signal_to_noise
+from server.reporting.findings import HEARD
 from server.reporting.formatting import NONE, duration, interval, natural, p_value, score, signed
 from server.reporting.pages import Table
 from simulations.sweep.statistics import effects
-from simulations.sweep.statistics.effects import Comparison, Group, SeriesResult
+from simulations.sweep.statistics.effects import Comparison, Group, Heard, SeriesResult
 from simulations.sweep.statistics.paired import Estimate
 from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
@@ -35,6 +36,20 @@ def frontier(benchmark: Benchmark, results: Sequence[SeriesResult]) -> Table:
     head = ["Condition", "UAR", "95 % interval", "WA", "Macro F1", "Pooled, same privacy", "Each site alone"]
     head += [f"Seed {seed}" for seed in seeds] if len(seeds) > 1 else []
     return Table(caption="Figures on held-out speakers", head=[*head, "Folds x seeds"], rows=rows)
+
+
+def heard(benchmark: Benchmark, found: Sequence[Heard]) -> Table:
+    """UAR by how many others of a speaker were heard before, of each series' model and of its pooled one."""
+    rows = [
+        [
+            name(benchmark, own.series),
+            "pooled" if own.pooled else "federated",
+            *(f"{score(uar.mean)} ({interval(uar)})" if (uar := own.uar.get(key)) else NONE for key in effects.HEARD),
+        ]
+        for own in found
+    ]
+    head = ["Condition", "Model", *(HEARD[key].capitalize() for key in effects.HEARD)]
+    return Table(caption="UAR by how much of a speaker was heard", head=head, rows=rows)
 
 
 def differences(benchmark: Benchmark, found: Sequence[Comparison]) -> Table:

@@ -14,6 +14,8 @@ from common.learning.metrics import Confusion
 from simulations.sweep.statistics.paired import Difference, Estimate, change, difference, estimate, holm, point
 from simulations.sweep.statistics.series import Benchmark, Series, shared_folds
 
+HEARD = ("0", "8", "all")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesResult:
@@ -36,6 +38,21 @@ class SeriesResult:
     by_seed: dict[int, float]
     pooled: Estimate | None
     local: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a model that adapts to a speaker reaches, by how many others of the speaker were heard before.
+
+    Attributes:
+        series: of the federated model.
+        pooled: whether it is of the model of all recordings in one place.
+        uar: by ``HEARD``; without what there is not.
+    """
+
+    series: Series
+    pooled: bool
+    uar: dict[str, Estimate]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +114,17 @@ def result(series: Series) -> SeriesResult:
 def results(benchmark: Benchmark) -> list[SeriesResult]:
     """Compute the figures of every series of a benchmark."""
     return [result(series) for series in benchmark.series]
+
+
+def heard(benchmark: Benchmark) -> list[Heard]:
+    """The figures as of strangers: of each series whose models adapt to a speaker, and of its pooled model."""
+    found = []
+    for series in benchmark.series:
+        for model in ("strangers", "pooled_strangers") if series.adapts else ():
+            told = {name: counts for name in HEARD if (counts := series.strangers(model, name))}
+            uar = {name: estimate(counts) for name, counts in told.items()}
+            found += [Heard(series=series, pooled=model == "pooled_strangers", uar=uar)] if uar else []
+    return found
 
 
 def comparisons(benchmark: Benchmark) -> list[Comparison]:

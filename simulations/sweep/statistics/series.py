@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,11 @@ class Series:
         """The target; inf for no privacy."""
         return math.inf if self.unit is None else float(self.condition.partition(":")[2])
 
+    @property
+    def adapts(self) -> bool:
+        """Whether its models adapt to a speaker, so that it matters how many of the speaker's recordings are known."""
+        return all(row["config"]["data.normalise"] in ("running", "speaker") for row in self.rows)
+
     @cached_property
     def seeds(self) -> list[int]:
         """In order."""
@@ -71,13 +76,34 @@ class Series:
         Returns:
             Nothing where such a model was not trained.
         """
+        join = np.concatenate if model == "local" else np.stack
+        return self._counts(lambda details: details[model], folds, seeds, join)
+
+    def strangers(self, model: str, heard: str) -> list[Confusion]:
+        """As ``counts``, of speakers of whom so much was heard before; the draws of each are counted together.
+
+        Args:
+            model: ``strangers`` for the federated, or ``pooled_strangers``.
+            heard: by the keys of ``test.stranger``.
+
+        Returns:
+            Nothing where there is none, as in lines that were written before there were any.
+        """
+        return self._counts(lambda details: (details.get(model) or {}).get(heard))
+
+    def _counts(
+        self,
+        of: Callable[[Mapping[str, Any]], Any],
+        folds: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        join: Callable[[list[Confusion]], Confusion] = np.stack,
+    ) -> list[Confusion]:
         found = []
         for fold in self.folds if folds is None else folds:
-            own = [self._row(fold, seed)["details"][model] for seed in self.seeds if seeds is None or seed in seeds]
+            own = [of(self._row(fold, seed)["details"]) for seed in self.seeds if seeds is None or seed in seeds]
             if any(counts is None for counts in own):
                 return []
-            arrays = [np.array(counts, dtype=np.int64) for counts in own]
-            found.append(np.concatenate(arrays) if model == "local" else np.stack(arrays))
+            found.append(join([np.array(counts, dtype=np.int64) for counts in own]))
         return found
 
     def _row(self, fold: str, seed: int) -> Row:

@@ -21,7 +21,7 @@ from simulations.sweep.trials.parts import POOLED, Training, baselines, federate
 from simulations.sweep.trials.results import Row, published
 from simulations.sweep.trials.trial import Trial
 
-FIGURES = ("wa", "uar", "macro_f1", "recall")
+FIGURES = ("wa", "uar", "macro_f1", "recall", "stranger")
 
 
 def row(
@@ -36,7 +36,8 @@ def row(
     """A finished trial's line.
 
     ``details`` has what the statistics and the page need beside the figures: the confusion counts of each test speaker
-    under the federated, the pooled and the sites' own models, each site's account of privacy, bytes.
+    under the federated, the pooled and the sites' own models, those of the first two as of strangers too, each site's
+    account of privacy, bytes.
 
     Args:
         out: the benchmark's folder.
@@ -48,6 +49,7 @@ def row(
     """
     training = federated(out, trial)
     fold = training.result()
+    scored = fold.scored.as_json()
     others = {n: t.result() for n, t in baselines(out, trial).items()} if with_baselines else {}
     local = {name: other for name, other in others.items() if name != POOLED}
     return {
@@ -60,7 +62,7 @@ def row(
         "target_epsilon": trial.condition.target,
         "epsilon": largest_epsilon(fold.privacy) if fold.privacy else None,
         "delta": trial.config.privacy.delta if trial.condition.unit else None,
-        "test": {name: _finite(getattr(fold.scored, name)) for name in FIGURES},
+        "test": {name: _finite(scored[name]) for name in FIGURES if name in scored},
         "pooled_uar": _finite(others[POOLED].scored.uar) if others else None,
         "local_uar": float(np.mean([other.scored.uar for other in local.values()])) if local else None,
         "audit": audit,
@@ -87,6 +89,8 @@ def _details(
         "by_speaker": fold.by_speaker,
         "pooled": pooled.by_speaker if pooled else None,
         "local": [other.by_speaker for other in local.values()] or None,
+        "strangers": fold.strangers,
+        "pooled_strangers": pooled.strangers if pooled else None,
         "privacy": {site: _finite(own.as_json()) for site, own in sites.items()},
         "tuning": list(trial.tried) or None,
         "units": _units(trial, utterances),

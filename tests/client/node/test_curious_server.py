@@ -28,7 +28,6 @@ from client.node.policy.document import Policy
 from common import protocol
 from common.config.settings import Config, flatten
 from common.data.normalise import Scaling
-from common.learning.training import evaluate
 from common.models.architectures import build_model
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
@@ -211,8 +210,7 @@ def test_the_mirror_shows_the_patients_means(tmp_path: Path) -> None:
         sent = mirror(config, feature)
         own.model.load_state_dict({name: torch.from_numpy(a.numpy()) for name, a in sent[protocol.ARRAYS].items()})
         mean, deviation = (torch.from_numpy(sent[protocol.SCALING][name].numpy()) for name in ("mean", "deviation"))
-        scores = evaluate(own.model, own.dataset("test", Scaling(mean=mean, deviation=deviation)))
-        own._ready._datasets.clear()
+        scores = own.score_held_out(own.model, Scaling(mean=mean, deviation=deviation)).known
         told = RecordDict({protocol.METRICS: MetricRecord({protocol.LOSS: scores.loss})})
         assert read_mean(told) == pytest.approx(np.load(tmp_path / "s0" / row["path"])[:, feature].mean(), abs=2e-3)
 

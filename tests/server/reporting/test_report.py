@@ -320,6 +320,25 @@ def test_where_nothing_adapts_there_is_one_figure(tmp_path: Path) -> None:
     assert "first recording 0.833" in words(written(tmp_path, same))  # by chance the same: it adapts all the same
 
 
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({}, ", all of the speaker known"),
+        ({"transductive": False, "stranger": (0.7, None, None, None)}, ", a stranger's first recording"),
+        ({"transductive": False, "stranger": (0.833, 0.833, 0.833, 0.833)}, ""),
+    ],
+)
+def test_pictures_say_what_was_heard_of_the_speakers_they_count(
+    tmp_path: Path, changes: dict[str, Any], known: str
+) -> None:
+    told = changes.pop("stranger", (0.7, 0.75, 0.8, 0.833))
+    text = words(written(tmp_path, stranger_result(*told) | changes))
+    assert f"UAR on held-out speakers{known}. The dashed line" in text
+    assert f"that the federated model recognised{known}. A ring" in text
+    assert f"and the number of recordings{known}. Right answers" in text
+    assert f"Held-out figures of each fold{known} " in text
+
+
 def test_where_sites_score_strangers_alone_the_figure_says_so(tmp_path: Path) -> None:
     text = words(written(tmp_path, stranger_result(0.7, None, None, None) | {"transductive": False}))
     assert "first recording 0.700" in text

@@ -87,7 +87,9 @@ def test_every_combination_is_a_line_with_the_contracts_keys(here: Path, sweep: 
     assert len(lines) == len({line["trial"] for line in lines}) == 2 * 2 * 2 * 2
     for line in lines:
         assert set(line) - {"details"} == KEYS
-        assert set(line["test"]) == {"wa", "uar", "macro_f1", "recall"}
+        assert set(line["test"]) == {"wa", "uar", "macro_f1", "recall", "stranger"}
+        assert set(line["test"]["stranger"]) == {"0", "2", "8", "all"}
+        assert line["test"]["stranger"]["all"]["uar"] == line["test"]["uar"]
         assert (line["unit"] is None) == (line["epsilon"] is None) == (line["delta"] is None)
         assert line["config"]["data.sites"] == line["details"]["sites"]
         if line["unit"]:
@@ -110,6 +112,9 @@ def test_baselines_live_in_the_row_and_are_null_for_the_unit_site(here: Path, sw
     assert np.sum(details["by_speaker"], axis=(1, 2)).tolist() == [8, 8]
     assert np.shape(details["local"]) == (2, 2, 4, 4)
     assert np.shape(details["pooled"]) == (2, 4, 4)
+    assert details["strangers"]["all"] == details["by_speaker"]
+    assert details["pooled_strangers"]["all"] == details["pooled"]
+    assert by_unit["site"]["details"]["pooled_strangers"] is None
     assert details["units"] == {"site-0": 24, "site-1": 24}
     assert set(details["privacy"]) == {"site-0", "site-1"}
     ledgers = sorted(

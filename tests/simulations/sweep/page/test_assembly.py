@@ -76,6 +76,25 @@ def test_what_the_reader_must_know_is_said(page: str) -> None:
     assert "What attacks find" in text
 
 
+def test_what_a_stranger_gets_stands_in_a_section_where_models_adapt(page: str, tmp_path: Path) -> None:
+    folder = example_benchmark.write(tmp_path, skill={"inf": 0.7, "site:8": 0.5}, adapts=True)
+    write_page([read(folder)], folder)
+    [head, *rows] = list(csv.reader((folder / "tables/heard.csv").read_text().splitlines()))
+    assert head[2:] == ["A stranger's first recording", "After 8 others of the speaker", "All of the speaker known"]
+    assert [row[:2] for row in rows] == [
+        ["no privacy", "federated"],
+        ["no privacy", "pooled"],
+        ["site, ε = 8", "federated"],
+    ]
+    frontier = list(csv.DictReader((folder / "tables/frontier.csv").read_text().splitlines()))
+    for row in rows:
+        told = [float(cell.split()[0]) for cell in row[2:]]
+        assert told[0] < told[1] == told[2]
+    assert [rows[0][4].split()[0], rows[2][4].split()[0]] == [row["UAR"] for row in frontier]
+    assert "What a stranger gets" in words((folder / "report.html").read_text(encoding="utf-8"))
+    assert "What a stranger gets" not in words(page)
+
+
 def test_a_unit_that_an_attack_does_not_apply_to_has_a_dash(out: Path) -> None:
     rows = (out / "tables/attacks.csv").read_text().splitlines()
     assert rows[0].endswith('"Gender, UAR","ε at least, by canaries",Most that these could prove,ε claimed')

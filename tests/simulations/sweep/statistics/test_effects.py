@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.learning import metrics
 from simulations.sweep.page import result_tables
 from simulations.sweep.statistics import effects
 from simulations.sweep.statistics.sentences import meaning, name
@@ -133,6 +134,23 @@ def test_what_the_shared_recipe_costs_is_claimed_only_where_the_intervals_lie_ap
         own = read(example_benchmark.write(tmp_path / str(number), skill={"inf": 0.7}, reference=reference))
         claimed.append("what the conditions share costs too" in " ".join(meaning(own, effects.results(own), [], [])))
     assert claimed == [True, False, False]
+
+
+def test_strangers_are_scored_by_what_was_heard_where_models_adapt_and_lines_tell_it(tmp_path: Path) -> None:
+    skill = {"inf": 0.7, "site:8": 0.5}
+    assert effects.heard(read(example_benchmark.write(tmp_path / "before", skill=skill))) == []
+    found = effects.heard(read(example_benchmark.write(tmp_path / "now", skill=skill, adapts=True)))
+    assert [(own.series.condition, own.pooled) for own in found] == [("inf", False), ("inf", True), ("site:8", False)]
+    whole = effects.result(found[0].series)
+    assert found[0].uar["8"] == found[0].uar["all"] == whole.uar
+    assert found[1].uar["all"] == whole.pooled
+    first = np.mean([metrics.uar(fold.sum(axis=1)) for fold in found[0].series.strangers("strangers", "0")])
+    assert found[0].uar["0"].mean == pytest.approx(first)
+    assert first < whole.uar.mean
+    unknown = example_benchmark.adapting(dict(found[0].series.rows[0]))
+    unknown["details"]["strangers"] |= {"2": None, "8": None}
+    alone = Benchmark(path=tmp_path, about={}, rows=[unknown])
+    assert list(effects.heard(alone)[0].uar) == ["0", "all"]
 
 
 def test_the_summary_has_each_seeds_figure(whole: Benchmark) -> None:
