@@ -1,6 +1,6 @@
 """The first rounds of a model of contours, which find the centre of its figures; the others train the rest.
 
-So do those of a private model of an encoder's rows, which are scaled by public speech and lie elsewhere than it.
+So do those of a model of an encoder's rows that public speech scales, and that lie elsewhere than it.
 
 A federation doesn't know where its recordings' figures lie, and a public guess is far off (``LOG.md``). So the sites
 first move the model's centre towards their own mean: a private site by clipped, noisy steps that the ledger counts
@@ -41,9 +41,10 @@ def moved(names: Iterable[str], turn: int, config: Config) -> list[str]:
 
 
 def _early(turn: int, config: Config) -> bool:
-    privacy, own = config.privacy, config.model.statistics == "rows"  # which the sites' own figures scale elsewhere
-    wanted = privacy.protects.single if privacy.at_sites else not own
-    return wanted and turn <= config.federation.rounds // 10 and not config.federation.initial
+    few = config.privacy.at_sites and not config.privacy.protects.single
+    here = config.model.statistics == "rows" and config.data.normalise != "public"  # the sites' own figures scale them
+    found = few or here or config.federation.initial
+    return turn <= config.federation.rounds // 10 and not found
 
 
 def centred(model: EmotionModel) -> Contours | RowMean:

@@ -12,8 +12,8 @@ class RowMean(nn.Module):
     """The mean of an utterance's rows about a centre, of length 1: of an encoder's statistics, its one row.
 
     That all have the same length keeps one recording's gradient from being much larger than another's. The centre is
-    found in the first rounds of a private run (``common.learning.centring``), whose rows lie where public speech lies;
-    where the sites' own figures scale the rows it stays 0.
+    found in the first rounds where public speech scales the rows, for they lie elsewhere than it
+    (``common.learning.centring``); where the sites' own figures scale them it stays 0.
 
     Args:
         features: of a row.

@@ -21,7 +21,7 @@ from simulations.sweep.page.assembly import write_page
 from simulations.sweep.statistics.effects import results, summary
 from simulations.sweep.statistics.series import read
 from simulations.sweep.trials import protocols
-from simulations.sweep.trials.conditions import parse
+from simulations.sweep.trials.conditions import parse, shared
 from simulations.sweep.trials.runner import SweepJob, benchmark
 from simulations.sweep.trials.trial import Sweep
 
@@ -68,7 +68,7 @@ def start(wish: SweepStart) -> dict[str, Any]:
     sweep = sweep_of(wish, preset)
     with Display() as display:
         log_to(display.console)
-        sweep = dataclasses.replace(sweep, given=_with_places(sweep.given, display))
+        sweep = dataclasses.replace(sweep, given=_with_places(sweep, display))
         job = SweepJob(
             sweep=sweep,
             out=wish.out,
@@ -166,10 +166,11 @@ def workers_of(text: str | None) -> int:
     return simulation.workers_of(int(text))
 
 
-def _with_places(given: Mapping[str, Any], display: Display) -> dict[str, Any]:
+def _with_places(sweep: Sweep, display: Display) -> dict[str, Any]:
     """The settings with whole paths, and the made-up corpus, or its scaling, in place where that is asked for."""
     places = ("data.corpus", "data.normalise", *PATHS)
-    named = {name: value for name, value in given.items() if name in places or name.startswith("features.")}
+    common = shared(sweep.given, sweep.conditions)  # a private recipe may ask for the scaling of public speech
+    named = {n: value for n, value in common.items() if n in places or n.startswith(("features.", "encoder."))}
     config = provide_embedded(Config().with_values(named).with_whole_paths(), display)
     found = flatten(config)
-    return {**given, **{name: found[name] for name in PATHS if found[name]}}
+    return {**sweep.given, **{name: found[name] for name in PATHS if found[name]}}

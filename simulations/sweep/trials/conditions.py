@@ -40,7 +40,7 @@ OPTIMIZER = (
     "training.momentum",
     "training.weight_decay",
 )
-MECHANISM = ("privacy.sample_rate", "privacy.max_grad_norm")
+MECHANISM = ("privacy.sample_rate", "privacy.max_grad_norm", "training.learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[
     if condition.unit is None or not UNITS[condition.unit].at_sites:
         values = {n: v for n, v in values.items() if n not in OPTIMIZER or n in given}
     if condition.unit is None:
-        return values
+        return private_settings(values)  # by the recipe of an encoder, where there is one
     recipe = private_settings(_asked(given, condition))
     return private_settings(_asked({n: v for n, v in recipe.items() if n in MECHANISM} | values, condition))
 
