@@ -9,7 +9,7 @@ from pathlib import Path
 
 from client.holding import Holding
 from client.site_datasets import SiteDatasets, precomputed
-from client.teaching import Targets, soft_targets
+from client.teaching import Targets, encoder_of, soft_targets
 from common.config.run_config import parse_run_config
 from common.config.settings import Config
 from common.curation.problems import usual_width
@@ -185,7 +185,9 @@ def _open_simulated(run_config: Mapping[str, object], path: str, partition: int)
 
 def _taught(config: Config, plan: Plan, speakers: Collection[str], cache: FeatureCache) -> Targets:
     """The teacher's answers for some speakers' recordings, which it hears with its own features."""
-    teacher = saved_model.load(Path(config.training.teacher), "--teacher")
+    path = Path(config.training.teacher)
+    teacher = saved_model.load(path, "--teacher")
+    teacher = saved_model.with_encoder(teacher, encoder_of(teacher.config, path))
     own = recordings_of(replace(config, features=teacher.config.features), plan, speakers, cache)
     return soft_targets(teacher, own, config.training.teacher_temperature)
 

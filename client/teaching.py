@@ -6,12 +6,15 @@ version of a recording is computed once; a window or a masked copy of the versio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from common.config.settings import Config
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording
 from common.data.strangers import normalise_known
@@ -20,6 +23,28 @@ from common.learning.saved_model import SavedModel
 from common.learning.training import device
 
 Targets = Mapping[str, Tensor]  # by an utterance's name, the probabilities ``(versions, classes)``
+
+
+def encoder_of(config: Config, path: Path) -> Path | None:
+    """The place of the encoder that a teacher has in front, as its run's result has it; None where it has none.
+
+    Args:
+        config: the teacher's.
+        path: of its model, in a fold of its run.
+
+    Raises:
+        UsageError: the run does not say.
+    """
+    if not config.features.encoder.on:
+        return None
+    result = path.parents[2] / "result.json"
+    try:
+        return Path(json.loads(result.read_text(encoding="utf-8"))["config"]["encoder.path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"--teacher: {result} does not say where the encoder lies that the teacher listens through; choose a run "
+            "that has ended"
+        ) from None
 
 
 @torch.no_grad()

@@ -156,6 +156,16 @@ def test_a_private_run_refuses_what_nobody_has_judged(
         trained(made, tmp_path / "run", **{"privacy.epsilon": 8.0, **more})
 
 
+def test_a_small_model_learns_from_one_with_an_encoder(made: Path, tmp_path: Path) -> None:
+    trained(made, tmp_path / "teacher")
+    own = {**SMALL, "data.root": str(made / "corpus/manifest.csv"), "federation.rounds": 1, "model.hidden": 4}
+    given = {**own, "training.teacher": str(tmp_path / "teacher")}
+    run(settings=given, workers=0, progress=False, out=tmp_path / "student")
+    told = json.loads((tmp_path / "student/result.json").read_text())
+    assert told["folds"][0]["taught_by"]["sha256"]
+    assert not told["config"]["encoder.sha256"]
+
+
 def test_no_model_hears_through_another_encoder(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained(made, tmp_path / "run")
     other = whisper(tmp_path / "other", positions=750)[0]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from common.config.settings import Config
@@ -15,5 +17,9 @@ def test_a_public_scaling_is_of_the_sweeps_own_features(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(launch, "provide_embedded", embedded)
     given = {"data.corpus": "emodb", "data.root": "/x", "data.normalise": "public", "features.log_mel": 8}
+    wish: dict[str, Any] = dict.fromkeys(("strategies", "seeds", "preset", "workers", "out"))
+    sweep = launch.sweep_of(
+        launch.SweepStart(settings=given, conditions="inf", baselines=False, command="", **wish), None
+    )
     with Display() as display:
-        assert launch._with_places(given, display) == {**given, "data.public": "made-up"}
+        assert launch._with_places(sweep, display) == {**given, "data.public": "made-up"}
