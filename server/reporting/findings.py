@@ -8,8 +8,8 @@ from typing import Any
 
 from common.config.units import UNITS
 from common.strategies.available import CATALOGUE
+from server.records import front
 from server.records.fold_record import PrivacyAccount
-from server.reporting import front
 from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
 from server.reporting.run_record import Figure, Result, RunFold
 

@@ -17,9 +17,9 @@ from common.config.settings import Config, flatten
 from common.learning.metrics import FIGURES, Confusion, summarise
 from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
+from server.records.front import front_of
 from server.records.scores import NoiseFigures, StrangerFigures
 from server.reporting.findings import largest_epsilon
-from server.reporting.front import front_of
 from server.reporting.run_record import (
     SCHEMA,
     Baselines,

@@ -177,7 +177,7 @@ class Result(Record):
         command: that made it.
         transductive: whether features were normalised with the test speakers' own recordings, without their labels.
         config: every setting, by flat name.
-        encoder: the public encoder in front, as of ``server.reporting.front``; missing where there is none.
+        encoder: the public encoder in front, as of ``server.records.front``; missing where there is none.
         corpus: what was trained and scored on.
         folds: in order.
         summary: the figures over the folds; None where nothing was scored.

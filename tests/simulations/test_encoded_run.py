@@ -112,13 +112,14 @@ def test_the_result_is_the_same_whatever_the_workers(made: Path, tmp_path: Path)
     ],
     ids=["weighted", "frames", "beside"],
 )
+@pytest.mark.slow
 def test_other_ways_to_listen(made: Path, tmp_path: Path, more: dict[str, Any]) -> None:
     told = trained(made, tmp_path / "run", **more)
     assert told["folds"][0]["test"]["uar"] >= 0.6
     load_model(tmp_path / "run", encoder=made / "encoder").predict(made / "corpus/0-0.wav")
 
 
-@pytest.mark.parametrize("unit", ["utterance", "speaker"])
+@pytest.mark.parametrize("unit", ["utterance", pytest.param("speaker", marks=pytest.mark.slow)])
 def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, unit: str) -> None:
     root = str(made / "corpus/manifest.csv")
     arguments = ["--corpus", "manifest", "--root", root, "--encoder", str(made / "encoder"), "--components", "8"]

@@ -18,6 +18,7 @@ from tests.simulations.speed.test_window_scores import corpus, simulated
 LEVELS = ["clean", "20", "10", "5", "0"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_asked_has_the_figures_that_the_command_gives_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

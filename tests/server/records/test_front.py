@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from common.config.settings import Config, flatten
 from common.encoders.known_encoders import ENCODERS, heard_corpus
-from server.reporting.front import front_of, said
+from server.records.front import front_of, said
 
 TINY = next(own for own in ENCODERS if own.name == "Whisper tiny")
 
