@@ -12,7 +12,7 @@ from common.audio import reading
 from common.audio.image_sources import ROOMS, room_response
 from common.audio.torchaudio import load as torchaudio
 from common.config.settings import AugmentConfig
-from common.errors import UsageError
+from common.errors import AudioError, UsageError
 from common.voices import babble
 from common.voices.tract import RATE
 
@@ -115,7 +115,10 @@ def _recorded(samples: int, rate: int, folder: str, generator: torch.Generator) 
 
 @lru_cache(maxsize=4)
 def _noise_signal(path: str, rate: int) -> torch.Tensor:
-    return reading.load(Path(path), rate)
+    try:
+        return reading.load(Path(path), rate)
+    except AudioError as error:  # or it would be taken for a fault of the recording that it is mixed into
+        raise UsageError(f"augment.noise_recordings: {path}: {error.detail}; take it out of the folder") from None
 
 
 def _babble(samples: int, rate: int, number: int, generator: torch.Generator) -> torch.Tensor:

@@ -16,6 +16,7 @@ MOST_WINDOWS = 8
 NOISE_KINDS = ("pink", "babble", "room")
 
 
+SCORES = 1000  # the set of made-up voices and rooms that scores in noise take
 MIDDLE, WEIGHTED = "middle", "weighted"
 
 
@@ -204,7 +205,8 @@ class AugmentConfig:
             and pink noise.
         noise_share: the share of the copies that are noisy.
         noise_recordings: a folder of recordings of noise, one more kind; empty for none.
-        noise_set: which set of made-up voices and rooms; a score under noise takes the next one.
+        noise_set: which set of made-up voices and rooms, from 0 to 999; scores in noise take the one behind these, so
+            that no model has learnt from it.
         time_masks: SpecAugment masks over time, each at most ``time_width`` of the utterance.
         feature_masks: masks over features, each at most ``feature_width`` of them.
         crop: the share of an epoch's utterances that are cut to a random window of 0.5 s or more (of a matrix of
@@ -238,7 +240,9 @@ class AugmentConfig:
         if self.noise and not (self.noise_kinds or self.noise_recordings):
             raise UsageError('augment.noise has no kind of noise; name one, e.g. augment.noise_kinds = "pink,babble"')
         in_range("augment.noise_share", self.noise_share, 0.0, 1.0)
-        in_range("augment.noise_set", self.noise_set, 0, 1000)
+        in_range("augment.noise_set", self.noise_set, 0, SCORES)
+        if self.noise_recordings and not self.noise:
+            raise UsageError("augment.noise_recordings is set and augment.noise is not: say at which dB, e.g. 0 and 25")
         for name in ("time_masks", "feature_masks"):
             in_range(f"augment.{name}", getattr(self, name), 0, 20)
         for name in ("time_width", "feature_width", "crop"):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from common.config.kinds import BILSTM, CRNN3D, KINDS
+from common.config.kinds import CRNN3D, KINDS, kind_of
 from common.config.privacy import PrivacyConfig
 from common.config.sections import (
     HOLDS_ALL,
@@ -126,9 +126,10 @@ class Config:
 
     def _brought(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the kind of model among some values brings, where neither these nor this choose otherwise."""
-        kind = KINDS.get(str(values.get("model.kind")), BILSTM)
-        if not kind.brings:
+        named = str(values.get("model.kind", self.model.kind))
+        if named == self.model.kind or named not in KINDS:  # then it has brought it already; or it is refused
             return {}
+        kind = kind_of(named, int(_number(str(values.get("model.hidden", self.model.hidden))) or 0))
         own, usual = flatten(self), flatten(Config())
         return {name: value for name, value in kind.brings.items() if own[name] == usual[name]}
 

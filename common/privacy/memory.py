@@ -25,6 +25,7 @@ _INPUT, _PROJECTED, _GATED, _ATTENDED, _POOLED = 5, 8, 40, 4, 4
 _CONVOLVED, _UNFOLDED, _LOOKED, _INNER, _SCORES = 12, 2, 24, 4, 3
 _GRADIENTS, _PARAMETERS = 3, 8
 _EXTRACTED = 8
+_SAMPLES_CONVOLVED = 3 * 20 * 3200 * 512  # of 20 s, 3,200 frames a second of 512 channels, three times at once
 _BLOCK_SECONDS = 30  # that an encoder reads at once
 _LAYER_WEIGHTS, _ENCODED = 14, 16  # of a transformer's layer, 12 width² and its convolutions; its frames at once
 
@@ -53,7 +54,8 @@ def _encoding(config: Config) -> int:
     if not encoder.on:
         return 0
     frames, heads = math.ceil(1000 * _BLOCK_SECONDS / encoder.frame_ms), math.ceil(encoder.width / 32)
-    weights = _LAYER_WEIGHTS * encoder.layers * encoder.width**2
+    # Which family it is the settings do not say: wav2vec 2.0's convolves the samples themselves.
+    weights = _SAMPLES_CONVOLVED + _LAYER_WEIGHTS * encoder.layers * encoder.width**2
     return weights + frames * encoder.width * (encoder.layers + _ENCODED) + heads * frames**2
 
 

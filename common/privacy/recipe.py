@@ -71,7 +71,10 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     pooled = bool(given.get("encoder.path")) and given.get("encoder.pool", "statistics") == "statistics"
     privacy = Config().with_values({name: own for name, own in given.items() if name.startswith("privacy.")}).privacy
     if not privacy.on:
-        settings = {**(ENCODED if pooled else {}), **given}
+        own = ENCODED if pooled else {}
+        if given.get("augment.noise"):  # which is of copies
+            own = {name: value for name, value in own.items() if name != "augment.copies"}
+        settings = {**own, **given}
         refuse_leaks(Config().with_values(settings))
         return settings
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}

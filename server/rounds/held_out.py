@@ -207,7 +207,10 @@ def score(
 def _in_noise(config: Config, plan: Plan, state: State, cache: FeatureCache) -> NoiseFigures | None:
     """The figures in noise of the speakers that are here, where they are asked for; no site is asked."""
     speakers = plan.test_speakers if plan.sites else plan.test  # in a simulation all of them are here
-    if not (config.data.score_noise and speakers):
+    if not config.data.score_noise:
+        return None
+    if not speakers:
+        log.warning("noise: no held-out speaker is here, and no site is asked: nothing is scored in noise")
         return None
     known = Scaling.of_arrays(state.scaling)
     model = _model(config, plan, state.best or state.arrays, known)

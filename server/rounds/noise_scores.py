@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.config.sections import NOISE_KINDS
+from common.config.sections import NOISE_KINDS, SCORES
 from common.config.settings import AugmentConfig, Config
 from common.data.dataset import SpeechDataset
 from common.data.extraction import Recording, extract_each
@@ -56,7 +56,8 @@ def score_noise(
     """
     sounds = [own for own in recordings if not own.utterance.is_matrix]
     if len(sounds) < len(recordings) or not sounds:
-        log.warning("noise: %d recordings are matrices, which have no sound to add noise to", len(recordings))
+        matrices = len(recordings) - len(sounds)
+        log.warning("noise: %d recordings are matrices, which have no sound to add noise to", matrices)
         return None
     known = _figures(model, sounds, classes, config, scaling)
     if known is None:
@@ -64,7 +65,7 @@ def score_noise(
         return None
 
     def noisy(kind: str, ratio: float) -> StrangerFigures:
-        made = _in_noise(sounds, config, _copies(config, kind, ratio), cache, workers)
+        made = _in_noise(sounds, config, _copies(kind, ratio), cache, workers)
         figures = _figures(model, made, classes, config, scaling)
         return figures or known
 
@@ -75,10 +76,10 @@ def score_noise(
     return {kind: curve(kind) for kind in NOISE_KINDS}
 
 
-def _copies(config: Config, kind: str, ratio: float) -> AugmentConfig:
+def _copies(kind: str, ratio: float) -> AugmentConfig:
     """One copy of each recording, in noise and altered in nothing else."""
-    ratios, other = (float(ratio), float(ratio)), config.augment.noise_set + 1
-    return AugmentConfig(copies=1, speed=0.0, gain=0.0, noise=ratios, noise_kinds=(kind,), noise_set=other)
+    ratios = (float(ratio), float(ratio))
+    return AugmentConfig(copies=1, speed=0.0, gain=0.0, noise=ratios, noise_kinds=(kind,), noise_set=SCORES)
 
 
 def _in_noise(

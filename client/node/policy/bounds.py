@@ -61,8 +61,15 @@ def outside(name: str, bound: Bound, config: Config) -> str | None:
     items = value if isinstance(value, tuple) else (value,)
     if all(_within(item, bound) for item in items):
         return None
-    allowed = f"{bound[0]} to {bound[1]}" if _all(bound, (int, float)) else bound  # type: ignore[index]
-    return f"the run sets {name} to {value!r}, the policy allows {allowed} (run.bounds)"
+    return f"the run sets {name} to {value!r}, the policy allows {_in_words(bound)} (run.bounds)"
+
+
+def _in_words(bound: Bound) -> str:
+    if isinstance(bound, bool):
+        return str(bound)
+    if _all(bound, (int, float)):
+        return f"{bound[0]} to {bound[1]}"
+    return ", ".join(map(str, bound)) or "nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +106,7 @@ _TEXT_LISTS = ("data.classes",)  # empty by default, which does not tell what th
 
 
 def _value(config: Config, name: str) -> Any:
-    return reduce(getattr, name.split("."), config)
+    return reduce(getattr, name.split("."), config.features if name.startswith("encoder.") else config)
 
 
 def _all(bound: Bound, kind: type | tuple[type, ...]) -> bool:

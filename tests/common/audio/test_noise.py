@@ -51,6 +51,18 @@ def test_a_folder_without_recordings_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_broken_recording_of_noise_is_no_fault_of_what_it_is_mixed_into(tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    config = AugmentConfig(noise=(5.0, 5.0), noise_kinds=(), noise_recordings=str(tmp_path))
+    with pytest.raises(UsageError, match=r"augment.noise_recordings: .*broken.wav: .*take it out of the folder"):
+        add_kind(sine(), RATE, config, 5.0, generator())
+
+
+def test_a_folder_of_noise_is_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="say at which dB"):
+        AugmentConfig(noise_recordings=str(tmp_path))
+
+
 def test_a_room_keeps_level_and_length_and_is_its_convolution() -> None:
     click = torch.zeros(8000)
     click[100] = 1.0

@@ -271,3 +271,10 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_toml(tmp_path / "none.toml")
     with pytest.raises(UsageError, match="Is a directory"):
         read_toml(tmp_path)
+
+
+def test_a_kind_brings_its_settings_once() -> None:
+    small = Config().with_values({"model.kind": "cnn1d", "model.layers": 1})
+    assert small.with_values({"model.kind": "cnn1d", "seed": 1}).model.layers == 1
+    linear = Config().with_values({"model.kind": "crnn3d", "model.hidden": 0, "model.statistics": "means"})
+    assert linear.features == Config().features  # 0 hidden units are a linear model, whatever the name

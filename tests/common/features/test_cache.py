@@ -121,7 +121,7 @@ def test_the_key_of_a_noisy_copy_names_its_noise_and_that_of_before_is_kept(tmp_
     ]
     keys = {entry_key("x", 1, FeatureConfig(), dataclasses.replace(noisy, **own)) for own in ({}, *changes)}
     assert len(keys) == 1 + len(changes)
-    silent = {entry_key("x", 1, FeatureConfig(), dataclasses.replace(noisy, noise=(), **own)) for own in changes}
+    silent = {entry_key("x", 1, FeatureConfig(), dataclasses.replace(noisy, noise=(), **own)) for own in changes[:-1]}
     assert len(silent) == 1
     (tmp_path / "hum.wav").write_bytes(b"another")
     noise_files.cache_clear()

@@ -102,3 +102,9 @@ def test_copies_of_a_recording_are_in_memory_together_where_recordings_are_hidde
     few, many = ({**BASE, "privacy.multiplicity": copies} for copies in (1, 100))
     assert most_bytes(config(**many)) > 9 * most_bytes(config(**few))
     assert most_bytes(config(**many, privacy__unit="speaker")) == most_bytes(config(**few, privacy__unit="speaker"))
+
+
+def test_an_encoder_that_convolves_samples_is_counted_in() -> None:
+    encoder = {"encoder.sha256": "ab" * 32, "encoder.layer": "1", "encoder.layers": 2, "encoder.width": 96}
+    own = Config().with_values({**encoder, "model.hidden": 0, "model.statistics": "rows"})
+    assert most_bytes(own) > 393e6  # what a HuBERT of this size was seen to take for 20 s of sound

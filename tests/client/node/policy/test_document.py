@@ -157,10 +157,19 @@ WORK = [
 ]
 
 
+@pytest.mark.parametrize(("bound", "allowed"), [("[0, 64]", "0 to 64"), ("[128, 256]", "")])
+def test_what_an_encoder_may_be_can_be_bounded(tmp_path: Path, bound: str, allowed: str) -> None:
+    own = policy(tmp_path, f"[run.bounds]\n'encoder.components' = {bound}\n")
+    asked = settings() | {"encoder.components": 128, "data.normalise": "public"}
+    refused = own.refusal(BUNDLE, parse_run_config(asked))
+    line = f"the run sets encoder.components to 128, the policy allows {allowed} (run.bounds)"
+    assert (refused == line) == bool(allowed)
+
+
 def test_no_folder_of_a_site_is_mixed_into_its_recordings_unless_it_says_so(tmp_path: Path) -> None:
-    own, asked = policy(tmp_path), settings() | {"augment.noise_recordings": "/data"}
+    own, asked = policy(tmp_path), settings() | {"augment.noise_recordings": "/data", "augment.noise": "0,25"}
     refused = str(own.refusal(BUNDLE, parse_run_config(asked)))
-    assert refused == "the run sets augment.noise_recordings to '/data', the policy allows ('',) (run.bounds)"
+    assert refused == "the run sets augment.noise_recordings to '/data', the policy allows nothing (run.bounds)"
 
 
 def fault(own: Policy, name: str, value: float) -> str:
