@@ -32,6 +32,8 @@ def test_it_runs_and_shows_figures_a_private_run_the_frontier_and_a_prediction(
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    # torch.hub takes tqdm where it is installed, as beside transformers, which asks for widgets in a notebook.
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore:IProgress not found")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     whole = nbformat.read(NOTEBOOK, as_version=4)
     nbclient.NotebookClient(whole, timeout=600, kernel_name="python3").execute(cwd=str(tmp_path))
