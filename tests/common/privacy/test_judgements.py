@@ -144,7 +144,7 @@ def test_a_budget_or_canaries_without_privacy_are_somebodys_mistake(more: dict[s
 @pytest.mark.parametrize("unit", UNITS)
 def test_made_up_noise_is_allowed_and_recorded_noise_is_not(unit: str) -> None:
     refuse_leaks(private(unit, augment__noise=(0.0, 25.0), augment__noise_kinds=("babble", "room")))
-    assert refused(private(unit, augment__noise_recordings="/noise")) == (
+    assert refused(private(unit, augment__noise=(0.0, 25.0), augment__noise_recordings="/noise")) == (
         f"--noise-recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
         "augment.noise_kinds has made-up noise"
     )

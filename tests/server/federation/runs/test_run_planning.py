@@ -60,7 +60,7 @@ def test_recordings_of_which_none_can_be_used_are_refused(folder: Folder) -> Non
 
 def test_a_folder_of_noise_is_no_setting_of_a_deployment(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a folder that no site has: leave it out") as error:
-        configured({"data.root": str(tmp_path), "augment.noise_recordings": str(tmp_path)})
+        configured({"data.root": str(tmp_path), "augment.noise": "0,25", "augment.noise_recordings": str(tmp_path)})
     assert "\n" not in str(error.value)
 
 
