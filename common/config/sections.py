@@ -239,6 +239,8 @@ class AugmentConfig:
             one_of("augment.noise_kinds", kind, NOISE_KINDS)
         if self.noise and not (self.noise_kinds or self.noise_recordings):
             raise UsageError('augment.noise has no kind of noise; name one, e.g. augment.noise_kinds = "pink,babble"')
+        if self.noise and not self.copies:
+            raise UsageError("augment.noise is of altered copies, and augment.copies is 0; set it too, e.g. to 2")
         in_range("augment.noise_share", self.noise_share, 0.0, 1.0)
         in_range("augment.noise_set", self.noise_set, 0, SCORES)
         if self.noise_recordings and not self.noise:
