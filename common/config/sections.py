@@ -202,7 +202,7 @@ class AugmentConfig:
         gain: largest change of level in dB; 0 for none.
         noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
         noise_kinds: what the noise is, drawn for each copy: ``pink``, ``babble`` of made-up voices, or ``room``, echoes
-            and pink noise.
+            and pink noise; all three by default.
         noise_share: the share of the copies that are noisy.
         noise_recordings: a folder of recordings of noise, one more kind; empty for none.
         noise_set: which set of made-up voices and rooms, from 0 to 999; scores in noise take the one behind these, so
@@ -217,7 +217,7 @@ class AugmentConfig:
     speed: float = 0.1
     gain: float = 0.0
     noise: tuple[float, ...] = ()
-    noise_kinds: tuple[str, ...] = ("pink",)
+    noise_kinds: tuple[str, ...] = NOISE_KINDS
     noise_share: float = 1.0
     noise_recordings: str = ""
     noise_set: int = 0
