@@ -39,7 +39,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        moved: dict[str, Any] = {n: own.to(device) for n, own in vars(self).items() if isinstance(own, torch.Tensor)}
         return replace(self, **moved)
 
     @property
