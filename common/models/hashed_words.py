@@ -41,7 +41,7 @@ def grams(text: str, config: TextConfig) -> Iterator[str]:
             yield f"{word[first : first + config.characters]}\0"  # which no word has
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def hashed(text: str, config: TextConfig) -> Bag:
     """A text's buckets, ``(filled,)`` int64, and the count in each, ``(filled,)`` float32, of length 1 together."""
     counts = Counter(zlib.crc32(gram.encode("utf-8", "replace")) % config.buckets for gram in grams(text, config))
