@@ -72,6 +72,6 @@ def soft_targets(teacher: SavedModel, recordings: Sequence[Recording], temperatu
     model, found = teacher.model.to(where).eval(), torch.zeros(len(each), len(teacher.classes))
     for batch in each.in_order():
         step = batch.to(where)
-        found[batch.index] = torch.softmax(model(step.features, step.lengths).float() / temperature, dim=1).cpu()
+        found[batch.index] = torch.softmax(model(*step.given).float() / temperature, dim=1).cpu()
     parts = torch.split(found, [len(own.versions) for own in ready])
     return {own.utterance.name: part for own, part in zip(ready, parts, strict=True)}

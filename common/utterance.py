@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.spelling import written
@@ -48,6 +48,7 @@ class Utterance:
         end: where it ends in the file, in seconds; None for the file's end.
         channel: the one of the file that it is, counted from 0; None for the mean of all.
         style: ``improvised`` or ``scripted``, where the corpus tells them apart.
+        text: the words that are said, where somebody wrote them down; no message or log shows them.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Utterance:
     end: float | None = None
     channel: int | None = None
     style: str | None = None
+    text: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("speaker", "session", "site"):

@@ -19,6 +19,16 @@ if TYPE_CHECKING:  # they take seconds to import, and --help needs none
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, or .npy feature matrices.")]
 Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="A run's folder, or its model.safetensors.")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        metavar="TEXT",
+        show_default=False,
+        help="What is said in the files, once for each in their order, for a model that was trained with text.buckets; "
+        "without it such a model goes by the sound alone.",
+    ),
+]
 Together = Annotated[
     bool, typer.Option("--together", help="The files are one speaker's: hear all of them, then label each.")
 ]
@@ -38,6 +48,7 @@ def predict(
     files: Files,
     model: Model,
     encoder: options.Encoder = None,
+    text: Texts = None,
     together: Together = False,
     profile: Profile = None,
     json_output: options.JsonOutput = False,
@@ -55,7 +66,7 @@ def predict(
     saved = saved_model.with_encoder(saved_model.load(model), encoder)
     if saved.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
-    for one in _labelled(saved, files, together, profile):
+    for one in _labelled(saved, files, text or [], together, profile):
         path = files[one.number]
         if isinstance(one.found, AudioError):
             typer.echo(f"fedser: error: {one_line(path)}: {one.found.detail}", err=True)
@@ -69,12 +80,14 @@ def predict(
             typer.echo(f"{one_line(path)}: " + ", ".join(f"{name} {share:.2f}" for name, share in ranked))
 
 
-def _labelled(saved: SavedModel, files: Sequence[Path], together: bool, profile: Path | None) -> Iterator[Labelled]:
+def _labelled(
+    saved: SavedModel, files: Sequence[Path], texts: Sequence[str], together: bool, profile: Path | None
+) -> Iterator[Labelled]:
     """What became of each file; an error at the end, where some can't be used, so that a profile hears all or none."""
     from common.errors import AudioError, FedserError
-    from common.learning.prediction import Listener, listening, read_file
+    from common.learning.prediction import Listener, listening, read_file, with_words
 
-    recordings = [partial(read_file, saved, path) for path in files]
+    recordings = with_words(saved, [partial(read_file, saved, path) for path in files], texts)
 
     def say(number: int, line: str) -> None:
         _tell(files[number], line)

@@ -28,6 +28,7 @@ from common.config.sections import (
     ModelConfig,
     TrainingConfig,
 )
+from common.config.text import TextConfig
 from common.config.toml_file import flat, read_table
 from common.errors import UsageError
 from common.validate import in_range
@@ -45,6 +46,7 @@ __all__ = [
     "ModelConfig",
     "PrivacyConfig",
     "Scalar",
+    "TextConfig",
     "TrainingConfig",
     "flatten",
     "read_toml",
@@ -68,6 +70,7 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)  # ``encoder`` is a section of its own
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     federation: FederationConfig = field(default_factory=FederationConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)

@@ -2,7 +2,8 @@
 
 ``SessionN/dialog/EmoEvaluation/<dialog>.txt`` holds a label line for each turn, among the lines of single listeners
 and comments; ``SessionN/sentences/wav/<dialog>/<utterance>.wav`` is its recording. The folders ``Categorical`` and
-``Attribute`` beside the label files hold single listeners' votes and are passed over.
+``Attribute`` beside the label files hold single listeners' votes and are passed over. What is said stands in
+``SessionN/dialog/transcriptions/<dialog>.txt``, a line each turn, where these files are there.
 
 An utterance is named ``Ses01F_impro01_M003``: the F says who wore the markers in that dialogue, the last F or M who
 speaks. On the full release the default classes give 5,531 utterances.
@@ -35,6 +36,7 @@ _LABEL_LINE = re.compile(
     r"(?P<id>Ses(?P<session>\d\d)[FM]_(?P<style>impro|script)\w*_(?P<gender>[FM])\w*)\s+"
     r"(?P<label>[a-z]+)\s+\[[-\d., ]+\]\s*"
 )
+_SAID = re.compile(r"(?P<id>Ses\d\d[FM]_\w+)\s+\[[\d.]+\s*-\s*[\d.]+\]:?\s*(?P<words>.*)")
 _TURN = re.compile(r"\[[\d.]+\s*-\s*[\d.]+\]\s+Ses\d")
 
 
@@ -98,10 +100,12 @@ def _recordings(session: Path) -> dict[str, Path]:
 
 def _turns(label_file: Path, recordings: dict[str, Path]) -> list[Utterance]:
     missing = label_file.parents[2] / "sentences" / "wav" / label_file.stem
+    said = _transcript(label_file.parents[1] / "transcriptions" / label_file.name)
     turns: list[Utterance] = []
     for number, line in enumerate(_text(label_file).splitlines(), start=1):
         if match := _LABEL_LINE.fullmatch(line):
-            turns.append(_utterance(match, recordings.get(match["id"], missing / f"{match['id']}.wav")))
+            path = recordings.get(match["id"], missing / f"{match['id']}.wav")
+            turns.append(_utterance(match, path, said.get(match["id"])))
         elif _TURN.match(line):
             raise CorpusError(
                 f"{label_file}, line {number}: expected [start - end], utterance, label and [v, a, d], found {line!r}"
@@ -113,6 +117,13 @@ def _turns(label_file: Path, recordings: dict[str, Path]) -> list[Utterance]:
     return turns
 
 
+def _transcript(path: Path) -> dict[str, str]:
+    """What is said in each turn of a dialogue; a turn without words is missing, as are all where there is no file."""
+    lines = _text(path).splitlines() if exists(path) else []
+    turns = (match for line in lines if (match := _SAID.fullmatch(line.strip())))
+    return {match["id"]: match["words"] for match in turns if match["words"]}
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig", errors="replace")
@@ -120,7 +131,7 @@ def _text(path: Path) -> str:
         raise CorpusError(f"{path}: {error.strerror}") from None
 
 
-def _utterance(match: re.Match[str], path: Path) -> Utterance:
+def _utterance(match: re.Match[str], path: Path, text: str | None) -> Utterance:
     return Utterance(
         path=path,
         emotion=emotion_name(match["label"]),
@@ -130,4 +141,5 @@ def _utterance(match: re.Match[str], path: Path) -> Utterance:
         style="improvised" if match["style"] == "impro" else "scripted",
         corpus="iemocap",
         language=LANGUAGE,
+        text=text,
     )

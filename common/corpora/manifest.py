@@ -1,9 +1,10 @@
 """A site's own recordings, listed in a table: CSV (comma, semicolon or tab) or JSON, in UTF-8, or UTF-16 with its mark.
 
-Columns ``path,emotion,speaker``; where known also ``session,site,gender,language,split,start,end,channel``. Others are
-ignored.
+Columns ``path,emotion,speaker``; where known also ``session,site,gender,language,split,start,end,channel,text``. Others
+are ignored.
 ``path`` is a recording or a feature matrix (``.npy``), relative to the manifest's folder; ``start`` and ``end`` cut a
-stretch of a recording, in seconds; ``channel`` takes one of its channels, counted from 0, instead of the mean of all.
+stretch of a recording, in seconds; ``channel`` takes one of its channels, counted from 0, instead of the mean of all;
+``text`` is what is said.
 ``common.corpora.cells`` says how cells may be written.
 """
 
@@ -194,6 +195,7 @@ def _utterance(manifest: Path, number: int, row: Row) -> Utterance:
         start=start,
         end=end,
         channel=channel,
+        text=row.get("text") or None,
     )
 
 

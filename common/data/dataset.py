@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -27,6 +27,7 @@ class Batch:
         labels: ``(batch,)`` int64.
         index: ``(batch,)`` int64, their places in the dataset.
         targets: ``(batch, classes)`` float32, a teacher's probabilities; None without a teacher.
+        texts: what is said in each; None where nobody wrote down any of it.
     """
 
     features: torch.Tensor
@@ -34,10 +35,17 @@ class Batch:
     labels: torch.Tensor
     index: torch.Tensor
     targets: torch.Tensor | None = None
+    texts: tuple[str | None, ...] | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        return Batch(**{name: value.to(device) for name, value in vars(self).items() if value is not None})
+        moved: dict[str, Any] = {n: own.to(device) for n, own in vars(self).items() if isinstance(own, torch.Tensor)}
+        return replace(self, **moved)
+
+    @property
+    def given(self) -> tuple[Any, ...]:
+        """What a model is given of it: features and lengths, and what is said where any of it is known."""
+        return (self.features, self.lengths, *([] if self.texts is None else [self.texts]))
 
 
 class SpeechDataset(Dataset[tuple[Versions, int]]):
@@ -89,6 +97,7 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
         rows = [self.row(i, v) for i, v in zip(index.tolist(), chosen, strict=True)]
         if window is not None:
             rows = [row[first:end] for row, (first, end) in zip(rows, window.tolist(), strict=True)]
+        texts = tuple(self.utterances[i].text for i in index.tolist())
         return Batch(
             features=pad_sequence(rows, batch_first=True),
             lengths=torch.tensor([len(row) for row in rows]),
@@ -97,6 +106,7 @@ class SpeechDataset(Dataset[tuple[Versions, int]]):
             targets=torch.stack([self.targets[i][v] for i, v in zip(index, chosen, strict=True)])
             if self.targets
             else None,
+            texts=texts if any(texts) else None,
         )
 
     def part(self, index: torch.Tensor, labels: torch.Tensor | None = None) -> Self:

@@ -44,6 +44,7 @@ def prepare(
     if config.data.strict:
         _refuse_any_problem(selection, display, workers)
     _say_what_is_left_out(selection)
+    _say_that_there_are_no_words(config, selection)
     step = display.step("features", len(selection.utterances))
     found = extract_each(
         selection.utterances,
@@ -104,3 +105,8 @@ def _say_what_is_left_out(selection: Selection) -> None:
             first.path,
             first.detail,
         )
+
+
+def _say_that_there_are_no_words(config: Config, selection: Selection) -> None:
+    if config.text.buckets and not any(utterance.text for utterance in selection.utterances):
+        log.warning("text.buckets is %d, and of no recording is it known what is said", config.text.buckets)

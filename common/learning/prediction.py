@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def _say_nothing(_: str) -> None:
     pass
 
 
-def predict(saved: SavedModel, path: Path, say: Say = _say_nothing) -> dict[str, float]:
+def predict(saved: SavedModel, path: Path, say: Say = _say_nothing, text: str | None = None) -> dict[str, float]:
     """The probability of each class for one recording, or one ``.npy`` feature matrix.
 
     A lone recording has no others of its speaker beside it: a model trained with ``normalise=speaker`` falls back to
@@ -47,14 +47,19 @@ def predict(saved: SavedModel, path: Path, say: Say = _say_nothing) -> dict[str,
         saved: the model.
         path: of a recording longer than ``MOST_SECONDS`` these first ones are used, which bounds the memory.
         say: called with what the user should know of the recording, a line each.
+        text: what is said; None where it is not known.
 
     Raises:
         AudioError: the recording cannot be used, or has other features than the model.
+        UsageError: there is a text, and the model hears no words.
     """
-    return _probabilities(saved, read_file(saved, path, say), None)
+    [read] = with_words(saved, [partial(read_file, saved, path)], [] if text is None else [text])
+    return _probabilities(saved, read(say), None)
 
 
-def predict_signal(saved: SavedModel, signal: Signal, rate: int, say: Say = _say_nothing) -> dict[str, float]:
+def predict_signal(
+    saved: SavedModel, signal: Signal, rate: int, say: Say = _say_nothing, text: str | None = None
+) -> dict[str, float]:
     """As ``predict``, for a signal in memory.
 
     Args:
@@ -62,11 +67,14 @@ def predict_signal(saved: SavedModel, signal: Signal, rate: int, say: Say = _say
         signal: float32 of shape ``(samples,)``.
         rate: its sampling rate in Hz.
         say: called with what the user should know of the recording, a line each.
+        text: what is said; None where it is not known.
 
     Raises:
         AudioError: it cannot be used.
+        UsageError: there is a text, and the model hears no words.
     """
-    return _probabilities(saved, read_signal(saved, signal, rate, say), None)
+    [read] = with_words(saved, [partial(read_signal, saved, signal, rate)], [] if text is None else [text])
+    return _probabilities(saved, read(say), None)
 
 
 def read_file(saved: SavedModel, path: Path, say: Say) -> Recording:
@@ -84,6 +92,34 @@ def read_signal(saved: SavedModel, signal: Signal, rate: int, say: Say) -> Recor
     """A signal's features, as the model has them; arguments and errors are those of ``predict_signal``."""
     most = round(MOST_SECONDS * rate)
     return _of_sound(saved, Sound(signal=signal[:most], rate=rate, more=len(signal) > most), say)
+
+
+def with_words(saved: SavedModel, recordings: Sequence[Read], texts: Sequence[str]) -> list[Read]:
+    """Recordings with what is said in each, where it is known; without it a model goes by the sound alone.
+
+    Args:
+        saved: the model.
+        recordings: whose features are read in turn.
+        texts: a text for each, empty where it is not known; or none at all.
+
+    Raises:
+        UsageError: there are more or fewer texts than recordings, or the model hears no words.
+    """
+    if not texts:
+        return list(recordings)
+    if not saved.config.text.buckets:
+        raise UsageError("--text: the model hears no words, it was trained on sound alone; leave it out")
+    if len(texts) != len(recordings):
+        raise UsageError(
+            f"--text is given {len(texts)} times for {len(recordings)} recordings, expected one for each, in their "
+            'order, or none at all; "" where it is not known'
+        )
+    return [partial(_with_words, read, text) for read, text in zip(recordings, texts, strict=True)]
+
+
+def _with_words(read: Read, text: str, say: Say) -> Recording:
+    recording = read(say)
+    return replace(recording, utterance=replace(recording.utterance, text=text))
 
 
 def _of_sound(saved: SavedModel, sound: Sound, say: Say) -> Recording:
@@ -107,7 +143,8 @@ def _recording(saved: SavedModel, features: torch.Tensor, path: Path) -> Recordi
 def _probabilities(saved: SavedModel, recording: Recording, heard: Sums | None) -> dict[str, float]:
     """The classes' probabilities for a recording once so much of its speaker was heard; None for one that is alone."""
     scaled = _scaled(saved, recording, heard)
-    logits = saved.model(scaled[None], torch.tensor([len(scaled)]))[0] / saved.temperature
+    said = [recording.utterance.text]
+    logits = saved.model(scaled[None], torch.tensor([len(scaled)]), said)[0] / saved.temperature
     return dict(zip(saved.classes, torch.softmax(logits, 0).tolist(), strict=True))
 
 

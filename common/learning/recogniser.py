@@ -18,7 +18,15 @@ import torch
 from common.audio.decoding import Signal
 from common.errors import UsageError
 from common.learning import saved_model
-from common.learning.prediction import Read, listening, predict, predict_signal, read_file, read_signal
+from common.learning.prediction import (
+    Read,
+    listening,
+    predict,
+    predict_signal,
+    read_file,
+    read_signal,
+    with_words,
+)
 from common.learning.saved_model import SavedModel
 
 Given = str | PathLike[str] | npt.NDArray[Any]  # a file, or a signal
@@ -46,7 +54,12 @@ class Recogniser:
         return self.saved.synthetic
 
     def predict(
-        self, recording: Given, sampling_rate: int | None = None, *, profile: str | PathLike[str] | None = None
+        self,
+        recording: Given,
+        sampling_rate: int | None = None,
+        *,
+        profile: str | PathLike[str] | None = None,
+        text: str | None = None,
     ) -> dict[str, float]:
         """The probability of each class, as ``fedser predict`` gives it.
 
@@ -56,24 +69,26 @@ class Recogniser:
             sampling_rate: of a signal, in Hz; a file has its own.
             profile: a file with what was heard of its speaker before; what is heard now is added to it, and where there
                 is none it is made. It is personal data: delete it to forget the speaker. None for a stranger.
+            text: what is said, for a model that was trained with ``text.buckets``; None where it is not known.
 
         What should be known of the recording, as that it is long, is a ``UserWarning``.
 
         Raises:
             UsageError: a signal without its rate, a file with one, or an array that is no signal; a profile of another
-                model, a broken one, or a model that does not adapt to recordings in turn.
+                model, a broken one, or a model that does not adapt to recordings in turn; a text for one that hears no
+                words.
             AudioError: the recording cannot be used.
             FedserError: the profile cannot be written.
         """
         with _one_thread():
             if profile is not None:
-                read = self._reader(recording, sampling_rate)
+                reads = self._readers([recording], sampling_rate, [] if text is None else [text])
                 with listening(self.saved, Path(profile).expanduser(), _warn) as listener:
-                    [labelled] = listener.in_turn([read], _warn_of)
+                    [labelled] = listener.in_turn(reads, _warn_of)
                 return labelled.probabilities()
             if isinstance(recording, np.ndarray):
-                return predict_signal(self.saved, _mono(recording), _rate(sampling_rate), _warn)
-            return predict(self.saved, _file(recording, sampling_rate), _warn)
+                return predict_signal(self.saved, _mono(recording), _rate(sampling_rate), _warn, text)
+            return predict(self.saved, _file(recording, sampling_rate), _warn, text)
 
     def together(
         self,
@@ -81,6 +96,7 @@ class Recogniser:
         sampling_rate: int | None = None,
         *,
         profile: str | PathLike[str] | None = None,
+        texts: Sequence[str] = (),
     ) -> list[dict[str, float]]:
         """The probability of each class for recordings of one speaker, as ``fedser predict --together`` gives them.
 
@@ -90,6 +106,7 @@ class Recogniser:
             recordings: each as of ``predict``.
             sampling_rate: of the signals, in Hz.
             profile: as of ``predict``.
+            texts: what is said in each, empty where it is not known; or none at all.
 
         Raises:
             UsageError: as of ``predict``.
@@ -97,10 +114,13 @@ class Recogniser:
             FedserError: the profile cannot be written.
         """
         with _one_thread():
-            reads = [self._reader(recording, sampling_rate) for recording in recordings]
+            reads = self._readers(recordings, sampling_rate, texts)
             where = None if profile is None else Path(profile).expanduser()
             with listening(self.saved, where, _warn) as listener:
                 return [labelled.probabilities("recordings") for labelled in listener.together(reads, _warn_of)]
+
+    def _readers(self, recordings: Sequence[Given], sampling_rate: int | None, texts: Sequence[str]) -> list[Read]:
+        return with_words(self.saved, [self._reader(own, sampling_rate) for own in recordings], texts)
 
     def _reader(self, recording: Given, sampling_rate: int | None) -> Read:
         if isinstance(recording, np.ndarray):

@@ -137,7 +137,7 @@ def train(
             for batch in data.epoch(config.batch_size, batches):
                 step = masked(batch, augment, masks).to(where)
                 with torch.autocast(where.type, torch.bfloat16, enabled=half):
-                    loss = criterion(model(step.features, step.lengths), step.labels, step.targets)
+                    loss = criterion(model(*step.given), step.labels, step.targets)
                 total += float(loss.detach()) * len(step.labels)
                 if proximal_mu:
                     pairs = zip(model.parameters(), start, strict=True)
@@ -194,7 +194,7 @@ def answers(model: nn.Module, data: SpeechDataset, where: torch.device | None = 
     where = where or device()
     model.to(where).eval()
     for batch in data.in_order():
-        yield batch, model(batch.features.to(where), batch.lengths.to(where)).float()
+        yield batch, model(*batch.to(where).given).float()
 
 
 def evaluate(model: nn.Module, data: SpeechDataset, where: torch.device | None = None) -> Evaluated:

@@ -12,6 +12,7 @@ from common.config.kinds import Kind
 from common.config.settings import Config
 from common.models.contours import Contours
 from common.models.encoder_rows import LayerMix, RowMean
+from common.models.hashed_words import HashedWords
 
 
 class FrameStatistics(nn.Module):
@@ -56,7 +57,8 @@ class EmotionModel(nn.Module):
 
     The classifier sees what the kind reads out of the frames, and statistics of the frames themselves where
     ``model.statistics`` asks for them. Layers are made in this order: statistics, the kind's own, the classifier; the
-    seed's random numbers go to them in turn, so that another order would give other weights.
+    seed's random numbers go to them in turn, so that another order would give other weights. What is said has a linear
+    model of its own, whose logits are added.
 
     Args:
         features: of a frame, as ``common.features.extractor.dimension`` counts them.
@@ -68,11 +70,13 @@ class EmotionModel(nn.Module):
         kind: what may be known of it without it, which arrays tell what among it.
         mix: of an encoder's layers, where each has a weight; None elsewhere.
         statistics: of the frames; None where there are none.
+        words: of what is said; None where the words don't count.
     """
 
     kind: ClassVar[Kind]
     mix: LayerMix | None
     statistics: Statistics | None
+    words: HashedWords | None
 
     def __init__(self, features: int, classes: int, config: Config, *, precomputed: bool = False) -> None:
         super().__init__()
@@ -83,6 +87,7 @@ class EmotionModel(nn.Module):
         read = self.make_reader(features, config)
         self.dropout = nn.Dropout(config.model.dropout)
         self.classifier = nn.Linear(read + beside, classes)
+        self.words = HashedWords(classes, config.text) if config.text.buckets else None
 
     def make_reader(self, features: int, config: Config) -> int:  # noqa: ARG002 - for those that have layers
         """Make the kind's own layers, if it has any.
@@ -106,15 +111,18 @@ class EmotionModel(nn.Module):
         """
         return ()
 
-    def forward(self, batch: Tensor, lengths: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` of a padded batch ``(batch, frames, features)`` with ``lengths (batch,)``."""
+    def forward(self, batch: Tensor, lengths: Tensor, texts: Sequence[str | None] | None = None) -> Tensor:
+        """Logits ``(batch, classes)`` of a padded batch ``(batch, frames, features)`` with ``lengths (batch,)``.
+
+        Where ``texts`` says what is said in each, and the words count, theirs are added.
+        """
         mask = torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
         batch = batch if self.mix is None else self.mix(batch)
         seen = [*self.read(batch, lengths, mask)]
         if self.statistics is not None:
             seen.append(self.statistics(batch, mask))
         logits: Tensor = self.classifier(self.dropout(torch.cat(seen, dim=1)))
-        return logits
+        return logits if self.words is None or texts is None else logits + self.words(texts)
 
 
 def _mix(features: int, config: Config) -> LayerMix | None:

@@ -56,6 +56,7 @@ NOISE = (
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
+TEXT = "text.buckets {value}: a private run hears no words, of which it makes no gradient by recording; leave it out"
 CANARIES = "--canaries are put in at the sites; with --privacy-unit site the server adds the noise"
 
 JUDGEMENTS: dict[str, Judgement] = {
@@ -161,6 +162,14 @@ JUDGEMENTS: dict[str, Judgement] = {
         "They are computed of each recording alone, and a centre of them is found in noised, counted steps.",
         only("none", "means", "contours", "rows"),
     ),
+    # What is said beside it.
+    "text.buckets": Judgement(
+        "None: a noisy step makes no gradient by recording of the words, so that private runs hear sounds alone.",
+        only(0, line=TEXT),
+    ),
+    "text.words": Judgement("It does nothing without words, which no private run hears."),
+    "text.characters": Judgement("It does nothing without words, which no private run hears."),
+    "text.weight": Judgement("It does nothing without words, which no private run hears."),
     # A site's steps.
     "training.optimizer": Judgement(AFTER, only("adamw", "sgd")),
     "training.learning_rate": Judgement(AFTER),

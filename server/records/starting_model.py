@@ -90,7 +90,8 @@ def load_initial(config: Config, classes: Sequence[str]) -> SavedModel | None:
 def _traits(config: Config, classes: Sequence[str]) -> dict[str, object]:
     """What has to be the same for weights to mean the same, by name."""
     kind = config.model.architecture
-    names = [name for name in flatten(config) if name.startswith(("features.", "encoder.")) and name != "encoder.path"]
+    fronts = ("features.", "encoder.", "text." if config.text.buckets else "text.buckets")
+    names = [name for name in flatten(config) if name.startswith(fronts) and name != "encoder.path"]
     sizes = [name for name in flatten(config) if name.startswith("model.") and name not in _FREE]
     names += ["model.statistics"] if kind.figures_alone else sizes
     told = {"classes": " ".join(classes), "model.kind": kind.name, "data.normalise": config.data.normalise}

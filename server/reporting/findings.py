@@ -276,6 +276,7 @@ def overview(result: Result) -> dict[str, Any]:
         "counts": {name: UNTOLD if getattr(corpus, name) is None else getattr(corpus, name) for name in COUNTS},
         "sites": site_count(result),
         "model": kind_of_model(result.config),
+        "words": flat(result.config).get("text.buckets", "0") != "0",
         "front": front.said(result.encoder, result.config),
         "strategy": strategy.title if strategy else "federated averaging",
         "rounds": max(len(fold.rounds) for fold in result.folds),

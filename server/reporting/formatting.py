@@ -85,9 +85,10 @@ def kind_of_model(config: Mapping[str, Any]) -> str:
     seen["rows"] = "the encoder's row"
     beside = seen.get(settings.get("model.statistics", NONE), "")
     kind = kind_of(settings.get("model.kind", BILSTM.name), int(settings.get("model.hidden", "1")))
+    words = "" if settings.get("text.buckets", "0") == "0" else ", beside a linear model of what is said"
     if kind.figures_alone:
-        return f"{kind.title} that sees of each utterance {beside}"
-    return kind.title + (f" that also sees {beside}" if beside else "")
+        return f"{kind.title} that sees of each utterance {beside}{words}"
+    return kind.title + (f" that also sees {beside}" if beside else "") + words
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, str]:

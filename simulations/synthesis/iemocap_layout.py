@@ -1,4 +1,4 @@
-"""IEMOCAP's layout: sessions of a woman and a man, dialogues, and label files with the evaluators' votes."""
+"""IEMOCAP's layout: sessions of a woman and a man, dialogues, label files with the evaluators' votes, transcripts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from simulations.synthesis.items import Item
+from simulations.synthesis.made_up_words import words_of
 
 TURNS = 10  # of each speaker in a dialogue
 GAP = 0.8  # seconds between two turns
@@ -15,6 +16,7 @@ CODES = {"anger": "ang", "excitement": "exc", "happiness": "hap", "neutral": "ne
 VOTES = {"ang": "Anger", "exc": "Excited", "hap": "Happiness", "neu": "Neutral state", "sad": "Sadness"}
 VAD = {"ang": (2, 4, 4), "exc": (4, 4, 3), "hap": (4, 3, 3), "neu": (3, 2, 3), "sad": (2, 2, 2)}
 DISSENT = {"ang": "Frustration", "exc": "Happiness", "hap": "Excited", "neu": "Frustration", "sad": "Neutral state"}
+_Turn = tuple[str, Item, float]  # its name, what is said in it, seconds
 
 
 def place(speaker: int, take: int, emotion: str, repeat: int) -> Item:
@@ -40,35 +42,40 @@ def _scene(number: int) -> str:
 
 
 def write(root: Path, items: Sequence[Item], seconds: Sequence[float]) -> None:
-    """Write ``SessionN/dialog/EmoEvaluation/<dialogue>.txt`` for each dialogue.
+    """Write ``SessionN/dialog/EmoEvaluation/<dialogue>.txt``, and ``…/transcriptions/…``, for each dialogue.
 
     Args:
         root: the corpus's folder.
         items: all recordings.
         seconds: their lengths, in the same order.
     """
-    dialogues: dict[tuple[str, str], list[tuple[str, str, float]]] = defaultdict(list)
+    dialogues: dict[tuple[str, str], list[_Turn]] = defaultdict(list)
     for item, length in zip(items, seconds, strict=True):
         session, _, _, dialogue, name = PurePosixPath(item.path).parts
-        dialogues[session, dialogue].append((name.removesuffix(".wav"), CODES[item.emotion], length))
-    for (session, dialogue), turns in dialogues.items():
-        path = root / session / "dialog" / "EmoEvaluation" / f"{dialogue}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_evaluation(turns), encoding="utf-8")
+        dialogues[session, dialogue].append((name.removesuffix(".wav"), item, length))
+    for (session, dialogue), own in dialogues.items():
+        turns = _timed(own)
+        evaluation = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+        evaluation += "".join(_evaluated(index, *turn) + "\n" for index, turn in enumerate(turns))
+        said = "".join(f"{name} [{start:08.4f}-{end:08.4f}]: {words_of(item)}\n" for name, item, start, end in turns)
+        for folder, text in (("EmoEvaluation", evaluation), ("transcriptions", said)):
+            path = root / session / "dialog" / folder / f"{dialogue}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
 
-def _evaluation(turns: list[tuple[str, str, float]]) -> str:
-    """A dialogue's label file, the woman's and the man's turns by turns."""
-    text = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
-    start = 1.0
-    for index, (name, code, length) in enumerate(sorted(turns, key=lambda turn: (turn[0][-3:], turn[0]))):
-        text += _turn(index, name, code, start, start + length) + "\n"
+def _timed(turns: list[_Turn]) -> list[tuple[str, Item, float, float]]:
+    """A dialogue's turns with their begin and end, the woman's and the man's by turns."""
+    timed, start = [], 1.0
+    for name, item, length in sorted(turns, key=lambda turn: (turn[0][-3:], turn[0])):
+        timed.append((name, item, start, start + length))
         start += length + GAP
-    return text
+    return timed
 
 
-def _turn(index: int, name: str, code: str, start: float, end: float) -> str:
+def _evaluated(index: int, name: str, item: Item, start: float, end: float) -> str:
     """A turn's label line, and those of its evaluators, one of whom may disagree."""
+    code = CODES[item.emotion]
     valence, activation, dominance = VAD[code]
     votes = [VOTES[code], DISSENT[code] if index % 3 == 0 else VOTES[code], VOTES[code]]
     mean = f"[{valence:.4f}, {activation:.4f}, {dominance:.4f}]"

@@ -28,6 +28,7 @@ DEFAULT_BOUNDS: dict[str, Bound] = {
     "model.projection": (1, 2048),
     "model.hidden": (0, 1024),
     "model.attention": (1, 2048),
+    "text.buckets": (0, 0),  # what a site learns of words tells which ones are said there
     "privacy.multiplicity": (1, 32),
     "privacy.max_physical_batch": (1, 1024),
     "federation.proximal_mu": (0, 10),

@@ -15,6 +15,7 @@ from common.config.settings import (
     FeatureConfig,
     FederationConfig,
     ModelConfig,
+    TextConfig,
     TrainingConfig,
     flatten,
     read_toml,
@@ -50,6 +51,7 @@ configs = st.builds(
         time_width=shares,
     ),
     model=st.builds(ModelConfig, layers=st.integers(1, 2), dropout=shares),
+    text=st.builds(TextConfig, buckets=st.integers(0, 2**18), words=st.integers(1, 5), weight=st.floats(0.01, 100.0)),
     training=st.builds(
         TrainingConfig,
         learning_rate=st.floats(1e-9, 10.0),

@@ -117,3 +117,22 @@ def test_a_session_without_labels_is_named(release: Path, touch: Touch) -> None:
         ("unlabelled", release / "Session3"),
     ]
     assert "its 2 recordings are not used, for there are no labels: looked for dialog/EmoEvaluation" in found[0][2]
+
+
+def test_what_is_said_is_read_where_somebody_wrote_it_down(release: Path) -> None:
+    folder = release / "Session1/dialog/transcriptions"
+    folder.mkdir()
+    (folder / "Ses01F_impro01.txt").write_text(
+        "Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me: yes?  \n"
+        "M: mumbles\n"
+        "Ses01F_impro01_M003 [010.0100-011.3925]: \n"
+        "Ses01F_impro01_FXX0 [012.0-013.0]: Nobody listed this.\n"
+    )
+    assert {u.path.stem: u.text for u in iemocap.load(release)} == {
+        "Ses01F_impro01_F000": "Excuse me: yes?",
+        "Ses01F_impro01_F002": None,
+        "Ses01F_impro01_M003": None,
+        "Ses05M_script01_1b_FXX1": None,
+        "Ses05M_script01_1b_M012": None,
+    }
+    assert "Excuse" not in repr(iemocap.load(release))

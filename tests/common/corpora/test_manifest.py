@@ -141,3 +141,8 @@ def test_a_matrix_has_no_channels(tmp_path: Path) -> None:
     path = save(tmp_path, "path,emotion,speaker,channel\na.npy,fear,1,0\n")
     with pytest.raises(CorpusError, match=r"column channel: a.npy is a feature matrix"):
         manifest.load(path)
+
+
+def test_a_column_says_what_is_said(tmp_path: Path) -> None:
+    save(tmp_path, 'path,emotion,speaker,text\na.wav,fear,1,"Go, now!"\nb.wav,fear,1,\n')
+    assert [u.text for u in manifest.load(tmp_path)] == ["Go, now!", None]

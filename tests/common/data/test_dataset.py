@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from common.data.dataset import POOL, SpeechDataset
+from common.data.extraction import Recording
 from common.seeds import torch_generator
-from tests.common.examples import random_recordings, recording
+from tests.common.examples import random_recordings, recording, utterance
 
 CLASSES = ("anger", "neutral", "sadness")
 
@@ -89,3 +90,14 @@ def test_a_site_without_validation_speakers_trains_again_with_all_that_it_has() 
     nobody = SpeechDataset([], own.classes)
     assert own.joined(nobody).labels.equal(own.labels)
     assert own.joined(nobody).labels.dtype == torch.int64
+
+
+def test_a_batch_says_what_is_said_where_anybody_wrote_it_down() -> None:
+    frames = torch.ones(2, 2)
+    rows = [Recording(utterance=utterance(text=text), versions=(frames,)) for text in (None, "go", "stay")]
+    data = SpeechDataset(rows, CLASSES)
+    assert data.batch(torch.tensor([2, 0])).texts == ("stay", None)
+    assert data.part(torch.tensor([1])).joined(data).batch(torch.tensor([0, 1])).texts == ("go", None)
+    assert data.batch(torch.tensor([0])).given[2:] == ()
+    moved = data.batch(torch.tensor([1, 0])).to(torch.device("cpu"))
+    assert moved.given[2] == ("go", None)

@@ -42,6 +42,7 @@ def test_without_a_name_there_is_none() -> None:
         {"model__dropout": 0.0},
         {"training__learning_rate": 0.1, "federation__strategy": "scaffold", "augment__copies": 0, "seed": 3},
         {"data__held_out": "kfold:3", "privacy__epsilon": 8.0},
+        {"text__words": 1},
     ],
 )
 def test_what_leaves_the_meaning_of_weights_may_differ(other: dict[str, Any], tmp_path: Path) -> None:
@@ -62,6 +63,7 @@ def test_what_leaves_the_meaning_of_weights_may_differ(other: dict[str, Any], tm
         ({"features__mfcc": 40}, "features.mfcc 13, the run has 40"),
         ({"features__windows": "25,50"}, "features.windows 25, the run has 25,50"),
         ({"features__stack": 1}, "features.stack 3, the run has 1"),
+        ({"text__buckets": 64}, "text.buckets 0, the run has 64"),
     ],
 )
 def test_what_weights_mean_must_be_the_same(other: dict[str, Any], line: str, tmp_path: Path) -> None:

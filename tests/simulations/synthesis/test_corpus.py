@@ -75,6 +75,7 @@ def test_the_iemocap_loader_reads_it(small: Path) -> None:
     assert Counter(turn.speaker for turn in utterances) == {"Ses01F": 4, "Ses01M": 4, "Ses02F": 4, "Ses02M": 4}
     assert Counter(turn.emotion for turn in utterances) == {"anger": 4, "happiness": 4, "neutral": 4, "sadness": 4}
     assert {turn.session for turn in utterances} == {"1", "2"}
+    assert all(turn.text for turn in utterances)
     assert all(turn.path.is_file() for turn in utterances)
 
 

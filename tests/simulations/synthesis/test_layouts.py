@@ -8,6 +8,7 @@ from common.voices.emotion import EFFECTS
 from simulations.synthesis import iemocap_layout, layouts
 from simulations.synthesis.items import Item
 from simulations.synthesis.layouts import LAYOUTS, deal
+from simulations.synthesis.made_up_words import words_of
 
 SHAPES = [("iemocap", 10, 403), ("ravdess", 5, 97), ("emodb", 10, 155), ("cremad", 7, 100), ("manifest", 9, 61)]
 
@@ -144,3 +145,13 @@ def test_cremad_demographics(tmp_path: Path) -> None:
     assert (tmp_path / "VideoDemographics.csv").read_text() == (
         "ActorID,Age,Sex,Race,Ethnicity\n1001,,Female,Unknown,Unknown\n1002,,Male,Unknown,Unknown\n"
     )
+
+
+def test_iemocap_transcripts(tmp_path: Path) -> None:
+    items = [iemocap_layout.place(0, 0, "anger", 0), iemocap_layout.place(1, 0, "sadness", 0)]
+    iemocap_layout.write(tmp_path, items, [2.0, 1.5])
+    path = tmp_path / "Session1/dialog/transcriptions/Ses01F_impro01.txt"
+    assert path.read_text().splitlines() == [
+        f"Ses01F_impro01_F000 [001.0000-003.0000]: {words_of(items[0])}",
+        f"Ses01F_impro01_M000 [003.8000-005.3000]: {words_of(items[1])}",
+    ]

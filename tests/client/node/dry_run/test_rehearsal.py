@@ -197,3 +197,17 @@ def test_what_a_strategy_sends_beside_the_model_is_shown_and_nothing_is_kept(tmp
     assert train.refused is None
     assert train.records["control"] == train.records["arrays"]  # types and shapes
     assert not (tmp_path / "state").exists()
+
+
+def test_words_are_learnt_where_the_site_allows_it_and_no_text_leaves(tmp_path: Path) -> None:
+    refused = run(tmp_path, text__buckets=64).refused
+    assert refused is not None
+    assert "text.buckets to 64, the policy allows 0 to 0" in refused
+    manifest = tiny.write(tmp_path / "allowed/data")
+    header, *rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([f"{header},text", *(f"{row},nevermore" for row in rows)]) + "\n")
+    report = run(tmp_path / "allowed", "[run.bounds]\n'text.buckets' = [0, 64]\n", text__buckets=64)
+    assert {outcome.refused for outcome in report.outcomes} == {None}
+    train = next(outcome for outcome in report.outcomes if outcome.type == protocol.TRAIN)
+    assert train.records["arrays"]["words.weight"] == {"dtype": "float32", "shape": [4, 64]}
+    assert "nevermore" not in repr(report) + shown(report)
