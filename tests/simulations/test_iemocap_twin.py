@@ -87,7 +87,9 @@ def fedser(capsys: pytest.CaptureFixture[str]) -> Fedser:
 
 def trained(made: Path, out: Path, settings: dict[str, Any] | None = None, **flags: Any) -> dict[str, Any]:
     """The fold of a run in which session 3 is held out, and each other session is a site."""
-    root, own = flags.pop("root", made / "corpus"), SMALL | (settings or {})
+    root, own = flags.pop("root", made / "corpus"), settings or {}
+    linear = "encoder" in flags and own.get("encoder.pool") != "frames"
+    own = {name: value for name, value in SMALL.items() if not (linear and name.startswith("model."))} | own
     usual: dict[str, Any] = {"corpus": "iemocap", "held_out": "session:3", "sites": "session"}
     run(**usual, **flags, root=root, settings=own, workers=0, progress=False, out=out)
     return fold_of(out)
@@ -164,6 +166,7 @@ def test_with_an_encoder(own: dict[str, Any], made: Path, tmp_path: Path, fedser
     check(made, out, fedser, "--encoder", made / "encoder")
     told = json.loads((out / "result.json").read_text())
     assert told["encoder"]["sha256"] == describe_encoder(made / "encoder").sha256
+    assert told["config"]["model.kind"] == ("bilstm" if own == FRAMES else "linear")
 
 
 def test_sounds_of_the_session_that_is_held_out_change_no_weight(made: Path, tmp_path: Path) -> None:
@@ -178,7 +181,7 @@ def test_sounds_of_the_session_that_is_held_out_change_no_weight(made: Path, tmp
 
 @pytest.mark.parametrize("flag", ["initial", "teacher"])
 def test_from_a_model(flag: str, made: Path, tmp_path: Path, fedser: Fedser) -> None:
-    encoder = {"encoder": made / "encoder"} if flag == "initial" else {}
+    encoder: dict[str, Any] = {"encoder": made / "encoder"} if flag == "initial" else {}
     fold = trained(made, tmp_path / "run", **{flag: made / "encoded", **encoder})
     check(made, tmp_path / "run", fedser, *(["--encoder", made / "encoder"] if encoder else []))
     origin = fold["started_from" if flag == "initial" else "taught_by"]
@@ -190,6 +193,8 @@ def test_in_private(unit: str, made: Path, public: Path, tmp_path: Path, fedser:
     own = {**PRIVATE, "privacy.unit": unit, "data.public": str(public)}
     fold = trained(made, tmp_path / "run", own, encoder=made / "encoder")
     assert tuple(fold["test_speakers"]) == HELD_OUT
+    told = json.loads((tmp_path / "run/result.json").read_text())
+    assert (told["config"]["model.kind"], told["config"]["encoder.components"]) == ("linear", 8)
     assert set(fold["privacy"]["sites"]) == {"1", "2", "4", "5"}
     files = recordings_of(made, HELD_OUT[1])
     lines = fedser("predict", "--model", tmp_path / "run", "--json", "--encoder", made / "encoder", *files)
