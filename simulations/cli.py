@@ -117,14 +117,15 @@ def scaling(
     vouches for it: nothing of them is hidden.
     """
     from common.config.settings import Config
-    from common.privacy.recipe import COMPONENTS, private_settings
+    from common.features.encoded import settle
+    from common.privacy.recipe import components_of, private_settings
     from common.progress import Display
     from simulations.job.embedded import provide_corpus, scaling_settings, write_scaling
 
     given: dict[str, Any] = {"data.normalise": "public"}
     if encoder is not None:
-        kept = COMPONENTS if components is None else components
-        given |= {"encoder.path": str(encoder), "encoder.layer": layer, "encoder.components": kept}
+        given = settle(given | {"encoder.path": str(encoder), "encoder.layer": layer})
+        given["encoder.components"] = components_of(given["encoder.width"]) if components is None else components
     features = Config().with_values(private_settings(given)).features
     with Display() as display:
         of = {"data.corpus": corpus_name or "synthetic", "data.root": root or str(provide_corpus(display))}

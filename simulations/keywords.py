@@ -143,7 +143,7 @@ def settings_of(given: Mapping[str, Any], settings: Mapping[str, Any], values: d
         if setting in settings:
             raise UsageError(f"settings has {setting!r}, which the keyword {name} says too; give one of them")
     path = values.pop("config")
-    return {**read_settings({name: values.pop(name) for name in names}, names, path), **settings}
+    return read_settings({name: values.pop(name) for name in names}, names, path, settings)
 
 
 def _as_parsed(name: str, value: Any) -> Any:

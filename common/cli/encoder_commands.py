@@ -93,6 +93,7 @@ def _text(told: Described, own: Known | None) -> str:
         f"frames       every {told.frame_seconds * 1000:g} ms",
         f"size         {told.bytes / 1e6:.1f} MB",
         f"SHA-256      {told.sha256}",
+        f"of settings  {told.settings_sha256}",
     ]
     if own is None:
         return "\n".join([*lines, "trained on   not known by this hash: see what its publisher says"])

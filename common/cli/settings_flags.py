@@ -121,13 +121,16 @@ def settings_of_parameters() -> dict[str, str]:
     return {flag.parameter().name: flag.setting for flag in FLAGS} | {n: entry[0] for n, entry in _CORPUS.items()}
 
 
-def read_settings(given: Mapping[str, Any], names: Mapping[str, str], path: Path | None) -> dict[str, Any]:
+def read_settings(
+    given: Mapping[str, Any], names: Mapping[str, str], path: Path | None, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The settings by flat name: those that were given, above those of a file.
 
     Args:
         given: by parameter; None, an empty list or, for ``strict`` and ``outside_root``, False where it was not given.
         names: the setting of each parameter.
         path: of ``--config``; None for none.
+        more: settings that have no parameter, by flat name.
 
     Raises:
         UsageError: a value is wrong, or the file.
@@ -136,7 +139,7 @@ def read_settings(given: Mapping[str, Any], names: Mapping[str, str], path: Path
     if "data.classes" in found:
         found["data.classes"] = options.classes(found["data.classes"]) or None
     flat = {name: value for name, value in found.items() if value is not None}
-    settings = {**(read_toml(path) if path else {}), **flat}
+    settings = {**(read_toml(path) if path else {}), **flat, **(more or {})}
     Config().with_values(settings)  # a mistake is told before anything is done
     return settings
 

@@ -26,7 +26,7 @@ class EncoderConfig:
     ``common.features.encoded``.
 
     What the encoder is, is read from its files by whoever starts a run (``common.features.encoded.settle``), and each
-    site compares: ``sha256``, ``layers``, ``width`` and ``frame_ms`` are not for users to set.
+    site compares: ``sha256``, ``settings_sha256``, ``layers``, ``width`` and ``frame_ms`` are not for users to set.
 
     Attributes:
         path: its folder in Hugging Face's layout, or an ONNX file, on this machine; empty for none.
@@ -36,6 +36,7 @@ class EncoderConfig:
         beside: the classic features beside it, pooled or brought to its frames likewise.
         components: a row is brought to so many principal components of public speech; 0 for none.
         sha256: of its weights' file; empty where there is no encoder.
+        settings_sha256: of what is read of the files beside that.
         layers: how many it has.
         width: numbers a frame.
         frame_ms: from frame to frame.
@@ -47,6 +48,7 @@ class EncoderConfig:
     beside: bool = False
     components: int = 0
     sha256: str = ""
+    settings_sha256: str = ""
     layers: int = 0
     width: int = 0
     frame_ms: float = 20.0

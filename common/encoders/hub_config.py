@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ class HubConfig:
     Attributes:
         path: of the file.
         values: what it says, by name.
+        used: what was read of it so far, by name, with the defaults of what it does not say.
     """
 
     path: Path
     values: dict[str, Any]
+    used: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> HubConfig:
@@ -124,6 +126,7 @@ class HubConfig:
         value = self.values.get(name, default)
         if value is None:
             raise UsageError(f"{self.path}: no {name}; download the encoder's config.json again")
+        self.used[name] = value
         return value
 
 

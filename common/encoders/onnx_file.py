@@ -6,6 +6,7 @@ file's hash wouldn't say what they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class OnnxEncoder:
 
     kind = "onnx"
     layers = 1
+    settings: Mapping[str, Mapping[str, Any]] = {}  # all is in the file
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Described:
 
     Attributes:
         sha256: of the file of its weights, 64 hexadecimal digits.
+        settings_sha256: of what is read of the files beside it (heads, norms, scaling of the sound), which changes what
+            it gives as the weights do; equal where two downloads say the same in other words.
         kind: ``whisper``, ``wav2vec2``, ``hubert``, ``wavlm`` or ``onnx``.
         layers: its outputs are 1 to this.
         width: features of a frame.
@@ -46,6 +49,7 @@ class Described:
     """
 
     sha256: str
+    settings_sha256: str
     kind: str
     layers: int
     width: int
@@ -82,6 +86,7 @@ def _described(path: Path, weights: Path, stamp: Stamp) -> Described:
     encoder = _opened(path, weights, stamp)
     return Described(
         sha256=_sha256(weights),
+        settings_sha256=hashlib.sha256(json.dumps(encoder.settings, sort_keys=True).encode()).hexdigest(),
         kind=encoder.kind,
         layers=encoder.layers,
         width=encoder.width,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 
@@ -17,6 +18,7 @@ class PublicEncoder(Protocol):
         layers: how many outputs it has, 1 to this; an ONNX file has 1.
         width: features of a frame.
         frame_seconds: from one frame to the next.
+        settings: what it took of the files beside its weights, which changes what it gives; by file and name.
     """
 
     @property
@@ -27,6 +29,8 @@ class PublicEncoder(Protocol):
     def width(self) -> int: ...  # noqa: D102
     @property
     def frame_seconds(self) -> float: ...  # noqa: D102
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, Any]]: ...  # noqa: D102
 
     def frames(self, signal: torch.Tensor, upto: int) -> torch.Tensor:
         """The outputs of layers 1 to ``upto``; no layer above is computed, nor its weights read.

@@ -62,7 +62,9 @@ class Wav2vecEncoder:
         gates = GatedPositions(config, self._weights, self.layers, self.width, self._heads)
         self._gates = gates if self.kind == "wavlm" else None
         self._weights.check(self._shapes(config.whole("intermediate_size", 1, 1 << 16)))
-        self._scaled = _scales_sounds(path.with_name("preprocessor_config.json"))
+        beside = path.with_name("preprocessor_config.json")
+        self._scaled = _scales_sounds(beside)
+        self.settings = {config.path.name: config.used, beside.name: {"do_normalize": self._scaled}}
         hop = self._features.hop
         self._blocks = Blocks(samples=hop, frames=1, units=_BLOCK * SAMPLING_RATE // hop)
         self.frame_seconds = hop / SAMPLING_RATE

@@ -54,6 +54,7 @@ class WhisperEncoder:
         self._weights = WeightsFile(path, ("model.encoder.", "encoder.", ""), "conv1.weight")
         self._weights.check(self._shapes(config.whole("encoder_ffn_dim", 1, 1 << 16)))
         self._blocks = Blocks(samples=_FRAME, frames=1, units=min(_BLOCK, self._positions))
+        self.settings = {config.path.name: config.used}
 
     def frames(self, signal: torch.Tensor, upto: int) -> torch.Tensor:
         """As ``PublicEncoder.frames``; the last layer's output is after the final layer norm."""

@@ -78,7 +78,7 @@ def _settings_of(features: FeatureConfig) -> dict[str, Any]:
     if not features.encoder.on:
         return settings
     layer, classic = encoder["layer"], settings if features.encoder.beside else {}
-    return {"encoder": [encoder["sha256"], layer, encoder["pool"]], "classic": classic}
+    return {"encoder": [encoder["sha256"], encoder["settings_sha256"], layer, encoder["pool"]], "classic": classic}
 
 
 def _checksum(features: torch.Tensor) -> str:

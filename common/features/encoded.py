@@ -40,14 +40,17 @@ def settle(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{said[0]} says something of an encoder, and none is named; give --encoder DIR")
         return dict(given)
     found = describe_encoder(Path(path).expanduser())
-    known = own.get("encoder.sha256")
+    known, settings = own.get("encoder.sha256"), own.get("encoder.settings_sha256")
     if known and known != found.sha256:
         raise UsageError(f"--encoder {path}: its SHA-256 is {found.sha256}, the run's is {known}; name the run's own")
+    if settings and settings != found.settings_sha256:
+        raise _other_settings(path, found.settings_sha256, f"the run's {settings}")
     layer = str(own.get("encoder.layer") or MIDDLE)
     return {
         **given,
         "encoder.layer": str(math.ceil(found.layers / 2)) if layer == MIDDLE else layer,
         "encoder.sha256": found.sha256,
+        "encoder.settings_sha256": found.settings_sha256,
         "encoder.layers": found.layers,
         "encoder.width": found.width,
         "encoder.frame_ms": 1000 * found.frame_seconds,
@@ -58,12 +61,24 @@ def refuse_other_encoder(encoder: EncoderConfig, path: str) -> None:
     """Refuse an encoder that is not the one of the settings.
 
     Raises:
-        UsageError: there is none at the place, or another.
+        UsageError: there is none at the place, or another, or it has other settings beside its weights.
     """
     if not path:
         raise UsageError(f"there is an encoder in front of the model, of SHA-256 {encoder.sha256}; name it: --encoder")
-    if (found := describe_encoder(Path(path)).sha256) != encoder.sha256:
-        raise UsageError(f"--encoder {path}: its SHA-256 is {found}, the model was trained with {encoder.sha256}")
+    found = describe_encoder(Path(path))
+    if found.sha256 != encoder.sha256:
+        raise UsageError(
+            f"--encoder {path}: its SHA-256 is {found.sha256}, the model was trained with {encoder.sha256}"
+        )
+    if found.settings_sha256 != encoder.settings_sha256:
+        raise _other_settings(path, found.settings_sha256, f"the model's {encoder.settings_sha256 or 'not known'}")
+
+
+def _other_settings(path: str, found: str, expected: str) -> UsageError:
+    return UsageError(
+        f"--encoder {path}: its weights are the right ones, but its config.json or preprocessor_config.json is another "
+        f"(SHA-256 of its settings {found}, {expected}); get these files from where the others got them"
+    )
 
 
 def encoded_width(features: FeatureConfig) -> int:

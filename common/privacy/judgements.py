@@ -121,6 +121,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     "encoder.beside": Judgement(ALONE, only(False, line=BESIDE), beside="encoder.sha256"),
     "encoder.components": Judgement("The directions are those of public speech, found before anybody trains."),
     "encoder.sha256": Judgement("It is the hash of a public file."),
+    "encoder.settings_sha256": Judgement("It is the hash of a public file's settings."),
     "encoder.layers": Judgement("It is read from a public file."),
     "encoder.width": Judgement("It is read from a public file."),
     "encoder.frame_ms": Judgement("It is read from a public file."),

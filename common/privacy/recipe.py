@@ -112,8 +112,13 @@ def _encoded(privacy: PrivacyConfig, given: Mapping[str, Any]) -> dict[str, Any]
     if single:  # the more noise, the smaller the steps
         recipe["training.learning_rate"] = min(4.0, max(1.0, privacy.epsilon / 2))
     if given.get("encoder.layer") != WEIGHTED:  # which is refused, with a line of its own
-        recipe["encoder.components"] = COMPONENTS
+        recipe["encoder.components"] = components_of(given["encoder.width"])
     return recipe
+
+
+def components_of(width: int) -> int:
+    """How many principal components a private run takes of an encoder's rows, each number's mean and deviation."""
+    return min(COMPONENTS, 2 * width)
 
 
 def _asks_for_linear(given: Mapping[str, Any]) -> bool:

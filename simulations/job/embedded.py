@@ -115,14 +115,15 @@ def public_scaling(recordings: Sequence[Recording], kept: int) -> Scaling:
         kept: how many components; 0 for none.
 
     Raises:
-        UsageError: there are too few recordings for so many.
+        UsageError: there are too few recordings for so many, or their rows are not as wide.
     """
     scaling = Sums.of(recordings).scaling()
     if not kept:
         return scaling
     rows = torch.cat([scaling(recording.versions[0]) for recording in recordings]).double()
-    if kept > min(len(rows) - 1, rows.shape[1]):
-        raise UsageError(f"encoder.components is {kept}, {len(rows)} public recordings have {len(rows) - 1} at most")
+    if kept > (most := min(len(rows) - 1, rows.shape[1])):
+        of = f"{len(rows)} public recordings of {rows.shape[1]} numbers each"
+        raise UsageError(f"encoder.components is {kept}, {of} have {most} at most")
     _, _, directions = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
     first = directions[:kept]
     length = (rows @ first.T).norm(dim=1).mean()

@@ -114,6 +114,11 @@ def test_a_site_listens_through_its_own_encoder_or_not_at_all(manifest: Path, tm
         open_deployed(asked, node(tmp_path, "s1"))
     with pytest.raises(UsageError, match="the model was trained with"):
         open_deployed(asked, node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(other)}))
+    heads = shutil.copytree(own, tmp_path / "heads")
+    told = json.loads((heads / "config.json").read_text())
+    (heads / "config.json").write_text(json.dumps(told | {"encoder_attention_heads": 2}))
+    with pytest.raises(UsageError, match="its weights are the right ones, but its config"):
+        open_deployed(asked, node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(heads)}))
     site = open_deployed(flatten(settings()), node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(own)}))
     assert not site.config.features.encoder.on
 

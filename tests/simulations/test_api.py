@@ -115,6 +115,14 @@ def test_the_weights_are_the_command_s(manifest: Path, tmp_path: Path) -> None:
     assert result.folder == tmp_path / "library"
 
 
+def test_a_keyword_goes_with_settings_that_have_none(manifest: Path, tmp_path: Path) -> None:
+    """Neither is one without the other: a linear model needs statistics, and only it can do without the rest."""
+    settings = {**SMALL, "model.statistics": "means"}
+    flags = {**FLAGS, "rounds": 1, "settings": settings, "model_kind": "linear"}
+    told = run(**flags, root=manifest, out=tmp_path / "out", progress=False).as_json()
+    assert (told["config"]["model.kind"], told["config"]["model.statistics"]) == ("linear", "means")
+
+
 def test_nothing_is_left_behind_where_it_fails(
     manifest: Path, tmp_path: Path, untouched: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

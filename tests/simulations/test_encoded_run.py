@@ -15,6 +15,7 @@ import soundfile
 
 from common.cli import main
 from common.learning import saved_model
+from common.privacy.recipe import private_settings
 from simulations import load_model, run
 from tests.common.encoders.hub_folders import whisper
 
@@ -138,6 +139,21 @@ def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, un
     assert saved.model.classifier.in_features == 8
     assert told["config"]["data.normalise"] == ("public" if unit == "utterance" else "speaker")
     assert told["folds"][0]["privacy"]["sites"]
+
+
+def test_a_narrow_encoder_has_no_more_components_than_numbers(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"encoder.path": str(made / "encoder"), "privacy.epsilon": 8.0}
+    assert private_settings(asked)["encoder.components"] == 2 * 32
+    if "simulate" not in {own.name for own in main.app.registered_commands}:
+        main.join_rings()
+    root, encoder = str(made / "corpus/manifest.csv"), str(made / "encoder")
+    command = ["corpus", "scaling", str(tmp_path / "public"), "--corpus", "manifest", "--root", root]
+    assert main.run([*command, "--encoder", encoder]) == 2
+    line = "encoder.components is 64, 48 public recordings of 64 numbers each have 47 at most"
+    assert capsys.readouterr().err.splitlines()[-1] == f"fedser: error: {line}"
+    assert main.run([*command, "--encoder", encoder, "--components", "65"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ def test_one_on_disk_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert told.sha256 in out
     assert "layers       3, of 32 features a frame" in out
+    assert f"of settings  {told.settings_sha256}" in out
     assert "not known by this hash" in out
 
 

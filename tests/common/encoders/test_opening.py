@@ -51,6 +51,16 @@ def test_the_hash_is_that_of_the_file(folder: Path) -> None:
     assert describe_encoder(folder).sha256 == hashlib.sha256(weights).hexdigest()
 
 
+def test_what_is_read_beside_the_weights_has_a_hash_too(folder: Path) -> None:
+    before = describe_encoder(folder)
+    change(folder, transformers_version="9.9", _name_or_path="elsewhere", num_mel_bins="gone")  # 80 by default
+    assert describe_encoder(folder) == before
+    change(folder, encoder_attention_heads=2)
+    after = describe_encoder(folder)
+    assert after.sha256 == before.sha256
+    assert after.settings_sha256 != before.settings_sha256
+
+
 def test_a_changed_file_is_another_encoder(folder: Path) -> None:
     before, encoder = describe_encoder(folder), open_encoder(folder)
     assert open_encoder(folder) is encoder

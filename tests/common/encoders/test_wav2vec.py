@@ -57,8 +57,9 @@ def test_every_layer_is_that_of_transformers(tmp_path: Path, which: str) -> None
 
 def test_sounds_are_scaled_where_the_publisher_says_so(tmp_path: Path) -> None:
     folder, model = a_folder(tmp_path)
-    extractor = transformers().Wav2Vec2FeatureExtractor(do_normalize=True)
+    before, extractor = describe_encoder(folder), transformers().Wav2Vec2FeatureExtractor(do_normalize=True)
     extractor.save_pretrained(folder)
+    assert describe_encoder(folder).settings_sha256 != before.settings_sha256
     signal = a_sound(8000) * 0.01 + 0.3
     scaled = torch.as_tensor(extractor(signal.numpy(), sampling_rate=16000).input_values[0])
     same(open_encoder(folder).frames(signal, 3), by_transformers(model, scaled))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +158,23 @@ def test_the_cache_knows_the_encoder_by_its_bytes_and_not_by_its_place(folder: P
     assert key(other(path="/elsewhere", components=64)) == key(own)
     assert key(dataclasses.replace(own, mfcc=13)) == key(own)  # no classic feature is computed
     different = [other(sha256="ab" * 32), other(layer="1"), other(pool="frames"), other(beside=True), FeatureConfig()]
+    different.append(other(settings_sha256="ab" * 32))
     assert len({key(own), *map(key, different)}) == 1 + len(different)
+
+
+def test_the_same_weights_with_other_heads_are_another_encoder(folder: Path, tmp_path: Path) -> None:
+    own, told = features(folder), json.loads((folder / "config.json").read_text())
+    shutil.copytree(folder, tmp_path / "other")
+    (tmp_path / "other/config.json").write_text(json.dumps(told | {"encoder_attention_heads": 2}))
+    other = features(tmp_path / "other")
+    assert other.encoder.sha256 == own.encoder.sha256
+    assert not torch.allclose(extract(a_sound(9000), other), extract(a_sound(9000), own))
+    assert entry_key("0123", 0, other, AugmentConfig()) != entry_key("0123", 0, own, AugmentConfig())
+    with pytest.raises(UsageError, match=r"its weights are the right ones, but its config\.json or"):
+        refuse_other_encoder(own.encoder, str(tmp_path / "other"))
+    named = {"encoder.path": str(tmp_path / "other"), "encoder.settings_sha256": own.encoder.settings_sha256}
+    with pytest.raises(UsageError, match=f"the run's {own.encoder.settings_sha256}\\); get these files"):
+        settle(named)
 
 
 def test_an_encoder_that_nobody_looked_at_is_told() -> None:

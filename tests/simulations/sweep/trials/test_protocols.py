@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +13,16 @@ import soundfile
 
 from common.config.settings import Config
 from common.data.resident import listing
+from common.encoders.opening import describe_encoder
 from common.errors import UsageError
+from common.features.encoded import settle
+from common.progress import Display
+from simulations.job.embedded import scaling_settings, write_scaling
 from simulations.sweep.launch import SweepStart, start, sweep_of
 from simulations.sweep.trials import protocols
 from simulations.sweep.trials.trial import trials
 from simulations.synthesis.corpus import synthesize
+from tests.common.encoders.hub_folders import whisper
 
 SMALL = {
     "model.projection": 8,
@@ -57,6 +64,10 @@ def corpus(name: str, root: Path) -> Path:
             for take in (201, 202):
                 soundfile.write(root / speaker / emotion / f"{take}.wav", 0.1 * rng.normal(size=8000), 16000)
     return root
+
+
+def read(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
 def test_there_is_a_preset_for_each_protocol() -> None:
@@ -103,7 +114,38 @@ def test_a_preset_runs_on_its_layout(name: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("simulations.sweep.launch.write_page", lambda _, out: out / "report.html")
     out = tmp_path / "out"
     start(wish(name, corpus(name, tmp_path / "corpus"), out))
-    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    lines = read(out)
     assert len(lines) == 2 * FOLDS[name]
     assert len({line["fold"] for line in lines}) == FOLDS[name]
     assert {line["unit"] for line in lines} == {None, "utterance"}
+
+
+@pytest.mark.slow
+def test_leave_one_session_out_runs_with_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    encoder, root = whisper(tmp_path / "encoder")[0], corpus("iemocap-loso", tmp_path / "corpus")
+    own = {"data.root": str(root), "encoder.path": str(encoder), "encoder.components": 8, "federation.rounds": 2}
+    public = public_of_others(tmp_path, own)
+    usual = wish("iemocap-loso", root, tmp_path / "out")
+    start(dataclasses.replace(usual, settings={**own, "data.public": public}))
+    lines = read(tmp_path / "out")
+    found = [(line["unit"], line["fold"]) for line in lines]
+    assert sorted(found, key=str) == sorted(
+        [(unit, f"session:{session}") for unit in (None, "utterance") for session in range(1, 6)], key=str
+    )
+    for line in lines:
+        config = line["config"]
+        assert config["encoder.sha256"] == describe_encoder(encoder).sha256
+        assert (config["model.kind"], config["model.statistics"]) == ("linear", "rows")
+    assert f"| encoder.sha256 | {describe_encoder(encoder).sha256} |" in (tmp_path / "out/report.md").read_text()
+
+
+def public_of_others(folder: Path, given: dict[str, Any]) -> str:
+    """The scaling of other made-up people's recordings."""
+    root = synthesize(folder / "others", layout="iemocap", speakers=4, utterances=32, seed=5, workers=2)
+    settings = settle({**given, "data.normalise": "public"})
+    of = {"data.corpus": "iemocap", "data.root": str(root)}
+    with Display() as display:
+        features = Config().with_values(settings).features
+        write_scaling(folder / "public/model.safetensors", scaling_settings(features, of), display)
+    return str(folder / "public")
