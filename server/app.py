@@ -259,8 +259,8 @@ def _public_scaling(config: Config, width: int) -> Scaling:
         )
     if (theirs.sha256, theirs.settings_sha256, theirs.layer) != (own.sha256, own.settings_sha256, own.layer):
         raise FederationError(f"--public {config.data.public} has another encoder in front, or another of its layers")
-    if own.components and (scaling.components is None or len(scaling.components) != own.components):
-        found = 0 if scaling.components is None else len(scaling.components)
+    found = 0 if scaling.components is None else len(scaling.components)
+    if found != own.components:
         raise FederationError(
             f"--public {config.data.public} has {found} components, the run asks for {own.components} "
             "(encoder.components)"

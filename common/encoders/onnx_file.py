@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from common.encoders.blocks import Blocks
 from common.encoders.public_encoder import SAMPLING_RATE
-from common.errors import UsageError
+from common.errors import AudioError, UsageError
 from common.validate import in_range
 
 _LARGEST = (1 << 31) - 1  # bytes, of what the format can hold in one file
@@ -62,7 +62,11 @@ class OnnxEncoder:
         return self._encode(torch.zeros(self._shortest)).shape[-1]
 
     def frames(self, signal: torch.Tensor, upto: int) -> torch.Tensor:
-        """As ``PublicEncoder.frames``."""
+        """As ``PublicEncoder.frames``.
+
+        Raises:
+            AudioError: the graph refuses the sound.
+        """
         in_range("the encoder's layer", upto, 1, self.layers)
         return self._blocks.encode(signal.detach(), self._encode)
 
@@ -72,7 +76,7 @@ class OnnxEncoder:
         made = self._run(signal)
         if made is None or made.ndim != 2 + self._batched or 0 in made.shape or (self._batched and len(made) != 1):
             shape = "an error" if made is None else made.shape
-            raise UsageError(f"{self._path}: {shape} of {len(signal)} samples; {_EXPECTED}")
+            raise AudioError("encoder", f"{self._path.name}: {shape} of {len(signal)} samples; {_EXPECTED}")
         return torch.from_numpy(made).float().reshape(1, *made.shape[-2:]).clone()
 
     def _run(self, signal: torch.Tensor) -> Any:

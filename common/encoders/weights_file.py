@@ -85,6 +85,15 @@ class WeightsFile:
                 raise UsageError(f"{self.path}: {name} is {_by(found)}, config.json beside it asks for {_by(shape)}")
             if (kind := entry.get_dtype()) not in _TYPES:
                 raise UsageError(f"{self.path}: {name} is of type {kind}, expected {', '.join(_TYPES)}")
+            self._check_bias(name, shape, shapes)
+
+    def _check_bias(self, name: str, shape: tuple[int, ...], shapes: Shapes) -> None:
+        """A linear layer's, which an encoder may have or lack, and which is used where it is there."""
+        bias = name.removesuffix("weight") + "bias"
+        if name.endswith(".weight") and len(shape) == 2 and bias not in shapes and self.has(bias):
+            found = tuple(self._file.get_slice(self._prefix + bias).get_shape())
+            if found != shape[:1]:
+                raise UsageError(f"{self.path}: {bias} is {_by(found)}, {name} beside it asks for {shape[0]}")
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from common.config.sections import MIDDLE, EncoderConfig, FeatureConfig
-from common.encoders.opening import SAMPLING_RATE, describe_encoder, open_encoder
-from common.errors import UsageError
+from common.encoders.opening import SAMPLING_RATE, Described, describe_encoder, open_encoder
+from common.errors import AudioError, UsageError
 from common.features import extractor
 
 
@@ -51,9 +51,7 @@ def settle(given: Mapping[str, Any]) -> dict[str, Any]:
         "encoder.layer": str(math.ceil(found.layers / 2)) if layer == MIDDLE else layer,
         "encoder.sha256": found.sha256,
         "encoder.settings_sha256": found.settings_sha256,
-        "encoder.layers": found.layers,
-        "encoder.width": found.width,
-        "encoder.frame_ms": 1000 * found.frame_seconds,
+        **dict(zip(("encoder.layers", "encoder.width", "encoder.frame_ms"), _figures(found), strict=True)),
     }
 
 
@@ -65,13 +63,32 @@ def refuse_other_encoder(encoder: EncoderConfig, path: str) -> None:
     """
     if not path:
         raise UsageError(f"there is an encoder in front of the model, of SHA-256 {encoder.sha256}; name it: --encoder")
+    refuse_other(encoder, path, "the model was trained with")
+
+
+def refuse_other(encoder: EncoderConfig, path: str, whose: str) -> None:
+    """Refuse an encoder whose files, or what they say, are not those of the settings.
+
+    Args:
+        encoder: the settings.
+        path: of the encoder on this machine.
+        whose: the settings are, as an error line says it before the SHA-256.
+
+    Raises:
+        UsageError: there is none at the place, or another, or it has other settings beside its weights.
+    """
     found = describe_encoder(Path(path))
     if found.sha256 != encoder.sha256:
-        raise UsageError(
-            f"--encoder {path}: its SHA-256 is {found.sha256}, the model was trained with {encoder.sha256}"
-        )
+        raise UsageError(f"--encoder {path}: its SHA-256 is {found.sha256}, {whose} {encoder.sha256}")
     if found.settings_sha256 != encoder.settings_sha256:
-        raise _other_settings(path, found.settings_sha256, f"the model's {encoder.settings_sha256 or 'not known'}")
+        raise _other_settings(path, found.settings_sha256, f"{whose} {encoder.settings_sha256 or 'not known'}")
+    is_so, said = _figures(found), (encoder.layers, encoder.width, encoder.frame_ms)
+    if is_so != said:
+        raise UsageError(f"--encoder {path}: its layers, width and ms a frame are {is_so}, the settings say {said}")
+
+
+def _figures(found: Described) -> tuple[int, int, float]:
+    return found.layers, found.width, 1000 * found.frame_seconds
 
 
 def _other_settings(path: str, found: str, expected: str) -> UsageError:
@@ -106,16 +123,20 @@ def encode(signal: torch.Tensor, features: FeatureConfig) -> torch.Tensor:
         float32 ``(rows, encoded_width(features))``.
 
     Raises:
-        UsageError: the encoder can't be read, or is for another sampling rate.
+        UsageError: the encoder can't be read, is another than the settings say, or is for another sampling rate.
+        AudioError: it makes nothing of this signal, or numbers that are not finite.
     """
     own = features.encoder
     if features.sampling_rate != SAMPLING_RATE:
         raise UsageError(
             f"features.sampling_rate is {features.sampling_rate}, encoders hear {SAMPLING_RATE} Hz; leave it out"
         )
+    refuse_other(own, own.path, "the run's is")
     encoder = open_encoder(Path(own.path))
     upto = own.mixed or int(own.layer)
     frames = encoder.frames(signal, upto)
+    if not frames.isfinite().all():
+        raise AudioError("encoder", "the encoder's frames hold numbers that are not finite")
     frames = frames if own.mixed else frames[-1:]
     beside = [extractor.extract(signal, dataclasses.replace(features, encoder=EncoderConfig()))] if own.beside else []
     if own.pooled:

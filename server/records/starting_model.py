@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from common.config.settings import Config, flatten
+from common.data.normalise import Scaling
 from common.errors import FedserError, UsageError
 from common.learning import saved_model
 from common.learning.saved_model import SavedModel, file_of
@@ -82,7 +83,7 @@ def load_initial(config: Config, classes: Sequence[str]) -> SavedModel | None:
                 f"--initial {path}: the model has {name} {found.get(name)}, the run has {value}; give the run what the "
                 "model has, or start from another"
             )
-    if config.data.normalise == "public" and config.data.public:
+    if config.data.public and (config.data.normalise == "public" or config.features.encoder.components):
         _refuse_other_scaling(saved, config)
     return saved
 
@@ -100,12 +101,17 @@ def _traits(config: Config, classes: Sequence[str]) -> dict[str, object]:
 
 def _refuse_other_scaling(saved: SavedModel, config: Config) -> None:
     public = saved_model.load(Path(config.data.public), "--public").scaling
-    pairs = [(saved.scaling.mean, public.mean), (saved.scaling.deviation, public.deviation)]
-    if not all(torch.equal(own, other) for own, other in pairs):
+    own, others = _arrays(saved.scaling), _arrays(public)
+    if len(own) != len(others) or not all(map(torch.equal, own, others)):
         raise UsageError(
             f"--initial {config.federation.initial} was trained with another scaling than that of --public "
             f"{config.data.public}; name the public model that it was trained with"
         )
+
+
+def _arrays(scaling: Scaling) -> list[torch.Tensor]:
+    own = [scaling.mean, scaling.deviation, scaling.components]
+    return [array for array in own if array is not None]
 
 
 def made_from(path: str, config: Config, test: Speakers) -> Origin | None:

@@ -13,6 +13,7 @@ from typing import Any
 from common.config.settings import PATHS, Config, Scalar, flatten, refuse_other_version
 from common.data.resident import listing
 from common.errors import UsageError
+from common.features.encoded import refuse_other
 from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import private_settings
 from common.processes.cores import usable_cores
@@ -143,6 +144,8 @@ def _resume(wish: Start, out: Path) -> Job:
     engine, baselines, command, ledger = (settings.pop(name) for name in RUN_SETTINGS)
     refuse_other_version(settings, f"--resume {out}")
     config = Config().with_values(settings)
+    if config.features.encoder.on:
+        refuse_other(config.features.encoder, config.features.encoder.path, "the run's is")
     other = wish.out or wish.ledger or wish.overwrite or (wish.engine or engine) != engine
     moved = config.with_values(wish.flags).with_whole_paths()
     if other or {**flatten(moved), **_places(config)} != flatten(config):

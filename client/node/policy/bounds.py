@@ -23,6 +23,7 @@ DEFAULT_BOUNDS: dict[str, Bound] = {
     "features.mfcc": (0, 128),
     "features.log_mel": (0, 128),
     "features.stack": (1, 20),
+    "encoder.pool": ("statistics",),  # frames of several layers are many times as many numbers
     "augment.copies": (0, 10),
     "augment.noise_recordings": ("",),  # a folder of this machine, whose recordings copies would be mixed with
     "model.projection": (1, 2048),

@@ -56,7 +56,12 @@ def configured(given: Mapping[str, Any]) -> Config:
     if config.augment.noise_recordings:
         raise UsageError(
             f"augment.noise_recordings is {config.augment.noise_recordings!r}, a folder that no site has: leave it "
-            "out; augment.noise_kinds has noise that every site makes"
+            "out; --augment-noise has noise that every site makes"
+        )
+    if config.data.score_noise and config.data.root and config.features.encoder.on:
+        raise UsageError(
+            "--score-noise is not for a federation with an encoder in front: the server that scores has none; fedser "
+            "bench noise is for runs of one machine"
         )
     return config.with_whole_paths()
 
