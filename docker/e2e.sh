@@ -60,6 +60,7 @@ strict() {
   check "strict kits refuse a run without privacy, and the coordinator is told why by site" strict_kits_refuse_a_plain_run
   check "a private run ends, within the sites' budgets" private_run_ends
   check "the sites agree to an open kit's policy again" policies_of --open
+  check "a run with an encoder ends, once the sites' policies name it" encoder_run_ends
 }
 
 walls() {

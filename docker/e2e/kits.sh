@@ -48,6 +48,18 @@ sys.exit(None if spent and 0 < max(spent) < 16 else f"spent: {spent}")' || retur
   done
 }
 
+# Each site hears through its own copy of the encoder that its policy names by SHA-256.
+encoder_run_ends() {
+  local name sha policy
+  sha=$(sha256sum "$WORK/fl/held-out/encoder/model.safetensors" | cut -d ' ' -f 1)
+  for name in "${SITES[@]}"; do
+    policy=$(sed "s/^encoders = .*/encoders = [\"$sha\"]/" "$WORK/kits/$name/policy.toml")
+    echo "$policy" > "$WORK/kits/$name/policy.toml"
+  done
+  federate --rounds 1 --encoder /fl/held-out/encoder --out encoded || return 1
+  whole_run encoded 1 && grep -q "$sha" "$WORK/fl/runs/encoded/result.json"
+}
+
 # policies_of --strict|--open: the sites agree to what such a kit allows, of which init makes strict ones unless it is told
 # otherwise. It holds from the next message on.
 policies_of() {

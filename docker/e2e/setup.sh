@@ -40,16 +40,26 @@ make_federation() {
   CLASSES=$(tail -n +2 "$WORK/data/held-out/manifest.csv" | cut -d , -f 2 | sort -u | paste -s -d ,)
   "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --classes "$CLASSES" --open
   cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
+  make_encoder "$WORK/fl/held-out/encoder"
   for name in "${SITES[@]}"; do
     kit=$WORK/kits/$name
     mkdir -p "$kit"
     "$PYTHON" -m zipfile --extract "$WORK/fl/sites/$name.zip" "$kit"
     echo "FEDSER_DATA=$WORK/data/$name" > "$kit/.env"
+    cp -r "$WORK/fl/held-out/encoder" "$WORK/data/$name/encoder"
+    sed -i 's/^encoder = ""$/encoder = "encoder"/' "$kit/site.toml"
     "$FEDSER" site keygen --kit "$kit"
     "$FEDSER" federation add-site --dir "$WORK/fl" --name "$name" --public-key "$kit/key.pub"
     chmod -R a+rX "$WORK/data/$name" "$kit"
     own_key "$kit"
   done
+}
+
+# A small public encoder, of random weights; containers only read it.
+make_encoder() {
+  "$PYTHON" -c 'import pathlib, sys; from tests.common.encoders.hub_folders import whisper; whisper(pathlib.Path(sys.argv[1]))' \
+    "$1" 2> /dev/null
+  chmod -R a+rX "$1"
 }
 
 own_key() {
