@@ -44,7 +44,7 @@ def optimizers(benchmark: Benchmark) -> dict[str, list[str]]:
     for series in benchmark.series:
         for optimizer in _values(series, "training.optimizer"):
             kinds = found.setdefault(str(optimizer), [])
-            kind = series.unit or "no privacy"
+            kind = ", ".join([series.unit or "no privacy", *series.asked.words])
             kinds += [kind] if kind not in kinds else []
     return found
 
