@@ -128,7 +128,7 @@ def _curves(axes: Axes, c: Palette, scale: Scale, curves: Sequence[Curve]) -> di
         dict.fromkeys((curve.unit, curve.dash) for curve in curves if curve.unit and not curve.open)
     )
     for curve in curves:
-        shift = 0.0
+        shift = 0.1 if curve.second else 0.0
         if (curve.unit, curve.dash) in kinds:  # side by side at the same ε, and a hollow one close to its own
             place = kinds.index((curve.unit, curve.dash))
             shift = 0.1 * (place - (len(kinds) - 1) / 2) + (0.05 if curve.open else 0.0)

@@ -26,8 +26,8 @@ CAPTION = (
     "conditions share the strictest one's normalisation, class weights, training speakers and choice of the model."
 )
 APART = (
-    " A condition with the encoder is trained as its own recipe says, whose scaling fits the encoder's rows; its "
-    "training and its test speakers are those of the others."
+    " A condition with the encoder is trained as its own recipe says, whose scaling fits the encoder's rows, so that "
+    "what privacy costs there is its scaling's cost too. Training and test speakers are the same for all."
 )
 DIFFERENCES = (
     "UAR less that of the same trials without privacy, and less that of the pooled model with the same privacy, on the "
@@ -82,7 +82,7 @@ def _pooled(benchmark: Benchmark, pooled: Sequence[tuple[Series, Estimate]]) -> 
         if not series.unit:
             first.setdefault(series.front, (series, estimate))
     several = len(benchmark.fronts) > 1
-    names = {front: f"pooled, no privacy{f', {front}' if several else ''}" for front in first}
+    names = {front: f"pooled, {front}" if several else "pooled, no privacy" for front in first}
     return {f"{names[front]} ({score(estimate.mean)})": estimate.mean for front, (_, estimate) in first.items()}
 
 

@@ -15,13 +15,13 @@ from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
 
 CAPTION = (
-    "Attacks on one fold. Membership: the chance that a recording, or a speaker, that was trained on scores above one "
-    "that wasn't, by the likelihood ratio (its shadow models, trained with the least privacy, are shared{among}) and "
-    "by the loss alone. The stronger of the two is drawn, with a full marker for the likelihood ratio and a hollow one "
-    "for the loss; the table has both. An AUC whose interval lies wholly below 0.5 says that the attack does not fit "
-    "this model, not that the model protects. Canaries: the ε that they prove at least, at 95 % confidence, beside the ε "
-    "that the ledgers claim{most}. Gender: how often an update of a site of a single speaker tells it. Whiskers are "
-    "95 % intervals. That an attack fails proves nothing."
+    "Attacks on one fold. Membership: the chance that a recording, or a speaker, that was trained on scores above one"
+    " that wasn't, by the likelihood ratio (its shadow models, trained with the least privacy, are shared{among}) and"
+    " by the loss alone. The stronger of the two is drawn, with a full marker for the likelihood ratio and a hollow "
+    "one for the loss; the table has both. An AUC whose interval lies wholly below 0.5 says that the attack does not "
+    "fit this model, not that the model protects. Canaries: the ε that they prove at least, at 95 % confidence, "
+    "beside the ε that the ledgers claim{most}. Gender: how often an update of a site of a single speaker tells it. "
+    "Whiskers are 95 % intervals. That an attack fails proves nothing."
 )
 MOST = "; so many canaries could prove {most} at most, however much leaks"
 AMONG = " among conditions whose models read the same of a recording"
