@@ -184,4 +184,4 @@ def _places(settings: Mapping[str, Any], display: Display) -> dict[str, str]:
     places = ("data.corpus", "data.normalise", *PATHS)
     named = {n: value for n, value in settings.items() if n in places or n.startswith(("features.", "encoder."))}
     found = flatten(provide_embedded(Config().with_values(named).with_whole_paths(), display))
-    return {name: found[name] for name in PATHS if found[name]}
+    return {name: str(found[name]) for name in PATHS if found[name]}

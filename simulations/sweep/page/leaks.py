@@ -137,11 +137,10 @@ def _curves(
             points.setdefault((series.unit, series.front), []).append(point)
     fronts = sorted({series.front for series, _ in audited})
     made = []
-    for (unit, front), own in points.items():
+    for (unit, front), there in points.items():
         called = f"{unit or 'no privacy'}{label}{f', {front}' if len(fronts) > 1 else ''}"
-        made.append(
-            Curve(name=called, unit=unit, points=own, dash=fronts.index(front), second=front != fronts[0], open=hollow)
-        )
+        place = fronts.index(front)
+        made.append(Curve(name=called, unit=unit, points=there, dash=place, second=place > 0, open=hollow))
     return made
 
 

@@ -7,7 +7,6 @@ are trained and tested on the same.
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from common.progress import Display
 from simulations.sweep.trials.conditions import ENCODER, Condition
 from simulations.sweep.trials.trial import Sweep
 
-log = logging.getLogger("fedser.benchmark")
 PATH, PUBLIC = "encoder.path", "data.public"
 Settings = dict[str, Any]
 
