@@ -21,13 +21,14 @@ WORDS = (
     "of a randomisation test that exchanges a speaker's answers between two conditions, corrected for the number of "
     "comparisons (Holm). How much another training would differ is in neither."
 )
-CAPTION = (
-    "UAR on held-out speakers against ε, a band for each unit of privacy: the 95 % interval over test speakers. {All} "
-    "conditions share the strictest one's normalisation, class weights, training speakers and choice of the model."
+CAPTION = "UAR on held-out speakers against ε, a band for each unit of privacy: the 95 % interval over test speakers."
+SHARED = (
+    " {All} conditions share the strictest one's normalisation, class weights, training speakers and choice of the"
+    " model."
 )
 APART = (
-    " A condition with the encoder is trained as its own recipe says, whose scaling fits the encoder's rows, so that "
-    "what privacy costs there is its scaling's cost too. Training and test speakers are the same for all."
+    " A condition that names the encoder is trained as its own recipe says, whose scaling fits the encoder's rows, so "
+    "that what privacy costs there is its scaling's cost too. Training and test speakers are the same for all."
 )
 DIFFERENCES = (
     "UAR less that of the same trials without privacy, and less that of the pooled model with the same privacy, on the "
@@ -87,9 +88,9 @@ def _pooled(benchmark: Benchmark, pooled: Sequence[tuple[Series, Estimate]]) -> 
 
 
 def _caption(benchmark: Benchmark) -> str:
-    if any(series.asked.encoded for series in benchmark.begun):
-        return CAPTION.format(All="Classic") + APART
-    return CAPTION.format(All="All")
+    apart = {series.asked.encoded for series in benchmark.begun}
+    shared = SHARED.format(All="Classic" if True in apart else "All") if False in apart else ""
+    return CAPTION + shared + (APART if True in apart else "")
 
 
 def _optimizers(benchmark: Benchmark) -> str:

@@ -44,7 +44,8 @@ def optimizers(benchmark: Benchmark) -> dict[str, list[str]]:
     for series in benchmark.series:
         for optimizer in _values(series, "training.optimizer"):
             kinds = found.setdefault(str(optimizer), [])
-            kind = ", ".join([series.unit or "no privacy", *series.asked.words])
+            kind = series.unit or "no privacy"
+            kind += f", {series.front}" if len(benchmark.fronts) > 1 else ""
             kinds += [kind] if kind not in kinds else []
     return found
 

@@ -116,6 +116,22 @@ def test_two_front_ends_stand_side_by_side(tmp_path: Path) -> None:
     assert [own.get("encoder") for own in summary(whole)[:2]] == [None, example_benchmark.ENCODER]
 
 
+@pytest.mark.parametrize(
+    ("conditions", "shared", "apart"),
+    [
+        (("inf", "site:8"), " All conditions share the strictest one's", False),
+        (("inf", "inf:encoder"), " Classic conditions share the strictest one's", True),
+        (("inf:encoder", "site:8:encoder"), "", True),
+    ],
+)
+def test_the_caption_says_who_shares_a_recipe(
+    tmp_path: Path, conditions: tuple[str, ...], shared: str, apart: bool
+) -> None:
+    caption = frontier._caption(read(example_benchmark.write(tmp_path, skill=dict.fromkeys(conditions, 0.5))))
+    assert (shared in caption, "conditions share" in caption) == (True, bool(shared))
+    assert ("trained as its own recipe says" in caption) == apart
+
+
 def test_front_ends_differ_in_their_markers(tmp_path: Path) -> None:
     skill = {"inf": 0.5, "utterance:8": 0.4, "utterance:2": 0.3, "inf:encoder": 0.7, "utterance:8:encoder": 0.6}
     series = read(example_benchmark.write(tmp_path, skill=skill, audited=True)).series
