@@ -44,7 +44,8 @@ def sweep(
     context: typer.Context,
     settings: dict[str, Any],
     conditions: Annotated[
-        str | None, options.option("--conditions", "inf, or a unit and its ε: inf,utterance:8,speaker:8,site:8.", SWEEP)
+        str | None,
+        options.option("--conditions", "inf, or a unit and its ε: inf,utterance:8,site:8,inf:encoder.", SWEEP),
     ] = None,
     strategies: Annotated[
         str | None, options.option("--strategies", "fedavg by default; fedavg,fedprox,…", SWEEP)

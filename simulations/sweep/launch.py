@@ -21,7 +21,8 @@ from simulations.sweep.page.assembly import write_page
 from simulations.sweep.statistics.effects import results, summary
 from simulations.sweep.statistics.series import read
 from simulations.sweep.trials import protocols
-from simulations.sweep.trials.conditions import parse, shared
+from simulations.sweep.trials.conditions import own_settings, parse
+from simulations.sweep.trials.front_ends import divided
 from simulations.sweep.trials.runner import SweepJob, benchmark
 from simulations.sweep.trials.trial import Sweep
 
@@ -68,7 +69,7 @@ def start(wish: SweepStart) -> dict[str, Any]:
     sweep = sweep_of(wish, preset)
     with Display() as display:
         log_to(display.console)
-        sweep = dataclasses.replace(sweep, given=_with_places(sweep, display))
+        sweep = _with_places(sweep, display)
         job = SweepJob(
             sweep=sweep,
             out=wish.out,
@@ -130,9 +131,12 @@ def sweep_of(wish: SweepStart, preset: protocols.Preset | None) -> Sweep:
         raise UsageError(
             "--tune chooses settings on validation speakers, and there are none: set some aside, e.g. --validation one"
         )
+    asked = parse(conditions)
+    given, encoded = divided(given, asked)
     return Sweep(
         given=given,
-        conditions=parse(conditions),
+        encoded=encoded,
+        conditions=asked,
         strategies=_several("--strategies", wish.strategies or sweep.get("strategies") or config.federation.strategy),
         sites=_several("--sites", config.data.sites),
         seeds=_seeds(wish.seeds or sweep.get("seeds") or str(config.seed)),
@@ -166,11 +170,18 @@ def workers_of(text: str | None) -> int:
     return simulation.workers_of(int(text))
 
 
-def _with_places(sweep: Sweep, display: Display) -> dict[str, Any]:
+def _with_places(sweep: Sweep, display: Display) -> Sweep:
     """The settings with whole paths, and the made-up corpus, or its scaling, in place where that is asked for."""
+    given = {**sweep.given, **_places(sweep.common, display)}  # a private recipe may ask for public speech's scaling
+    encoded = dict(sweep.encoded)
+    for condition in sweep.conditions if encoded else ():
+        if condition.encoded:
+            encoded |= _places(own_settings(condition, encoded), display)
+    return dataclasses.replace(sweep, given=given, encoded=encoded)
+
+
+def _places(settings: Mapping[str, Any], display: Display) -> dict[str, str]:
     places = ("data.corpus", "data.normalise", *PATHS)
-    common = shared(sweep.given, sweep.conditions)  # a private recipe may ask for the scaling of public speech
-    named = {n: value for n, value in common.items() if n in places or n.startswith(("features.", "encoder."))}
-    config = provide_embedded(Config().with_values(named).with_whole_paths(), display)
-    found = flatten(config)
-    return {**sweep.given, **{name: found[name] for name in PATHS if found[name]}}
+    named = {n: value for n, value in settings.items() if n in places or n.startswith(("features.", "encoder."))}
+    found = flatten(provide_embedded(Config().with_values(named).with_whole_paths(), display))
+    return {name: str(found[name]) for name in PATHS if found[name]}

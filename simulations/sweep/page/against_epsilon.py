@@ -1,6 +1,6 @@
 """Figures against ε: the frontier, and the attacks' success in panels one above the other.
 
-Colour never tells anything alone: units differ in their markers, strategies in their dashes.
+Colour never tells anything alone: units and front ends differ in their markers, strategies in their dashes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from simulations.sweep.page.condition_figures import WIDTH
 
 NOWHERE = "none"  # where the axis of ε has its place for no privacy
 PLAIN = "D"  # the marker of no privacy
+SECOND = ("v", "P", "X", "p")  # the markers of another front end: of each unit, and of no privacy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Curve:
         dash: which of the line styles.
         points: by ε.
         open: an open marker and no band, for what is shown beside the main curves.
+        second: markers of their own, for what hears through another front end.
     """
 
     name: str
@@ -49,6 +51,15 @@ class Curve:
     points: Sequence[Point]
     dash: int = 0
     open: bool = False
+    second: bool = False
+
+    @property
+    def marker(self) -> str:
+        """Of its points."""
+        place = rank(self.unit) if self.unit else -1
+        if self.second:
+            return SECOND[place]
+        return MARKERS[place] if self.unit else PLAIN
 
 
 class Scale:
@@ -117,7 +128,7 @@ def _curves(axes: Axes, c: Palette, scale: Scale, curves: Sequence[Curve]) -> di
         dict.fromkeys((curve.unit, curve.dash) for curve in curves if curve.unit and not curve.open)
     )
     for curve in curves:
-        shift = 0.0
+        shift = 0.1 if curve.second else 0.0
         if (curve.unit, curve.dash) in kinds:  # side by side at the same ε, and a hollow one close to its own
             place = kinds.index((curve.unit, curve.dash))
             shift = 0.1 * (place - (len(kinds) - 1) / 2) + (0.05 if curve.open else 0.0)
@@ -127,7 +138,7 @@ def _curves(axes: Axes, c: Palette, scale: Scale, curves: Sequence[Curve]) -> di
 
 def _curve(axes: Axes, c: Palette, scale: Scale, curve: Curve, shift: float) -> Any:
     colour = c.series[rank(curve.unit)] if curve.unit else c.ink
-    marker = MARKERS[rank(curve.unit)] if curve.unit else PLAIN
+    marker = curve.marker
     points = sorted(curve.points, key=lambda point: point.epsilon)
     xs, ys = [scale.place(point.epsilon, shift) for point in points], [point.value for point in points]
     known = [(x, point) for x, point in zip(xs, points, strict=True) if point.ci95 is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.config.units import UNITS
+from server.records import front
 from server.reporting import guarantee
 from server.reporting.formatting import CORPORA, score
 from server.reporting.pages import Tile
@@ -62,13 +63,22 @@ def _has(benchmark: Benchmark, unit: str) -> bool:
 
 def _tiles(benchmark: Benchmark, results: Sequence[SeriesResult]) -> list[Tile]:
     shown = [Tile.of(name(benchmark, own.series), own.uar, main=not own.series.unit) for own in results[:TILES]]
-    pooled = next((own.pooled for own in results if own.pooled and not own.series.unit), None)
-    if pooled:
-        shown.append(Tile.of("pooled, no privacy", pooled))
+    pooled = next((own for own in results if own.pooled and not own.series.unit), None)
+    if pooled and pooled.pooled:
+        which = f", {pooled.series.front}" if len(benchmark.fronts) > 1 else ""
+        shown.append(Tile.of(f"pooled, no privacy{which}", pooled.pooled))
     if reference := benchmark.about["reference"]:
         shown.append(Tile.of("unrestricted, no privacy", Estimate(mean=reference["uar"], ci95=reference["ci95"])))
     classes = len(benchmark.classes)
     return [*shown, Tile(name="chance", value=score(1 / classes), note=f"guessing among {classes}")]
+
+
+def _encoders(benchmark: Benchmark) -> list[str]:
+    """What is known of the encoder in front."""
+    heard = [series for series in benchmark.begun if series.encoder]
+    told = {front.said(series.encoder, series.rows[0]["config"]) for series in heard}
+    which = "conditions named encoder" if len(heard) < len(benchmark.begun) else "all conditions"
+    return [f"About the models of {which}. {text}" for text in sorted(told)]
 
 
 def notes(benchmark: Benchmark) -> list[str]:
@@ -84,6 +94,7 @@ def notes(benchmark: Benchmark) -> list[str]:
     wanted = about["trials"]
     if len(rows) < wanted:
         notes.append(f"{len(rows)} of {wanted} trials are finished: folds that a seed lacks are left out.")
+    notes += _encoders(benchmark)
     commits = {str(row["commit"])[:9] for row in rows}
     if len(commits) > 1:
         notes.append(f"The trials are of several commits of fedser: {', '.join(sorted(commits))}.")

@@ -15,15 +15,16 @@ from simulations.sweep.statistics.sentences import name
 from simulations.sweep.statistics.series import Benchmark, Series
 
 CAPTION = (
-    "Attacks on one fold. Membership: the chance that a recording, or a speaker, that was trained on scores above one "
-    "that wasn't, by the likelihood ratio (its shadow models, trained with the least privacy, are shared) and by the "
-    "loss alone. The stronger of the two is drawn, with a full marker for the likelihood ratio and a hollow one for "
-    "the loss; the table has both. An AUC whose interval lies wholly below 0.5 says that the attack does not fit this "
-    "model, not that the model protects. Canaries: the ε that they prove at least, at 95 % confidence, beside the ε "
-    "that the ledgers claim{most}. Gender: how often an update of a site of a single speaker tells it. Whiskers are "
-    "95 % intervals. That an attack fails proves nothing."
+    "Attacks on one fold. Membership: the chance that a recording, or a speaker, that was trained on scores above one"
+    " that wasn't, by the likelihood ratio (its shadow models, trained with the least privacy, are shared{among}) and"
+    " by the loss alone. The stronger of the two is drawn, with a full marker for the likelihood ratio and a hollow "
+    "one for the loss; the table has both. An AUC whose interval lies wholly below 0.5 says that the attack does not "
+    "fit this model, not that the model protects. Canaries: the ε that they prove at least, at 95 % confidence, "
+    "beside the ε that the ledgers claim{most}. Gender: how often an update of a site of a single speaker tells it. "
+    "Whiskers are 95 % intervals. That an attack fails proves nothing."
 )
 MOST = "; so many canaries could prove {most} at most, however much leaks"
+AMONG = " among conditions whose models read the same of a recording"
 ATTACKS = {"likelihood_ratio": "likelihood ratio", "loss_threshold": "loss"}
 LEVELS = {"recordings": "AUC, recordings", "speakers": "AUC, speakers"}
 GENDER = "Gender, UAR"
@@ -67,7 +68,8 @@ def _panels(audited: Audited) -> dict[str, tuple[list[Curve], float | None]]:
 def _caption(audited: Audited) -> str:
     bounds = sorted({f"{own.mean:.2f}" for _, audit in audited if (own := _provable(audit))}, key=float)
     most = " to ".join(dict.fromkeys(bounds[:1] + bounds[-1:]))
-    return CAPTION.format(most=MOST.format(most=most) if most else "")
+    among = AMONG if any(series.asked.encoded for series, _ in audited) else ""
+    return CAPTION.format(most=MOST.format(most=most) if most else "", among=among)
 
 
 def _audit_of(series: Series) -> Audit | None:
@@ -127,15 +129,19 @@ def _curves(
     hollow: bool = False,
     marked: Callable[[Audit], bool] = lambda _: False,
 ) -> list[Curve]:
-    """A curve for each unit that this attack applies to; marked points are hollow."""
-    points: dict[str | None, list[Point]] = {}
+    """A curve for each unit and front end that this attack applies to; marked points are hollow."""
+    points: dict[tuple[str | None, str], list[Point]] = {}
     for series, audit in audited:
         if (own := of(audit)) is not None:
             point = Point(epsilon=series.epsilon, value=own.mean, ci95=own.ci95, open=marked(audit))
-            points.setdefault(series.unit, []).append(point)
-    return [
-        Curve(name=f"{unit or 'no privacy'}{label}", unit=unit, points=own, open=hollow) for unit, own in points.items()
-    ]
+            points.setdefault((series.unit, series.front), []).append(point)
+    fronts = sorted({series.front for series, _ in audited})
+    made = []
+    for (unit, front), there in points.items():
+        called = f"{unit or 'no privacy'}{label}{f', {front}' if len(fronts) > 1 else ''}"
+        place = fronts.index(front)
+        made.append(Curve(name=called, unit=unit, points=there, dash=place, second=place > 0, open=hollow))
+    return made
 
 
 def _table(benchmark: Benchmark, audited: Audited) -> Table:

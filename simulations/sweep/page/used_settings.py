@@ -45,6 +45,7 @@ def optimizers(benchmark: Benchmark) -> dict[str, list[str]]:
         for optimizer in _values(series, "training.optimizer"):
             kinds = found.setdefault(str(optimizer), [])
             kind = series.unit or "no privacy"
+            kind += f", {series.front}" if len(benchmark.fronts) > 1 else ""
             kinds += [kind] if kind not in kinds else []
     return found
 

@@ -15,6 +15,7 @@ from simulations.sweep.statistics.paired import Difference, Estimate, change, di
 from simulations.sweep.statistics.series import Benchmark, Series, shared_folds
 
 HEARD = ("0", "8", "all")
+PLAIN, FEATURES = "no privacy", "classic features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,15 +129,15 @@ def heard(benchmark: Benchmark) -> list[Heard]:
 
 
 def comparisons(benchmark: Benchmark) -> list[Comparison]:
-    """Each private series against the same without privacy, and each series against its pooled model.
+    """Each series against the same without privacy, against the same with classic features, and its pooled model.
 
     All p-values are corrected together.
     """
     found: list[tuple[Series, str, Difference]] = []
     for series in benchmark.series:
-        plain = benchmark.plain(series)
-        if plain is not None and series.unit:
-            found += [(series, "no privacy", paired(series, plain))] if _alike(series, plain) else []
+        others = {PLAIN: benchmark.plain(series) if series.unit else None, FEATURES: benchmark.classic(series)}
+        for name, other in others.items():
+            found += [(series, name, paired(series, other))] if other and _alike(series, other) else []
         if pooled := series.counts("pooled"):
             name = "pooled, same privacy" if series.unit else "pooled"
             found.append((series, name, difference(series.counts(), pooled)))
@@ -228,6 +229,7 @@ def summary(benchmark: Benchmark) -> list[dict[str, Any]]:
             "condition": own.series.condition,
             "strategy": own.series.strategy,
             "sites": own.series.sites,
+            **({"encoder": own.series.encoder} if own.series.encoder else {}),
             **{name: dataclasses.asdict(figure) if figure else None for name, figure in _figures(own).items()},
             "uar_by_seed": {str(seed): value for seed, value in own.by_seed.items()},
         }

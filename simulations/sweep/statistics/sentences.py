@@ -7,7 +7,7 @@ from typing import Any
 
 from common.learning.metrics import Confusion
 from server.reporting.formatting import interval, p_value, score
-from simulations.sweep.statistics.effects import Comparison, Group, SeriesResult
+from simulations.sweep.statistics.effects import FEATURES, PLAIN, Comparison, Group, SeriesResult
 from simulations.sweep.statistics.paired import contrast
 from simulations.sweep.statistics.series import Benchmark, Series
 
@@ -18,7 +18,7 @@ def condition(series: Series) -> str:
 
 
 def name(benchmark: Benchmark, series: Series) -> str:
-    """A series' name; with the strategy and the sites where the benchmark has several."""
+    """A series' name; with the front end, the strategy and the sites where the benchmark has several."""
     return ", ".join([condition(series), *benchmark.distinction(series)])
 
 
@@ -31,6 +31,7 @@ def meaning(
     if reference := benchmark.about["reference"]:
         sentences.append(_unrestricted(reference, results))
     sentences += [_private(benchmark, own, differences, chance) for own in results if own.series.unit]
+    sentences += [_heard_better(own) for own in differences if own.against == FEATURES]
     return sentences + _shared(benchmark, groups, results, chance)
 
 
@@ -52,16 +53,27 @@ def _unrestricted(reference: Mapping[str, Any], results: Sequence[SeriesResult])
 
 def _private(benchmark: Benchmark, own: SeriesResult, differences: Sequence[Comparison], chance: float) -> str:
     text = f"With {name(benchmark, own.series)}: {score(own.uar.mean)}"
-    cost = next((d for d in differences if d.series is own.series and d.against == "no privacy"), None)
-    if cost:
-        lost = cost.difference.mean
-        text += f", {abs(100 * lost):.1f} points {'less' if lost < 0 else 'more'} than without"
-        text += f" (p = {p_value(cost.corrected)})".replace("= <", "<")
+    cost = next((d for d in differences if d.series is own.series and d.against == PLAIN), None)
+    text += f", {_points(cost)} than without{_chance_of(cost)}" if cost else ""
     if own.uar.ci95 is None:
         return f"{text}; too few speakers to say more."
     if own.uar.ci95[0] <= chance:
         return f"{text}. That can't be told from guessing."
     return f"{text}."
+
+
+def _heard_better(own: Comparison) -> str:
+    """What an encoder in front brings at the same privacy."""
+    return f"The encoder, {condition(own.series)}: {_points(own)} than {FEATURES}{_chance_of(own)}."
+
+
+def _points(own: Comparison) -> str:
+    gained = own.difference.mean
+    return f"{abs(100 * gained):.1f} points {'less' if gained < 0 else 'more'}"
+
+
+def _chance_of(own: Comparison) -> str:
+    return f" (p = {p_value(own.corrected)})".replace("= <", "<")
 
 
 def _shared(benchmark: Benchmark, groups: Sequence[Group], results: Sequence[SeriesResult], chance: float) -> list[str]:

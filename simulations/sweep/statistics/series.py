@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,10 +14,12 @@ from common.config.units import rank
 from common.errors import UsageError
 from common.learning.metrics import Confusion
 from server.reporting.formatting import natural
-from simulations.sweep.trials import results
+from simulations.sweep.trials import conditions, results
+from simulations.sweep.trials.conditions import Condition
 from simulations.sweep.trials.results import Row
 
 Key = tuple[str, str, str]  # condition, strategy, sites
+CLASSIC = "classic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Series:
     """The trials of one condition, strategy and sites.
 
     Attributes:
-        condition: ``inf`` or e.g. ``utterance:8``.
+        condition: ``inf`` or e.g. ``utterance:8`` or ``utterance:8:encoder``.
         strategy: of the federation.
         sites: as ``--sites`` takes it.
         rows: of all its folds and seeds.
@@ -37,15 +38,30 @@ class Series:
     sites: str
     rows: Sequence[Row]
 
+    @cached_property
+    def asked(self) -> Condition:
+        """The condition, read."""
+        return conditions.read(self.condition)
+
     @property
     def unit(self) -> str | None:
         """Whom it protects; None for nobody."""
-        return None if self.condition == "inf" else self.condition.partition(":")[0]
+        return self.asked.unit
 
     @property
     def epsilon(self) -> float:
         """The target; inf for no privacy."""
-        return math.inf if self.unit is None else float(self.condition.partition(":")[2])
+        return self.asked.epsilon
+
+    @property
+    def front(self) -> str:
+        """What its models hear through, where conditions differ in it: ``encoder``, or ``classic`` features."""
+        return conditions.ENCODER if self.asked.encoded else CLASSIC
+
+    @property
+    def encoder(self) -> Mapping[str, Any] | None:
+        """What is known of the encoder in front, as of ``server.records.front``; None where there is none."""
+        return self.rows[0].get("encoder")
 
     @property
     def adapts(self) -> bool:
@@ -157,15 +173,24 @@ class Benchmark:
         """Those that have a fold of every seed, which the figures need."""
         return [one for one in self.begun if one.folds]
 
+    @property
+    def fronts(self) -> list[str]:
+        """The front ends in which conditions differ; one where they don't."""
+        return sorted({one.front for one in self.series})
+
     def plain(self, like: Series) -> Series | None:
-        """The series without privacy of the same strategy and sites."""
-        return next(
-            (s for s in self.series if not s.unit and (s.strategy, s.sites) == (like.strategy, like.sites)), None
-        )
+        """The series without privacy of the same front end, strategy and sites."""
+        return next((s for s in self.series if not s.unit and _kind(s) == _kind(like)), None)
+
+    def classic(self, like: Series) -> Series | None:
+        """The same with the classic features, of a series that has an encoder of its own."""
+        there = (s for s in self.series if (s.unit, s.epsilon) == (like.unit, like.epsilon) and s.front == CLASSIC)
+        alike = (s for s in there if (s.strategy, s.sites) == (like.strategy, like.sites))
+        return None if like.front == CLASSIC else next(alike, None)
 
     def distinction(self, series: Series) -> list[str]:
-        """What tells a series from others of its condition: the strategy and the sites, where there are several."""
-        parts = {"strategy": series.strategy, "sites": f"sites {series.sites}"}
+        """What tells a series from others that are as private: front end, strategy, sites, where there are several."""
+        parts = {"front": series.front, "strategy": series.strategy, "sites": f"sites {series.sites}"}
         return [text for part, text in parts.items() if len({getattr(s, part) for s in self.series}) > 1]
 
     def groups(self, attribute: str) -> dict[str, list[str]]:
@@ -181,7 +206,11 @@ class Benchmark:
 
 def _rank(series: Series) -> tuple[Any, ...]:
     unit = -1 if series.unit is None else rank(series.unit)
-    return unit, -series.epsilon, series.strategy, natural(series.sites)
+    return unit, -series.epsilon, series.front, series.strategy, natural(series.sites)
+
+
+def _kind(series: Series) -> tuple[str, str, str]:
+    return series.front, series.strategy, series.sites
 
 
 def read(path: Path) -> Benchmark:

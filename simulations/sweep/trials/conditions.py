@@ -17,6 +17,12 @@ fits gradients of length one would handicap it, and privacy would look cheaper t
 for every condition.
 
 A sweep without a private condition shares nothing but what the user set.
+
+A condition may end in ``:encoder``: it alone, then, has the encoder of ``--encoder`` in front, and the others have the
+classic features. What the strictest of those may have fits no rows of an encoder, and the other way round: so a
+condition with an encoder of its own shares no scaling, and is trained by the recipe that ``fedser simulate`` would
+take. Who trains and who is tested is the same for all. Where no condition says it, ``--encoder`` is for all of them,
+and they share the strictest one's scaling of its rows.
 """
 
 from __future__ import annotations
@@ -41,19 +47,33 @@ OPTIMIZER = (
     "training.weight_decay",
 )
 MECHANISM = ("privacy.sample_rate", "privacy.max_grad_norm", "training.learning_rate")
+ENCODER = "encoder"
+WORDS = (ENCODER,)  # that may follow, each after a colon
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """How private a trial is: a unit and its ε, or None and inf."""
+    """How private a trial is, and what else sets it apart.
+
+    Attributes:
+        unit: of privacy; None for none.
+        epsilon: of the unit; inf for no privacy.
+        words: of ``WORDS``, in their order.
+    """
 
     unit: str | None
     epsilon: float
+    words: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """As ``--conditions`` takes it: ``inf`` or ``utterance:8``."""
-        return f"{self.unit}:{self.epsilon:g}" if self.unit else "inf"
+        """As ``--conditions`` takes it: ``inf``, ``utterance:8`` or ``utterance:8:encoder``."""
+        return ":".join((f"{self.unit}:{self.epsilon:g}" if self.unit else "inf", *self.words))
+
+    @property
+    def encoded(self) -> bool:
+        """Whether it has an encoder in front that the conditions without this word have not."""
+        return ENCODER in self.words
 
     @property
     def target(self) -> float | None:
@@ -65,12 +85,12 @@ def parse(text: str) -> list[Condition]:
     """Read ``--conditions``.
 
     Args:
-        text: names with commas between, e.g. ``inf,utterance:8,site:8``.
+        text: names with commas between, e.g. ``inf,utterance:8,utterance:8:encoder``.
 
     Raises:
         UsageError: a name that is none, or one that comes twice.
     """
-    found = [_parse(name) for name in text.replace(",", " ").split()]
+    found = [read(name) for name in text.replace(",", " ").split()]
     if not found:
         raise UsageError("--conditions is empty, expected e.g. inf,utterance:8,speaker:8")
     names = [condition.name for condition in found]  # trials and folders are told apart by it
@@ -80,17 +100,31 @@ def parse(text: str) -> list[Condition]:
     return found
 
 
-def _parse(name: str) -> Condition:
-    if name == "inf":
-        return Condition(unit=None, epsilon=math.inf)
-    unit, _, number = name.partition(":")
+def read(name: str) -> Condition:
+    """Read the name of one condition.
+
+    Raises:
+        UsageError: it is none.
+    """
+    unit, *more = name.split(":")
+    if unit == "inf":
+        return Condition(unit=None, epsilon=math.inf, words=_words(name, more))
     try:
-        epsilon = float(number)
+        epsilon = float(more[0] if more else "")
     except ValueError:
         epsilon = math.nan
     if unit not in UNITS or not 0 < epsilon < math.inf:
         raise UsageError(f"--conditions has {name!r}, expected inf, or {', '.join(UNITS)} with an ε, as in speaker:8")
-    return Condition(unit=unit, epsilon=epsilon)
+    return Condition(unit=unit, epsilon=epsilon, words=_words(name, more[1:]))
+
+
+def _words(name: str, found: Sequence[str]) -> tuple[str, ...]:
+    if not set(found) <= set(WORDS) or len(set(found)) < len(found):
+        raise UsageError(
+            f"--conditions has {name!r}, which ends in {':'.join(found)}: expected nothing more, or one of "
+            f"{', '.join(WORDS)}, as in speaker:8:{WORDS[0]}"
+        )
+    return tuple(word for word in WORDS if word in found)
 
 
 def shared(given: Mapping[str, Any], conditions: Sequence[Condition]) -> dict[str, Any]:
@@ -132,6 +166,23 @@ def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[
         return private_settings(values)  # by the recipe of an encoder, where there is one
     recipe = private_settings(_asked(given, condition))
     return private_settings(_asked({n: v for n, v in recipe.items() if n in MECHANISM} | values, condition))
+
+
+def own_settings(condition: Condition, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a condition that shares none: what the user set, completed by its own recipe.
+
+    Args:
+        condition: one of the sweep's.
+        given: what the user set, and who takes part.
+
+    Raises:
+        UsageError: the user set what this condition may not have.
+    """
+    if condition.unit is None and given.get("data.normalise") != "public":  # they are of a public scaling
+        given = {n: v for n, v in given.items() if n != "encoder.components"}
+    values = private_settings(_asked(given, condition) if condition.unit else given)
+    scaled = values.get("data.normalise") == "public" or values.get("encoder.components")
+    return {n: v for n, v in values.items() if n != "data.public" or scaled}  # which is of those that it scales
 
 
 def config_of(condition: Condition, given: Mapping[str, Any], common: Mapping[str, Any]) -> Config:

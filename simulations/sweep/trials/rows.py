@@ -15,6 +15,7 @@ from common.splits.plan import Plan
 from common.storage.openable import openable
 from common.utterance import Utterance
 from server.records.fold_record import FoldRecord
+from server.records.front import front_of
 from server.reporting.findings import largest_epsilon
 from simulations.engine.promises import units_at_sites
 from simulations.sweep.trials.parts import POOLED, Training, baselines, federated
@@ -37,7 +38,7 @@ def row(
 
     ``details`` has what the statistics and the page need beside the figures: the confusion counts of each test speaker
     under the federated, the pooled and the sites' own models, those of the first two as of strangers too, each site's
-    account of privacy, bytes.
+    account of privacy, bytes. ``encoder``, as of ``server.records.front``, is missing where there is none.
 
     Args:
         out: the benchmark's folder.
@@ -68,6 +69,7 @@ def row(
         "audit": audit,
         "seconds": _seconds(fold),
         "commit": commit,
+        **({"encoder": front} if (front := front_of(trial.config, trial.config.data.corpus)) else {}),
         "details": _details(training, fold, others.get(POOLED), local, trial, utterances),
     }
 

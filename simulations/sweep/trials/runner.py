@@ -16,7 +16,6 @@ import torch
 from common.config.settings import Config, flatten
 from common.curation.selection import Selection
 from common.data.extraction import Skipped
-from common.data.preparation import prepare
 from common.data.resident import listing
 from common.errors import FederationError
 from common.features.cache import FeatureCache, default_directory
@@ -24,12 +23,13 @@ from common.processes.warm_up import warm_up
 from common.progress import Display
 from server.reporting.result import environment
 from simulations.sweep.trials import results
+from simulations.sweep.trials.front_ends import PUBLIC, front_ends, prepare_all
 from simulations.sweep.trials.parts import Part, lay_out, parts_of
 from simulations.sweep.trials.protocols import Preset, deviations
 from simulations.sweep.trials.rows import row
 from simulations.sweep.trials.schedule import Engine, Waiting, carry_out, joined
 from simulations.sweep.trials.trial import Sweep, Trial, trials
-from simulations.sweep.trials.trial_attacks import Attack, attacked, least_private, read_findings
+from simulations.sweep.trials.trial_attacks import Attack, attacked, kin, least_private, read_findings
 from simulations.sweep.trials.trial_attacks import parts_of as attack_parts
 from simulations.sweep.trials.tuning import choose_settings, unvalidated
 from simulations.sweep.trials.tuning import parts_of as candidate_parts
@@ -72,14 +72,13 @@ def benchmark(job: SweepJob, display: Display) -> None:
     """
     torch.set_num_threads(1)
     began = time.time()
-    first = first_config(job.sweep)
-    selection, cache = listing(first.data), FeatureCache(default_directory())
+    selection, cache = listing(first_config(job.sweep).data), FeatureCache(default_directory())
     trials(job.sweep, selection, [])  # so that a wrong option shows before any work
     results.ours(job.out)  # before a lock, or anything else, is put into somebody's folder
     with results.lock(job.out):
         results.refuse_others(job.out, {n: v for n, v in settings(job.sweep, selection, []).items() if n != READABLE})
         results.mend(job.out)
-        skipped = prepare(first, selection, cache, display, workers=job.workers)
+        skipped = prepare_all(job.sweep, selection, cache, display, workers=job.workers)
         wanted = trials(job.sweep, selection, skipped)
         about = _about(job, selection, skipped) | {"trials": len(wanted)}
         for warning in [*about["deviations"], (unvalidated(wanted) if job.sweep.tune else None)]:
@@ -90,8 +89,8 @@ def benchmark(job: SweepJob, display: Display) -> None:
 
 
 def first_config(sweep: Sweep) -> Config:
-    """The settings of the first trial: the features and the corpus are those of all."""
-    return sweep.config(sweep.conditions[0], sweep.strategies[0], sweep.sites[0], sweep.seeds[0])
+    """The settings of the first trial: the corpus is that of all."""
+    return front_ends(sweep)[0]
 
 
 def settings(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:
@@ -109,7 +108,16 @@ def settings(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> 
     }
     single = ("seed", "federation.strategy", "data.sites")  # told by the lists
     common = {n: v for n, v in flatten(Config().with_values(sweep.common)).items() if n not in single}
-    return lists | results.published(common)
+    return lists | results.published(common | _encoded(sweep))
+
+
+def _encoded(sweep: Sweep) -> dict[str, Any]:
+    """The encoder of the conditions that have their own, and the model of public data that was named for it."""
+    if not sweep.encoded:
+        return {}
+    own = next(config for config in front_ends(sweep) if config.features.encoder.on)
+    told = {name: value for name, value in flatten(own).items() if name.startswith("encoder.")}
+    return {**told, "encoder.public": Path(sweep.encoded.get(PUBLIC, "")).name}
 
 
 def _about(job: SweepJob, selection: Selection, skipped: Sequence[Skipped]) -> dict[str, Any]:
@@ -200,8 +208,10 @@ def _attacks(job: SweepJob, wanted: Sequence[Trial]) -> list[Attack]:
     if not job.sweep.shadows:
         return []
     chosen = attacked(wanted)
-    shared = least_private(chosen)
-    return [Attack(out=job.out, trial=trial, shared=shared, shadows=job.sweep.shadows) for trial in chosen]
+    return [
+        Attack(out=job.out, trial=trial, shared=least_private(kin(trial, chosen)), shadows=job.sweep.shadows)
+        for trial in chosen
+    ]
 
 
 def _parts(job: SweepJob, left: Sequence[Trial], attacks: Mapping[str, Attack], cache: FeatureCache) -> list[Part]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from common.splits.sites import MIN_SPEAKERS_FOR_VALIDATION
 from simulations.engine.output import slug
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_large_delta, refuse_unkept
-from simulations.sweep.trials.conditions import Condition, config_of, shared
+from simulations.sweep.trials.conditions import Condition, config_of, own_settings, shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class Sweep:
 
     Attributes:
         given: settings that the user chose, by flat name.
+        encoded: the same for conditions that have an encoder of their own in front, ``given`` is then without it.
         conditions: how private.
         strategies: of the federation.
         sites: how the speakers are dealt, as ``--sites`` takes it.
@@ -45,12 +46,19 @@ class Sweep:
     shadows: int = 0
     tune: int = 0
     validation: str = "none"
+    encoded: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def common(self) -> dict[str, Any]:
-        """The settings that all conditions share."""
-        values = shared(self.given, self.conditions)
-        return values | ({"data.validation": "none"} if self.tune else {})
+        """The settings that all conditions share, but for those that have an encoder of their own."""
+        values = shared(self.given, [condition for condition in self.conditions if not condition.encoded])
+        return self._trained_on | values | ({"data.validation": "none"} if self.tune else {})
+
+    @property
+    def _trained_on(self) -> dict[str, Any]:
+        """Who trains, the same under every condition: a private run sets nobody aside."""
+        private = any(condition.unit for condition in self.conditions)
+        return {"data.validation": "none"} if self.tune or private else {}
 
     def config(self, condition: Condition, strategy: str, sites: str, seed: int) -> Config:
         """All settings of a trial.
@@ -59,6 +67,8 @@ class Sweep:
             UsageError: they don't go together.
         """
         own = {"federation.strategy": strategy, "data.sites": sites, "seed": seed}
+        if condition.encoded:
+            return Config().with_values(own_settings(condition, {**self._trained_on, **self.encoded, **own}))
         return config_of(condition, {**self.given, **own}, {**self.common, **own})
 
 

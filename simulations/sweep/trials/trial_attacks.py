@@ -5,7 +5,9 @@ audit`` (``simulations.audits``), where their threat models stand.
 
 Membership needs federations that half of the data is left out of. Each condition has one such target a question, all of
 them with the same half; the shadow models of the likelihood ratio are shared: they are trained once, under the
-condition with the least privacy. An attacker who trains shadows under every ε needs as many times the effort.
+condition with the least privacy. An attacker who trains shadows under every ε needs as many times the effort. Models
+that read other numbers of a recording have no shadows in common: conditions with an encoder of their own share them
+where their scaling and their model are the same.
 
 The canaries are in a federation of their own, for they change what is learnt; the unit ``site`` takes none. Nor is a
 gender told there: only the trusted server sees the update of one site.
@@ -16,6 +18,7 @@ What the attacks train has ledgers of its own and is a study of the simulation, 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -54,7 +57,7 @@ class Attack:
     Attributes:
         out: the benchmark's folder.
         trial: that is attacked.
-        shared: the trial with the least privacy, under which the shadows are trained.
+        shared: the trial with the least privacy among its ``kin``, under which the shadows are trained.
         shadows: how many for each question.
     """
 
@@ -73,7 +76,10 @@ class Attack:
         """The federation with canaries; None where the condition takes none."""
         if not self.trial.config.privacy.at_sites:
             return None
-        config = self.trial.config.with_values({"privacy.canaries": CANARIES})
+        count, kept = CANARIES, self.trial.config.features.encoder.components
+        if kept:  # each canary is a direction of its own, and the linear model of so few numbers has not many
+            count = min(CANARIES, (kept + 1) * len(self.trial.plan.classes))
+        config = self.trial.config.with_values({"privacy.canaries": count})
         folder = self.folder / "canaries"
         return Training(config=config, plan=self.trial.plan, folder=folder, ledger=folder / "ledger")
 
@@ -88,6 +94,19 @@ def _rest(trial: Trial) -> tuple[int, str, str]:
     return trial.seed, trial.strategy, trial.sites
 
 
+def kin(trial: Trial, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials whose models read a recording as this one's does, itself among them.
+
+    All conditions that share their scaling are; of those with an encoder of their own each private unit has its own.
+    """
+    return [other for other in trials if _reads(other) == _reads(trial)]
+
+
+def _reads(trial: Trial) -> object:
+    config = trial.config
+    return (config.features, config.data.normalise, config.model) if trial.condition.encoded else None
+
+
 def least_private(trials: Sequence[Trial]) -> Trial:
     """The one without privacy, else the one with the largest ε."""
     return max(trials, key=lambda trial: trial.condition.epsilon)
@@ -97,9 +116,9 @@ def parts_of(attack: Attack, cache: FeatureCache) -> list[Part]:
     """What must be done for the attacks on a trial; the shadows are the same parts for every trial."""
     name, waiting = attack.trial.name, frozenset((attack.trial.name,))
     needed = {f"target {level} {name}": partial(_train_world, attack, level, 0, cache) for level in LEVELS}
-    for level in LEVELS:
-        for number in range(1, 1 + attack.shadows):
-            needed[f"shadow {level} {number}"] = partial(_train_world, attack, level, number, cache)
+    for level, number in itertools.product(LEVELS, range(1, 1 + attack.shadows)):
+        shadow = f"shadow {level} {number} {attack.shared.name}"
+        needed[shadow] = partial(_train_world, attack, level, number, cache)
     parts = [Part(name=own, work=work, trials=waiting) for own, work in needed.items()]
     parts.append(
         Part(name=f"membership {name}", work=partial(_members, attack, cache), after=frozenset(needed), trials=waiting)

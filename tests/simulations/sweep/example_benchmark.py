@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from common.config.settings import Config, flatten
+from simulations.sweep.trials.conditions import read
 
 CLASSES = ["anger", "happiness", "neutral", "sadness"]
 SPEAKERS = [f"{i:02}" for i in range(12)]
 SKILL = {"inf": 0.7, "utterance:8": 0.6, "utterance:2": 0.45, "utterance:1": 0.3, "speaker:8": 0.27, "site:8": 0.26}
+ENCODER = {"sha256": "ab" * 32, "name": "Small Ear", "licence": "MIT", "trained_on": "stories", "heard_corpus": False}
 COMMAND = (
     "fedser benchmark --corpus emodb --root 'my data' --held-out kfold:3 --conditions inf,utterance:8 --out runs/a"
 )
@@ -34,9 +36,8 @@ def row(
 ) -> dict[str, Any]:
     """One line."""
     rng = np.random.default_rng([seed, fold, *condition.encode(), *strategy.encode(), *sites.encode()])
-    unit, _, number = condition.partition(":")
-    own = None if unit == "inf" else unit
-    target = float(number) if own else None
+    asked = read(condition)
+    own, target = asked.unit, asked.target
     speakers = SPEAKERS[fold::3]
     places = ["federation"] if own == "site" else [f"site-{i}" for i in range(int(sites))]
     spent = {
@@ -72,6 +73,7 @@ def row(
         "audit": None,
         "seconds": 20.0 if own is None else 45.0,
         "commit": "abcdef0123456789",
+        **({"encoder": ENCODER} if asked.encoded else {}),
         "details": {
             "condition": condition,
             "sites": sites,

@@ -22,4 +22,4 @@ def test_a_public_scaling_is_of_the_sweeps_own_features(monkeypatch: pytest.Monk
         launch.SweepStart(settings=given, conditions="inf", baselines=False, command="", **wish), None
     )
     with Display() as display:
-        assert launch._with_places(sweep, display) == {**given, "data.public": "made-up"}
+        assert launch._with_places(sweep, display).given == {**given, "data.public": "made-up"}

@@ -159,7 +159,7 @@ def test_other_settings_are_refused_before_the_features_are_extracted(
     cut = (here / "out/results.jsonl").read_text() + '{"trial": "cut'
     (here / "out/results.jsonl").write_text(cut)
     monkeypatch.setattr(
-        "simulations.sweep.trials.runner.prepare", lambda *_, **__: pytest.fail("features are extracted")
+        "simulations.sweep.trials.runner.prepare_all", lambda *_, **__: pytest.fail("features are extracted")
     )
     other = sweep(*command, "--rounds", "2")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
@@ -181,6 +181,7 @@ def test_other_settings_are_refused_before_the_features_are_extracted(
         (["--conditions", "utterance:8", "--delta", "0.01"], "--delta 0.01 is too large"),
         (["--conditions", "inf", "--preset", "nothing"], "expected one of casia"),
         (["--conditions", "inf", "--sites", "99"], "99 sites need at least 99"),
+        (["--conditions", "inf,inf:encoder"], "--conditions has inf:encoder, and no encoder is named; give --encoder"),
     ],
 )
 def test_a_wrong_option_is_one_line_before_any_work(here: Path, sweep: Fedser, more: list[str], words: str) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from simulations.sweep.page import leaks
+from simulations.sweep.page import frontier, leaks
 from simulations.sweep.page.assembly import write_page
-from simulations.sweep.page.chapter import notes
+from simulations.sweep.page.chapter import chapter, notes
 from simulations.sweep.page.effort import effort
 from simulations.sweep.page.used_settings import by_condition, in_common
+from simulations.sweep.statistics.effects import summary
+from simulations.sweep.statistics.paired import Estimate
 from simulations.sweep.statistics.series import Benchmark, read
 from tests.browser import chromium, visit
 from tests.server.reporting.test_report import Outline
@@ -86,13 +88,60 @@ def test_what_a_stranger_gets_stands_in_a_section_where_models_adapt(page: str, 
         ["no privacy", "pooled"],
         ["site, ε = 8", "federated"],
     ]
-    frontier = list(csv.DictReader((folder / "tables/frontier.csv").read_text().splitlines()))
+    main = list(csv.DictReader((folder / "tables/frontier.csv").read_text().splitlines()))
     for row in rows:
         told = [float(cell.split()[0]) for cell in row[2:]]
         assert told[0] < told[1] == told[2]
-    assert [rows[0][4].split()[0], rows[2][4].split()[0]] == [row["UAR"] for row in frontier]
+    assert [rows[0][4].split()[0], rows[2][4].split()[0]] == [row["UAR"] for row in main]
     assert "What a stranger gets" in words((folder / "report.html").read_text(encoding="utf-8"))
     assert "What a stranger gets" not in words(page)
+
+
+def test_two_front_ends_stand_side_by_side(tmp_path: Path) -> None:
+    skill = {"inf": 0.5, "utterance:8": 0.4, "utterance:2": 0.3}
+    skill |= {f"{condition}:encoder": right + 0.3 for condition, right in skill.items()}
+    whole = read(example_benchmark.write(tmp_path, skill=skill, audited=True))
+    told = chapter(whole)
+    figures = {figure.key: figure for section in told.sections for figure in section.figures}
+    of = ("no privacy", "utterance, ε = 8", "utterance, ε = 2")
+    named = [f"{privacy}, {front}" for privacy in of for front in ("classic", "encoder")]
+    for key in ("frontier", "attacks"):
+        assert [row[0] for row in figures[key].table.rows] == named
+    better = [row for row in figures["differences"].table.rows if row[1] == "classic features"]
+    assert [row[0] for row in better] == named[1::2]
+    assert all(float(row[2]) > 0.2 for row in better)
+    assert "Classic conditions share the strictest one's normalisation" in figures["frontier"].caption
+    assert any(sentence.startswith("The encoder, utterance, ε = 8: ") for sentence in told.meaning)
+    assert any("frozen public encoder (Small Ear, SHA-256 abababababababab…" in note for note in told.notes)
+    assert [own.get("encoder") for own in summary(whole)[:2]] == [None, example_benchmark.ENCODER]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "shared", "apart"),
+    [
+        (("inf", "site:8"), " All conditions share the strictest one's", False),
+        (("inf", "inf:encoder"), " Classic conditions share the strictest one's", True),
+        (("inf:encoder", "site:8:encoder"), "", True),
+    ],
+)
+def test_the_caption_says_who_shares_a_recipe(
+    tmp_path: Path, conditions: tuple[str, ...], shared: str, apart: bool
+) -> None:
+    caption = frontier._caption(read(example_benchmark.write(tmp_path, skill=dict.fromkeys(conditions, 0.5))))
+    assert (shared in caption, "conditions share" in caption) == (True, bool(shared))
+    assert ("trained as its own recipe says" in caption) == apart
+
+
+def test_front_ends_differ_in_their_markers(tmp_path: Path) -> None:
+    skill = {"inf": 0.5, "utterance:8": 0.4, "utterance:2": 0.3, "inf:encoder": 0.7, "utterance:8:encoder": 0.6}
+    series = read(example_benchmark.write(tmp_path, skill=skill, audited=True)).series
+    named = ["no privacy, classic", "no privacy, encoder", "utterance, classic", "utterance, encoder"]
+    curves = frontier.curves([(own, Estimate(mean=0.5, ci95=None)) for own in series])
+    drawn = leaks._panels([(own, own.rows[0]["audit"]) for own in series])["Gender, UAR"][0]
+    for found in (curves, drawn):
+        assert [curve.name for curve in found] == named
+        assert len({curve.marker for curve in found}) == 4
+    assert [len(curve.points) for curve in drawn] == [1, 1, 2, 1]
 
 
 def test_a_unit_that_an_attack_does_not_apply_to_has_a_dash(out: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from common.config.settings import Config
 from common.errors import UsageError
-from simulations.sweep.trials.conditions import Condition, config_of, parse, shared
+from simulations.sweep.trials.conditions import Condition, config_of, parse, read, shared
 
 INF = Condition(unit=None, epsilon=math.inf)
 EIGHT = Condition(unit="utterance", epsilon=8.0)
@@ -20,7 +20,26 @@ def test_conditions_are_read_and_named() -> None:
     assert (INF.target, EIGHT.target) == (None, 8.0)
 
 
-@pytest.mark.parametrize("text", ["", "word:8", "utterance", "utterance:x", "utterance:0", "site:inf", "8"])
+def test_a_condition_may_end_in_a_word_that_is_part_of_its_name() -> None:
+    found = parse("inf,inf:encoder,utterance:8.0:encoder")
+    assert [(own.unit, own.epsilon, own.encoded) for own in found] == [
+        (None, math.inf, False),
+        (None, math.inf, True),
+        ("utterance", 8.0, True),
+    ]
+    assert [own.name for own in found] == ["inf", "inf:encoder", "utterance:8:encoder"]
+    assert [read(own.name) for own in found] == found
+
+
+@pytest.mark.parametrize("text", ["inf:8", "inf:encoders", "site:8:", "utterance:8:ear", "inf:encoder:encoder"])
+def test_an_unknown_or_repeated_word_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected nothing more, or one of encoder, as in speaker:8:encoder"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "word:8", "utterance", "utterance:x", "utterance:0", "site:inf", "8", "site:encoder"]
+)
 def test_a_condition_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--conditions"):
         parse(text)
