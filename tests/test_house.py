@@ -15,11 +15,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-RINGS = ("client", "common", "server", "simulations")
+RINGS = ("client", "common", "recogniser", "server", "simulations")
 MAY_IMPORT = {
     "common": {"common"},
     "client": {"client", "common"},
     "server": {"server", "common"},
+    "recogniser": {"recogniser", "common"},
     "simulations": set(RINGS),
 }
 # The wings of each ring, lowest first: a wing imports those before it. The ring's own name stands for the files that
@@ -75,6 +76,19 @@ LAYERS = {
         "server.federation.monitor",
         "server.federation.cli",
         "server.cli",
+    ),
+    "recogniser": (
+        "recogniser",
+        "recogniser.sound",
+        "recogniser.graph",
+        "recogniser.export",
+        "recogniser.listening",
+        "recogniser.prosody",
+        "recogniser.formats",
+        "recogniser.pictures",
+        "recogniser.service",
+        "recogniser.monitoring",
+        "recogniser.cli",
     ),
     "simulations": (
         "simulations.synthesis",
