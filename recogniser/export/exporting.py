@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import UsageError
 from common.storage import atomic
 from recogniser.export.eight_bits import in_eight_bits
+from recogniser.export.front_constants import takes_sound
 from recogniser.export.graphs import FEATURES, FRONT, MODEL, SOUND, graphs
 from recogniser.export.model_record import ABOUT, RECORD, checked_record, model_record, shown, tell
 from recogniser.export.parity import refuse_other_answers
@@ -54,7 +55,7 @@ def export(model: Path, out: Path, given: str = SOUND, *, eight_bits: bool = Fal
 def _refuse_sound(saved: SavedModel, given: str) -> None:
     if given not in (SOUND, FEATURES):
         raise UsageError(f"--input {given}: expected {SOUND} or {FEATURES}")
-    if saved.config.features.encoder.on and given == SOUND:
-        raise UsageError(
-            "--input sound: the model has a public encoder in front, which stays its own file; use --input features"
-        )
+    if given == SOUND and not takes_sound(saved):
+        front = "has a public encoder in front, which stays its own file"
+        of = front if saved.config.features.encoder.on else "learnt from matrices of features"
+        raise UsageError(f"--input sound: the model {of}; use --input features")
