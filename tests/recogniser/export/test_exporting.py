@@ -116,6 +116,8 @@ def test_a_model_with_an_encoder_takes_features_alone(tmp_path: Path, own: dict[
     path = save_model(tmp_path / "run", **{**encoder, **own})
     with pytest.raises(UsageError, match="--input sound: the model has a public encoder in front"):
         exporting.export(path, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/front.onnx").write_text("an older export's")
     record = exporting.export(path, tmp_path / "out", "features")
     assert sorted(child.name for child in (tmp_path / "out").iterdir()) == ["model.json", "model.onnx"]
     assert (record["columns"], record["context"], record["features"]["encoder"]["sha256"]) == ([], None, "ab" * 32)
@@ -142,5 +144,7 @@ def test_nothing_is_written_of_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FedserError, match=r"its probabilities are up to nan off .* nothing is written"):
         exporting.export(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match=r"model\.safetensors: it is a file, expected a folder"):
+        exporting.export(path, path)
     with pytest.raises(UsageError, match="--input wave: expected sound or features"):
         exporting.export(path, tmp_path / "out", "wave")
