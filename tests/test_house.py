@@ -15,11 +15,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-RINGS = ("client", "common", "server", "simulations")
+RINGS = ("client", "common", "recogniser", "server", "simulations")
 MAY_IMPORT = {
     "common": {"common"},
     "client": {"client", "common"},
     "server": {"server", "common"},
+    "recogniser": {"recogniser", "common"},
     "simulations": set(RINGS),
 }
 # The wings of each ring, lowest first: a wing imports those before it. The ring's own name stands for the files that
@@ -75,6 +76,19 @@ LAYERS = {
         "server.federation.monitor",
         "server.federation.cli",
         "server.cli",
+    ),
+    "recogniser": (
+        "recogniser",
+        "recogniser.sound",
+        "recogniser.graph",
+        "recogniser.export",
+        "recogniser.listening",
+        "recogniser.prosody",
+        "recogniser.formats",
+        "recogniser.pictures",
+        "recogniser.service",
+        "recogniser.monitoring",
+        "recogniser.cli",
     ),
     "simulations": (
         "simulations.synthesis",
@@ -212,7 +226,7 @@ def test_the_dependencies_are_pinned() -> None:
     project = whole["project"]
     assert all("==" in text for text in whole["build-system"]["requires"])
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["dev"], *extras["encoder"], *extras["ray"]]
+    asked = [*project["dependencies"], *extras["dev"], *extras["encoder"], *extras["ray"], *extras["recogniser"]]
     assert {canonicalize_name(Requirement(text).name) for text in asked} <= pins
 
 
@@ -222,7 +236,8 @@ def test_what_is_imported_is_declared() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["encoder"], *extras["ray"], *extras["notebook"]]
+    optional = ("encoder", "notebook", "ray", "recogniser")
+    asked = [*project["dependencies"], *(text for name in optional for text in extras[name])]
     declared = {canonicalize_name(Requirement(text).name) for text in asked}
     known = packages_distributions()
     names = {name.partition(".")[0] for name in set().union(*map(imported, FILES))}

@@ -26,7 +26,7 @@ from common.errors import FedserError
 from common.escaping import one_line, print_any_name
 from common.processes.writable_home import provide_home
 
-RINGS = ("client", "server", "simulations")
+RINGS = ("client", "server", "recogniser", "simulations")
 INTERRUPTED = 130
 
 app = typer.Typer(
