@@ -55,6 +55,7 @@ class Keywords(TypedDict, total=False):
     fraction: float
     min_sites: int
     round_timeout: float
+    augment_noise: str | tuple[float, float]
     noise_recordings: FilePath
     seed: int
     privacy_unit: str

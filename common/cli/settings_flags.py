@@ -78,8 +78,10 @@ FLAGS = (
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
-    Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for the noisy copies "
-         "that augment.noise makes.", TRAINING, "DIR"),
+    Flag("augment.noise", str, "--augment-noise", "Train on copies in noise too, at so many dB, as 0,25: pink noise, "
+         "babble of made-up voices, rooms.", TRAINING, "LOW,HIGH"),
+    Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for --augment-noise.",
+         TRAINING, "DIR"),
     Flag("seed", int, "--seed", "Fixes all that is drawn at random.", TRAINING),
     Flag("privacy.unit", str, "--privacy-unit", f"Whose contribution is hidden: {units.listed()}.", PRIVACY),
     Flag("privacy.epsilon", float, "--epsilon", "What a model may tell of a unit, as 8; inf for no privacy.", PRIVACY),

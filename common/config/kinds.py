@@ -87,6 +87,7 @@ LINEAR = Kind(
     output_bias="classifier.bias",
     first_layer="classifier.",
     figures_alone=True,
+    brings={"model.statistics": "means"},
 )
 KINDS = {kind.name: kind for kind in (BILSTM, TRANSFORMER, CNN1D, CRNN3D, DSCNN, LINEAR)}
 

@@ -202,7 +202,7 @@ class AugmentConfig:
         gain: largest change of level in dB; 0 for none.
         noise: lowest and highest signal-to-noise ratio in dB, e.g. 5 and 20; empty for none.
         noise_kinds: what the noise is, drawn for each copy: ``pink``, ``babble`` of made-up voices, or ``room``, echoes
-            and pink noise.
+            and pink noise; all three by default.
         noise_share: the share of the copies that are noisy.
         noise_recordings: a folder of recordings of noise, one more kind; empty for none.
         noise_set: which set of made-up voices and rooms, from 0 to 999; scores in noise take the one behind these, so
@@ -217,7 +217,7 @@ class AugmentConfig:
     speed: float = 0.1
     gain: float = 0.0
     noise: tuple[float, ...] = ()
-    noise_kinds: tuple[str, ...] = ("pink",)
+    noise_kinds: tuple[str, ...] = NOISE_KINDS
     noise_share: float = 1.0
     noise_recordings: str = ""
     noise_set: int = 0
@@ -239,6 +239,8 @@ class AugmentConfig:
             one_of("augment.noise_kinds", kind, NOISE_KINDS)
         if self.noise and not (self.noise_kinds or self.noise_recordings):
             raise UsageError('augment.noise has no kind of noise; name one, e.g. augment.noise_kinds = "pink,babble"')
+        if self.noise and not self.copies:
+            raise UsageError("augment.noise is of altered copies, and augment.copies is 0; set it too, e.g. to 2")
         in_range("augment.noise_share", self.noise_share, 0.0, 1.0)
         in_range("augment.noise_set", self.noise_set, 0, SCORES)
         if self.noise_recordings and not self.noise:

@@ -51,7 +51,7 @@ TEACHER = (
 )
 NOISE = (
     "--noise-recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
-    "augment.noise_kinds has made-up noise"
+    "--augment-noise has made-up noise"
 )
 FRACTION = "--fraction: with --privacy-unit site all sites take part in every round; leave it out"
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"

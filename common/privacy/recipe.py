@@ -71,10 +71,7 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     pooled = bool(given.get("encoder.path")) and given.get("encoder.pool", "statistics") == "statistics"
     privacy = Config().with_values({name: own for name, own in given.items() if name.startswith("privacy.")}).privacy
     if not privacy.on:
-        own = ENCODED if pooled else {}
-        if given.get("augment.noise"):  # which is of copies
-            own = {name: value for name, value in own.items() if name != "augment.copies"}
-        settings = {**own, **given}
+        settings = {**_with_copies(ENCODED if pooled else {}, given), **given}
         refuse_leaks(Config().with_values(settings))
         return settings
     recipe = {**RECIPES[privacy.unit], "data.validation": "none"}
@@ -89,9 +86,15 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         recipe = ENCODED | recipe
     if "training.batch_size" in given and "privacy.sample_rate" not in given:
         recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
-    settings = {**recipe, **given}
+    settings = {**_with_copies(recipe, given), **given}
     refuse_leaks(Config().with_values(settings))
     return settings
+
+
+def _with_copies(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe that leaves the copies alone where these are to have noise."""
+    noisy = bool(given.get("augment.noise"))
+    return {name: value for name, value in recipe.items() if not (noisy and name == "augment.copies")}
 
 
 def _settled(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from langcodes import Language
+from langcodes.tag_parser import LanguageTagError
 
 from common.errors import SplitError
 from common.spelling import near, written
 from common.utterance import Utterance
 
-_REST = re.compile(r"[-_].*", re.DOTALL)
+_UNKNOWN = {"und", "mul", "mis", "zxx"}  # ISO 639-2's own: undetermined, several, without a code, no language at all
 
 
 def language_of(code: str) -> str:
-    """A language by its code, whatever its case and region: ``de`` for ``DE``, ``de-AT`` and ``de_CH``."""
-    return near(_REST.sub("", written(code)))
+    """A language by its code, however it is spelled: ``de`` for ``DE``, ``deu``, ``ger``, ``de-AT`` and ``de_CH``.
+
+    Returns:
+        The shortest code of ISO 639; empty for one that says that the language is not known.
+
+    Raises:
+        SplitError: this is no code, as ``German``: two spellings would be two languages.
+    """
+    own = near(written(code))
+    if not own:
+        return ""
+    try:
+        language = Language.get(own)
+    except LanguageTagError:
+        language = Language.make()
+    if not language.language or not language.is_valid():
+        if own.split("-")[0] in _UNKNOWN:
+            return ""
+        raise SplitError(f"language {code!r} is no code of ISO 639; write de for German, for example")
+    return "" if language.language in _UNKNOWN else language.language
 
 
 def speakers_by_language(utterances: Sequence[Utterance]) -> dict[str, set[str]]:

@@ -45,7 +45,7 @@ configs = st.builds(
     ),
     augment=st.builds(
         AugmentConfig,
-        copies=st.integers(0, 100),
+        copies=st.integers(1, 100),
         noise=st.one_of(st.just(()), st.tuples(st.floats(-50, 100), st.floats(-50, 100)).map(sorted).map(tuple)),
         time_width=shares,
     ),
@@ -198,7 +198,6 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
         ("features.deltas", 3, "features.deltas is 3, expected 0 to 2"),
         ("model.layers", 3, "model.layers is 3, expected 1 to 2"),
         ("model.hidden", 0, "model.hidden is 0, which leaves nothing"),
-        ("model.kind", "linear", "model.kind is linear, which leaves nothing without model.statistics"),
         ("model.kernel", 4, "model.kernel is 4, expected an odd number"),
         ("model.kernel", 33, "model.kernel is 33, expected 1 to 31"),
         ("model.heads", 0, "model.heads is 0, expected 1 to 64"),
@@ -271,6 +270,16 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_toml(tmp_path / "none.toml")
     with pytest.raises(UsageError, match="Is a directory"):
         read_toml(tmp_path)
+
+
+def test_noise_without_copies_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"augment\.noise is of altered copies, and augment\.copies is 0"):
+        Config().with_values({"augment.noise": [0, 25], "augment.copies": 0})
+
+
+def test_a_linear_model_reads_means_unless_another_is_chosen() -> None:
+    assert Config().with_values({"model.kind": "linear"}).model.statistics == "means"
+    assert Config().with_values({"model.kind": "linear", "model.statistics": "contours"}).model.statistics == "contours"
 
 
 def test_a_kind_brings_its_settings_once() -> None:

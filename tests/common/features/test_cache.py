@@ -108,7 +108,7 @@ def test_the_original_is_found_whatever_the_augmentation() -> None:
 
 
 def test_the_key_of_a_noisy_copy_names_its_noise_and_that_of_before_is_kept(tmp_path: Path) -> None:
-    noisy = AugmentConfig(gain=6.0, noise=(5.0, 20.0))
+    noisy = AugmentConfig(gain=6.0, noise=(5.0, 20.0), noise_kinds=("pink",))
     before = "a80c3625f852"  # of a version that had pink noise alone
     assert entry_key("0123 None None", 1, FeatureConfig(), noisy).startswith(before)
     (tmp_path / "hum.wav").write_bytes(b"a hum")

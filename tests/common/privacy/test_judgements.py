@@ -143,8 +143,9 @@ def test_a_budget_or_canaries_without_privacy_are_somebodys_mistake(more: dict[s
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_made_up_noise_is_allowed_and_recorded_noise_is_not(unit: str) -> None:
-    refuse_leaks(private(unit, augment__noise=(0.0, 25.0), augment__noise_kinds=("babble", "room")))
-    assert refused(private(unit, augment__noise=(0.0, 25.0), augment__noise_recordings="/noise")) == (
+    noisy = {"augment__copies": 2, "augment__noise": (0.0, 25.0)}
+    refuse_leaks(private(unit, **noisy, augment__noise_kinds=("babble", "room")))
+    assert refused(private(unit, **noisy, augment__noise_recordings="/noise")) == (
         f"--noise-recordings would put whoever is heard in them into the copies of every {unit}; leave it out: "
-        "augment.noise_kinds has made-up noise"
+        "--augment-noise has made-up noise"
     )

@@ -95,3 +95,10 @@ def test_what_contradicts_privacy_is_refused(given: dict[str, Any], told: str) -
 def test_options_of_privacy_need_privacy(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="need a private run"):
         private_settings(given)
+
+
+@pytest.mark.parametrize("unit", ["utterance", "speaker"])
+def test_copies_that_are_to_have_noise_stay(unit: str) -> None:
+    private = {"privacy.epsilon": 8, "privacy.unit": unit}
+    assert private_settings(private)["augment.copies"] == 0
+    assert "augment.copies" not in private_settings({**private, "augment.noise": "0,25"})

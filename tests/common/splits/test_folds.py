@@ -123,7 +123,7 @@ def test_a_session_that_shares_a_speaker_with_lines_without_session_is_refused()
 
 
 TONGUES = [
-    utterance(name, language=code) for name, code in zip("abcde", ("de", "DE-at", "en", "en", "zh"), strict=True)
+    utterance(name, language=code) for name, code in zip("abcde", ("deu", "DE-at", "en", "eng", "zh"), strict=True)
 ]
 
 
@@ -147,6 +147,8 @@ def test_a_language_is_held_out_with_all_who_speak_it(spec: str, folds: dict[str
         (TONGUES, "language:fr", "held-out language 'fr' does not exist; languages found: de, en, zh"),
         ([utterance("a"), utterance("b")], "languages", "these utterances have no language, of which a manifest has a"),
         ([*TONGUES, utterance("f")], "language:de", "1 of 6 recordings have no language, and might be of the one that"),
+        ([*TONGUES, utterance("f", language="und")], "language:de", "1 of 6 recordings have no language, and might be"),
+        ([*TONGUES, utterance("f", language="German")], "language:de", "language 'German' is no code of ISO 639;"),
         (TONGUES[:2], "languages", "held-out fold language:de: 2 of 2 speakers, expected some but not all"),
         ([*TONGUES, utterance("a", language="en")], "languages", r"language de: a (de, en) would be in both train and"),
         ([*TONGUES, utterance("a", language="en")], "language:en", r"language en: a (de, en) would be in both train"),
