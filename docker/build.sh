@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the images: docker/build.sh [TARGET …], by default coordinator, site and proxy.
+# Builds the images: docker/build.sh [TARGET …], by default coordinator, site and proxy; recogniser is the fourth.
 # BASE and PROXY_BASE name other base images; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL another package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."

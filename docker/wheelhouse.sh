@@ -7,13 +7,16 @@ cd "$(dirname "$0")/.."
 readonly HOUSE=docker/wheelhouse PYTHON=${PYTHON:-python3}
 readonly CPU_INDEX=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
 
-# What is asked for, a line each: the dependencies in pyproject.toml and what installs the project as editable.
+# What is asked for, a line each: the dependencies in pyproject.toml, those of what the images do, and what installs the
+# project as editable.
 requirements() {
   "$PYTHON" - << 'PYTHON'
 import tomllib
 with open("pyproject.toml", "rb") as file:
     content = tomllib.load(file)
-print(*content["project"]["dependencies"], *content["build-system"]["requires"], sep="\n")
+extras = content["project"]["optional-dependencies"]
+print(*content["project"]["dependencies"], *extras["train"], *extras["recogniser"], sep="\n")
+print(*content["build-system"]["requires"], sep="\n")
 PYTHON
 }
 
@@ -28,6 +31,11 @@ fetch_torch() {
   find "$HOUSE" -name 'torch-*+cpu-*' | grep -q . && return
   "$PYTHON" -m pip wheel -qq --no-deps --wheel-dir "$HOUSE" "$pin+cpu" 2> /dev/null ||
     "$PYTHON" -m pip wheel -qq --no-deps --wheel-dir "$HOUSE" --extra-index-url "$CPU_INDEX" "$pin+cpu"
+}
+
+# One file of it is used, and none of what it asks for.
+fetch_gate() {
+  "$PYTHON" -m pip wheel -qq --no-deps --wheel-dir "$HOUSE" "$(grep '^silero-vad==' constraints.txt)"
 }
 
 fetch_all() {
@@ -48,6 +56,7 @@ if [ "$(stamp)" != "$(cat "$HOUSE/.stamp" 2> /dev/null)" ]; then
   rm -f "$HOUSE"/*.whl
   fetch_torch
   fetch_all
+  fetch_gate
   refuse_cuda
   stamp > "$HOUSE/.stamp"
 fi

@@ -20,6 +20,7 @@ from common.cli import options
 from common.cli.calibrate_commands import calibrate
 from common.cli.corpus_commands import corpus
 from common.cli.encoder_commands import encoders
+from common.cli.extras import extra_of
 from common.cli.predict_commands import predict
 from common.cli.privacy_commands import privacy
 from common.errors import FedserError
@@ -99,6 +100,10 @@ def run(arguments: list[str]) -> int:
         result = app(options.fold_classes(options.expand_home(arguments)), prog_name="fedser", standalone_mode=False)
     except FedserError as error:
         return _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if (extra := extra_of(error.name or "")) is None:
+            raise
+        return _fail(f"this needs {error.name}, which is not installed: pip install 'fedser[{extra}]'", 1)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code

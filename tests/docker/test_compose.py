@@ -135,7 +135,7 @@ def test_the_image_has_the_folders_that_volumes_take_their_owner_from() -> None:
 
 def test_every_image_runs_as_somebody_and_is_pinned() -> None:
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-    assert text.count("\nUSER 1000") == 3
+    assert text.count("\nUSER 1000") == 4
     assert "--constraint /constraints.txt" in text
     assert ":latest" not in text
 
