@@ -21,6 +21,7 @@ RINGS = {
     "simulations": "one machine: made-up speech, the engine, attacks, the sweep, measures of speed",
     "server": "the coordinator: messages, rounds, records, results",
     "client": "one site: it answers from its own recordings",
+    "recogniser": "listens with a trained model: files, live sound, a service; no torch",
     "common": "what every ring knows: recordings, features, the model, its training, its privacy",
 }
 INNER = {
@@ -191,17 +192,18 @@ def _short(wing: str, group: str, ring_name: str) -> str:
 def architecture(layers: dict[str, tuple[str, ...]]) -> str:
     """The rings with their wings; imports go down."""
     sent, gap = bundled(), 40
-    half = (WIDTH - 48 - 24) / 2
+    third = (WIDTH - 48 - 2 * 24) / 3
     parts, end = ring(24, 24, WIDTH - 48, "simulations", layers["simulations"], sent)
     top = end + gap
-    server, server_end = ring(24, top, half, "server", layers["server"], sent)
-    client, client_end = ring(24 + half + 24, top, half, "client", layers["client"], sent)
-    bottom = max(server_end, client_end)
+    middle = [
+        (24 + place * (third + 24), *ring(24 + place * (third + 24), top, third, name, layers[name], sent))
+        for place, name in enumerate(("server", "client", "recogniser"))
+    ]
+    bottom = max(low for _, _, low in middle)
     common, whole = ring(24, bottom + gap, WIDTH - 48, "common", layers["common"], sent)
-    parts += [*server, *client, *common]
-    for x, low in ((24 + half / 2, server_end), (WIDTH - 24 - half / 2, client_end)):
+    parts += [*(part for _, own, _ in middle for part in own), *common]
+    for x, low in ((left + third / 2, low) for left, _, low in middle):
         parts += [arrow(x, end + 3, x, top - 4), arrow(x, low + 3, x, bottom + gap - 4)]
-    parts += [arrow(WIDTH / 2, end + 3, WIDTH / 2, bottom + gap - 4)]
     parts += [*_key(whole + 20)]
     return page(whole + 58, "The rings, their wings, and what the bundle holds", parts)
 

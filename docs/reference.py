@@ -23,7 +23,7 @@ import pdoc
 from pdoc import render, render_helpers
 
 ROOT = Path(__file__).parents[1]
-RINGS = ("simulations", "client", "server", "common")
+RINGS = ("simulations", "recogniser", "client", "server", "common")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "LOG.md"]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 PICTURES = [path for path in sorted((ROOT / "docs").iterdir()) if path.suffix in (".png", ".svg")]

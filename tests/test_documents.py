@@ -21,7 +21,7 @@ LINK = re.compile(r'(?:\]\(|src=")([^)"\s]+)[)"]')
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 COMMAND = re.compile(r"(?:^|&& |\s)fedser ((?:\\\n|[^\n&`#])+)")
 README_WORDS = 900
-FOLDERS = ("client", "common", "docker", "docs", "server", "simulations", "tests")
+FOLDERS = ("client", "common", "docker", "docs", "recogniser", "server", "simulations", "tests")
 
 
 def prose(path: Path) -> str:

@@ -97,7 +97,7 @@ def test_no_logger_hands_on_what_a_terminal_acts_on(
 def test_every_formatter_is_this_one() -> None:
     """A logger that comes later formats its lines here, too."""
     assert issubclass(PlainFormatter, logging.Formatter)
-    for ring in ("client", "common", "server", "simulations"):
+    for ring in ("client", "common", "recogniser", "server", "simulations"):
         for path in (ROOT / ring).rglob("*.py"):
             calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
             assert "logging.Formatter" not in {ast.unparse(call.func) for call in calls}, path

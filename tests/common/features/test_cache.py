@@ -139,7 +139,7 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_directory() == Path("/home/x/.cache/fedser/features")
 
 
-@pytest.mark.parametrize("ring", ["client", "common", "server", "simulations"])
+@pytest.mark.parametrize("ring", ["client", "common", "recogniser", "server", "simulations"])
 def test_no_module_reads_or_writes_pickles(ring: str) -> None:
     words = r"import pickle|(?<!safetensors\.)torch\.(?:save|load)\(|allow_pickle=True|np\.savez|joblib|shelve"
     for path in (Path(__file__).parents[3] / ring).rglob("*.py"):

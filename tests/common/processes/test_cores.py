@@ -59,5 +59,6 @@ def test_cores_that_the_scheduler_does_not_give_are_not_counted() -> None:
 
 def test_nothing_else_counts_the_machine_s_cores() -> None:
     root = Path(__file__).parents[3]
-    ours = [path for ring in ("common", "client", "server", "simulations") for path in (root / ring).rglob("*.py")]
+    rings = ("common", "client", "recogniser", "server", "simulations")
+    ours = [path for ring in rings for path in (root / ring).rglob("*.py")]
     assert [path.name for path in ours if "cpu_count" in path.read_text(encoding="utf-8")] == ["cores.py"]
