@@ -97,7 +97,29 @@ class OpenGate:
         return np.ones(len(frames), np.float32)
 
 
-class RecordedGate:
+class RememberingGate:
+    """Another gate, whose answers are kept, to be given again for the same sound.
+
+    Args:
+        gate: that is asked.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._said: list[Signal] = []
+
+    def feed(self, frames: Signal) -> Signal:
+        """As of the other gate."""
+        said = self._gate.feed(frames)
+        self._said.append(said)
+        return said
+
+    def again(self) -> RepeatingGate:
+        """A gate that gives the same answers from the beginning on."""
+        return RepeatingGate(np.concatenate([np.zeros(0, np.float32), *self._said]))
+
+
+class RepeatingGate:
     """What another gate said of the same sound before.
 
     Args:
@@ -105,12 +127,12 @@ class RecordedGate:
     """
 
     def __init__(self, said: Signal) -> None:
-        self._said = said
+        self._said, self._given = said, 0
 
     def feed(self, frames: Signal) -> Signal:
-        """As of any gate."""
-        given, self._said = self._said[: len(frames)], self._said[len(frames) :]
-        return given
+        """As of the other gate."""
+        self._given += len(frames)
+        return self._said[self._given - len(frames) : self._given]
 
 
 GATES: dict[str, type[SileroGate] | type[EnergyGate] | type[OpenGate]] = {
