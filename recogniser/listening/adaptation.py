@@ -16,8 +16,8 @@ class Adaptation:
     """Of one channel's speakers.
 
     What a model does with it is what it learnt: one that was trained with ``normalise=running`` takes a mean of its
-    prior and the speaker's sums, one of ``speaker`` the speaker's alone where all of the recording is known, one of
-    ``utterance`` each stretch's own; all others the training speakers' scaling.
+    prior and the speaker's sums, one of ``speaker`` the speaker's alone where all of the recording is known. All others
+    are scaled as ``fedser predict`` does: by the training speakers' scaling, or by each stretch itself.
 
     Args:
         model: that is to adapt.
@@ -31,12 +31,11 @@ class Adaptation:
 
     def scaling(self, speaker: str | None, frames: Frames) -> tuple[Scaling, float]:
         """The scaling of a speaker's stretch ``(frames, columns)``, and the seconds of theirs that it is made of."""
-        heard, learnt = self.heard.get(speaker), self._model.said.normalise
-        if learnt == "utterance":
-            return Sums.of(self._model.layout.rows(frames)).scaling(), 0.0
-        if heard is None or self._mode == "none" or not self._adapts(learnt):
-            return self._model.prior, 0.0
-        scaling = adapted(self._model.prior, heard) if learnt == "running" else heard.scaling()
+        heard = self.heard.get(speaker)
+        if heard is None or not self._adapts:
+            alone = Sums.of(self._model.layout.rows(frames)).scaling() if self._model.itself else self._model.prior
+            return alone, 0.0
+        scaling = adapted(self._model.prior, heard) if self._listens else heard.scaling()
         return scaling, heard.rows * self._model.layout.stack * self._model.hop_ms / 1000
 
     def hear(self, speaker: str | None, frames: Frames) -> None:
@@ -48,8 +47,13 @@ class Adaptation:
         """Add a segment's rows of speech to what was heard of a speaker."""
         layout = self._model.layout
         rows = layout.rows(frames)
-        own = Sums.of(layout.speech(rows) if self._model.said.normalise == "running" else rows)
+        own = Sums.of(layout.speech(rows) if self._listens else rows)
         self.heard[speaker] = self.heard.get(speaker, Sums.none(layout.features)) + own
 
-    def _adapts(self, learnt: str) -> bool:
-        return learnt == "running" or (learnt == "speaker" and self._mode == "recording")
+    @property
+    def _listens(self) -> bool:
+        return self._model.said.normalise == "running"
+
+    @property
+    def _adapts(self) -> bool:
+        return self._mode != "none" and self._model.adapts(to_all=self._mode == "recording")

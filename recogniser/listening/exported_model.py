@@ -51,6 +51,7 @@ class ExportedModel:
         right: and behind it.
         layout: of its rows.
         prior: the training speakers' scaling.
+        itself: whether a stretch of which nothing else is known is scaled by itself, and not by that.
     """
 
     said: ModelSaid
@@ -60,6 +61,7 @@ class ExportedModel:
     right: int
     layout: Layout
     prior: Scaling
+    itself: bool
     _front: Any = field(repr=False)
     _window: Any = field(repr=False)
 
@@ -77,6 +79,11 @@ class ExportedModel:
             return cls(**_parts(about), _front=open_session(str(front)), _window=open_session(str(window)))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"--model {folder}: its {ABOUT} is broken ({error!r}); export the model again") from None
+
+    def adapts(self, *, to_all: bool) -> bool:
+        """Whether it is another for a speaker of whom it has heard something; ``to_all``: all there is to hear."""
+        learnt = self.said.normalise
+        return (learnt == "running" and not self.itself) or (learnt == "speaker" and to_all)
 
     @property
     def hop(self) -> int:
@@ -160,6 +167,7 @@ def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
         "left": int(about["context"]["left"]),
         "right": int(about["context"]["right"]),
         "layout": Layout(columns=tuple(about["columns"]), stack=int(about["stack"])),
+        "itself": about["alone"] == "itself",
         "prior": Scaling(
             mean=np.array(prior["mean"], np.float32),
             deviation=np.array(prior["deviation"], np.float32),

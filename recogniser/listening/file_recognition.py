@@ -61,7 +61,7 @@ class RecogniseSettings:
 
 
 def recognise(
-    model: ExportedModel, path: Path, settings: RecogniseSettings, turns: Turns | None = None, **noted: str
+    model: ExportedModel, path: Path, settings: RecogniseSettings, turns: Turns | None = None, **noted: Any
 ) -> RecordingResult:
     """Recognise a recording; what is wrong with it is among the result's problems.
 
@@ -77,7 +77,7 @@ def recognise(
     """
     gates: list[Gate] | None = None
     known: list[Speakers] | None = None
-    if settings.listen.adapt == "recording" and model.said.normalise in ("running", "speaker"):
+    if settings.listen.adapt == "recording" and model.adapts(to_all=True):
         gates, known = _sums(model, path, settings.listen, turns)
     found = _Found(settings.listen.hop)
     blocks = FileBlocks(path=path)
@@ -94,10 +94,9 @@ def _sums(
     """What was heard of each channel's speakers in all of a recording, and its gates, to be asked again."""
     running = ListenSettings(**{**asdict(settings), "adapt": "running"})
     gates: list[RememberingGate] = []
-    listener: Listener | None = None
+    known: list[Speakers] = []
     for listener, _ in _passing(model, FileBlocks(path=path), running, turns, remember=gates):
-        pass
-    known = [lane.adaptation.heard for lane in listener.lanes] if listener else []
+        known = [lane.adaptation.heard for lane in listener.lanes]
     return [gate.again() for gate in gates], known
 
 
@@ -175,7 +174,7 @@ class _Found:
 
 
 def _result(
-    model: ExportedModel, blocks: FileBlocks, settings: RecogniseSettings, found: _Found, noted: dict[str, str]
+    model: ExportedModel, blocks: FileBlocks, settings: RecogniseSettings, found: _Found, noted: dict[str, Any]
 ) -> RecordingResult:
     seconds = round(blocks.samples / blocks.rate, DECIMALS) if blocks.rate else 0.0
     segments = sorted(found.segments, key=lambda own: (own.start, own.end, own.channel or 0))

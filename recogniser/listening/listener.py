@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +130,7 @@ class Listener:
         found = {
             name: round(score, SHARE_DECIMALS) for name, score in zip(self._model.said.classes, scores, strict=True)
         }
-        told = {
+        told: dict[str, Any] = {
             "start": round(stretch.start / 1000, DECIMALS),
             "end": round(stretch.end / 1000, DECIMALS),
             "channel": stretch.channel,

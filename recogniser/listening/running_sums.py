@@ -111,12 +111,13 @@ class Layout:
         return filled.reshape(-1, self.features)
 
     def speech(self, rows: Rows) -> Rows:
-        """Those of ``(rows, features)`` whose level is near enough to the loudest one's; all where none tells a level."""
+        """Those of ``(rows, features)`` whose level is near the loudest one's; all where none tells a level."""
         if not self._level or not len(rows):
             return rows
         columns, decibels = self._level
         loudest = rows.reshape(len(rows), self.stack, -1)[:, :, columns].max(axis=(1, 2)) * np.float32(decibels)
-        return rows[loudest >= loudest.max() - np.float32(BELOW)]
+        speech: Rows = rows[loudest >= loudest.max() - np.float32(BELOW)]
+        return speech
 
     def _bridged(self, frames: Frames) -> Frames:
         if "f0" not in self.columns:

@@ -81,7 +81,7 @@ class EnergyGate:
         levels = 10 * np.log10(np.square(frames.astype(np.float64)).mean(axis=1) + 1e-10)
         crossings = (np.diff(np.signbit(frames), axis=1) != 0).mean(axis=1)
         loud = [self._is_loud(float(level)) for level in levels]
-        return (np.array(loud) & (crossings < MOST_CROSSINGS)).astype(np.float32)
+        return np.asarray(np.array(loud, np.bool_) & (crossings < MOST_CROSSINGS), np.float32)
 
     def _is_loud(self, level: float) -> bool:
         floor = level if self._floor is None else min(level, self._floor + RISE)
