@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -92,7 +93,7 @@ def _standard_input(rate: int, channels: int, encoding: str) -> tuple[int, Itera
     decoder = PcmDecoder(encoding, channels)
 
     def read() -> Iterator[Block]:
-        while data := sys.stdin.buffer.read1(_AT_ONCE):
+        while data := os.read(sys.stdin.fileno(), _AT_ONCE):  # as much as is there
             yield decoder.decode(data)
         decoder.end()
 
