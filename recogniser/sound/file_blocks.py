@@ -19,6 +19,7 @@ from common.errors import AudioError
 Block = npt.NDArray[np.float32]  # (samples, channels)
 
 SECONDS = 10.0  # of a block
+_STEP = 0.25  # seconds that are decoded at once: what is lost where a file breaks off
 
 
 @dataclass(kw_only=True)
@@ -75,11 +76,20 @@ class FileBlocks:
             self._add(AudioError("truncated", f"{self.samples} of {expected} samples are there"))
 
     def _read(self, stream: SoundStream) -> Iterator[Block]:
-        size = math.ceil(SECONDS * self.rate)
-        while len(frames := read_block(stream, size, self.samples)):
-            yield self._finite(frames)
-            if len(frames) < size:
-                break
+        size = math.ceil(_STEP * self.rate)
+        parts: list[Block] = []
+        try:
+            while len(frames := read_block(stream, size, self.samples)):
+                parts.append(self._finite(frames))
+                if len(frames) < size:
+                    break
+                if len(parts) * _STEP >= SECONDS:
+                    yield np.concatenate(parts)
+                    parts = []
+        except AudioError as error:  # it breaks off: what came before is read
+            self._add(error)
+        if parts:
+            yield np.concatenate(parts)
 
     def _finite(self, frames: Block) -> Block:
         finite = np.isfinite(frames)

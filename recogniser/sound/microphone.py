@@ -45,9 +45,8 @@ def microphone(device: str | None, rate: int | None, channels: int) -> tuple[int
         at = rate or int(sounddevice.query_devices(named, "input")["default_samplerate"])
         stream = sounddevice.InputStream(at, round(_BLOCK_SECONDS * at), named, channels, "float32")
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise FedserError(
-            f"no microphone {device or ''} at {rate or 'its'} Hz with {channels} channels: {error}"
-        ) from None
+        asked = f"{device or 'of the system'} at {rate or 'its'} Hz with {channels} channels"
+        raise FedserError(f"no microphone {asked}: {error}") from None
     return at, _blocks(stream)
 
 

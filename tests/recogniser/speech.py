@@ -28,7 +28,7 @@ def talk(seed: int = 0, words: int = 2, gap: float = 0.8) -> Signal:
 
 
 def no_speech(kind: str, seconds: float, decibels: float) -> Signal:
-    """``silence``, ``white`` or ``pink`` noise, a mains ``hum``, or a ``melody`` of tones, at a level below full scale."""
+    """``silence``, ``white`` or ``pink`` noise, a mains ``hum``, or a ``melody``, at a level in dB of full scale."""
     generator, count = np.random.default_rng(1), round(seconds * RATE)
     time = np.arange(count) / RATE
     if kind == "silence":

@@ -54,14 +54,12 @@ def test_what_is_no_number_is_silence_and_is_told(tmp_path: Path) -> None:
     assert not found[RATE : RATE + 3].any()
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"), [(None, "unreadable"), (b"", "unreadable"), (b"no sound" * 99, "unreadable")]
-)
-def test_no_sound_at_all(tmp_path: Path, content: bytes | None, kind: str) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"no sound" * 99])
+def test_no_sound_at_all(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "x.wav").write_bytes(content)
     blocks, sound = read(tmp_path / "x.wav")
-    assert [error.kind for error in blocks.problems] == [kind]
+    assert [error.kind for error in blocks.problems] == ["unreadable"]
     assert (len(sound), blocks.rate) == (0, 0)
 
 
