@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from recogniser.export import export_command
+from recogniser.listening import listen_command, recognise_command
 
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
-    export_command.add(app)
+    for module in (recognise_command, listen_command, export_command):
+        module.add(app)
