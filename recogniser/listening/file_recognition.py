@@ -6,7 +6,8 @@ What was read is let go of, so that hours take no more memory than minutes, but 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from recogniser.sound.file_blocks import FileBlocks
 from recogniser.sound.gates import Gate, RememberingGate, open_gate
 from recogniser.sound.turns import Turns
 
-BLOCK_MS = 100  # of frames that are computed at once
+BLOCK_MS = 5000  # of frames that are computed at once: a file need not wait less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def recognise(
     known: list[Speakers] | None = None
     if settings.listen.adapt == "recording" and model.adapts(to_all=True):
         gates, known = _sums(model, path, settings.listen, turns)
-    found = _Found(settings.listen.hop)
+    found = _Found(settings.listen.hop, model.said.classes)
     blocks = FileBlocks(path=path)
     unsure = Unsure(below=settings.unsure)
     for listener, stretches in _passing(model, blocks, settings.listen, turns, gates=gates, known=known, unsure=unsure):
@@ -137,32 +138,40 @@ def _passing(
 class _Found:
     """What was heard so far."""
 
-    def __init__(self, hop: float) -> None:
+    def __init__(self, hop: float, classes: Sequence[str]) -> None:
         self.hop = hop
         self.segments: list[Segment] = []
-        self._growing: dict[int, list[dict[str, float]]] = {}  # by the hop's number; of several channels
+        self._scores = {name: array("d") for name in classes}  # by the hop's number, the sum over channels
+        self._count = array("d")
 
     def take(self, event: Growing | Segment) -> None:
         """Keep an event."""
         if isinstance(event, Segment):
             self.segments.append(event)
         else:
-            number = math.ceil(round(event.due / self.hop, 6)) - 1
-            self._growing.setdefault(number, []).append(event.probabilities)
+            self._add(math.ceil(round(event.due / self.hop, 6)) - 1, event.probabilities)
 
-    def trajectory(self, seconds: float, classes: Sequence[str]) -> Trajectory:
+    def _add(self, number: int, probabilities: Mapping[str, float]) -> None:
+        for scores in (self._count, *self._scores.values()):
+            scores.extend([0] * (number + 1 - len(scores)))
+        self._count[number] += 1
+        for name, value in probabilities.items():
+            self._scores[name][number] += value
+
+    def trajectory(self, seconds: float) -> Trajectory:
         """Between the segments; of channels that speak at once the mean."""
         count = math.ceil(round(seconds / self.hop, 6))
         return Trajectory(
             hop=self.hop,
             times=[round((number + 1) * self.hop, DECIMALS) for number in range(count)],
             speech=self._speech(count),
-            probabilities={name: [self._mean(number, name) for number in range(count)] for name in classes},
+            probabilities={name: self._means(scores, count) for name, scores in self._scores.items()},
         )
 
-    def _mean(self, number: int, name: str) -> float | None:
-        own = self._growing.get(number, [])
-        return round(sum(each[name] for each in own) / len(own), SHARE_DECIMALS) if own else None
+    def _means(self, scores: array[float], count: int) -> list[float | None]:
+        pairs = zip(scores, self._count, strict=True)
+        means = [round(score / spoken, SHARE_DECIMALS) if spoken else None for score, spoken in pairs][:count]
+        return means + [None] * (count - len(means))
 
     def _speech(self, count: int) -> list[float]:
         shares = [0.0] * count
@@ -187,7 +196,7 @@ def _result(
         model=model.said,
         settings={**settings.as_dict(), **noted},
         segments=segments,
-        trajectory=found.trajectory(seconds, model.said.classes),
+        trajectory=found.trajectory(seconds),
         summary=Summary.of(segments, model.said.classes),
         problems=[Problem(kind=error.kind, detail=error.detail) for error in blocks.problems],
     )
