@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from recogniser.export.front_constants import columns, front_constants
+from recogniser.export.front_constants import columns as names_of
+from recogniser.export.front_constants import front_constants
 from recogniser.graph.layers import Weights
 from recogniser.graph.network import Architecture, probabilities
 from recogniser.graph.node_builder import NodeBuilder, Value, count, floats_of, whole_numbers_of
 from recogniser.graph.sound_frames import sound_frames
+from recogniser.graph.utterance_figures import ContourColumns
 from recogniser.graph.window_rows import bridged, scaled, scaled_by_itself, stacked
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class _Parts:
 
     @property
     def columns(self) -> list[str]:
-        return columns(self.saved.config.features)
+        return names_of(self.saved.config.features)
 
     def answer(self, builder: NodeBuilder, rows: Value, lengths: Value) -> dict[Value, onnx.ValueInfoProto]:
         """From scaled rows to the graph's output."""
@@ -80,7 +82,23 @@ class _Parts:
 
 
 def _architecture(saved: SavedModel) -> Architecture:
-    return Architecture(kind=saved.config.model.architecture.name, temperature=saved.temperature)
+    from common.models.contours import Contours
+    from common.models.crnn3d import ConvolutionalRecurrent
+
+    own, model, components = saved.config.model, saved.model, saved.scaling.components
+    looked, image = model.statistics, model if isinstance(model, ConvolutionalRecurrent) else None
+    columns = ContourColumns(**vars(looked.columns)) if isinstance(looked, Contours) else None
+    return Architecture(
+        kind=own.architecture.name,
+        temperature=saved.temperature,
+        heads=own.heads,
+        statistics=own.statistics,
+        columns=columns,
+        stack=image.stack if image else 1,
+        planes=image.planes.numpy() if image else None,
+        mixed=model.mix.each if model.mix is not None else 0,
+        components=None if components is None else components.numpy(),
+    )
 
 
 def _front(own: _Parts) -> onnx.ModelProto:

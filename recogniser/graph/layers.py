@@ -18,6 +18,13 @@ def part(weights: Weights, name: str) -> dict[str, Array]:
     return {key.removeprefix(f"{name}."): own for key, own in weights.items() if key.startswith(f"{name}.")}
 
 
+def listed(weights: Weights, name: str) -> list[dict[str, Array]]:
+    """The weights of each of a list's layers, in order."""
+    own = part(weights, name)
+    numbers = {int(key.partition(".")[0]) for key in own}
+    return [part(own, str(number)) for number in sorted(numbers)]
+
+
 def linear(builder: NodeBuilder, value: Value, own: Weights) -> Value:
     """``nn.Linear`` along the last axis."""
     return builder.op("Add", builder.op("MatMul", value, own["weight"].T), own["bias"])

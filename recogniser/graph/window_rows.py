@@ -100,12 +100,11 @@ def scaled_by_itself(builder: NodeBuilder, rows: Value) -> Value:
 
     In float64, as ``common.data.normalise.Sums`` are.
     """
-    exact = builder.op("Cast", rows, to=11)
-    mean = builder.op("ReduceMean", exact, axes=[1], keepdims=1)
-    square = builder.op("ReduceMean", builder.op("Mul", exact, exact), axes=[1], keepdims=1)
+    doubled = builder.op("Cast", rows, to=11)
+    mean = builder.op("ReduceMean", doubled, axes=[1], keepdims=1)
+    square = builder.op("ReduceMean", builder.op("Mul", doubled, doubled), axes=[1], keepdims=1)
     variance = builder.op("Sub", square, builder.op("Mul", mean, mean))
     spread = builder.op("Sqrt", builder.op("Max", variance, exact(0)))
-    varies = builder.op("Greater", spread, exact(CONSTANT))
-    deviation = builder.op("Where", varies, spread, exact(1))
+    deviation = builder.op("Where", builder.op("Greater", spread, exact(CONSTANT)), spread, exact(1))
     centred = builder.op("Sub", rows, builder.op("Cast", mean, to=1))
     return builder.op("Div", centred, builder.op("Cast", deviation, to=1))
