@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from recogniser.export import export_command
-from recogniser.listening import listen_command, recognise_command
+from recogniser.listening import listen_command
+from recogniser.recordings import recognise_command
 
 
 def add(app: typer.Typer) -> None:

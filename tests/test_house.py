@@ -86,6 +86,7 @@ LAYERS = {
         "recogniser.prosody",
         "recogniser.formats",
         "recogniser.pictures",
+        "recogniser.recordings",
         "recogniser.service",
         "recogniser.monitoring",
         "recogniser.cli",
@@ -226,7 +227,14 @@ def test_the_dependencies_are_pinned() -> None:
     project = whole["project"]
     assert all("==" in text for text in whole["build-system"]["requires"])
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["dev"], *extras["encoder"], *extras["ray"], *extras["recogniser"]]
+    asked = [
+        *project["dependencies"],
+        *extras["dev"],
+        *extras["encoder"],
+        *extras["ray"],
+        *extras["recogniser"],
+        *extras["microphone"],
+    ]
     assert {canonicalize_name(Requirement(text).name) for text in asked} <= pins
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from common.audio.reading import WARNINGS
-from recogniser.listening.adaptation import Speakers
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import ListenSettings, Stretch
 from recogniser.listening.listener import Growing, Listener
@@ -26,6 +25,7 @@ from recogniser.listening.recording_result import (
     Summary,
     Trajectory,
 )
+from recogniser.listening.speaker_adaptation import Speakers
 from recogniser.listening.unsure import Unsure, leave_out
 from recogniser.sound.file_blocks import FileBlocks
 from recogniser.sound.gates import Gate, RememberingGate, open_gate

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import UsageError
-from recogniser.listening.adaptation import ADAPT, Adaptation
 from recogniser.listening.exported_model import ExportedModel, Frames, Window
 from recogniser.listening.frame_blocks import FrameBlocks
+from recogniser.listening.speaker_adaptation import ADAPT, Adaptation
 from recogniser.sound.gates import FRAME, RATE, Gate
 from recogniser.sound.hysteresis import LEAST, LONGEST, Hysteresis, OpenSegment
 from recogniser.sound.resampling import Resampler
@@ -36,7 +36,7 @@ class ListenSettings:
     Attributes:
         window: seconds of a growing segment that are scored, the last ones.
         hop: seconds from score to score.
-        adapt: one of ``adaptation.ADAPT``.
+        adapt: one of ``speaker_adaptation.ADAPT``.
         vad: the speech gate's name.
         separate: whether each channel is listened to for itself, or the mean of all.
 

@@ -12,7 +12,7 @@ import typer
 
 from common.cli import options
 from common.escaping import as_json
-from recogniser.listening.recognise_command import Adapt, Hop, Leave, Model, UnsureBelow, Vad, Window
+from recogniser.listening.stream_options import Adapt, Hop, Leave, Model, UnsureBelow, Vad, Window
 
 if TYPE_CHECKING:  # ONNX Runtime and numpy, which --help needs none of
     from recogniser.listening.listener import Event, Listener

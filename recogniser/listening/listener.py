@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recogniser.listening.adaptation import Adaptation, Speakers
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import BLOCK_MS, Lane, ListenSettings, Stretch
 from recogniser.listening.recording_result import DECIMALS, SHARE_DECIMALS, Segment
+from recogniser.listening.speaker_adaptation import Adaptation, Speakers
 from recogniser.listening.unsure import Unsure
 from recogniser.sound.gates import Gate, open_gate
 from recogniser.sound.turns import Turns

@@ -24,7 +24,7 @@ class Unsure:
 
     below: float = 0.0
     leave: float = 0.0
-    _heard: list[float] = field(default_factory=list)
+    _heard: list[float] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for flag, value in (("--unsure", self.below), ("--leave", self.leave)):

@@ -39,9 +39,9 @@ class FileBlocks:
     channels: int = 0
     samples: int = 0
     problems: list[AudioError] = field(default_factory=list)
-    _broken: int = 0  # samples that are no finite numbers
-    _first_broken: int = 0
-    _peak: float = 0.0
+    _broken: int = field(default=0, init=False)  # samples that are no finite numbers
+    _first_broken: int = field(default=0, init=False)
+    _peak: float = field(default=0.0, init=False)
 
     def __iter__(self) -> Iterator[Block]:
         """Each block float32 of shape ``(samples, channels)``, with 0 where it is no finite number."""

@@ -44,4 +44,4 @@ def no_speech(kind: str, seconds: float, decibels: float) -> Signal:
         notes = generator.choice([262, 294, 330, 349, 392, 440, 494, 523], -(-count // 8000))
         decay = np.exp(-(np.arange(count) % 8000) / 4000)
         sound = np.sin(2 * np.pi * np.cumsum(np.repeat(notes, 8000)[:count]) / RATE) * decay
-    return (sound / sound.std() * 10 ** (decibels / 20)).astype(np.float32)
+    return np.asarray(sound / sound.std() * 10 ** (decibels / 20), np.float32)

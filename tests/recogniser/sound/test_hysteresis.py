@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from recogniser.sound.hysteresis import LONGEST, SECONDS, Hysteresis, OpenSegment
 
 
-def segments(probabilities: list[float], speakers: list[str | None] | None = None) -> list[tuple[int, int]]:
+def segments(probabilities: list[float], speakers: Sequence[str | None] | None = None) -> list[tuple[int, int]]:
     """Where each lies, in frames."""
     hysteresis, found = Hysteresis(), list[OpenSegment]()
     for probability, speaker in zip(probabilities, speakers or [None] * len(probabilities), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,16 @@ from typing import Any
 from common.audio.reading import EXTENSIONS
 from common.errors import UsageError
 from common.storage import atomic
+from recogniser.formats.available_formats import FORMATS, Format
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.file_recognition import RecogniseSettings, recognise
 from recogniser.listening.recording_result import RecordingResult
 from recogniser.sound.turns import Turns
 
-Write = Callable[[RecordingResult], str]
 Done = tuple[RecordingResult, bool]
 
 DIGEST = "sha256"  # among a result's settings: of the recording's bytes, by which it is known again
-JSON = ".json"
-WRITERS: dict[str, Write] = {JSON: RecordingResult.as_json}  # by a file's ending
+JSON = FORMATS["json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +79,13 @@ class Batch:
         for task in found:
             yield self._recognised(task, _digest(task.path))
 
-    def write(
-        self, found: Sequence[Task], out: Path, writers: Mapping[str, Write]
-    ) -> Iterator[tuple[RecordingResult, bool]]:
+    def write(self, found: Sequence[Task], out: Path, formats: Sequence[Format]) -> Iterator[Done]:
         """Write what is heard in each recording, unless that is there already.
 
         Args:
             found: the recordings.
             out: the folder of results.
-            writers: by a file's ending; the JSON is written in any case, and last: by it is known what is done.
+            formats: what is written of each; JSON is in any case, and last: by it is known what is done.
 
         Yields:
             Each result, and whether it was there.
@@ -99,14 +96,13 @@ class Batch:
         for task in found:
             digest = _digest(task.path)
             place = out / task.place
-            kept = self._kept(place.with_name(place.name + JSON), task, digest)
+            kept = self._kept(_named(place, JSON), task, digest)
             result = kept or self._recognised(task, digest)
-            for ending, write in writers.items():
-                path = place.with_name(place.name + ending)
-                if ending != JSON and not (kept and path.exists()):
-                    atomic.write(path, write(result))
+            for form in formats:
+                if form is not JSON:
+                    atomic.write(_named(place, form), form.write(result))
             if kept is None:
-                atomic.write(place.with_name(place.name + JSON), result.as_json())
+                atomic.write(_named(place, JSON), JSON.write(result))
             yield result, kept is not None
 
     def _recognised(self, task: Task, digest: str) -> RecordingResult:
@@ -129,6 +125,10 @@ class Batch:
         asked = {**self.settings.as_dict(), **self._noted(task, digest)}
         same = (kept.path, kept.model, kept.settings) == (str(task.path), self.model.said, asked)
         return kept if same else None
+
+
+def _named(place: Path, form: Format) -> Path:
+    return place.with_name(place.name + form.ending)
 
 
 def _digest(path: Path) -> str:

@@ -8,41 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.escaping import one_line
+from recogniser.listening.stream_options import Adapt, Hop, Leave, Model, UnsureBelow, Vad, Window
 
 if TYPE_CHECKING:  # ONNX Runtime and numpy, which --help needs none of
     from recogniser.listening.recording_result import RecordingResult
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, or folders of them.")]
-Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="An export's folder, or a run's.")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where each result goes; what is there already is not done again."),
 ]
-Window = Annotated[float, typer.Option("--window", metavar="S", help="Seconds that a score looks back on.")]
-Hop = Annotated[float, typer.Option("--hop", metavar="S", help="Seconds from score to score.")]
-Vad = Annotated[str, typer.Option("--vad", metavar="silero|energy|none", help="What tells speech from the rest.")]
+Formats = Annotated[
+    str, typer.Option("--format", metavar="NAME,...", help="json, csv, textgrid, eaf, rttm, vtt, audacity.")
+]
 Channels = Annotated[
     str, typer.Option("--channels", metavar="mixed|separate", help="Hear the mean of all channels, or each for itself.")
-]
-Adapt = Annotated[
-    str,
-    typer.Option(
-        "--adapt",
-        metavar="recording|running|none",
-        help="What a speaker's features are scaled by: all of the recording, what was heard before, or nothing of it.",
-    ),
 ]
 Speakers = Annotated[
     Path | None,
     typer.Option("--speakers", metavar="RTTM", help="Who speaks when: an RTTM file.", show_default=False),
-]
-UnsureBelow = Annotated[
-    float | None,
-    typer.Option("--unsure", metavar="P", help="Name no emotion below this confidence.", show_default=False),
-]
-Leave = Annotated[
-    float | None,
-    typer.Option("--leave", metavar="SHARE", help="Name none for the least sure share.", show_default=False),
 ]
 
 
@@ -58,6 +42,7 @@ def recognise(
     files: Files,
     model: Model,
     out: Out = None,
+    formats: Formats = "json",
     window: Window = 2.0,
     hop: Hop = 0.5,
     adapt: Adapt = "recording",
@@ -69,14 +54,15 @@ def recognise(
 ) -> None:
     """Find the speech in recordings, and the emotion of each stretch of it.
 
-    A result is one JSON object: on standard output, or with --out in a file a recording. What is wrong with a recording
-    is said there and here, and the others are done.
+    What was found goes to standard output, or with --out to a file a recording: JSON, and beside it what --format
+    names. What is wrong with a recording is said there and here, and the others are done.
     """
     from common.errors import FedserError, UsageError
-    from recogniser.listening.batch import WRITERS, Batch, tasks
+    from recogniser.formats.available_formats import parse_formats
     from recogniser.listening.file_recognition import RecogniseSettings, is_broken
     from recogniser.listening.lane import ListenSettings
     from recogniser.listening.run_export import open_model
+    from recogniser.recordings.batch import Batch, tasks
     from recogniser.sound.turns import read_turns
 
     if channels not in ("mixed", "separate"):
@@ -85,13 +71,16 @@ def recognise(
         raise UsageError("--speakers and --channels separate both say who speaks: give one")
     listen = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad, separate=channels == "separate")
     settings = RecogniseSettings(listen=listen, unsure=unsure or 0.0, leave=leave or 0.0)
+    asked = parse_formats(formats)
+    if len(asked) > 1 and out is None:
+        raise UsageError(f"--format {formats} without --out: give one format, or a folder to write to")
     found, turns = tasks(files), read_turns(speakers) if speakers else {}
     batch = Batch(model=open_model(model), settings=settings, turns=turns)
     if batch.model.said.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
     broken = 0
-    for result, kept in batch.write(found, out, WRITERS) if out else ((own, False) for own in batch.results(found)):
-        typer.echo(_line(result, kept=kept) if out else result.as_json(), nl=bool(out))
+    for result, kept in batch.write(found, out, asked) if out else ((own, False) for own in batch.results(found)):
+        typer.echo(_line(result, kept=kept) if out else asked[0].write(result), nl=bool(out))
         _tell_problems(result)
         broken += is_broken(result)
     if broken:

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from common.cli.main import join_rings, run
-from recogniser.listening.batch import tasks
 from recogniser.listening.recording_result import RecordingResult
+from recogniser.recordings.batch import tasks
 from tests.recogniser.speech import RATE, talk
 
 join_rings()
@@ -41,10 +41,11 @@ def recordings(tmp_path: Path) -> Path:
 
 def test_a_batch(exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    command = ["recognise", str(recordings), "--model", str(exported), "--out", str(out)]
+    command = ["recognise", str(recordings), "--model", str(exported), "--out", str(out), "--format", "csv"]
     assert run(command) == 1
     first = capsys.readouterr()
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*.json")) == ["a.json", "cut.json", "deep/a.json"]
+    assert len(list(out.rglob("*.csv"))) == 3
     assert "cut.wav: " in first.err
     assert "1 of 3 recordings" in first.err.splitlines()[-1]
     whole = RecordingResult.from_json((out / "a.json").read_text())
@@ -114,6 +115,7 @@ def test_speakers_of_an_rttm(
         (["--window", "20"], "--window 20: expected 0.5 to 10 seconds"),
         (["--adapt", "all"], "--adapt all: expected recording, running, none"),
         (["--vad", "loud"], "no speech gate 'loud'; expected silero, energy, none"),
+        (["--format", "csv,json"], "--format csv,json without --out"),
         (["--channels", "left"], "--channels left: expected mixed or separate"),
         (["--unsure", "0.5", "--leave", "0.5"], "--unsure and --leave"),
         (["--speakers", "x.rttm", "--channels", "separate"], "give one"),
