@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from recogniser.export import export_command
+from recogniser.listening import listen_command
+from recogniser.recordings import recognise_command
+
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
+    for module in (recognise_command, listen_command, export_command):
+        module.add(app)

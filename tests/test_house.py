@@ -86,6 +86,7 @@ LAYERS = {
         "recogniser.prosody",
         "recogniser.formats",
         "recogniser.pictures",
+        "recogniser.recordings",
         "recogniser.service",
         "recogniser.monitoring",
         "recogniser.cli",
@@ -226,7 +227,14 @@ def test_the_dependencies_are_pinned() -> None:
     project = whole["project"]
     assert all("==" in text for text in whole["build-system"]["requires"])
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["dev"], *extras["encoder"], *extras["ray"]]
+    asked = [
+        *project["dependencies"],
+        *extras["dev"],
+        *extras["encoder"],
+        *extras["ray"],
+        *extras["recogniser"],
+        *extras["microphone"],
+    ]
     assert {canonicalize_name(Requirement(text).name) for text in asked} <= pins
 
 
@@ -236,7 +244,8 @@ def test_what_is_imported_is_declared() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["encoder"], *extras["ray"], *extras["notebook"]]
+    optional = ("encoder", "notebook", "ray", "recogniser")
+    asked = [*project["dependencies"], *(text for name in optional for text in extras[name])]
     declared = {canonicalize_name(Requirement(text).name) for text in asked}
     known = packages_distributions()
     names = {name.partition(".")[0] for name in set().union(*map(imported, FILES))}

@@ -19,6 +19,7 @@ from common.errors import AudioError
 Block = npt.NDArray[np.float32]  # (samples, channels)
 
 SECONDS = 10.0  # of a block
+_STEP = 0.25  # seconds that are decoded at once: what is lost where a file breaks off
 
 
 @dataclass(kw_only=True)
@@ -38,9 +39,9 @@ class FileBlocks:
     channels: int = 0
     samples: int = 0
     problems: list[AudioError] = field(default_factory=list)
-    _broken: int = 0  # samples that are no finite numbers
-    _first_broken: int = 0
-    _peak: float = 0.0
+    _broken: int = field(default=0, init=False)  # samples that are no finite numbers
+    _first_broken: int = field(default=0, init=False)
+    _peak: float = field(default=0.0, init=False)
 
     def __iter__(self) -> Iterator[Block]:
         """Each block float32 of shape ``(samples, channels)``, with 0 where it is no finite number."""
@@ -75,11 +76,20 @@ class FileBlocks:
             self._add(AudioError("truncated", f"{self.samples} of {expected} samples are there"))
 
     def _read(self, stream: SoundStream) -> Iterator[Block]:
-        size = math.ceil(SECONDS * self.rate)
-        while len(frames := read_block(stream, size, self.samples)):
-            yield self._finite(frames)
-            if len(frames) < size:
-                break
+        size = math.ceil(_STEP * self.rate)
+        parts: list[Block] = []
+        try:
+            while len(frames := read_block(stream, size, self.samples)):
+                parts.append(self._finite(frames))
+                if len(frames) < size:
+                    break
+                if len(parts) * _STEP >= SECONDS:
+                    yield np.concatenate(parts)
+                    parts = []
+        except AudioError as error:  # it breaks off: what came before is read
+            self._add(error)
+        if parts:
+            yield np.concatenate(parts)
 
     def _finite(self, frames: Block) -> Block:
         finite = np.isfinite(frames)

@@ -81,7 +81,7 @@ class EnergyGate:
         levels = 10 * np.log10(np.square(frames.astype(np.float64)).mean(axis=1) + 1e-10)
         crossings = (np.diff(np.signbit(frames), axis=1) != 0).mean(axis=1)
         loud = [self._is_loud(float(level)) for level in levels]
-        return (np.array(loud) & (crossings < MOST_CROSSINGS)).astype(np.float32)
+        return np.asarray(np.array(loud, np.bool_) & (crossings < MOST_CROSSINGS), np.float32)
 
     def _is_loud(self, level: float) -> bool:
         floor = level if self._floor is None else min(level, self._floor + RISE)
@@ -97,7 +97,29 @@ class OpenGate:
         return np.ones(len(frames), np.float32)
 
 
-class RecordedGate:
+class RememberingGate:
+    """Another gate, whose answers are kept, to be given again for the same sound.
+
+    Args:
+        gate: that is asked.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._said: list[Signal] = []
+
+    def feed(self, frames: Signal) -> Signal:
+        """As of the other gate."""
+        said = self._gate.feed(frames)
+        self._said.append(said)
+        return said
+
+    def again(self) -> RepeatingGate:
+        """A gate that gives the same answers from the beginning on."""
+        return RepeatingGate(np.concatenate([np.zeros(0, np.float32), *self._said]))
+
+
+class RepeatingGate:
     """What another gate said of the same sound before.
 
     Args:
@@ -105,12 +127,12 @@ class RecordedGate:
     """
 
     def __init__(self, said: Signal) -> None:
-        self._said = said
+        self._said, self._given = said, 0
 
     def feed(self, frames: Signal) -> Signal:
-        """As of any gate."""
-        given, self._said = self._said[: len(frames)], self._said[len(frames) :]
-        return given
+        """As of the other gate."""
+        self._given += len(frames)
+        return self._said[self._given - len(frames) : self._given]
 
 
 GATES: dict[str, type[SileroGate] | type[EnergyGate] | type[OpenGate]] = {

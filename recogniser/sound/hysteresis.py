@@ -45,7 +45,7 @@ class Hysteresis:
 
     current: OpenSegment | None = None
     frames: int = 0
-    _closed: list[OpenSegment] = field(default_factory=list)
+    _closed: list[OpenSegment] = field(default_factory=list, init=False, repr=False)
 
     def feed(self, probability: float, speaker: str | None = None) -> list[OpenSegment]:
         """Hear a frame; returns the segments that it closed.

@@ -76,7 +76,5 @@ class PcmDecoder:
             AudioError: ``truncated``: it ended within a sample.
         """
         if self._rest:
-            said = (
-                f"ends within a sample: {len(self._rest)} bytes too many for {self._channels} channels of {self._size}"
-            )
-            raise AudioError("truncated", f"{said} bytes; are --encoding and --channels right?")
+            said = f"ends within a sample: {len(self._rest)} bytes too many for {self._channels} channels"
+            raise AudioError("truncated", f"{said} of {self._size} bytes; are --encoding and --channels right?")

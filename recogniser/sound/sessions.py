@@ -26,6 +26,5 @@ def open_session(path: str) -> Any:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own classes, which derive from nothing but Exception
-        raise FedserError(
-            f"{path} is no model that ONNX Runtime reads ({' '.join(str(error).split())[:200]})"
-        ) from None
+        said = " ".join(str(error).split())[:200]
+        raise FedserError(f"{path} is no model that ONNX Runtime reads ({said})") from None

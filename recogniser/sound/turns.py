@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ class Turns:
     """
 
     def __init__(self, turns: Sequence[Turn]) -> None:
+        self.digest = hashlib.sha256(repr(sorted(map(repr, turns))).encode()).hexdigest()  # tells others apart
         self._bounds = sorted({bound for turn in turns for bound in (turn.start, turn.end)})
         self._speakers: list[str | None] = [None] * (len(self._bounds) + 1)
         for turn in sorted(turns, key=lambda turn: turn.start):  # so that the last begun has the word

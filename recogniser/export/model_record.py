@@ -1,0 +1,100 @@
+"""``model.json``: what who runs the graphs must know of the model, and the same in each graph's own metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from common.escaping import as_json
+from recogniser.export.front_constants import columns, context
+from recogniser.export.parity import Trial
+
+if TYPE_CHECKING:
+    from common.learning.saved_model import SavedModel
+
+FORMAT = 1
+RECORD = "model.json"
+
+
+def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
+    """What is known of a model before its graphs are made.
+
+    Args:
+        saved: the model.
+        path: of its file, whose digest is told.
+        given: what ``model.onnx`` takes.
+    """
+    from common.features.front_end import row_ms
+    from common.learning.saved_model import windows
+
+    features, scaling = saved.config.features, saved.scaling
+    pooled = features.encoder.pooled
+    prior = {"mean": scaling.mean.tolist(), "deviation": scaling.deviation.tolist(), "rows": scaling.weight}
+    return {
+        "format": FORMAT,
+        "fedser": importlib.metadata.version("fedser"),
+        "input": given,
+        "classes": list(saved.classes),
+        "sampling_rate": features.sampling_rate,
+        "hop_ms": features.hop,
+        "stack": features.stack,
+        "row_ms": None if pooled else row_ms(features),
+        "features": _settings(saved),
+        "columns": [] if features.encoder.on else columns(features),
+        "dimension": len(scaling.mean),
+        "normalise": saved.config.data.normalise,
+        "alone": _alone(saved),
+        "prior": prior,
+        "temperature": saved.temperature,
+        "unsure": saved.unsure,
+        "windows": windows(saved.config),
+        "licence": _licence(saved),
+        "synthetic": saved.synthetic,
+        "model_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "context": None if features.encoder.on else context(features),
+    }
+
+
+def checked_record(record: Mapping[str, Any], files: Mapping[str, bytes], trials: Sequence[Trial]) -> dict[str, Any]:
+    """The same with each file's digest and what came of trying them."""
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return {**record, "files": digests, "parity": [trial.as_json() for trial in trials]}
+
+
+def tell(graph: onnx.ModelProto, record: Mapping[str, Any]) -> None:
+    """Write a record into a graph's metadata, each of its values as JSON, and who made it."""
+    onnx.helper.set_model_props(graph, {name: as_json(value) for name, value in record.items()})
+    graph.producer_name, graph.producer_version = "fedser", record["fedser"]
+
+
+def shown(record: Mapping[str, Any]) -> str:
+    """A record as the file has it."""
+    return as_json(json.loads(json.dumps(record)), indent=1) + "\n"
+
+
+def _settings(saved: SavedModel) -> dict[str, Any]:
+    own = dataclasses.asdict(saved.config.features)
+    encoder = own.pop("encoder")
+    encoder.pop("path")  # a place on the machine that trained
+    return {**own, "windows": list(own["windows"]), "encoder": encoder if saved.config.features.encoder.on else None}
+
+
+def _alone(saved: SavedModel) -> str:
+    from common.data.strangers import lone_mode
+
+    return "itself" if lone_mode(saved.config) == "utterance" else "prior"
+
+
+def _licence(saved: SavedModel) -> str | None:
+    """That of the corpus, which the model inherits; None where the run is of no corpus that fedser knows."""
+    from common.corpora.catalogue import CORPORA
+
+    module = CORPORA.get(saved.config.data.corpus)
+    return None if module is None else str(module.LICENCE)
