@@ -22,13 +22,14 @@ def steady(semitones: Column, phrasing: Phrasing, hop: float) -> Mask:
     found: Mask = np.zeros(len(semitones), np.bool_)
     for run in phrasing.phrases:  # one at a time, so that hours take no more than it does
         around = slice(run.start, run.end)
-        found[around] = _steady(semitones[around], phrasing.sounding[around], SHORTEST / hop)
+        found[around] = steady_within(semitones[around], phrasing.sounding[around], hop)
     return found
 
 
-def _steady(semitones: Column, sounding: Mask, shortest: float) -> Mask:
+def steady_within(semitones: Column, sounding: Mask, hop: float) -> Mask:
+    """As ``steady``, of a stretch of frames at once."""
     voiced: Mask = (semitones > 0) & sounding
     leaps = np.abs(np.diff(semitones, prepend=semitones[:1])) > STEP
     run = np.cumsum(voiced & (leaps | ~np.concatenate([[False], voiced[:-1]])))
-    lasting: Mask = np.bincount(run[voiced], minlength=len(semitones) + 1)[run] >= shortest
+    lasting: Mask = np.bincount(run[voiced], minlength=len(semitones) + 1)[run] * hop >= SHORTEST
     return voiced & lasting
