@@ -16,20 +16,31 @@ Given = Annotated[
     str, typer.Option("--input", metavar="sound|features", help="What model.onnx takes: a sound, or its features.")
 ]
 
+EightBits = Annotated[
+    bool,
+    typer.Option("--int8", help="Write learnt weights as 8-bit numbers: a quarter of the size, for one stream a time."),
+]
+
 
 def add(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(epilog="Example: fedser export --model runs/emodb --out emodb-onnx")(export)
 
 
-def export(model: Model, out: Out, given: Given = "sound", json_output: options.JsonOutput = False) -> None:
+def export(
+    model: Model,
+    out: Out,
+    given: Given = "sound",
+    eight_bits: EightBits = False,
+    json_output: options.JsonOutput = False,
+) -> None:
     """Write a model as ONNX files, once they were seen to give what the model gives."""
     import torch
 
     from recogniser.export import exporting
 
     torch.set_num_threads(1)
-    record = exporting.export(model, out, given)
+    record = exporting.export(model, out, given, eight_bits=eight_bits)
     if json_output:
         typer.echo(as_json(record))
         return

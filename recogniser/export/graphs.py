@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SOUND, FEATURES = "sound", "features"
 MODEL, FRONT, WINDOW = "model.onnx", "front.onnx", "window.onnx"
+NETWORK = "network"  # the stage of a graph whose weights were learnt
 Graphs = Mapping[str, onnx.ModelProto]  # by the file's name
 
 
@@ -67,11 +68,18 @@ class _Parts:
 
     def answer(self, builder: NodeBuilder, rows: Value, lengths: Value) -> dict[Value, onnx.ValueInfoProto]:
         """From scaled rows to the graph's output."""
+        builder.stage = NETWORK
         found = probabilities(builder, self.architecture, rows, lengths, self.weights)
         return {found: floats_of("probabilities", "batch", len(self.saved.classes))}
 
+    def frames(self, builder: NodeBuilder) -> Value:
+        """From the sound to its frames."""
+        builder.stage = "front"
+        return sound_frames(builder, "sound", front_constants(self.saved.config.features))
+
     def rows(self, builder: NodeBuilder, frames: Value, lengths: Value) -> tuple[Value, Value]:
         """From frames to rows and how many there are."""
+        builder.stage = "rows"
         if self.saved.config.features.pitch:
             frames = bridged(builder, frames, lengths, self.columns.index("f0"), len(self.columns))
         return stacked(builder, frames, lengths, self.stack, len(self.columns))
@@ -103,7 +111,7 @@ def _architecture(saved: SavedModel) -> Architecture:
 
 def _front(own: _Parts) -> onnx.ModelProto:
     builder = NodeBuilder()
-    frames = sound_frames(builder, "sound", front_constants(own.saved.config.features))
+    frames = own.frames(builder)
     return builder.model(
         [floats_of("sound", "batch", "samples")], {frames: floats_of("frames", "batch", "time", len(own.columns))}
     )
@@ -129,7 +137,7 @@ def _from_sound(own: _Parts) -> onnx.ModelProto:
     from common.data.strangers import lone_mode
 
     builder, saved = NodeBuilder(), own.saved
-    frames = sound_frames(builder, "sound", front_constants(saved.config.features))
+    frames = own.frames(builder)
     lengths = builder.op("Expand", count(builder, frames, 1), count(builder, frames, 0))
     rows, lengths = own.rows(builder, frames, lengths)
     if lone_mode(saved.config) == "utterance":

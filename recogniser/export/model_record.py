@@ -17,10 +17,13 @@ from recogniser.export.front_constants import columns, context
 from recogniser.export.parity import Trial
 
 if TYPE_CHECKING:
+    import torch
+
     from common.learning.saved_model import SavedModel
 
 FORMAT = 1
 RECORD = "model.json"
+ABOUT = ("fedser", "model_sha256", "classes", "licence", "synthetic")  # what graphs beside ``model.onnx`` say too
 
 
 def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
 
     features, scaling = saved.config.features, saved.scaling
     pooled = features.encoder.pooled
-    prior = {"mean": scaling.mean.tolist(), "deviation": scaling.deviation.tolist(), "rows": scaling.weight}
+    prior = {"mean": _short(scaling.mean), "deviation": _short(scaling.deviation), "rows": scaling.weight}
     return {
         "format": FORMAT,
         "fedser": importlib.metadata.version("fedser"),
@@ -77,6 +80,11 @@ def tell(graph: onnx.ModelProto, record: Mapping[str, Any]) -> None:
 def shown(record: Mapping[str, Any]) -> str:
     """A record as the file has it."""
     return as_json(json.loads(json.dumps(record)), indent=1) + "\n"
+
+
+def _short(values: torch.Tensor) -> list[float]:
+    """float32 with no more digits than tell them apart."""
+    return [float(str(value)) for value in values.numpy()]
 
 
 def _settings(saved: SavedModel) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import onnx
 
 from common.errors import FedserError
 from recogniser.export.graphs import FEATURES, FRONT, MODEL, WINDOW, Graphs
-from recogniser.export.trial_sounds import Floats, trial_rows, trial_sounds
+from recogniser.export.trial_sounds import SOUNDS, Floats, Sizes, trial_rows, trial_sounds
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from common.data.normalise import Scaling
     from common.learning.saved_model import SavedModel
 
-FEATURES_BOUND, SOUND_BOUND = 1e-5, 1e-3  # of a probability
+FEATURES_BOUND, SOUND_BOUND, EIGHT_BITS_BOUND = 1e-5, 1e-3, 0.2  # of a probability
 Feed = Mapping[str, npt.NDArray[Any]]
+Session: TypeAlias = "onnxruntime.InferenceSession"
+Sessions: TypeAlias = Mapping[str, Session]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +45,6 @@ class Trial:
     unit: str
     difference: float
 
-    @property
-    def bound(self) -> float:
-        """The largest difference that is none."""
-        return FEATURES_BOUND if self.unit == "rows" else SOUND_BOUND
-
     def as_json(self) -> dict[str, Any]:
         """As ``model.json`` has it."""
         return {
@@ -58,13 +55,17 @@ class Trial:
         }
 
 
-def refuse_other_answers(graphs: Graphs, saved: SavedModel, given: str) -> list[Trial]:
+def refuse_other_answers(
+    graphs: Graphs, saved: SavedModel, given: str, *, eight_bits: bool = False, sounds: Sizes = SOUNDS
+) -> list[Trial]:
     """Run the graphs, and refuse those that give other probabilities than the model.
 
     Args:
         graphs: of the model, by the file's name.
         saved: the model.
         given: what ``model.onnx`` takes.
+        eight_bits: whether their weights were rounded to as many, so that answers are near and no more.
+        sounds: to try, by batch and seconds.
 
     Returns:
         What came of each batch.
@@ -74,17 +75,19 @@ def refuse_other_answers(graphs: Graphs, saved: SavedModel, given: str) -> list[
     """
     sessions = {name: _checked(name, graph) for name, graph in graphs.items()}
     trials = []
-    for trial in _trials(sessions, saved, given):
-        if not trial.difference <= trial.bound:  # NaN is no answer either
+    for trial in _trials(sessions, saved, given, sounds):
+        exact = FEATURES_BOUND if trial.unit == "rows" else SOUND_BOUND
+        bound = EIGHT_BITS_BOUND if eight_bits else exact
+        if not trial.difference <= bound:  # NaN is no answer either
             raise FedserError(
                 f"{trial.file} is not the model: its probabilities are up to {trial.difference:.2g} off for a batch of "
-                f"{trial.batch} with {trial.size:g} {trial.unit}, at most {trial.bound:g} is right; nothing is written"
+                f"{trial.batch} with {trial.size:g} {trial.unit}, at most {bound:g} is right; nothing is written"
             )
         trials.append(trial)
     return trials
 
 
-def session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def session(graph: onnx.ModelProto) -> Session:
     """A session on one core, which says nothing."""
     import onnxruntime
 
@@ -94,7 +97,7 @@ def session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _checked(name: str, graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def _checked(name: str, graph: onnx.ModelProto) -> Session:
     try:
         onnx.checker.check_model(graph, full_check=True)
         return session(graph)
@@ -102,32 +105,34 @@ def _checked(name: str, graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
         raise FedserError(f"{name} is no graph that ONNX Runtime takes: {error}; nothing is written") from None
 
 
-def _trials(sessions: Mapping[str, onnxruntime.InferenceSession], saved: SavedModel, given: str) -> Iterator[Trial]:
+def _trials(sessions: Sessions, saved: SavedModel, given: str, sounds: Sizes) -> Iterator[Trial]:
     if given == FEATURES:
         yield from _of_rows(sessions[MODEL], saved)
     if saved.config.features.encoder.on:
         return
-    for sounds in trial_sounds(saved.config.features.sampling_rate):
-        seconds = sounds.shape[1] / saved.config.features.sampling_rate
-        answers = [_Answer.of(saved, sound) for sound in sounds]
-        ragged = [
-            _Answer.of(saved, sound[: len(sound) - number * len(sound) // 7]) for number, sound in enumerate(sounds)
-        ]
-        found = {WINDOW: (_by_window(sessions, ragged), ragged)}
-        if given != FEATURES:
-            found[MODEL] = (_run(sessions[MODEL], {"sound": sounds}), answers)
-        for name, (got, wanted) in found.items():
-            difference = _largest(got, np.stack([own.probabilities for own in wanted]))
-            yield Trial(file=name, batch=len(sounds), size=seconds, unit="seconds", difference=difference)
+    rate = saved.config.features.sampling_rate
+    for batch in trial_sounds(rate, sounds):
+        for name, difference in _of_sounds(sessions, saved, batch, given):
+            yield Trial(file=name, batch=len(batch), size=batch.shape[1] / rate, unit="seconds", difference=difference)
 
 
-def _of_rows(own: onnxruntime.InferenceSession, saved: SavedModel) -> Iterator[Trial]:
+def _of_sounds(sessions: Sessions, saved: SavedModel, sounds: Floats, given: str) -> Iterator[tuple[str, float]]:
+    """How far off windows of several lengths are, and the graph that takes sound."""
+    cut = [sound[: len(sound) - number * len(sound) // 7] for number, sound in enumerate(sounds)]
+    ragged = [_Answer.of(saved, sound) for sound in cut]
+    yield WINDOW, _largest(_by_window(sessions, ragged), ragged)
+    if given != FEATURES:
+        whole = [*ragged[:1], *(_Answer.of(saved, sound) for sound in sounds[1:])]
+        yield MODEL, _largest(_run(sessions[MODEL], {"sound": sounds}), whole)
+
+
+def _of_rows(own: Session, saved: SavedModel) -> Iterator[Trial]:
     mean, deviation = saved.scaling.mean.numpy(), saved.scaling.deviation.numpy()
     for rows, lengths in trial_rows(mean, deviation):
         scales = {"mean": mean, "deviation": deviation}
         feed = {name: np.repeat(scale[None], len(rows), axis=0) for name, scale in scales.items()}
         got = _run(own, {"features": rows, "lengths": lengths, **feed})
-        difference = _largest(got, _answered(saved, saved.scaling, rows, lengths))
+        difference = float(np.abs(got - _answered(saved, rows, lengths)).max())
         yield Trial(file=MODEL, batch=len(rows), size=rows.shape[1], unit="rows", difference=difference)
 
 
@@ -171,17 +176,17 @@ def _scaling(saved: SavedModel, sound: Floats) -> Scaling:
     return Sums.of([Recording(utterance=nobody, versions=(rows,))]).scaling()
 
 
-def _answered(saved: SavedModel, scaling: Scaling, rows: Floats, lengths: npt.NDArray[np.int64]) -> Floats:
+def _answered(saved: SavedModel, rows: Floats, lengths: npt.NDArray[np.int64]) -> Floats:
     import torch
 
     with torch.no_grad():
-        scaled = saved.scaling.project(scaling(torch.from_numpy(rows)))
+        scaled = saved.scaling.project(saved.scaling(torch.from_numpy(rows)))
         logits = saved.model(scaled, torch.from_numpy(lengths)) / saved.temperature
         answer: Floats = torch.softmax(logits, 1).numpy()
     return answer
 
 
-def _by_window(sessions: Mapping[str, onnxruntime.InferenceSession], answers: list[_Answer]) -> Floats:
+def _by_window(sessions: Sessions, answers: list[_Answer]) -> Floats:
     """By way of frames, as what listens does: each sound's, then all in one batch of windows."""
     frames = [_run(sessions[FRONT], {"sound": own.sound[None]})[0] for own in answers]
     lengths = np.array([len(own) for own in frames])
@@ -190,10 +195,10 @@ def _by_window(sessions: Mapping[str, onnxruntime.InferenceSession], answers: li
     return _run(sessions[WINDOW], {"frames": batch, "lengths": lengths, **scales})
 
 
-def _run(own: onnxruntime.InferenceSession, feed: Feed) -> Floats:
+def _run(own: Session, feed: Feed) -> Floats:
     found: Floats = own.run(None, dict(feed))[0]
     return found
 
 
-def _largest(found: Floats, wanted: Floats) -> float:
-    return float(np.abs(found - wanted).max())
+def _largest(found: Floats, wanted: list[_Answer]) -> float:
+    return float(np.abs(found - np.stack([own.probabilities for own in wanted])).max())

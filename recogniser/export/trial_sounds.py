@@ -8,22 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Sizes = tuple[tuple[int, float], ...]  # batch, seconds
 
-SOUNDS = ((1, 0.1), (2, 0.37), (3, 1.0), (5, 1.5), (4, 2.5), (2, 6.3), (1, 30.0))  # batch, seconds
+SOUNDS: Sizes = ((1, 0.1), (2, 0.37), (3, 1.0), (5, 1.5), (4, 2.5), (2, 6.3), (1, 30.0))
 ROWS = ((1, 1), (1, 40), (2, 3), (3, 67), (4, 200), (5, 17))  # batch, rows of the longest
 _SEED = 20
 _SPEAKERS = (("female", "neutral"), ("male", "anger"))
 
 
-def trial_sounds(sampling_rate: int) -> Iterator[Floats]:
-    """Batches ``(batch, samples)`` of each of ``SOUNDS``.
+def trial_sounds(sampling_rate: int, sizes: Sizes = SOUNDS) -> Iterator[Floats]:
+    """Batches ``(batch, samples)`` of each size.
 
     The voices speak at 16 kHz; at another rate they are higher or lower, and speech all the same.
     """
     generator = np.random.default_rng(_SEED)
-    most = max(batch * round(seconds * sampling_rate) for batch, seconds in SOUNDS)
+    most = max(batch * round(seconds * sampling_rate) for batch, seconds in sizes)
     said = _speech(generator, most)
-    for batch, seconds in SOUNDS:
+    for batch, seconds in sizes:
         samples = round(seconds * sampling_rate)
         starts = generator.integers(0, len(said) - samples + 1, size=batch)
         yield np.stack([said[start : start + samples] for start in starts])

@@ -21,9 +21,14 @@ Given = Value | Array  # an array is a constant
 
 
 class NodeBuilder:
-    """Collects nodes and constants; a constant that is used twice is kept once."""
+    """Collects nodes and constants; a constant that is used twice is kept once.
+
+    Attributes:
+        stage: what the names of the nodes that follow begin with.
+    """
 
     def __init__(self) -> None:
+        self.stage = ""
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
 
@@ -34,7 +39,7 @@ class NodeBuilder:
     def several(self, kind: str, outputs: int, *given: Given, **attributes: Any) -> list[Value]:
         """Add a node with some outputs."""
         named = [own if isinstance(own, str) else self._constant(own) for own in given]
-        stem = f"{kind.lower()}_{len(self._nodes)}"
+        stem = f"{self.stage}/{kind.lower()}_{len(self._nodes)}"
         made = [stem] if outputs == 1 else [f"{stem}_{number}" for number in range(outputs)]
         self._nodes.append(helper.make_node(kind, named, made, name=stem, **attributes))
         return made

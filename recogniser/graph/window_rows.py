@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recogniser.graph.node_builder import Array, NodeBuilder, Value, count, ints, number, numbered, whole
+from recogniser.graph.node_builder import Array, NodeBuilder, Value, count, exact, ints, number, numbered, whole
 
 CONSTANT = 1e-5  # a deviation below it is a constant feature
 

@@ -17,7 +17,7 @@ from recogniser.listening.exported_model import ExportedModel, Frames, Window
 from recogniser.listening.frame_blocks import FrameBlocks
 from recogniser.listening.speaker_adaptation import ADAPT, Adaptation
 from recogniser.sound.gates import FRAME, RATE, Gate
-from recogniser.sound.hysteresis import LEAST, LONGEST, Hysteresis, OpenSegment
+from recogniser.sound.hysteresis import EDGE, LEAST, LONGEST, Hysteresis, OpenSegment
 from recogniser.sound.resampling import Resampler
 from recogniser.sound.turns import Turns
 
@@ -26,6 +26,7 @@ Signal = npt.NDArray[np.float32]
 BLOCK_MS = 100  # of frames that are computed at once
 _GATE_MS = 1000 * FRAME // RATE
 _LEAST_MS = round(1000 * LEAST)
+_EDGE_MS = round(1000 * EDGE)
 _SHORTEST_HOP = 0.05
 
 
@@ -123,6 +124,7 @@ class Lane:
         self._hysteresis = Hysteresis()
         self._segment: OpenSegment | None = None
         self._due = 0  # milliseconds
+        self._closed = 0  # milliseconds, where the last segment ended
         self._rate, self._samples = rate, 0
         self._end: int | None = None  # milliseconds, once it is known
 
@@ -143,7 +145,7 @@ class Lane:
             self._hear_gate(np.zeros(missing, np.float32))
         found = self._advance(last=True)
         for segment in self._hysteresis.end():
-            found += self._close(segment)
+            found += self._close(segment, self._hysteresis.frames * _GATE_MS)
         return found
 
     def _hear(self, sound: Signal, for_gate: Signal) -> None:
@@ -178,7 +180,7 @@ class Lane:
         speaker = self._turns.speaker_at((until - _GATE_MS / 2) / 1000) if self._turns else None
         found: list[Stretch] = []
         for segment in self._hysteresis.feed(probability, speaker):
-            found += self._close(segment)
+            found += self._close(segment, until if segment.speaker == speaker else until - _GATE_MS)
         current = self._hysteresis.current
         if current is not self._segment:
             self._segment = current
@@ -192,14 +194,16 @@ class Lane:
         end = self._due if self._due > until - _GATE_MS else until  # a pause has passed over it
         while self._due <= until:
             due, self._due = self._due, self._due + self._hop_ms
-        start = max(segment.start * _GATE_MS, end - self._window_ms)
+        start = max(self._onset(segment), end - self._window_ms)
         return self._stretch(segment, start, end, due=due, final=False)
 
-    def _close(self, segment: OpenSegment) -> list[Stretch]:
+    def _close(self, segment: OpenSegment, until: int) -> list[Stretch]:
+        """The whole of a segment that has closed, no further than here; nothing of one that is too short."""
+        start, end = self._onset(segment), min(segment.end * _GATE_MS + _EDGE_MS, until)
+        self._closed = end
         if segment.seconds < LEAST:
             return []
-        end = segment.end * _GATE_MS
-        stretch = self._stretch(segment, segment.start * _GATE_MS, end, due=end, final=True)
+        stretch = self._stretch(segment, start, end, due=end, final=True)
         self.adaptation.hear(segment.speaker, stretch.window.frames)
         return [stretch]
 
@@ -218,6 +222,9 @@ class Lane:
             window=Window(frames=frames, scaling=scaling),
         )
 
+    def _onset(self, segment: OpenSegment) -> int:
+        return max(self._closed, segment.start * _GATE_MS - _EDGE_MS)
+
     def _frame(self, milliseconds: int) -> int:
         """The first frame that lies there or behind."""
         return -(-milliseconds // self._model.hop_ms)
@@ -225,7 +232,8 @@ class Lane:
     def _forget(self) -> None:
         """Keep no frame that cannot be in a segment any more."""
         current = self._hysteresis.current
-        needed = self._frame((current.start if current else self._hysteresis.frames) * _GATE_MS)
+        start = current.start if current else self._hysteresis.frames
+        needed = self._frame(max(0, start * _GATE_MS - _EDGE_MS))
         if needed > self._first:
             self._frames = self._frames[needed - self._first :]
             self._first = needed

@@ -16,6 +16,7 @@ from recogniser.listening.listener import Event, Growing, Listener
 from recogniser.listening.recording_result import Segment
 from recogniser.listening.running_sums import Sums, adapted
 from recogniser.listening.unsure import Unsure
+from recogniser.sound.hysteresis import EDGE
 from recogniser.sound.turns import Turn, Turns
 from tests.recogniser.speech import RATE, Signal, no_speech, talk
 
@@ -72,7 +73,7 @@ def test_a_window_grows_from_the_onset_and_then_looks_back_so_far(model: Exporte
     found = events(Listener(model, ListenSettings(window=1.0, hop=0.25), RATE, 1), talk(0), 1600)
     first = next(own for own in found if isinstance(own, Segment))
     growing = [own for own in found if isinstance(own, Growing) and own.end <= first.end]
-    assert growing[0].end == pytest.approx(first.start + 0.5)
+    assert growing[0].end == pytest.approx(first.start + EDGE + 0.5)
     assert all(later.due - own.due == pytest.approx(0.25) for own, later in pairwise(growing))
     assert all(own.start == pytest.approx(max(first.start, own.end - 1.0)) for own in growing)
 
@@ -124,6 +125,10 @@ def test_each_speaker_has_sums_of_its_own(model: ExportedModel) -> None:
     finals = [own for own in stretches(Listener(model, LIVE, RATE, 1, turns=turns), talk(0)) if own.final]
     assert [own.speaker for own in finals] == ["ann", "bob"]
     assert [own.heard for own in finals] == [0, 0]
+    # Nothing of one speaker's is heard as the other's, though they go on without a pause.
+    turns = Turns([Turn(start=0, end=1.6, speaker="ann"), Turn(start=1.6, end=99, speaker="bob")])
+    ann, bob, *_ = [own for own in stretches(Listener(model, LIVE, RATE, 1, turns=turns), talk(0)) if own.final]
+    assert (ann.speaker, ann.end, bob.speaker, bob.start) == ("ann", 1600, "bob", 1600)
 
 
 def test_neighbours_change_nothing(model: ExportedModel) -> None:
