@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from common.escaping import as_json
-from recogniser.export.front_constants import columns, context
+from recogniser.export.front_constants import columns, context, takes_sound
 from recogniser.export.parity import Trial
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
     from common.learning.saved_model import windows
 
     features, scaling = saved.config.features, saved.scaling
-    pooled = features.encoder.pooled
+    pooled, sound = features.encoder.pooled, takes_sound(saved)
     prior = {"mean": _short(scaling.mean), "deviation": _short(scaling.deviation), "rows": scaling.weight}
     return {
         "format": FORMAT,
@@ -50,7 +50,7 @@ def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
         "stack": features.stack,
         "row_ms": None if pooled else row_ms(features),
         "features": _settings(saved),
-        "columns": [] if features.encoder.on else columns(features),
+        "columns": columns(features) if sound else [],
         "dimension": len(scaling.mean),
         "normalise": saved.config.data.normalise,
         "alone": _alone(saved),
@@ -61,7 +61,7 @@ def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
         "licence": _licence(saved),
         "synthetic": saved.synthetic,
         "model_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "context": None if features.encoder.on else context(features),
+        "context": context(features) if sound else None,
     }
 
 

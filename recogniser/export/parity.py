@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from common.errors import FedserError
+from recogniser.export.front_constants import takes_sound
 from recogniser.export.graphs import FEATURES, FRONT, MODEL, WINDOW, Graphs
 from recogniser.export.trial_sounds import SOUNDS, Floats, Sizes, trial_rows, trial_sounds
 
@@ -91,6 +92,7 @@ def session(graph: onnx.ModelProto) -> Session:
     """A session on one core, which says nothing."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -108,7 +110,7 @@ def _checked(name: str, graph: onnx.ModelProto) -> Session:
 def _trials(sessions: Sessions, saved: SavedModel, given: str, sounds: Sizes) -> Iterator[Trial]:
     if given == FEATURES:
         yield from _of_rows(sessions[MODEL], saved)
-    if saved.config.features.encoder.on:
+    if not takes_sound(saved):
         return
     rate = saved.config.features.sampling_rate
     for batch in trial_sounds(rate, sounds):

@@ -18,7 +18,7 @@ from recogniser.listening.recording_result import RecordingResult
 from recogniser.pictures.overview import look
 from recogniser.pictures.picture import draw
 from recogniser.prosody.heard_channels import prosody_of
-from recogniser.sound.turns import Turns
+from recogniser.sound.turns import Turns, read_turns
 
 Done = tuple[RecordingResult, bool]
 
@@ -61,6 +61,20 @@ def _below(folder: Path) -> list[Task]:
     if not paths:
         raise UsageError(f"{folder} holds no recordings; expected files such as .wav or .flac")
     return [Task(path=path, place=path.relative_to(folder).with_suffix("")) for path in paths]
+
+
+def turns_of(found: Sequence[Task], path: Path) -> dict[str, Turns]:
+    """Who speaks when in the recordings, by their names without endings, as an RTTM file tells.
+
+    Raises:
+        UsageError: it cannot be read, or has turns of none of them.
+    """
+    turns = read_turns(path)
+    if not turns.keys() & {task.path.stem for task in found}:
+        named = ", ".join(sorted(turns)[:3]) or "nothing"
+        said = f"it tells of {named}, and not of {found[0].path.stem}; its second field names the file"
+        raise UsageError(f"--speakers {path}: {said}")
+    return turns
 
 
 @dataclass(frozen=True, kw_only=True)

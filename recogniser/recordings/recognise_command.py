@@ -71,8 +71,7 @@ def recognise(
     from recogniser.listening.file_recognition import RecogniseSettings, is_broken
     from recogniser.listening.lane import ListenSettings
     from recogniser.listening.run_export import open_model
-    from recogniser.recordings.batch import Batch, tasks
-    from recogniser.sound.turns import read_turns
+    from recogniser.recordings.batch import Batch, tasks, turns_of
 
     if channels not in ("mixed", "separate"):
         raise UsageError(f"--channels {channels}: expected mixed or separate")
@@ -85,7 +84,8 @@ def recognise(
         raise UsageError("--plot without --out: give a folder to write to")
     if len(asked) > 1 and out is None:
         raise UsageError(f"--format {formats} without --out: give one format, or a folder to write to")
-    found, turns = tasks(files), read_turns(speakers) if speakers else {}
+    found = tasks(files)
+    turns = turns_of(found, speakers) if speakers else {}
     batch = Batch(model=open_model(model), settings=settings, turns=turns, prosody=prosody, plot=plot)
     if batch.model.said.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)

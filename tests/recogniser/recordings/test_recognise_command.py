@@ -107,6 +107,9 @@ def test_speakers_of_an_rttm(
     asked = ["recognise", str(recordings / "a.wav"), "--model", str(exported), "--speakers", str(tmp_path / "x.rttm")]
     assert run(asked) == 0
     assert [own["speaker"] for own in json.loads(capsys.readouterr().out)["segments"]] == ["ann", "bob"]
+    (tmp_path / "x.rttm").write_text("\n".join(lines).replace("SPEAKER a", "SPEAKER b"))
+    assert run(asked) == 2
+    assert "it tells of b, and not of a" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -145,6 +148,32 @@ def test_an_altered_graph_is_refused(exported: Path, recordings: Path, tmp_path:
         (altered / path.name).write_bytes(path.read_bytes())
     (altered / "window.onnx").write_bytes(b"\0" + (exported / "window.onnx").read_bytes()[1:])
     assert run(["recognise", str(recordings / "a.wav"), "--model", str(altered)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["-", "--adapt", "recording"], "expected running or none"),
+        (["-", "--rate", "10"], "--rate 10: expected 4000 to 384000 Hz"),
+        (["-", "--channels", "0"], "--channels 0: expected 1 to 64"),
+        (["-", "--encoding", "alaw"], "no encoding 'alaw'; expected linear16, float32, mulaw"),
+    ],
+)
+def test_mistakes_of_who_listens(
+    exported: Path, capsys: pytest.CaptureFixture[str], asked: list[str], said: str
+) -> None:
+    assert run(["listen", *asked, "--model", str(exported)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_without_the_extra_a_microphone_is_one_line(
+    exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    assert run(["listen", "--model", str(exported)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'fedser[microphone]'" in line
 
 
 def test_broken_pcm_is_told_after_what_was_heard(exported: Path) -> None:
