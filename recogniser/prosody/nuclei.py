@@ -1,8 +1,9 @@
 """Syllables as the peaks of a smoothed level where the voice sounds.
 
 After Mermelstein (1975, JASA 58) and de Jong & Wempe (2009, Behavior Research Methods 41): a nucleus is a voiced peak
-of the level that stands out from the valleys on both its sides. With what is set here 1.01 nuclei are found for each
-syllable of RAVDESS (160 recordings of 20 actors, seven syllables each), 0.87 for each of the made-up voices.
+of the level that stands out from the valleys on both its sides. With what is set here 1.05 nuclei are found for each
+syllable of RAVDESS (160 recordings of 20 actors, seven syllables each), and 0.91 for each of made-up voices of 2.4 to
+4.3 syllables a second: fewer of fast speech.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from recogniser.prosody.level_and_pitch import Column
 
 VOICED = 0.6  # periodic share of the energy from which a peak counts
 SIGMA = 0.02  # seconds: of the bell that smooths the level
-PROMINENCE = 1.5  # dB that a peak stands out by
+PROMINENCE = 1.0  # dB that a peak stands out by
 
 
 def nuclei(level: Column, voicing: Column, hop: float) -> npt.NDArray[np.intp]:

@@ -48,9 +48,10 @@ class Spoken:
         return [start - end for (_, end), (start, _) in pairs if start - end >= 0.25]
 
 
-def say(seed: int, gaps: list[float], gender: str = "female") -> Spoken:
+def say(seed: int, gaps: list[float], gender: str = "female", tempo: float = 1.0) -> Spoken:
     """An utterance before and after each gap."""
     voice = draw_voice(np.random.default_rng(seed), gender)
+    voice = replace(voice, rate=tempo * voice.rate)
     pieces, nuclei, active, f0 = [np.zeros(RATE // 2)], list[float](), list[npt.NDArray[np.bool_]](), list[Signal]()
     active.append(np.zeros(round(0.5 / HOP), bool))
     for number, gap in enumerate([*gaps, 0.5]):

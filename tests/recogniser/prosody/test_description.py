@@ -45,6 +45,18 @@ def test_numbers_of_made_up_speech_are_those_that_it_was_made_with(seed: int, ge
     assert 5 < measures["level_range"] < 40
 
 
+def test_fast_and_slow_speech_are_told_apart() -> None:
+    true, found = [], []
+    for seed, tempo in enumerate(np.geomspace(0.6, 1.4, 7)):
+        spoken = say(seed, [0.5], ("female", "male")[seed % 2], tempo)
+        start, end = spoken.parts[0][0], spoken.parts[-1][1]
+        true.append(len(spoken.nuclei) / (end - start - sum(spoken.pauses)))
+        measures = describe({None: heard(spoken.signal)}, [Stretch(start - 0.1, end + 0.1)])["recording"]
+        found.append(measures["articulation_rate"])
+    assert np.corrcoef(true, found)[0, 1] > 0.9
+    assert np.mean(np.abs(np.array(found) / true - 1)) < 0.15
+
+
 def test_minutes_and_speakers_add_up_to_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     spoken, kept, found = told(0, "female")
     monkeypatch.setattr(description, "MINUTE", 10.0)
