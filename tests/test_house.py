@@ -87,8 +87,8 @@ LAYERS = {
         "recogniser.formats",
         "recogniser.pictures",
         "recogniser.recordings",
-        "recogniser.service",
         "recogniser.monitoring",
+        "recogniser.service",
         "recogniser.cli",
     ),
     "simulations": (

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from common.errors import AudioError, FedserError
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.frame_blocks import FrameBlocks
 from recogniser.pictures.folded_columns import FoldedColumns, Table
-from recogniser.prosody.level_and_pitch import Column, LevelAndPitch
+from recogniser.prosody.heard_channels import heard_channels
+from recogniser.prosody.level_and_pitch import Column
 from recogniser.sound.file_blocks import FileBlocks
 from recogniser.sound.gates import FRAME, RATE, EnergyGate
 from recogniser.sound.hysteresis import SECONDS, Hysteresis, OpenSegment
@@ -26,7 +26,6 @@ _WINDOW = 400  # samples, 25 ms, of a spectrum
 _FFT = 512
 _HOP = 40  # samples between two spectra of a short sound; up to four times as many in a long one
 _LONGEST_HOP = 160
-_FRAMES = 500  # of the model, computed at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +67,11 @@ def look(path: Path, model: ExportedModel | None = None) -> Overview:
     """
     blocks = FileBlocks(path=path)
     waveform, spectrogram, gate = _Waveform(), _Spectrogram(), _Gate()
-    pitch = _Pitch(model) if model else None
-    for sound in _mixed(blocks, RATE):
+    for sound in _mixed(blocks):
         for part in (waveform, spectrogram, gate):
             part.feed(sound)
     if not blocks.samples:
         raise FedserError(f"{path}: {blocks.problems[0].detail}")
-    if pitch and model:
-        for sound in _mixed(FileBlocks(path=path), model.sampling_rate):
-            pitch.feed(sound)
     return Overview(
         seconds=blocks.samples / blocks.rate,
         waveform=waveform.columns,
@@ -84,17 +79,17 @@ def look(path: Path, model: ExportedModel | None = None) -> Overview:
         spectrogram=spectrogram.columns,
         spectrogram_step=spectrogram.step,
         speech=gate.end(),
-        semitones=pitch.end() if pitch else None,
+        semitones=heard_channels(model, path)[None].semitones if model else None,
         frame_step=model.hop_ms / 1000 if model else 0.0,
         problems=blocks.problems,
     )
 
 
-def _mixed(blocks: FileBlocks, rate: int) -> Iterator[Signal]:
-    """The mean of a file's channels at a rate, ``(samples,)`` each."""
+def _mixed(blocks: FileBlocks) -> Iterator[Signal]:
+    """The mean of a file's channels at ``RATE``, ``(samples,)`` each."""
     resampler: Resampler | None = None
     for block in blocks:
-        resampler = resampler or Resampler(blocks.rate, rate)
+        resampler = resampler or Resampler(blocks.rate, RATE)
         yield resampler.feed(block.mean(axis=1))
     if resampler:
         yield resampler.end()
@@ -172,16 +167,3 @@ class _Gate:
 
     def _take(self, closed: list[OpenSegment]) -> None:
         self._found += [(own.start * SECONDS, own.end * SECONDS) for own in closed]
-
-
-class _Pitch:
-    def __init__(self, model: ExportedModel) -> None:
-        self._blocks = FrameBlocks(model, _FRAMES)
-        self._kept = LevelAndPitch(model.layout.columns, model.hop_ms / 1000)
-
-    def feed(self, sound: Signal) -> None:
-        self._kept.add(self._blocks.feed(sound))
-
-    def end(self) -> Column | None:
-        self._kept.add(self._blocks.end())
-        return self._kept.semitones

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from common.errors import UsageError
+from common.errors import FedserError, UsageError
 from common.escaping import one_line
 from recogniser.formats.tracks import by_track
 from recogniser.listening.recording_result import RecordingResult
@@ -62,11 +62,14 @@ def draw(
 
     Raises:
         UsageError: a width that is out of range.
+        FedserError: matplotlib is not installed.
     """
     if not NARROWEST <= width <= WIDEST:
         raise UsageError(f"--width {width}: expected {NARROWEST} to {WIDEST} pixels")
-    import matplotlib as mpl
-
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise FedserError("a picture needs matplotlib, which is not installed: pip install matplotlib") from None
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         mpl.rcdefaults()

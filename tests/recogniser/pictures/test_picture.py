@@ -136,3 +136,11 @@ def test_what_cannot_be_drawn_is_one_line(recording: Path, tmp_path: Path) -> No
 def test_matplotlib_waits_for_a_picture() -> None:
     code = "import sys, recogniser.pictures.picture; sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_matplotlib_it_says_what_to_install(
+    drawn: tuple[Overview, RecordingResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(FedserError, match="needs matplotlib, which is not installed: pip install matplotlib"):
+        picture.draw(drawn[0], "a.wav")

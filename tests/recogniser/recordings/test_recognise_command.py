@@ -196,3 +196,25 @@ def test_broken_pcm_is_told_after_what_was_heard(exported: Path) -> None:
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) > 2
     assert b"ends within a sample: 1 bytes too many" in done.stderr
+
+
+def test_prosody_and_a_picture_are_there_where_they_are_asked_for(
+    exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, sound = tmp_path / "out", str(recordings / "a.wav")
+    command = ["recognise", sound, "--model", str(exported), "--vad", "energy", "--out", str(out)]
+    assert run(command) == 0
+    assert RecordingResult.from_json((out / "a.json").read_text()).prosody is None
+    assert run([*command, "--prosody", "--plot", "--channels", "separate"]) == 0
+    found = RecordingResult.from_json((out / "a.json").read_text())
+    assert found.prosody is not None
+    assert found.prosody["note"] == "descriptive, no diagnosis"
+    assert 2 < found.prosody["recording"]["speech_rate"] < 8
+    assert [each["channel"] for each in found.prosody["speakers"]] == [0]
+    picture = out / "a.png"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    drawn = picture.stat().st_mtime_ns
+    assert run([*command, "--prosody", "--plot", "--channels", "separate"]) == 0
+    assert picture.stat().st_mtime_ns == drawn
+    assert run(["recognise", sound, "--model", str(exported), "--plot"]) == 2
+    assert "--plot without --out" in capsys.readouterr().err
