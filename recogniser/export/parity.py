@@ -104,7 +104,9 @@ def _checked(name: str, graph: onnx.ModelProto) -> Session:
         onnx.checker.check_model(graph, full_check=True)
         return session(graph)
     except Exception as error:  # ONNX Runtime's have no base of their own
-        raise FedserError(f"{name} is no graph that ONNX Runtime takes: {error}; nothing is written") from None
+        raise FedserError(
+            f"{name} is no graph that ONNX Runtime takes: {_first_line(error)}; nothing is written"
+        ) from None
 
 
 def _trials(sessions: Sessions, saved: SavedModel, given: str, sounds: Sizes) -> Iterator[Trial]:
@@ -198,8 +200,15 @@ def _by_window(sessions: Sessions, answers: list[_Answer]) -> Floats:
 
 
 def _run(own: Session, feed: Feed) -> Floats:
-    found: Floats = own.run(None, dict(feed))[0]
+    try:
+        found: Floats = own.run(None, dict(feed))[0]
+    except Exception as error:  # likewise
+        raise FedserError(f"a graph does not run in ONNX Runtime: {_first_line(error)}; nothing is written") from None
     return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _largest(found: Floats, wanted: list[_Answer]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.audio.reading import EXTENSIONS
 from common.errors import UsageError
+from common.escaping import escaped
 from common.storage import atomic
 from recogniser.formats.available_formats import FORMATS, Format
 from recogniser.listening.exported_model import ExportedModel
@@ -155,7 +156,7 @@ class Batch:
         except (OSError, KeyError, TypeError, ValueError):
             return None
         asked = {**self.settings.as_dict(), **self._noted(task, digest)}
-        same = (kept.path, kept.model, kept.settings) == (str(task.path), self.model.said, asked)
+        same = (kept.path, kept.model, kept.settings) == (escaped(str(task.path)), self.model.said, asked)
         return kept if same else None
 
 

@@ -82,6 +82,18 @@ def test_the_default_model_at_all_sizes(tmp_path: Path) -> None:
     assert (min(trial.size for trial in trials), max(trial.size for trial in trials)) == (0.1, 30.0)
 
 
+def test_what_does_not_run_is_refused(tmp_path: Path) -> None:
+    saved = saved_model.load(save_model(tmp_path))
+    made = graphs(saved, FEATURES)
+    bias = next(own for own in made[MODEL].graph.initializer if list(own.dims) == [4])
+    bias.CopyFrom(numpy_helper.from_array(np.zeros(5, dtype=np.float32), bias.name))
+    with pytest.raises(
+        FedserError,
+        match=r"^model\.onnx is no graph that ONNX Runtime takes: .*Incompatible dimensions; nothing is written$",
+    ):
+        refuse_other_answers(made, saved, FEATURES, sounds=SHORT)
+
+
 def test_what_is_no_number_is_refused(tmp_path: Path) -> None:
     saved = saved_model.load(save_model(tmp_path))
     made = graphs(saved, FEATURES)

@@ -104,7 +104,10 @@ def test_a_model_of_other_features_at_another_rate(tmp_path: Path) -> None:
     assert len(found) >= 2
 
 
-@pytest.mark.parametrize("normalise", ["speaker", "utterance", "global"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("utterance", "global")]
+
+
+@pytest.mark.parametrize("normalise", ["speaker", *SLOW])
 def test_a_stretch_by_itself_is_what_predict_says(tmp_path: Path, normalise: str) -> None:
     weights = save_model(tmp_path / "run", data__normalise=normalise)
     export(weights, tmp_path / "export")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,18 @@ def test_mistakes_are_one_line(
     assert run(["recognise", str(recordings / "a.wav"), "--model", str(exported), *asked]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_a_name_that_is_no_text(
+    exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xb3.wav"))
+    path.write_bytes((recordings / "a.wav").read_bytes())
+    command = ["recognise", str(path), "--model", str(exported), "--out", str(tmp_path / "out")]
+    assert [run(command), run(command)] == [0, 0]
+    lines = capsys.readouterr().out.splitlines()
+    assert "\\xb3.wav: 2 segments" in lines[0]
+    assert lines[1] == f"{lines[0]} (done before)"
 
 
 def test_two_files_for_one_place(tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
