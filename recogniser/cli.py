@@ -1,12 +1,17 @@
-"""The commands that use a trained model: ``recognise``, ``listen``, ``draw``, ``export``."""
+"""The commands that use a trained model: ``recognise``, ``listen``, ``draw``, ``export``, ``monitor``."""
 
 from __future__ import annotations
 
 import typer
 
 from recogniser.export import export_command
+from recogniser.listening import listen_command
+from recogniser.monitoring import monitor_command
+from recogniser.pictures import draw_command
+from recogniser.recordings import recognise_command
 
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
-    export_command.add(app)
+    for module in (recognise_command, listen_command, draw_command, export_command, monitor_command):
+        module.add(app)

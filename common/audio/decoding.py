@@ -69,10 +69,11 @@ class Stretch:
         return AudioError("truncated", f"{samples / rate:.2f} s long, not {wanted}")
 
 
-class _Stream(soundfile.SoundFile):  # type: ignore[misc]
+class SoundStream(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read on: soundfile seeks after each read, which some formats cannot do at all."""
 
     def seekable(self) -> bool:
+        """That it is not, whatever the file."""
         return False
 
     def go_to(self, sample: int) -> bool:
@@ -117,9 +118,9 @@ def decode(
 
 def _decode(path: Path, container: Container, asked: Stretch) -> Sound:
     first_of, *others = container.streams or (None,)
-    with _open(path, first_of) as file:
+    with open_stream(path, first_of) as file:
         rate, channels = int(file.samplerate), int(file.channels)
-        _refuse_cut_short(file.extra_info)
+        refuse_cut_short(file.extra_info)
         if asked.channel is not None and asked.channel >= channels:
             raise AudioError("unreadable", f"no channel {asked.channel}: it has {channels}, counted from 0")
         first = round((asked.start or 0) * rate)
@@ -127,7 +128,7 @@ def _decode(path: Path, container: Container, asked: Stretch) -> Sound:
         if container.exact:
             last = _inside(asked, first, len(file) if last is None else last, len(file), rate)
         until = last if asked.most is None else _capped(first + math.ceil(asked.most * rate), last)
-        signal = _joined(list(_blocks(file, _opened(path, others, file), first, until, asked.channel)))
+        signal = _joined(list(_blocks(file, following(path, others, file), first, until, asked.channel)))
     more = until is not None and until != last and len(signal) == until - first
     if not more:
         _refuse_missing(asked, container, len(signal), first, last, rate)
@@ -142,25 +143,39 @@ def _decode(path: Path, container: Container, asked: Stretch) -> Sound:
 
 
 @contextlib.contextmanager
-def _open(path: Path, pieces: Pieces) -> Iterator[_Stream]:
+def open_stream(path: Path, pieces: Pieces) -> Iterator[SoundStream]:
+    """A stream of a file within the block: the file as it is, or pieces of it.
+
+    Raises:
+        soundfile.LibsndfileError, OSError: it cannot be read.
+    """
     if pieces is None:
-        with _Stream(os.fsencode(path)) as file:
+        with SoundStream(os.fsencode(path)) as file:
             yield file
         return
-    with Spliced(path, pieces) as spliced, _Stream(spliced) as file:
+    with Spliced(path, pieces) as spliced, SoundStream(spliced) as file:
         yield file
 
 
-def _opened(path: Path, others: Sequence[Pieces], first: _Stream) -> Iterator[_Stream]:
-    """The streams that follow, one after another."""
+def following(path: Path, others: Sequence[Pieces], first: SoundStream) -> Iterator[SoundStream]:
+    """The streams that follow, one after another.
+
+    Raises:
+        AudioError: one has another rate or other channels than the first.
+    """
     for pieces in others:
-        with _open(path, pieces) as file:
+        with open_stream(path, pieces) as file:
             if (file.samplerate, file.channels) != (first.samplerate, first.channels):
                 raise AudioError("unreadable", "its streams differ in rate or channels; cut it into one file each")
             yield file
 
 
-def _refuse_cut_short(header: str) -> None:
+def refuse_cut_short(header: str) -> None:
+    """Refuse a file that holds less than its header says, as libsndfile's log of that has it.
+
+    Raises:
+        AudioError: ``truncated``.
+    """
     found = _CUT_SHORT.search(header)
     if found and int(found[2]) + SLACK < int(found[1]) < STREAMED:
         raise AudioError("truncated", f"{found[2]} of {found[1]} bytes of sound are there")
@@ -181,14 +196,14 @@ def _capped(cap: int, last: int | None) -> int:
 
 
 def _blocks(
-    file: _Stream, others: Iterator[_Stream], first: int, until: int | None, channel: int | None
+    file: SoundStream, others: Iterator[SoundStream], first: int, until: int | None, channel: int | None
 ) -> Iterator[Signal]:
     """The samples from the first on, block by block, as one channel."""
     at = first if first and file.go_to(first) else 0
     for stream in itertools.chain([file], others):
         while until is None or at < until:
             size = _BLOCK if until is None else min(_BLOCK, until - at)
-            frames = _read(stream, size, at)
+            frames = read_block(stream, size, at)
             kept = frames[max(0, first - at) :]
             if len(kept):
                 yield kept.mean(axis=1) if channel is None else kept[:, channel]
@@ -197,7 +212,12 @@ def _blocks(
                 break
 
 
-def _read(stream: _Stream, size: int, at: int) -> npt.NDArray[np.float32]:
+def read_block(stream: SoundStream, size: int, at: int) -> npt.NDArray[np.float32]:
+    """The next so many samples ``(samples, channels)`` of a stream, fewer at its end, where ``at`` were read before.
+
+    Raises:
+        AudioError: ``truncated``.
+    """
     try:
         frames: npt.NDArray[np.float32] = stream.read(size, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:

@@ -1,0 +1,1 @@
+"""Sound in, emotions out: one class for files and live sound, and the commands ``recognise`` and ``listen``."""

@@ -1,0 +1,149 @@
+"""Sound in chunks of any size in, what is heard in it out: for a file, a microphone, and each stream of a service.
+
+A file is a stream that does not wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recogniser.listening.exported_model import ExportedModel
+from recogniser.listening.lane import BLOCK_MS, Lane, ListenSettings, Stretch
+from recogniser.listening.recording_result import DECIMALS, SHARE_DECIMALS, Segment
+from recogniser.listening.speaker_adaptation import Adaptation, Speakers
+from recogniser.listening.unsure import Unsure
+from recogniser.sound.gates import Gate, open_gate
+from recogniser.sound.turns import Turns
+
+Block = npt.NDArray[np.float32]  # (samples, channels)
+Signal = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growing:
+    """A segment that has not closed yet, scored as far as it goes.
+
+    Attributes:
+        start: of what was scored, in seconds from the stream's start.
+        end: likewise.
+        due: when the hop ended that it is for.
+        channel: None where they are mixed.
+        speaker: None where nobody said who speaks.
+        probabilities: of each class.
+        heard: seconds of this speaker before.
+    """
+
+    start: float
+    end: float
+    due: float
+    channel: int | None
+    speaker: str | None
+    probabilities: dict[str, float]
+    heard: float
+
+
+Event = Growing | Segment
+
+
+class Listener:
+    """A stream of sound, of one or more channels.
+
+    Args:
+        model: that listens.
+        settings: what is asked for.
+        rate: of the sound, in Hz.
+        channels: how many.
+        turns: who speaks when; None where nobody said.
+        known: with ``adapt=recording``, what was heard of each channel's speakers in all of it.
+        gates: one for each channel that is listened to; by default new ones.
+        unsure: what is too unsure to be named.
+        block_ms: of frames that are computed at once.
+
+    Raises:
+        UsageError, FedserError: of the gate.
+    """
+
+    def __init__(
+        self,
+        model: ExportedModel,
+        settings: ListenSettings,
+        rate: int,
+        channels: int,
+        *,
+        turns: Turns | None = None,
+        known: Sequence[Speakers] | None = None,
+        gates: Sequence[Gate] | None = None,
+        unsure: Unsure | None = None,
+        block_ms: int = BLOCK_MS,
+    ) -> None:
+        self._model, self._unsure, self._separate = model, unsure or Unsure(), settings.separate
+        count = channels if settings.separate else 1
+        gates = gates or [open_gate(settings.vad) for _ in range(count)]
+        adaptations = [Adaptation(model, settings.adapt, heard) for heard in known or [{}] * count]
+        self.lanes = [
+            Lane(
+                model,
+                settings,
+                rate,
+                gate,
+                adaptation,
+                channel=number if settings.separate else None,
+                turns=turns,
+                block_ms=block_ms,
+            )
+            for number, (gate, adaptation) in enumerate(zip(gates, adaptations, strict=True))
+        ]
+
+    def stretches(self, block: Block) -> list[Stretch]:
+        """What is to be scored, once these samples ``(samples, channels)`` have come in."""
+        return _in_time([stretch for lane, own in self._split(block) for stretch in lane.feed(own)])
+
+    def last_stretches(self) -> list[Stretch]:
+        """What is left to be scored; nothing follows."""
+        return _in_time([stretch for lane in self.lanes for stretch in lane.end()])
+
+    def hear(self, block: Block) -> list[Event]:
+        """What is heard, once these samples ``(samples, channels)`` have come in."""
+        return self.told(self.stretches(block))
+
+    def end(self) -> list[Event]:
+        """What is heard at the end; nothing follows."""
+        return self.told(self.last_stretches())
+
+    def told(self, stretches: Sequence[Stretch]) -> list[Event]:
+        """Score stretches and tell what they are."""
+        if not stretches:
+            return []
+        scores = self._model.score([stretch.window for stretch in stretches])
+        return [self._tell(stretch, own.tolist()) for stretch, own in zip(stretches, scores, strict=True)]
+
+    def _split(self, block: Block) -> list[tuple[Lane, Signal]]:
+        channels = list(block.T) if self._separate else [block.mean(axis=1)]
+        return list(zip(self.lanes, channels, strict=True))
+
+    def _tell(self, stretch: Stretch, scores: Sequence[float]) -> Event:
+        found = {
+            name: round(score, SHARE_DECIMALS) for name, score in zip(self._model.said.classes, scores, strict=True)
+        }
+        told: dict[str, Any] = {
+            "start": round(stretch.start / 1000, DECIMALS),
+            "end": round(stretch.end / 1000, DECIMALS),
+            "channel": stretch.channel,
+            "speaker": stretch.speaker,
+            "probabilities": found,
+            "heard": round(stretch.heard, DECIMALS),
+        }
+        if not stretch.final:
+            return Growing(due=round(stretch.due / 1000, DECIMALS), **told)
+        likeliest = max(found, key=lambda name: found[name])
+        confidence = found[likeliest]
+        return Segment(emotion=self._unsure.named(likeliest, confidence), confidence=confidence, **told)
+
+
+def _in_time(stretches: list[Stretch]) -> list[Stretch]:
+    return sorted(stretches, key=lambda stretch: stretch.end)

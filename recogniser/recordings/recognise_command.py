@@ -1,0 +1,110 @@
+"""``fedser recognise``: what is heard in recordings of any length, segment by segment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.escaping import one_line
+from recogniser.listening.stream_options import Adapt, Hop, Leave, Model, UnsureBelow, Vad, Window
+
+if TYPE_CHECKING:  # ONNX Runtime and numpy, which --help needs none of
+    from recogniser.listening.recording_result import RecordingResult
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, or folders of them.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where each result goes; what is there already is not done again."),
+]
+Formats = Annotated[
+    str, typer.Option("--format", metavar="NAME,...", help="json, csv, textgrid, eaf, rttm, vtt, audacity.")
+]
+Channels = Annotated[
+    str, typer.Option("--channels", metavar="mixed|separate", help="Hear the mean of all channels, or each for itself.")
+]
+Speakers = Annotated[
+    Path | None,
+    typer.Option("--speakers", metavar="RTTM", help="Who speaks when: an RTTM file.", show_default=False),
+]
+Prosody = Annotated[
+    bool,
+    typer.Option(
+        "--prosody", help="Add rates, pauses, pitch and level to the JSON, in numbers: descriptive, no diagnosis."
+    ),
+]
+Plot = Annotated[bool, typer.Option("--plot", help="Put a picture of each recording, a PNG, beside its results.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog="Example: fedser recognise --model runs/emodb session.flac\n\n"
+        "A folder: fedser recognise --model runs/emodb --out results/ recordings/"
+    )(recognise)
+
+
+def recognise(
+    files: Files,
+    model: Model,
+    out: Out = None,
+    formats: Formats = "json",
+    window: Window = 2.0,
+    hop: Hop = 0.5,
+    adapt: Adapt = "recording",
+    vad: Vad = "silero",
+    channels: Channels = "mixed",
+    speakers: Speakers = None,
+    unsure: UnsureBelow = None,
+    leave: Leave = None,
+    prosody: Prosody = False,
+    plot: Plot = False,
+) -> None:
+    """Find the speech in recordings, and the emotion of each stretch of it.
+
+    What was found goes to standard output, or with --out to a file a recording: JSON, and beside it what --format
+    names. What is wrong with a recording is said there and here, and the others are done.
+    """
+    from common.errors import FedserError, UsageError
+    from recogniser.formats.available_formats import parse_formats
+    from recogniser.listening.file_recognition import RecogniseSettings, is_broken
+    from recogniser.listening.lane import ListenSettings
+    from recogniser.listening.run_export import open_model
+    from recogniser.recordings.batch import Batch, tasks, turns_of
+
+    if channels not in ("mixed", "separate"):
+        raise UsageError(f"--channels {channels}: expected mixed or separate")
+    if speakers and channels == "separate":
+        raise UsageError("--speakers and --channels separate both say who speaks: give one")
+    listen = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad, separate=channels == "separate")
+    settings = RecogniseSettings(listen=listen, unsure=unsure or 0.0, leave=leave or 0.0)
+    asked = parse_formats(formats)
+    if plot and out is None:
+        raise UsageError("--plot without --out: give a folder to write to")
+    if len(asked) > 1 and out is None:
+        raise UsageError(f"--format {formats} without --out: give one format, or a folder to write to")
+    found = tasks(files)
+    turns = turns_of(found, speakers) if speakers else {}
+    batch = Batch(model=open_model(model), settings=settings, turns=turns, prosody=prosody, plot=plot)
+    if batch.model.said.synthetic:
+        typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
+    broken = 0
+    for result, kept in batch.write(found, out, asked) if out else ((own, False) for own in batch.results(found)):
+        typer.echo(_line(result, kept=kept) if out else asked[0].write(result), nl=bool(out))
+        _tell_problems(result)
+        broken += is_broken(result)
+    if broken:
+        raise FedserError(f"{broken} of {len(found)} recordings cannot be used, or not all of each")
+
+
+def _line(result: RecordingResult, *, kept: bool) -> str:
+    ranked = sorted(result.summary.share.items(), key=lambda item: -item[1])
+    named = ", ".join(f"{name} {share:.2f}" for name, share in ranked if share)
+    count = f"{len(result.segments)} segments, {result.summary.speech:.1f} s of speech"
+    return f"{one_line(result.path)}: {count}{': ' if named else ''}{named}{' (done before)' if kept else ''}"
+
+
+def _tell_problems(result: RecordingResult) -> None:
+    for problem in result.problems:
+        typer.echo(f"fedser: error: {one_line(result.path)}: {one_line(problem.detail)}", err=True)

@@ -1,0 +1,1 @@
+"""Sound in blocks: decoded, resampled, and told apart into speech and the rest."""
