@@ -19,14 +19,14 @@ INK, QUIET, LINE = "#1f2328", "#59636e", "#9aa4af"
 BUNDLED, OWN = ("#d6e8fb", "#2f6fb0"), ("#ffffff", "#9aa4af")  # a chip's ground and edge
 RINGS = {
     "simulations": "one machine: made-up speech, the engine, attacks, the sweep, measures of speed",
-    "server": "the coordinator: messages, rounds, records, results",
+    "server": "the coordinator: rounds, records, results",
     "client": "one site: it answers from its own recordings",
-    "recogniser": "listens with a trained model: files, live sound, a service; no torch",
+    "recogniser": "listens with a trained model; no torch",
     "common": "what every ring knows: recordings, features, the model, its training, its privacy",
 }
 INNER = {
-    "server.federation": "federation: the coordinator's service and its runs",
-    "client.node": "node: a site's own process, which imports nothing of the bundle",
+    "server.federation": "federation: its service and its runs",
+    "client.node": "node: imports nothing of the bundle",
     "common.privacy": "privacy",
     "simulations.audits": "audits: the attacks",
     "simulations.sweep": "sweep: privacy against accuracy",
