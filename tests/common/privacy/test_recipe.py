@@ -102,3 +102,9 @@ def test_copies_that_are_to_have_noise_stay(unit: str) -> None:
     private = {"privacy.epsilon": 8, "privacy.unit": unit}
     assert private_settings(private)["augment.copies"] == 0
     assert "augment.copies" not in private_settings({**private, "augment.noise": "0,25"})
+
+
+def test_classic_features_take_noise_in_half_of_four_copies() -> None:
+    noisy = private_settings({"augment.noise": "0,25"})
+    assert (noisy["augment.copies"], noisy["augment.noise_share"]) == (4, 0.5)
+    assert private_settings({"augment.noise": "0,25", "augment.copies": 1})["augment.copies"] == 1
