@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from common.audio.reading import resample
 from common.errors import UsageError
+from recogniser.export.exporting import export
 from recogniser.listening.exported_model import ExportedModel, Window
 from recogniser.listening.lane import Lane, ListenSettings, Stretch
 from recogniser.listening.listener import Event, Growing, Listener
@@ -136,6 +138,11 @@ def test_neighbours_change_nothing(model: ExportedModel) -> None:
     loud = [Window(frames=30 * own.frames, scaling=own.scaling) for own in windows]
     alone = np.concatenate([model.score([own]) for own in windows])
     np.testing.assert_allclose(model.score([*windows, *loud * 5])[: len(windows)], alone, atol=1e-6)
+
+
+def test_neighbours_change_nothing_in_eight_bits_either(exported: Path, tmp_path: Path) -> None:
+    export(exported.parent / "run", tmp_path, eight_bits=True)
+    test_neighbours_change_nothing(ExportedModel.load(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["silence", "white", "hum", "melody"])
