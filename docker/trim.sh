@@ -11,7 +11,7 @@ rm -f "$1"/bin/uv "$1"/bin/uvx "$1"/bin/pip*
 if [ -d torchaudio ]; then find torchaudio -name '*.so' -delete; fi
 # Of the speech gate's package one file is used; of ONNX Runtime none of the tools that change or quantise a graph.
 rm -rf onnxruntime/tools onnxruntime/transformers onnxruntime/quantization
-if [ -d silero_vad ]; then find silero_vad/data -type f ! -name 'silero_vad_16k_op15.onnx' -delete; fi
+if [ -d silero_vad ]; then find silero_vad/data -type f ! -name 'silero_vad_16k_sequence.onnx' -delete; fi
 for package in numba scipy sklearn sympy networkx matplotlib numpy librosa; do
   if [ -d "$package" ]; then find "$package" -type d -name tests -prune -exec rm -rf {} +; fi
 done

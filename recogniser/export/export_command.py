@@ -61,4 +61,6 @@ def _exporting() -> ModuleType:
     try:
         return importlib.import_module("recogniser.export.exporting")
     except ImportError as error:
-        raise UsageError(f"{error.name} is missing, which writes ONNX files: pip install fedser[recogniser]") from None
+        raise UsageError(
+            f"{error.name} is missing, which writes ONNX files: pip install 'fedser[train,recogniser,export]'"
+        ) from None

@@ -69,7 +69,7 @@ def draw(
     try:
         import matplotlib as mpl
     except ImportError:
-        raise FedserError("a picture needs matplotlib, which is not installed: pip install matplotlib") from None
+        raise FedserError("a picture needs matplotlib, which is not installed: pip install 'fedser[draw]'") from None
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         mpl.rcdefaults()

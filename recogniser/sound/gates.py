@@ -67,7 +67,7 @@ def _silero() -> Any:
         content = path.read_bytes()
     except (importlib.metadata.PackageNotFoundError, StopIteration, OSError):
         raise FedserError(
-            "the speech gate silero needs the package silero-vad: pip install 'fedser[recogniser]', or --vad energy"
+            "the speech gate silero needs the package silero-vad: pip install --no-deps silero-vad, or --vad energy"
         ) from None
     return open_session(content, path)
 

@@ -142,5 +142,5 @@ def test_without_matplotlib_it_says_what_to_install(
     drawn: tuple[Overview, RecordingResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(FedserError, match="needs matplotlib, which is not installed: pip install matplotlib"):
+    with pytest.raises(FedserError, match=r"needs matplotlib, which is not installed: pip install 'fedser\[draw\]'"):
         picture.draw(drawn[0], "a.wav")
