@@ -35,7 +35,7 @@ def test_the_extra_that_brings_a_module(module: str, extra: str | None) -> None:
     [
         ("torch", ["simulate", "--corpus", "synthetic", "--out", "{here}/run"]),
         ("torch", ["predict", "--model", "{here}", "a.wav"]),
-        ("flwr", ["federation", "init", "{here}/folder", "--address", "coordinator.example"]),
+        ("cryptography", ["federation", "init", "{here}/fl", "--host", "fl.example.org", "--sites", "st-mary,charite"]),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_so_in_a_line(
