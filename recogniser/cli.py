@@ -1,4 +1,4 @@
-"""The commands that use a trained model: ``recognise``, ``listen``, ``draw``, ``export``."""
+"""The commands that use a trained model: ``recognise``, ``listen``, ``draw``, ``export``, ``serve``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import typer
 from recogniser.export import export_command
 from recogniser.listening import listen_command
 from recogniser.recordings import recognise_command
+from recogniser.service import serve_command
 
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
-    for module in (recognise_command, listen_command, export_command):
+    for module in (recognise_command, listen_command, export_command, serve_command):
         module.add(app)

@@ -32,8 +32,6 @@ Encoding = Annotated[
     str, typer.Option("--encoding", metavar="linear16|float32|mulaw", help="Of the samples on standard input.")
 ]
 
-RATES = (4_000, 384_000)  # Hz
-MOST_CHANNELS = 64
 _AT_ONCE = 1 << 16  # bytes that are read at once, at most
 
 
@@ -84,7 +82,7 @@ def listen(
 
 def _standard_input(rate: int, channels: int, encoding: str) -> tuple[int, Iterator[Block]]:
     from common.errors import UsageError
-    from recogniser.sound.pcm import PcmDecoder
+    from recogniser.sound.pcm import MOST_CHANNELS, RATES, PcmDecoder
 
     if not RATES[0] <= rate <= RATES[1]:
         raise UsageError(f"--rate {rate}: expected {RATES[0]} to {RATES[1]} Hz")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recogniser.listening.exported_model import ExportedModel
+from recogniser.listening.exported_model import ExportedModel, Probabilities
 from recogniser.listening.lane import BLOCK_MS, Lane, ListenSettings, Stretch
 from recogniser.listening.recording_result import DECIMALS, SHARE_DECIMALS, Segment
 from recogniser.listening.speaker_adaptation import Adaptation, Speakers
@@ -119,7 +119,10 @@ class Listener:
         """Score stretches and tell what they are."""
         if not stretches:
             return []
-        scores = self._model.score([stretch.window for stretch in stretches])
+        return self.tell(stretches, self._model.score([stretch.window for stretch in stretches]))
+
+    def tell(self, stretches: Sequence[Stretch], scores: Probabilities) -> list[Event]:
+        """What stretches are, whose scores ``(stretches, classes)`` are known, in the order that they came in."""
         return [self._tell(stretch, own.tolist()) for stretch, own in zip(stretches, scores, strict=True)]
 
     def _split(self, block: Block) -> list[tuple[Lane, Signal]]:
