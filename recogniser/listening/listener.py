@@ -63,6 +63,7 @@ class Listener:
         gates: one for each channel that is listened to; by default new ones.
         unsure: what is too unsure to be named.
         block_ms: of frames that are computed at once.
+        decimals: of the probabilities that are told.
 
     Raises:
         UsageError, FedserError: of the gate.
@@ -80,7 +81,9 @@ class Listener:
         gates: Sequence[Gate] | None = None,
         unsure: Unsure | None = None,
         block_ms: int = BLOCK_MS,
+        decimals: int = SHARE_DECIMALS,
     ) -> None:
+        self._decimals = decimals
         self._model, self._unsure, self._separate = model, unsure or Unsure(), settings.separate
         count = channels if settings.separate else 1
         gates = gates or [open_gate(settings.vad) for _ in range(count)]
@@ -131,7 +134,7 @@ class Listener:
 
     def _tell(self, stretch: Stretch, scores: Sequence[float]) -> Event:
         found = {
-            name: round(score, SHARE_DECIMALS) for name, score in zip(self._model.said.classes, scores, strict=True)
+            name: round(score, self._decimals) for name, score in zip(self._model.said.classes, scores, strict=True)
         }
         told: dict[str, Any] = {
             "start": round(stretch.start / 1000, DECIMALS),

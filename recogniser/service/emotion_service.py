@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -39,11 +39,11 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
         self._open = 0
         self._draining: RefusedStream | None = None
 
-    async def GetModel(self, request: proto.GetModelRequest, context: Any) -> proto.Model:
+    async def GetModel(self, _: proto.GetModelRequest, __: Any) -> proto.Model:  # noqa: N802 - the proto's name
         """What listens."""
         return model_message(self._model)
 
-    async def StreamingRecognize(
+    async def StreamingRecognize(  # noqa: N802 - the proto's name
         self, requests: Requests, context: Any
     ) -> AsyncIterator[proto.StreamingRecognizeResponse]:
         """Live sound; see the proto."""
@@ -56,12 +56,13 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
                         yield message
                 finally:
                     reading.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await reading
+                    await asyncio.gather(reading, return_exceptions=True)
         except RefusedStream as refused:
             await context.abort(refused.status, refused.detail)
 
-    async def Recognize(self, request: proto.RecognizeRequest, context: Any) -> proto.RecognizeResponse:
+    async def Recognize(  # noqa: N802 - the proto's name
+        self, request: proto.RecognizeRequest, context: Any
+    ) -> proto.RecognizeResponse:
         """Sound that is there already; see the proto."""
         try:
             with self._admitted():

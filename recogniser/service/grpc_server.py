@@ -29,7 +29,7 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # so often clients may ask whether it is there
 ]
 
 
@@ -69,11 +69,13 @@ class GrpcServer:
             await watched.set(name, health_pb2.HealthCheckResponse.SERVING)
         hearing = asyncio.create_task(service.scoring.run())
         say(port)
+        told = asyncio.create_task(until.wait())
         try:
-            await until.wait()
+            await asyncio.wait({told, hearing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _go_down(server, service, watched)
-            hearing.cancel()
+            if not hearing.cancel():
+                hearing.result()  # which raises: it broke
             service.scoring.end()
 
     def _listen(self, server: Any) -> int:

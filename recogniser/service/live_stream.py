@@ -140,7 +140,7 @@ class LiveStream:
         if self._over:
             return
         if portion.waiting > self._limits.waiting:
-            self._add(Message(lag=proto.Lag(waiting=portion.waiting, skipped=skipped)))
+            self._add(Message(lag=proto.Lag(waiting=portion.waiting, skipped=skipped if self.request.windows else 0)))
         for event in events:
             self._add(event_message(event))
         if portion.last:

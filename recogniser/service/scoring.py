@@ -89,12 +89,16 @@ class Scoring:
         self._thread.shutdown(cancel_futures=True)
 
     async def run(self) -> None:
-        """Hear what comes, for ever."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while taken := [(own, portion) for own in list(self.streams) if (portion := own.take())]:
-                await self._hear(taken)
+        """Hear what comes, for ever; should that break, no stream waits for it."""
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                while taken := [(own, portion) for own in list(self.streams) if (portion := own.take())]:
+                    await self._hear(taken)
+        finally:
+            for stream in self.streams:
+                stream.fail(_broken())
 
     async def _hear(self, taken: list[tuple[LiveStream, Portion]]) -> None:
         portions = [(stream.listener, portion) for stream, portion in taken]

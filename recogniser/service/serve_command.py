@@ -63,14 +63,15 @@ def serve(
     except ImportError as error:
         raise FedserError(f"serve needs {error.name}: pip install 'fedser[recogniser]'") from None
     from recogniser.listening.run_export import open_model
-    from recogniser.service.server_access import Access, read_pem, read_token
+    from recogniser.service.server_access import Access, read_pair, read_pem, read_token
     from recogniser.service.stream_limits import StreamLimits
 
+    certificate, key = read_pair(tls_cert, tls_key)
     access = Access(
         host=host,
         port=grpc_port,
-        certificate=read_pem(tls_cert, "--tls-cert"),
-        key=read_pem(tls_key, "--tls-key"),
+        certificate=certificate,
+        key=key,
         client_ca=read_pem(client_ca, "--client-ca"),
         token=read_token(token_file) if token_file else None,
         behind_proxy=behind_proxy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import ssl
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -66,11 +67,7 @@ class Access:
         return f"{host}:{self.port}"
 
     def credentials(self) -> Any:
-        """For TLS, which gRPC speaks from 1.2 on; None without.
-
-        Raises:
-            UsageError: a certificate or a key that is none.
-        """
+        """For TLS, which gRPC speaks from 1.2 on; None without."""
         if self.certificate is None:
             return None
         pair = [(self.key, self.certificate)]
@@ -122,6 +119,23 @@ def read_token(path: Path) -> str:
     if len(token) < _SHORTEST or not token.isprintable():
         raise UsageError(f"--token-file {path}: expected {_SHORTEST} printable characters or more in one line")
     return token
+
+
+def read_pair(certificate: Path | None, key: Path | None) -> tuple[bytes | None, bytes | None]:
+    """A service's certificate and its key; None where none was named.
+
+    Raises:
+        UsageError: one cannot be read, or they don't belong together.
+    """
+    read = read_pem(certificate, "--tls-cert"), read_pem(key, "--tls-key")
+    if certificate and key:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except (ssl.SSLError, ValueError):
+            raise UsageError(
+                f"--tls-cert {certificate} and --tls-key {key}: no certificate with its own key, without a password"
+            ) from None
+    return read
 
 
 def read_pem(path: Path | None, flag: str) -> bytes | None:

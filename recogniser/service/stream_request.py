@@ -22,6 +22,7 @@ _ENCODINGS = {
     proto.MULAW: "mulaw",
 }
 _ADAPT = {proto.ADAPT_UNSPECIFIED: "running", proto.RUNNING: "running", proto.NONE: "none"}
+_DECIMALS = 9  # of a probability: with fewer, a neighbour's 1e-7 could be told as 1e-6
 _LONGEST_NAME = 200  # characters
 
 
@@ -95,7 +96,7 @@ class StreamRequest:
         """What hears it."""
         turns = Turns([Turn(start=0, end=math.inf, speaker=self.speaker)]) if self.speaker else None
         unsure = Unsure(below=self.unsure)
-        return Listener(model, self.settings, self.rate, self.channels, turns=turns, unsure=unsure)
+        return Listener(model, self.settings, self.rate, self.channels, turns=turns, unsure=unsure, decimals=_DECIMALS)
 
 
 def _settings(config: proto.StreamingConfig) -> ListenSettings:
