@@ -21,7 +21,7 @@ LINK = re.compile(r'(?:\]\(|src=")([^)"\s]+)[)"]')
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
 COMMAND = re.compile(r"(?:^|&& |\s)fedser ((?:\\\n|[^\n&`#])+)")
 README_WORDS = 900
-FOLDERS = ("client", "common", "docker", "docs", "server", "simulations", "tests")
+FOLDERS = ("client", "common", "docker", "docs", "recogniser", "server", "simulations", "tests")
 
 
 def prose(path: Path) -> str:
@@ -97,7 +97,7 @@ def unknown(words: list[str]) -> str | None:
     if isinstance(command, click.Group) and words and re.fullmatch(r"[a-z][a-z-]*", words[0]):
         return words[0]
     flags = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
-    return next((word for word in words if word.startswith("-") and word not in flags), None)
+    return next((word for word in words if word.startswith("-") and word not in {*flags, "-"}), None)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=of_document)

@@ -73,6 +73,7 @@ class SoundStream(soundfile.SoundFile):  # type: ignore[misc]
     """A file that is read on: soundfile seeks after each read, which some formats cannot do at all."""
 
     def seekable(self) -> bool:
+        """That it is not, whatever the file."""
         return False
 
     def go_to(self, sample: int) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from common.cli import options
+from common.errors import UsageError
 from common.escaping import as_json, one_line
 
 Model = Annotated[Path, typer.Option("--model", metavar="DIR", help="A run's folder, or its model.safetensors.")]
@@ -37,8 +40,7 @@ def export(
     """Write a model as ONNX files, once they were seen to give what the model gives."""
     import torch
 
-    from recogniser.export import exporting
-
+    exporting = _exporting()
     torch.set_num_threads(1)
     record = exporting.export(model, out, given, eight_bits=eight_bits)
     if json_output:
@@ -48,3 +50,15 @@ def export(
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
     worst = max(trial["difference"] for trial in record["parity"])
     typer.echo(f"{one_line(out)}: {', '.join(record['files'])}, model.json; at most {worst:.1g} off in a probability")
+
+
+def _exporting() -> ModuleType:
+    """What needs the extra.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module("recogniser.export.exporting")
+    except ImportError as error:
+        raise UsageError(f"{error.name} is missing, which writes ONNX files: pip install fedser[recogniser]") from None

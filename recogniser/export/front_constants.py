@@ -21,6 +21,8 @@ from recogniser.graph.node_builder import Array
 if TYPE_CHECKING:
     import torch
 
+    from common.learning.saved_model import SavedModel
+
 
 def front_constants(config: FeatureConfig) -> FrontConstants:
     """The constants of some settings, which name no encoder."""
@@ -34,6 +36,14 @@ def front_constants(config: FeatureConfig) -> FrontConstants:
         pitch=_pitch(config) if config.pitch else None,
         columns=extractor.dimension(single),
     )
+
+
+def takes_sound(saved: SavedModel) -> bool:
+    """Whether fedser's own features are what a model sees: no public encoder's, and no matrix of a site's own."""
+    from common.features import extractor
+
+    features = saved.config.features
+    return not features.encoder.on and len(saved.scaling.mean) == extractor.dimension(features)
 
 
 def columns(config: FeatureConfig) -> list[str]:

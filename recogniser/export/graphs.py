@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from recogniser.export.front_constants import columns as names_of
-from recogniser.export.front_constants import front_constants
+from recogniser.export.front_constants import front_constants, takes_sound
 from recogniser.graph.layers import Weights
 from recogniser.graph.network import Architecture, probabilities
 from recogniser.graph.node_builder import NodeBuilder, Value, count, floats_of, whole_numbers_of
@@ -31,12 +31,12 @@ def graphs(saved: SavedModel, given: str) -> dict[str, onnx.ModelProto]:
 
     Args:
         saved: the model.
-        given: ``sound`` or ``features``: what ``model.onnx`` takes. A model with a public encoder in front takes
-            features, and there is nothing but ``model.onnx``.
+        given: ``sound`` or ``features``: what ``model.onnx`` takes. Of a model that takes features alone there is
+            nothing but ``model.onnx``.
     """
     own = _Parts.of(saved)
     whole = _from_sound(own) if given == SOUND else _from_features(own)
-    if saved.config.features.encoder.on:
+    if not takes_sound(saved):
         return {MODEL: whole}
     return {MODEL: whole, FRONT: _front(own), WINDOW: _window(own)}
 

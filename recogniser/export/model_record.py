@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from common.escaping import as_json
-from recogniser.export.front_constants import columns, context
+from recogniser.export.front_constants import columns, context, takes_sound
 from recogniser.export.parity import Trial
 
 if TYPE_CHECKING:
@@ -34,34 +34,41 @@ def model_record(saved: SavedModel, path: Path, given: str) -> dict[str, Any]:
         path: of its file, whose digest is told.
         given: what ``model.onnx`` takes.
     """
-    from common.features.front_end import row_ms
     from common.learning.saved_model import windows
 
-    features, scaling = saved.config.features, saved.scaling
-    pooled = features.encoder.pooled
-    prior = {"mean": _short(scaling.mean), "deviation": _short(scaling.deviation), "rows": scaling.weight}
+    scaling = saved.scaling
     return {
         "format": FORMAT,
         "fedser": importlib.metadata.version("fedser"),
         "input": given,
         "classes": list(saved.classes),
-        "sampling_rate": features.sampling_rate,
-        "hop_ms": features.hop,
-        "stack": features.stack,
-        "row_ms": None if pooled else row_ms(features),
-        "features": _settings(saved),
-        "columns": [] if features.encoder.on else columns(features),
-        "dimension": len(scaling.mean),
+        **_of_rows(saved),
         "normalise": saved.config.data.normalise,
         "alone": _alone(saved),
-        "prior": prior,
+        "prior": {"mean": _short(scaling.mean), "deviation": _short(scaling.deviation), "rows": scaling.weight},
         "temperature": saved.temperature,
         "unsure": saved.unsure,
         "windows": windows(saved.config),
         "licence": _licence(saved),
         "synthetic": saved.synthetic,
         "model_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "context": None if features.encoder.on else context(features),
+    }
+
+
+def _of_rows(saved: SavedModel) -> dict[str, Any]:
+    """How frames and rows lie in time and what they are."""
+    from common.features.front_end import row_ms
+
+    features, sound = saved.config.features, takes_sound(saved)
+    return {
+        "sampling_rate": features.sampling_rate,
+        "hop_ms": features.hop,
+        "stack": features.stack,
+        "row_ms": None if features.encoder.pooled else row_ms(features),
+        "features": _settings(saved),
+        "columns": columns(features) if sound else [],
+        "dimension": len(saved.scaling.mean),
+        "context": context(features) if sound else None,
     }
 
 
@@ -95,6 +102,7 @@ def _settings(saved: SavedModel) -> dict[str, Any]:
 
 
 def _alone(saved: SavedModel) -> str:
+    """By what a lone recording is scaled: ``itself``, or the ``prior``."""
     from common.data.strangers import lone_mode
 
     return "itself" if lone_mode(saved.config) == "utterance" else "prior"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from common.errors import FedserError
+from recogniser.export.front_constants import takes_sound
 from recogniser.export.graphs import FEATURES, FRONT, MODEL, WINDOW, Graphs
 from recogniser.export.trial_sounds import SOUNDS, Floats, Sizes, trial_rows, trial_sounds
 
@@ -91,6 +92,7 @@ def session(graph: onnx.ModelProto) -> Session:
     """A session on one core, which says nothing."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -102,13 +104,15 @@ def _checked(name: str, graph: onnx.ModelProto) -> Session:
         onnx.checker.check_model(graph, full_check=True)
         return session(graph)
     except Exception as error:  # ONNX Runtime's have no base of their own
-        raise FedserError(f"{name} is no graph that ONNX Runtime takes: {error}; nothing is written") from None
+        raise FedserError(
+            f"{name} is no graph that ONNX Runtime takes: {_first_line(error)}; nothing is written"
+        ) from None
 
 
 def _trials(sessions: Sessions, saved: SavedModel, given: str, sounds: Sizes) -> Iterator[Trial]:
     if given == FEATURES:
         yield from _of_rows(sessions[MODEL], saved)
-    if saved.config.features.encoder.on:
+    if not takes_sound(saved):
         return
     rate = saved.config.features.sampling_rate
     for batch in trial_sounds(rate, sounds):
@@ -196,8 +200,15 @@ def _by_window(sessions: Sessions, answers: list[_Answer]) -> Floats:
 
 
 def _run(own: Session, feed: Feed) -> Floats:
-    found: Floats = own.run(None, dict(feed))[0]
+    try:
+        found: Floats = own.run(None, dict(feed))[0]
+    except Exception as error:  # likewise
+        raise FedserError(f"a graph does not run in ONNX Runtime: {_first_line(error)}; nothing is written") from None
     return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _largest(found: Floats, wanted: list[_Answer]) -> float:

@@ -7,13 +7,12 @@ import math
 import numpy as np
 
 from recogniser.graph.frame_constants import PitchConstants
-from recogniser.graph.node_builder import Array, Given, NodeBuilder, Value, between, ints, number
+from recogniser.graph.node_builder import END, Array, Given, NodeBuilder, Value, between, ints, number
 from recogniser.graph.stretches import joined, padded, power, stretches
 
 LOWEST = 60.0  # Hz, of which F0's logarithm is 0
 VOICED = 0.6
 _LAG_RATE = 8000
-_END = int(np.iinfo(np.int64).max)
 
 
 def fundamental(builder: NodeBuilder, sound: Value, frames: Value, hop: int, own: PitchConstants) -> list[Value]:
@@ -38,7 +37,7 @@ def _correlation(builder: NodeBuilder, sound: Value, frames: Value, hop: int, ow
     decimated = builder.op("MatMul", long, padded(_decimator(own, kept, size), hop))
     spectrum = power(builder, joined(builder, decimated, frames, rows, kept), own.window, own.points)
     products = builder.op("MatMul", spectrum, own.correlator)
-    energy = builder.op("Add", between(builder, products, -1, _END, 2), number(own.floor))
+    energy = builder.op("Add", between(builder, products, -1, END, 2), number(own.floor))
     return builder.op("Div", between(builder, products, 0, -1, 2), energy)
 
 
@@ -52,7 +51,7 @@ def _decimator(own: PitchConstants, kept: int, size: int) -> Array:
 
 def _candidates(builder: NodeBuilder, correlation: Value, own: PitchConstants) -> tuple[Value, Value]:
     """Each frame's best peak, in Hz, and its strength, ``(batch, frames, 1)`` each; 0 Hz without a peak."""
-    left, right = between(builder, correlation, 0, -2, 2), between(builder, correlation, 2, _END, 2)
+    left, right = between(builder, correlation, 0, -2, 2), between(builder, correlation, 2, END, 2)
     middle = between(builder, correlation, 1, -1, 2)
     slope = builder.op("Sub", right, left)
     bend = builder.op("Sub", builder.op("Add", left, right), builder.op("Add", middle, middle))
@@ -69,6 +68,6 @@ def _candidates(builder: NodeBuilder, correlation: Value, own: PitchConstants) -
 def _median_of_three(builder: NodeBuilder, track: Value) -> Value:
     """The median of each frame and its two neighbours, 0 beyond the ends, of ``(batch, frames, 1)``."""
     wide = builder.op("Pad", track, ints(0, 1, 0, 0, 1, 0))
-    before, here, after = (between(builder, wide, start, end, 1) for start, end in ((0, -2), (1, -1), (2, _END)))
+    before, here, after = (between(builder, wide, start, end, 1) for start, end in ((0, -2), (1, -1), (2, END)))
     lower, upper = builder.op("Min", before, here), builder.op("Max", before, here)
     return builder.op("Max", lower, builder.op("Min", upper, after))

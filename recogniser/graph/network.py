@@ -19,7 +19,7 @@ from recogniser.graph.layers import (
     part,
     projected,
 )
-from recogniser.graph.node_builder import Array, NodeBuilder, Value, between, ints, number
+from recogniser.graph.node_builder import END, Array, NodeBuilder, Value, between, ints, number
 from recogniser.graph.utterance_figures import (
     ContourColumns,
     apart,
@@ -29,8 +29,6 @@ from recogniser.graph.utterance_figures import (
     shares_of,
 )
 from recogniser.graph.window_rows import inside
-
-_END = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +73,7 @@ class Utterances:
     mask: Value
 
 
-Reader = Callable[[NodeBuilder, Utterances, Weights, Architecture], Value]
+Reader = Callable[[NodeBuilder, Utterances, Weights, Architecture], tuple[Value, ...]]
 
 
 def probabilities(
@@ -95,8 +93,7 @@ def probabilities(
     if architecture.mixed:
         rows = _mixed(builder, rows, weights["mix.weights"], architecture.mixed)
     given = Utterances(rows=rows, lengths=lengths, mask=inside(builder, rows, lengths))
-    reader = _READERS.get(architecture.kind)
-    seen = [reader(builder, given, weights, architecture)] if reader else []
+    seen = [*_READERS[architecture.kind](builder, given, weights, architecture)]
     seen += _figures(builder, given, weights, architecture)
     both = builder.op("Concat", *seen, axis=1) if len(seen) > 1 else seen[0]
     logits = linear(builder, both, part(weights, "classifier"))
@@ -111,7 +108,7 @@ def _mixed(builder: NodeBuilder, rows: Value, weights: Array, each: int) -> Valu
     layers = builder.op("Reshape", between(builder, rows, 0, upto, 2), ints(0, 0, len(weights), each))
     weighed = builder.op("Mul", layers, shares[:, None])
     one = builder.op("ReduceSum", weighed, ints(2), keepdims=0)
-    return builder.op("Concat", one, between(builder, rows, upto, _END, 2), axis=2)
+    return builder.op("Concat", one, between(builder, rows, upto, END, 2), axis=2)
 
 
 def _figures(builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture) -> list[Value]:
@@ -124,21 +121,25 @@ def _figures(builder: NodeBuilder, given: Utterances, weights: Weights, own: Arc
     return []
 
 
-def _bilstm(builder: NodeBuilder, given: Utterances, weights: Weights, _: Architecture) -> Value:
+def _nothing(builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture) -> tuple[Value, ...]:  # noqa: ARG001 - a linear model sees figures alone
+    return ()
+
+
+def _bilstm(builder: NodeBuilder, given: Utterances, weights: Weights, _: Architecture) -> tuple[Value, ...]:
     heard = bilstm(builder, projected(builder, given.rows, weights), given.lengths, part(weights, "lstm"))
-    return attentive_statistics(builder, heard, given.mask, part(weights, "pool"), centred=False)
+    return (attentive_statistics(builder, heard, given.mask, part(weights, "pool"), centred=False),)
 
 
-def _transformer(builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture) -> Value:
+def _transformer(builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture) -> tuple[Value, ...]:
     width = len(weights["projection.bias"])
     frames = with_positions(builder, projected(builder, given.rows, weights), width)
     for block in listed(weights, "blocks"):
         frames = attention_block(builder, frames, given.mask, block, own.heads)
     last = layer_norm(builder, frames, part(weights, "last"))
-    return attentive_statistics(builder, last, given.mask, part(weights, "pool"), centred=True)
+    return (attentive_statistics(builder, last, given.mask, part(weights, "pool"), centred=True),)
 
 
-def _convolutional(builder: NodeBuilder, given: Utterances, weights: Weights, _: Architecture) -> Value:
+def _convolutional(builder: NodeBuilder, given: Utterances, weights: Weights, _: Architecture) -> tuple[Value, ...]:
     frames = builder.op("Transpose", projected(builder, given.rows, weights), perm=[0, 2, 1])
     mask = builder.op("Unsqueeze", given.mask, ints(1))
     shares = builder.op("Transpose", shares_of(builder, given.mask), perm=[0, 2, 1])
@@ -150,16 +151,18 @@ def _convolutional(builder: NodeBuilder, given: Utterances, weights: Weights, _:
         frames = builder.op("Add", frames, found) if channels == width else found
         width = channels
     by_frame = builder.op("Transpose", frames, perm=[0, 2, 1])
-    return attentive_statistics(builder, by_frame, given.mask, part(weights, "pool"), centred=True)
+    return (attentive_statistics(builder, by_frame, given.mask, part(weights, "pool"), centred=True),)
 
 
-def _convolutional_recurrent(builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture) -> Value:
+def _convolutional_recurrent(
+    builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture
+) -> tuple[Value, ...]:
     seen = _image(builder, given, weights, own)
     beside = builder.op("Concat", seen, given.rows, axis=2)
     heard = bilstm(builder, projected(builder, beside, weights), given.lengths, part(weights, "lstm"))
     looked = self_attention(builder, heard, given.mask, part(weights, "attention"), own.heads)
     both = builder.op("Add", heard, looked)
-    return attentive_statistics(builder, both, given.mask, part(weights, "pool"), centred=True)
+    return (attentive_statistics(builder, both, given.mask, part(weights, "pool"), centred=True),)
 
 
 def _image(builder: NodeBuilder, given: Utterances, weights: Weights, own: Architecture) -> Value:
@@ -195,5 +198,6 @@ _READERS: dict[str, Reader] = {
     "cnn1d": _convolutional,
     "crnn3d": _convolutional_recurrent,
     "dscnn": _convolutional,
+    "linear": _nothing,
     "transformer": _transformer,
 }

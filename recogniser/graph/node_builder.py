@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 17, 8
+END = int(np.iinfo(np.int64).max)  # of a slice that goes to the end
 
 Array = npt.NDArray[Any]
 Value = str  # the name of an array that flows through the graph

@@ -13,8 +13,8 @@ from recogniser.graph.frame_constants import (
     WindowConstants,
 )
 from recogniser.graph.fundamental import fundamental
-from recogniser.graph.node_builder import Array, NodeBuilder, Value, between, ints, number, whole
-from recogniser.graph.stretches import frame_count, power, stretches
+from recogniser.graph.node_builder import END, Array, NodeBuilder, Value, between, ints, number, whole
+from recogniser.graph.stretches import frame_count, padded, power, stretches
 
 FLOOR = 1e-10  # of power
 ROLLOFF = 0.85
@@ -38,7 +38,7 @@ def _of_window(
     if window.spectrum is not None:
         parts += _spectral(builder, sound, frames, window.spectrum, constants)
     if window.crossings is not None:
-        parts.append(_crossing_rate(builder, sound, window.crossings, constants.hop))
+        parts.append(_crossing_rate(builder, sound, frames, window.crossings, constants.hop))
     return parts
 
 
@@ -93,20 +93,15 @@ def _rolloff(builder: NodeBuilder, magnitude: Value, frequencies: Array) -> Valu
 
 def _flux(builder: NodeBuilder, bands: Value) -> Value:
     """How much the levels rise from the frame before on average; 0 in the first frame."""
-    end = np.iinfo(np.int64).max
-    rise = builder.op("Sub", between(builder, bands, 1, end, 1), between(builder, bands, 0, -1, 1))
+    rise = builder.op("Sub", between(builder, bands, 1, END, 1), between(builder, bands, 0, -1, 1))
     mean = builder.op("ReduceMean", builder.op("Relu", rise), axes=[2], keepdims=1)
     return builder.op("Pad", mean, ints(0, 1, 0, 0, 0, 0))
 
 
-def _crossing_rate(builder: NodeBuilder, sound: Value, own: CrossingConstants, hop: int) -> Value:
-    """The sign changes within each window, a sample: whole numbers, so that a convolution is exact."""
-    end = np.iinfo(np.int64).max
+def _crossing_rate(builder: NodeBuilder, sound: Value, frames: Value, own: CrossingConstants, hop: int) -> Value:
+    """The sign changes within each window, a sample; the first of them lies at the sound's second sample."""
     negative = builder.op("Cast", builder.op("Less", sound, number(-_SIGN_THRESHOLD)), to=1)
-    step = builder.op("Sub", between(builder, negative, 1, end, 1), between(builder, negative, 0, -1, 1))
-    changes = builder.op("Unsqueeze", builder.op("Abs", step), ints(1))
-    kernel = np.ones((1, 1, own.size - 1), dtype=np.float32)
-    # The first of the changes lies at the second sample; nothing has changed beyond the ends.
-    sums = builder.op("Conv", changes, kernel, strides=[hop], pads=[own.before, own.size - own.before])
-    by_frame = builder.op("Transpose", sums, perm=[0, 2, 1])
-    return builder.op("Div", by_frame, number(own.size))
+    step = builder.op("Sub", between(builder, negative, 1, END, 1), between(builder, negative, 0, -1, 1))
+    rows = stretches(builder, builder.op("Abs", step), frames, hop, own.before, own.size - 1)
+    sums = builder.op("MatMul", rows, padded(np.ones((own.size - 1, 1), dtype=np.float32), hop))
+    return builder.op("Div", sums, number(own.size))

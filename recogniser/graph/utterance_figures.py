@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recogniser.graph.node_builder import Array, NodeBuilder, Value, between, count, ints, number, numbered
+from recogniser.graph.node_builder import END, Array, NodeBuilder, Value, between, count, ints, number, numbered
 from recogniser.graph.window_rows import inside
 
 COSINES = 4
 _TYPICAL = math.log(300)
 _NEAR = 5.0
-_END = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ def _pairs(builder: NodeBuilder, chosen: Value, number_of: Value, contours: int)
 
 
 def _autocorrelation(builder: NodeBuilder, frames: Value, number_of: Value) -> Value:
-    products = builder.op("Mul", between(builder, frames, 1, _END, 1), between(builder, frames, 0, -1, 1))
+    products = builder.op("Mul", between(builder, frames, 1, END, 1), between(builder, frames, 0, -1, 1))
     fewer = builder.op("Max", builder.op("Sub", number_of, number(1)), number(1))
     return builder.op("Div", builder.op("ReduceSum", products, ints(1), keepdims=0), fewer)
 

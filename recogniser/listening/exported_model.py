@@ -75,8 +75,8 @@ class ExportedModel:
         """
         about = _about(folder)
         try:
-            front, window = (_checked(folder, about["files"], name) for name in (FRONT, WINDOW))
-            return cls(**_parts(about), _front=open_session(str(front)), _window=open_session(str(window)))
+            front, window = (_session(folder / name, about["files"][name]) for name in (FRONT, WINDOW))
+            return cls(**_parts(about), _front=front, _window=window)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"--model {folder}: its {ABOUT} is broken ({error!r}); export the model again") from None
 
@@ -140,17 +140,15 @@ def _about(folder: Path) -> dict[str, Any]:
     return dict(about)
 
 
-def _checked(folder: Path, files: Mapping[str, str], name: str) -> Path:
-    path = folder / name
+def _session(path: Path, digest: str) -> Any:
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {(error.strerror or 'error').lower()}; export the model again"
-        ) from None
-    if digest != files[name]:
+        said = (error.strerror or "error").lower()
+        raise UsageError(f"{path} cannot be read: {said}; export the model again") from None
+    if hashlib.sha256(content).hexdigest() != digest:
         raise UsageError(f"{path} is not the file that was exported: its digest is another; export the model again")
-    return path
+    return open_session(content, path)
 
 
 def _parts(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common.audio.reading import WARNINGS
+from common.escaping import escaped
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import ListenSettings, Stretch
 from recogniser.listening.listener import Growing, Listener
@@ -190,7 +191,7 @@ def _result(
     if settings.leave:
         segments = leave_out(segments, settings.leave)
     return RecordingResult(
-        path=str(blocks.path),
+        path=escaped(str(blocks.path)),
         seconds=seconds,
         sampling_rate=blocks.rate,
         model=model.said,

@@ -68,26 +68,31 @@ def listen(
         raise UsageError("--adapt recording: nobody knows all of what is still to come; expected running or none")
     settings = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad)
     known = Unsure(below=unsure or 0.0, leave=leave or 0.0)
+    at, blocks = _sound(source, rate, channels, encoding)
     hears = open_model(model)
     if hears.said.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
-    if source == "-":
-        at, blocks = _standard_input(rate or 16_000, channels, encoding)
-    else:
-        from recogniser.sound.microphone import microphone
-
-        at, blocks = microphone(source, rate, channels)
     _tell(Listener(hears, settings, at, channels, unsure=known), blocks, json_output)
 
 
-def _standard_input(rate: int, channels: int, encoding: str) -> tuple[int, Iterator[Block]]:
+def _sound(source: str | None, rate: int | None, channels: int, encoding: str) -> tuple[int, Iterator[Block]]:
+    """What there is to hear: its rate, and blocks of it as they come."""
     from common.errors import UsageError
-    from recogniser.sound.pcm import MOST_CHANNELS, RATES, PcmDecoder
+    from recogniser.sound.microphone import microphone
+    from recogniser.sound.pcm import MOST_CHANNELS, RATES
 
-    if not RATES[0] <= rate <= RATES[1]:
+    if rate is not None and not RATES[0] <= rate <= RATES[1]:
         raise UsageError(f"--rate {rate}: expected {RATES[0]} to {RATES[1]} Hz")
     if not 1 <= channels <= MOST_CHANNELS:
         raise UsageError(f"--channels {channels}: expected 1 to {MOST_CHANNELS}")
+    if source == "-":
+        return rate or 16_000, _standard_input(channels, encoding)
+    return microphone(source, rate, channels)
+
+
+def _standard_input(channels: int, encoding: str) -> Iterator[Block]:
+    from recogniser.sound.pcm import PcmDecoder
+
     decoder = PcmDecoder(encoding, channels)
 
     def read() -> Iterator[Block]:
@@ -95,7 +100,7 @@ def _standard_input(rate: int, channels: int, encoding: str) -> tuple[int, Itera
             yield decoder.decode(data)
         decoder.end()
 
-    return rate, read()
+    return read()
 
 
 def _tell(listener: Listener, blocks: Iterator[Block], json_output: bool) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.audio.reading import EXTENSIONS
 from common.errors import UsageError
+from common.escaping import escaped
 from common.storage import atomic
 from recogniser.formats.available_formats import FORMATS, Format
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.file_recognition import RecogniseSettings, recognise
 from recogniser.listening.recording_result import RecordingResult
-from recogniser.sound.turns import Turns
+from recogniser.pictures.overview import look
+from recogniser.pictures.picture import draw
+from recogniser.prosody.heard_channels import prosody_of
+from recogniser.sound.turns import Turns, read_turns
 
 Done = tuple[RecordingResult, bool]
 
@@ -60,6 +64,20 @@ def _below(folder: Path) -> list[Task]:
     return [Task(path=path, place=path.relative_to(folder).with_suffix("")) for path in paths]
 
 
+def turns_of(found: Sequence[Task], path: Path) -> dict[str, Turns]:
+    """Who speaks when in the recordings, by their names without endings, as an RTTM file tells.
+
+    Raises:
+        UsageError: it cannot be read, or has turns of none of them.
+    """
+    turns = read_turns(path)
+    if not turns.keys() & {task.path.stem for task in found}:
+        named = ", ".join(sorted(turns)[:3]) or "nothing"
+        said = f"it tells of {named}, and not of {found[0].path.stem}; its second field names the file"
+        raise UsageError(f"--speakers {path}: {said}")
+    return turns
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """What is done with each recording.
@@ -68,11 +86,15 @@ class Batch:
         model: that listens.
         settings: what is asked for.
         turns: who speaks when, by a recording's name without its ending; empty where nobody said.
+        prosody: whether each is described.
+        plot: whether a picture of each is written beside its results.
     """
 
     model: ExportedModel
     settings: RecogniseSettings
     turns: Mapping[str, Turns] = field(default_factory=dict)
+    prosody: bool = False
+    plot: bool = False
 
     def results(self, found: Sequence[Task]) -> Iterator[RecordingResult]:
         """Of each recording."""
@@ -101,12 +123,23 @@ class Batch:
             for form in formats:
                 if form is not JSON:
                     atomic.write(_named(place, form), form.write(result))
+            if self.plot and result.seconds:
+                self._plot(task, result, place.with_name(f"{place.name}.png"), drawn=kept is not None)
             if kept is None:
                 atomic.write(_named(place, JSON), JSON.write(result))
             yield result, kept is not None
 
+    def _plot(self, task: Task, result: RecordingResult, place: Path, *, drawn: bool) -> None:
+        if not (drawn and place.exists()):
+            atomic.write(place, draw(look(task.path, self.model), task.path.name, result))
+
     def _recognised(self, task: Task, digest: str) -> RecordingResult:
-        return recognise(self.model, task.path, self.settings, self._turns(task), **self._noted(task, digest))
+        noted = self._noted(task, digest)
+        result = recognise(self.model, task.path, self.settings, self._turns(task), **noted)
+        if not self.prosody:
+            return result
+        separate = self.settings.listen.separate
+        return replace(result, prosody=prosody_of(self.model, task.path, result.segments, separate=separate))
 
     def _turns(self, task: Task) -> Turns | None:
         """Of a recording; where others have turns and it has none, of nobody."""
@@ -114,7 +147,7 @@ class Batch:
 
     def _noted(self, task: Task, digest: str) -> dict[str, Any]:
         turns = self._turns(task)
-        return {"speakers": turns.digest if turns else None, DIGEST: digest}
+        return {"speakers": turns.digest if turns else None, "prosody": self.prosody, DIGEST: digest}
 
     def _kept(self, path: Path, task: Task, digest: str) -> RecordingResult | None:
         """What was written before of the same bytes, with the same model and settings."""
@@ -123,7 +156,7 @@ class Batch:
         except (OSError, KeyError, TypeError, ValueError):
             return None
         asked = {**self.settings.as_dict(), **self._noted(task, digest)}
-        same = (kept.path, kept.model, kept.settings) == (str(task.path), self.model.said, asked)
+        same = (kept.path, kept.model, kept.settings) == (escaped(str(task.path)), self.model.said, asked)
         return kept if same else None
 
 

@@ -28,6 +28,13 @@ Speakers = Annotated[
     Path | None,
     typer.Option("--speakers", metavar="RTTM", help="Who speaks when: an RTTM file.", show_default=False),
 ]
+Prosody = Annotated[
+    bool,
+    typer.Option(
+        "--prosody", help="Add rates, pauses, pitch and level to the JSON, in numbers: descriptive, no diagnosis."
+    ),
+]
+Plot = Annotated[bool, typer.Option("--plot", help="Put a picture of each recording, a PNG, beside its results.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -51,6 +58,8 @@ def recognise(
     speakers: Speakers = None,
     unsure: UnsureBelow = None,
     leave: Leave = None,
+    prosody: Prosody = False,
+    plot: Plot = False,
 ) -> None:
     """Find the speech in recordings, and the emotion of each stretch of it.
 
@@ -62,8 +71,7 @@ def recognise(
     from recogniser.listening.file_recognition import RecogniseSettings, is_broken
     from recogniser.listening.lane import ListenSettings
     from recogniser.listening.run_export import open_model
-    from recogniser.recordings.batch import Batch, tasks
-    from recogniser.sound.turns import read_turns
+    from recogniser.recordings.batch import Batch, tasks, turns_of
 
     if channels not in ("mixed", "separate"):
         raise UsageError(f"--channels {channels}: expected mixed or separate")
@@ -72,10 +80,13 @@ def recognise(
     listen = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad, separate=channels == "separate")
     settings = RecogniseSettings(listen=listen, unsure=unsure or 0.0, leave=leave or 0.0)
     asked = parse_formats(formats)
+    if plot and out is None:
+        raise UsageError("--plot without --out: give a folder to write to")
     if len(asked) > 1 and out is None:
         raise UsageError(f"--format {formats} without --out: give one format, or a folder to write to")
-    found, turns = tasks(files), read_turns(speakers) if speakers else {}
-    batch = Batch(model=open_model(model), settings=settings, turns=turns)
+    found = tasks(files)
+    turns = turns_of(found, speakers) if speakers else {}
+    batch = Batch(model=open_model(model), settings=settings, turns=turns, prosody=prosody, plot=plot)
     if batch.model.said.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
     broken = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,12 +63,13 @@ class SileroGate:
 def _silero() -> Any:
     try:
         files = importlib.metadata.files("silero-vad") or []
-        path = next(each for each in files if str(each) == _SILERO).locate()
-    except (importlib.metadata.PackageNotFoundError, StopIteration):
+        path = Path(str(next(each for each in files if str(each) == _SILERO).locate()))
+        content = path.read_bytes()
+    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError):
         raise FedserError(
             "the speech gate silero needs the package silero-vad: pip install 'fedser[recogniser]', or --vad energy"
         ) from None
-    return open_session(str(path))
+    return open_session(content, path)
 
 
 class EnergyGate:

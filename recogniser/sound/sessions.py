@@ -7,11 +7,12 @@ from typing import Any
 from common.errors import FedserError
 
 
-def open_session(path: str) -> Any:
+def open_session(content: bytes, name: object) -> Any:
     """A model that is ready to run.
 
     Args:
-        path: of an ONNX file.
+        content: of an ONNX file.
+        name: what to call it where it is none.
 
     Raises:
         FedserError: ONNX Runtime is not installed, or does not read the file.
@@ -23,8 +24,9 @@ def open_session(path: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # it would keep the most that any sound has taken
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own classes, which derive from nothing but Exception
         said = " ".join(str(error).split())[:200]
-        raise FedserError(f"{path} is no model that ONNX Runtime reads ({said})") from None
+        raise FedserError(f"{name} is no model that ONNX Runtime reads ({said})") from None

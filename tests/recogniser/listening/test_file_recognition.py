@@ -91,7 +91,23 @@ def test_what_is_wrong_is_told_and_the_rest_is_heard(model: ExportedModel, tmp_p
     assert ([problem.kind for problem in lost.problems], lost.seconds) == (["unreadable"], 0.0)
 
 
-@pytest.mark.parametrize("normalise", ["speaker", "utterance", "global"])
+def test_a_model_of_other_features_at_another_rate(tmp_path: Path) -> None:
+    weights = save_model(tmp_path / "run", features__sampling_rate=8000, features__stack=2, features__hop=16)
+    export(weights, tmp_path / "export")
+    model = ExportedModel.load(tmp_path / "export")
+    path = written(tmp_path / "x.wav", np.asarray(np.repeat(talk(0), 3), np.float32), 48_000)
+    found = recognise(model, path, settings(adapt="running")).segments
+    listener = Listener(model, ListenSettings(), 48_000, 1)
+    heard, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    events = [event for at in range(0, len(heard), 777) for event in listener.hear(heard[at : at + 777])]
+    assert [event for event in [*events, *listener.end()] if isinstance(event, Segment)] == found
+    assert len(found) >= 2
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("utterance", "global")]
+
+
+@pytest.mark.parametrize("normalise", ["speaker", *SLOW])
 def test_a_stretch_by_itself_is_what_predict_says(tmp_path: Path, normalise: str) -> None:
     weights = save_model(tmp_path / "run", data__normalise=normalise)
     export(weights, tmp_path / "export")

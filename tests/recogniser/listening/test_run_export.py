@@ -12,6 +12,7 @@ from recogniser.listening.run_export import cache_directory, open_model
 from tests.recogniser.saved import save_model
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     weights = save_model(tmp_path / "run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,9 @@ def test_speakers_of_an_rttm(
     asked = ["recognise", str(recordings / "a.wav"), "--model", str(exported), "--speakers", str(tmp_path / "x.rttm")]
     assert run(asked) == 0
     assert [own["speaker"] for own in json.loads(capsys.readouterr().out)["segments"]] == ["ann", "bob"]
+    (tmp_path / "x.rttm").write_text("\n".join(lines).replace("SPEAKER a", "SPEAKER b"))
+    assert run(asked) == 2
+    assert "it tells of b, and not of a" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -131,6 +135,18 @@ def test_mistakes_are_one_line(
     assert said in line
 
 
+def test_a_name_that_is_no_text(
+    exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xb3.wav"))
+    path.write_bytes((recordings / "a.wav").read_bytes())
+    command = ["recognise", str(path), "--model", str(exported), "--out", str(tmp_path / "out")]
+    assert [run(command), run(command)] == [0, 0]
+    lines = capsys.readouterr().out.splitlines()
+    assert "\\xb3.wav: 2 segments" in lines[0]
+    assert lines[1] == f"{lines[0]} (done before)"
+
+
 def test_two_files_for_one_place(tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = [recordings / "a.wav", recordings / "deep" / "a.flac"]
     assert run(["recognise", *map(str, named), "--model", str(tmp_path)]) == 2
@@ -147,6 +163,32 @@ def test_an_altered_graph_is_refused(exported: Path, recordings: Path, tmp_path:
     assert run(["recognise", str(recordings / "a.wav"), "--model", str(altered)]) == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["-", "--adapt", "recording"], "expected running or none"),
+        (["-", "--rate", "10"], "--rate 10: expected 4000 to 384000 Hz"),
+        (["-", "--channels", "0"], "--channels 0: expected 1 to 64"),
+        (["-", "--encoding", "alaw"], "no encoding 'alaw'; expected linear16, float32, mulaw"),
+    ],
+)
+def test_mistakes_of_who_listens(
+    exported: Path, capsys: pytest.CaptureFixture[str], asked: list[str], said: str
+) -> None:
+    assert run(["listen", *asked, "--model", str(exported)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_without_the_extra_a_microphone_is_one_line(
+    exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    assert run(["listen", "--model", str(exported)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'fedser[microphone]'" in line
+
+
 def test_broken_pcm_is_told_after_what_was_heard(exported: Path) -> None:
     sound = np.round(talk(0) * 32767).astype("<i2").tobytes() + b"\0"
     asked = [sys.executable, "-c", WITHOUT_TORCH, "listen", "-", "--model", str(exported)]
@@ -154,3 +196,25 @@ def test_broken_pcm_is_told_after_what_was_heard(exported: Path) -> None:
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) > 2
     assert b"ends within a sample: 1 bytes too many" in done.stderr
+
+
+def test_prosody_and_a_picture_are_there_where_they_are_asked_for(
+    exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, sound = tmp_path / "out", str(recordings / "a.wav")
+    command = ["recognise", sound, "--model", str(exported), "--vad", "energy", "--out", str(out)]
+    assert run(command) == 0
+    assert RecordingResult.from_json((out / "a.json").read_text()).prosody is None
+    assert run([*command, "--prosody", "--plot", "--channels", "separate"]) == 0
+    found = RecordingResult.from_json((out / "a.json").read_text())
+    assert found.prosody is not None
+    assert found.prosody["note"] == "descriptive, no diagnosis"
+    assert 2 < found.prosody["recording"]["speech_rate"] < 8
+    assert [each["channel"] for each in found.prosody["speakers"]] == [0]
+    picture = out / "a.png"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    drawn = picture.stat().st_mtime_ns
+    assert run([*command, "--prosody", "--plot", "--channels", "separate"]) == 0
+    assert picture.stat().st_mtime_ns == drawn
+    assert run(["recognise", sound, "--model", str(exported), "--plot"]) == 2
+    assert "--plot without --out" in capsys.readouterr().err
