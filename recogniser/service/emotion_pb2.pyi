@@ -98,7 +98,7 @@ class Window(_message.Message):
     def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("start", "end", "emotion", "confidence", "scores", "is_final", "heard", "channel", "speaker")
+    __slots__ = ("start", "end", "emotion", "confidence", "scores", "is_final", "heard", "channel", "speaker", "id")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     EMOTION_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,7 @@ class Segment(_message.Message):
     HEARD_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     start: float
     end: float
     emotion: str
@@ -117,7 +118,8 @@ class Segment(_message.Message):
     heard: float
     channel: int
     speaker: str
-    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., emotion: _Optional[str] = ..., confidence: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., is_final: _Optional[bool] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ...) -> None: ...
+    id: str
+    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., emotion: _Optional[str] = ..., confidence: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., is_final: _Optional[bool] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class Lag(_message.Message):
     __slots__ = ("waiting", "skipped")

@@ -13,6 +13,7 @@ from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.event_messages import model_message
+from recogniser.service.kept_scores import KeptScores
 from recogniser.service.live_stream import LiveStream
 from recogniser.service.refused_stream import RefusedStream, invalid
 from recogniser.service.scoring import Scoring
@@ -31,11 +32,12 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
     Args:
         model: that listens.
         limits: of all streams and of each.
+        kept: where scores are kept; None for nowhere.
     """
 
-    def __init__(self, model: ExportedModel, limits: StreamLimits) -> None:
+    def __init__(self, model: ExportedModel, limits: StreamLimits, kept: KeptScores | None = None) -> None:
         self._model, self._limits = model, limits
-        self.scoring = Scoring(model)
+        self.scoring = Scoring(model, kept)
         self._open = 0
         self._draining: RefusedStream | None = None
 

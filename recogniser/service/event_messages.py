@@ -8,15 +8,14 @@ from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
 
 
-def event_message(event: Event) -> proto.StreamingRecognizeResponse:
-    """A growing segment, or one that has closed."""
+def event_message(event: Event, number: str = "") -> proto.StreamingRecognizeResponse:
+    """A growing segment, or one that has closed, with the id that it is kept by."""
     if isinstance(event, Segment):
-        return proto.StreamingRecognizeResponse(segment=segment_message(event))
+        return proto.StreamingRecognizeResponse(segment=_segment(event, number))
     return proto.StreamingRecognizeResponse(window=_window(event))
 
 
-def segment_message(segment: Segment) -> proto.Segment:
-    """A segment that has closed."""
+def _segment(segment: Segment, number: str) -> proto.Segment:
     return proto.Segment(
         start=segment.start,
         end=segment.end,
@@ -27,6 +26,7 @@ def segment_message(segment: Segment) -> proto.Segment:
         heard=segment.heard,
         channel=segment.channel,
         speaker=segment.speaker or "",
+        id=number,
     )
 
 

@@ -17,6 +17,7 @@ from common.errors import FedserError
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.emotion_service import NAME, EmotionService
+from recogniser.service.kept_scores import KeptScores
 from recogniser.service.server_access import Access
 from recogniser.service.stream_limits import LARGEST_MESSAGE, StreamLimits
 from recogniser.sound.gates import open_gate
@@ -41,11 +42,13 @@ class GrpcServer:
         model: that listens.
         limits: of its streams.
         access: who may speak with it, and where.
+        kept: where scores are kept; None for nowhere.
     """
 
     model: ExportedModel
     limits: StreamLimits = field(default_factory=StreamLimits)
     access: Access = field(default_factory=Access)
+    kept: KeptScores | None = None
 
     async def run(self, until: asyncio.Event, say: Callable[[int], None]) -> None:
         """Serve.
@@ -58,7 +61,7 @@ class GrpcServer:
             FedserError: it cannot listen there, or its gate is not installed.
         """
         open_gate("silero")  # now, not with the first stream
-        service, watched = EmotionService(self.model, self.limits), health.aio.HealthServicer()
+        service, watched = EmotionService(self.model, self.limits, self.kept), health.aio.HealthServicer()
         server = grpc.aio.server(interceptors=self.access.interceptors(), options=_OPTIONS)
         emotion_pb2_grpc.add_EmotionRecognitionServicer_to_server(service, server)
         health_pb2_grpc.add_HealthServicer_to_server(watched, server)

@@ -15,9 +15,7 @@ import grpc
 import numpy as np
 
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.listener import Event
 from recogniser.service import emotion_pb2 as proto
-from recogniser.service.event_messages import event_message
 from recogniser.service.refused_stream import RefusedStream
 from recogniser.service.stream_limits import StreamLimits
 from recogniser.service.stream_request import StreamRequest
@@ -135,14 +133,14 @@ class LiveStream:
         self._taken += len(found)
         return found
 
-    def tell(self, portion: Portion, events: list[Event], skipped: int) -> None:
+    def tell(self, portion: Portion, messages: list[Message], skipped: int) -> None:
         """Take what was heard in a portion, of whose windows so many were skipped."""
         if self._over:
             return
         if portion.waiting > self._limits.waiting:
             self._add(Message(lag=proto.Lag(waiting=portion.waiting, skipped=skipped if self.request.windows else 0)))
-        for event in events:
-            self._add(event_message(event))
+        for message in messages:
+            self._add(message)
         if portion.last:
             self._over = True
             if self._ending is None:

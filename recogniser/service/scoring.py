@@ -17,7 +17,10 @@ import grpc
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import Stretch
 from recogniser.listening.listener import Event, Listener
-from recogniser.service.live_stream import LiveStream, Portion
+from recogniser.listening.recording_result import Segment
+from recogniser.service.event_messages import event_message
+from recogniser.service.kept_scores import KeptScores
+from recogniser.service.live_stream import LiveStream, Message, Portion
 from recogniser.service.refused_stream import RefusedStream
 
 _LOG = logging.getLogger(__name__)
@@ -29,19 +32,21 @@ class Heard:
 
     Attributes:
         stretches: that are scored.
-        events: of these.
+        messages: of these.
         skipped: windows that are not scored.
         failed: whether the listener broke.
     """
 
     stretches: list[Stretch] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     skipped: int = 0
     failed: bool = False
 
 
-def hear_together(model: ExportedModel, portions: Sequence[tuple[Listener, Portion]]) -> list[Heard]:
-    """Hear a portion of each of some streams."""
+def hear_together(
+    model: ExportedModel, portions: Sequence[tuple[Listener, Portion]], kept: KeptScores | None = None
+) -> list[Heard]:
+    """Hear a portion of each of some streams, and keep the scores of what has closed where that is asked for."""
     heard = [_prepared(listener, portion) for listener, portion in portions]
     windows = [stretch.window for own in heard for stretch in own.stretches]
     if not windows:
@@ -49,9 +54,15 @@ def hear_together(model: ExportedModel, portions: Sequence[tuple[Listener, Porti
     scores, done = model.score(windows), 0
     for (listener, _), own in zip(portions, heard, strict=True):
         until = done + len(own.stretches)
-        own.events = listener.tell(own.stretches, scores[done:until])
+        told = listener.tell(own.stretches, scores[done:until])
+        own.messages = [_message(*each, kept) for each in zip(own.stretches, told, strict=True)]
         done = until
     return heard
+
+
+def _message(stretch: Stretch, event: Event, kept: KeptScores | None) -> Message:
+    number = kept.keep(stretch, event) if kept and isinstance(event, Segment) else ""
+    return event_message(event, number)
 
 
 def _prepared(listener: Listener, portion: Portion) -> Heard:
@@ -72,10 +83,11 @@ class Scoring:
 
     Args:
         model: that listens.
+        kept: where scores are kept; None for nowhere.
     """
 
-    def __init__(self, model: ExportedModel) -> None:
-        self._model = model
+    def __init__(self, model: ExportedModel, kept: KeptScores | None = None) -> None:
+        self._model, self._kept = model, kept
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hearing")
         self._work = asyncio.Event()
         self.streams: set[LiveStream] = set()
@@ -104,7 +116,7 @@ class Scoring:
         portions = [(stream.listener, portion) for stream, portion in taken]
         loop = asyncio.get_running_loop()
         try:
-            heard = await loop.run_in_executor(self._thread, hear_together, self._model, portions)
+            heard = await loop.run_in_executor(self._thread, hear_together, self._model, portions, self._kept)
         except Exception:
             _LOG.exception("streams cannot be heard")
             heard = [Heard(failed=True) for _ in portions]
@@ -112,7 +124,7 @@ class Scoring:
             if own.failed:
                 stream.fail(_broken())
             else:
-                stream.tell(portion, own.events, own.skipped)
+                stream.tell(portion, own.messages, own.skipped)
 
 
 def _broken() -> RefusedStream:

@@ -28,6 +28,13 @@ Streams = Annotated[int, typer.Option("--max-streams", metavar="N", help="Served
 Seconds = Annotated[float, typer.Option("--max-seconds", metavar="S", help="Of sound in a stream.")]
 Idle = Annotated[float, typer.Option("--idle", metavar="S", help="Without a message, after which a stream ends.")]
 
+Monitor = Annotated[
+    Path | None,
+    typer.Option(
+        "--monitor", metavar="DIR", help="Keep each segment's scores there, for fedser monitor.", show_default=False
+    ),
+]
+
 
 def add(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -49,6 +56,7 @@ def serve(
     max_streams: Streams = 64,
     max_seconds: Seconds = 3600.0,
     idle: Idle = 30.0,
+    monitor: Monitor = None,
 ) -> None:
     """Hear streams of sound from other programs, over gRPC (fedser.emotion.v1), until it is ended.
 
@@ -63,6 +71,7 @@ def serve(
     except ImportError as error:
         raise FedserError(f"serve needs {error.name}: pip install 'fedser[recogniser]'") from None
     from recogniser.listening.run_export import open_model
+    from recogniser.service.kept_scores import KeptScores
     from recogniser.service.server_access import Access, read_pair, read_pem, read_token
     from recogniser.service.stream_limits import StreamLimits
 
@@ -84,4 +93,5 @@ def serve(
     def say(port: int) -> None:
         typer.echo(f"Listens on {host}, port {port} (gRPC{', TLS' if tls_cert else ''}); Ctrl-C ends it", err=True)
 
-    asyncio.run(serve_until_told(GrpcServer(model=hears, limits=limits, access=access), say))
+    kept = KeptScores(monitor, hears) if monitor else None
+    asyncio.run(serve_until_told(GrpcServer(model=hears, limits=limits, access=access, kept=kept), say))

@@ -21,7 +21,9 @@ from recogniser.listening.file_recognition import RecogniseSettings, recognise
 from recogniser.listening.lane import ListenSettings, Stretch
 from recogniser.listening.listener import Listener
 from recogniser.listening.recording_result import Segment
+from recogniser.monitoring.segment_log import read_logs
 from recogniser.service import emotion_pb2 as proto
+from recogniser.service.kept_scores import KeptScores
 from recogniser.service.live_stream import Portion
 from recogniser.service.scoring import hear_together
 from recogniser.service.stream_limits import StreamLimits
@@ -200,4 +202,19 @@ def test_a_stream_that_breaks_breaks_alone(model: ExportedModel) -> None:
     listeners = [kind(model, settings, RATE, 1) for kind in (Broken, Listener)]
     broken, healthy = hear_together(model, [(own, whole) for own in listeners])
     assert (broken.failed, healthy.failed) == (True, False)
-    assert len(healthy.events) == 2
+    assert len(healthy.messages) == 2
+
+
+def test_scores_are_kept_and_no_sound(model: ExportedModel, tmp_path: Path) -> None:
+    kept = KeptScores(tmp_path / "scores", model)
+    with running(model, kept=kept) as service, client(service) as stub:
+        found = segments(stub.StreamingRecognize(messages(talk(0), RATE, speaker="ann")))
+    logs = read_logs(tmp_path / "scores")
+    assert [own.id for own in logs.segments] == [own.id for own in found]
+    assert len({own.id for own in found}) == 2
+    for own, other in zip(logs.segments, found, strict=True):
+        assert own.scores == pytest.approx({each.emotion: each.probability for each in other.scores}, abs=1e-4)
+        assert 0.3 < (own.drift or 0) < 3
+    whole = b"".join(path.read_bytes() for path in (tmp_path / "scores").iterdir())
+    assert len(whole) < 1000
+    assert b"ann" not in whole
