@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.event_messages import model_message
 from recogniser.service.kept_scores import KeptScores
-from recogniser.service.live_stream import LiveStream
+from recogniser.service.live_stream import LiveStream, Message
 from recogniser.service.refused_stream import RefusedStream, invalid
 from recogniser.service.scoring import Scoring
 from recogniser.service.stream_limits import StreamLimits
@@ -45,22 +45,15 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
         """What listens."""
         return model_message(self._model)
 
-    async def StreamingRecognize(  # noqa: N802 - the proto's name
-        self, requests: Requests, context: Any
-    ) -> AsyncIterator[proto.StreamingRecognizeResponse]:
+    async def StreamingRecognize(self, requests: Requests, context: Any) -> None:  # noqa: N802 - the proto's name
         """Live sound; see the proto."""
         try:
             with self._admitted():
-                stream = self._stream(await self._config(requests), self._limits)
-                reading = asyncio.create_task(self._read(requests, stream))
-                try:
-                    async for message in self._told(stream):
-                        yield message
-                finally:
-                    reading.cancel()
-                    await asyncio.gather(reading, return_exceptions=True)
+                await self._serve(requests, context.write)
+            return
         except RefusedStream as refused:
-            await context.abort(refused.status, refused.detail)
+            ending = refused.again()  # gRPC holds on to what it is raised with: to no stream's frames
+        await context.abort(ending.status, ending.detail)
 
     async def Recognize(  # noqa: N802 - the proto's name
         self, request: proto.RecognizeRequest, context: Any
@@ -70,8 +63,20 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
             with self._admitted():
                 return await self._recognised(request)
         except RefusedStream as refused:
-            await context.abort(refused.status, refused.detail)
-            raise
+            ending = refused.again()
+        await context.abort(ending.status, ending.detail)
+        raise ending
+
+    async def _serve(self, requests: Requests, write: Callable[[Message], Awaitable[None]]) -> None:
+        stream = self._stream(await self._config(requests), self._limits)
+        with self._heard(stream):
+            reading = asyncio.create_task(self._read(requests, stream))
+            try:
+                async for message in stream.messages():
+                    await write(message)
+            finally:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
 
     async def _recognised(self, request: proto.RecognizeRequest) -> proto.RecognizeResponse:
         config = proto.StreamingConfig()
@@ -79,13 +84,14 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
         config.interim_results = False
         patient = StreamLimits(seconds=self._limits.seconds, waiting=_FAR, most_waiting=_FAR)
         stream = self._stream(config, patient)
-        await stream.put(stream.request.decoded(request.audio))
-        stream.close()
         answer = proto.RecognizeResponse()
-        async for message in self._told(stream):
-            answer.seconds = message.audio_processed
-            if message.HasField("segment"):
-                answer.segments.append(message.segment)
+        with self._heard(stream):
+            await stream.put(stream.request.decoded(request.audio))
+            stream.close()
+            async for message in stream.messages():
+                answer.seconds = message.audio_processed
+                if message.HasField("segment"):
+                    answer.segments.append(message.segment)
         return answer
 
     @contextmanager
@@ -96,7 +102,7 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
             RefusedStream: UNAVAILABLE, RESOURCE_EXHAUSTED.
         """
         if self._draining:
-            raise self._draining
+            raise self._draining.again()
         if self._open >= self._limits.streams:
             said = f"{self._open} streams are open, as many as are served here at once; try again later"
             raise RefusedStream(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
@@ -109,14 +115,14 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
     def _stream(self, config: proto.StreamingConfig, limits: StreamLimits) -> LiveStream:
         return LiveStream(self._model, StreamRequest.read(config), limits, self.scoring.wake)
 
-    async def _told(self, stream: LiveStream) -> AsyncIterator[proto.StreamingRecognizeResponse]:
+    @contextmanager
+    def _heard(self, stream: LiveStream) -> Iterator[None]:
+        """Have a stream heard."""
         self.scoring.streams.add(stream)
-        self.scoring.wake()
         try:
             if self._draining:  # since it was admitted
                 stream.close(self._draining)
-            async for message in stream.messages():
-                yield message
+            yield
         finally:
             self.scoring.streams.discard(stream)
 

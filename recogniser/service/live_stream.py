@@ -94,7 +94,7 @@ class LiveStream:
     def close(self, ending: RefusedStream | None = None) -> None:
         """Nothing follows; what has come in is heard and told, and then the ending."""
         if not self._closed:
-            self._closed, self._ending = True, ending
+            self._closed, self._ending = True, ending and ending.again()
             self._wake()
 
     def fail(self, ending: RefusedStream) -> None:
@@ -167,7 +167,7 @@ class LiveStream:
             self._news.clear()
             await self._news.wait()
         if self._ending:
-            raise self._ending
+            raise self._ending.again()
 
 
 def _too_late(seconds: float) -> RefusedStream:

@@ -17,6 +17,10 @@ class RefusedStream(Exception):  # noqa: N818 - no error of ours
         super().__init__(status, detail)
         self.status, self.detail = status, detail
 
+    def again(self) -> RefusedStream:
+        """The same, to be raised elsewhere: it holds none of the frames that the first has passed through."""
+        return RefusedStream(self.status, self.detail)
+
 
 def invalid(detail: str) -> RefusedStream:
     """A request that cannot be served as it is."""
