@@ -14,7 +14,7 @@ from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.event_messages import model_message
 from recogniser.service.kept_scores import KeptScores
-from recogniser.service.live_stream import LiveStream, Message
+from recogniser.service.live_stream import LiveStream, Message, too_late
 from recogniser.service.refused_stream import RefusedStream, invalid
 from recogniser.service.scoring import Scoring
 from recogniser.service.stream_limits import StreamLimits
@@ -73,7 +73,9 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
             reading = asyncio.create_task(self._read(requests, stream))
             try:
                 async for message in stream.messages():
-                    await write(message)
+                    await asyncio.wait_for(write(message), self._limits.most_waiting)
+            except TimeoutError:
+                raise too_late(self._limits.most_waiting) from None
             finally:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)

@@ -111,7 +111,7 @@ class LiveStream:
         if self._over:
             return None
         if self._waiting and monotonic() - self._waiting[0][0] > self._limits.most_waiting:
-            self.fail(_too_late(self._limits.most_waiting))
+            self.fail(too_late(self._limits.most_waiting))
             return None
         if len(self._untold) > _MOST_UNTOLD or not (self._waiting or self._closed):
             return None
@@ -170,7 +170,8 @@ class LiveStream:
             raise self._ending.again()
 
 
-def _too_late(seconds: float) -> RefusedStream:
+def too_late(seconds: float) -> RefusedStream:
+    """The end of a stream that is not heard, or whose client does not listen, for so long."""
     return RefusedStream(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         f"sound waited for more than {seconds:g} s: it comes faster than this machine hears it, or what is told is not "

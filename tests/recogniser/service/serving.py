@@ -6,13 +6,20 @@ import asyncio
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
+from time import sleep
 from typing import Any
 
 import grpc
 import numpy as np
+import pytest
+import soundfile
 
 from recogniser.listening.exported_model import ExportedModel
+from recogniser.listening.file_recognition import RecogniseSettings, recognise
+from recogniser.listening.lane import ListenSettings
+from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.grpc_server import GrpcServer
@@ -85,3 +92,24 @@ def messages(sound: Signal, size: int, **more: Any) -> Iterator[proto.StreamingR
 
 def segments(found: Iterable[proto.StreamingRecognizeResponse]) -> list[proto.Segment]:
     return [own.segment for own in found if own.HasField("segment")]
+
+
+def of_the_file(model: ExportedModel, folder: Path, sound: Signal) -> list[Segment]:
+    soundfile.write(folder / "x.wav", sound, RATE, subtype="FLOAT")
+    settings = RecogniseSettings(listen=ListenSettings(adapt="running"))
+    return recognise(model, folder / "x.wav", settings).segments
+
+
+def assert_same(found: list[proto.Segment], expected: list[Segment]) -> None:
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert (one.start, one.end, one.emotion, one.heard) == (other.start, other.end, other.emotion, other.heard)
+        assert {own.emotion: own.probability for own in one.scores} == pytest.approx(other.probabilities, abs=1e-5)
+        assert one.is_final
+
+
+def slowly(sound: Signal, **more: int) -> Iterator[proto.StreamingRecognizeRequest]:
+    """So that no more than a second of it waits."""
+    for number, message in enumerate(messages(sound, RATE // 10, interim_results=True, hop=0.25, **more)):
+        sleep(0.02 if number % 5 == 0 else 0)
+        yield message
