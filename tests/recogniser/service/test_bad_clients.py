@@ -88,7 +88,7 @@ def test_no_more_streams_than_may_be(model: ExportedModel) -> None:
 def place_is_free(stub: Any) -> bool:
     for _ in range(400):
         with suppress(grpc.RpcError):
-            return list(stub.StreamingRecognize(iter([config()])))[-1].HasField("done")
+            return bool(list(stub.StreamingRecognize(iter([config()])))[-1].HasField("done"))
         sleep(0.05)
     return False
 
