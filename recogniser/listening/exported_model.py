@@ -52,7 +52,7 @@ class ExportedModel:
         layout: of its rows.
         prior: the training speakers' scaling.
         itself: whether a stretch of which nothing else is known is scaled by itself, and not by that.
-        at_once: windows that are scored together, at most: 1 where one's answer would depend on its neighbours.
+        int8: whether its weights are whole numbers of 8 bits.
     """
 
     said: ModelSaid
@@ -63,7 +63,7 @@ class ExportedModel:
     layout: Layout
     prior: Scaling
     itself: bool
-    at_once: int
+    int8: bool
     _front: Any = field(repr=False)
     _window: Any = field(repr=False)
 
@@ -101,8 +101,9 @@ class ExportedModel:
         """The classes' probabilities for each window, whatever stands beside it: ``(windows, classes)``."""
         found = np.zeros((len(windows), len(self.said.classes)), np.float32)
         order = sorted(range(len(windows)), key=lambda place: len(windows[place].frames))
-        for first in range(0, len(order), self.at_once):
-            places = order[first : first + self.at_once]
+        together = 1 if self.int8 else AT_ONCE  # 8 bits round by the whole batch's range: each is one of its own
+        for first in range(0, len(order), together):
+            places = order[first : first + together]
             found[places] = self._scored([windows[place] for place in places])
         return found
 
@@ -168,7 +169,7 @@ def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
         "right": int(about["context"]["right"]),
         "layout": Layout(columns=tuple(about["columns"]), stack=int(about["stack"])),
         "itself": about["alone"] == "itself",
-        "at_once": 1 if about["int8"] else AT_ONCE,  # in 8 bits, activations are rounded by their batch's range
+        "int8": bool(about.get("int8")),
         "prior": Scaling(
             mean=np.array(prior["mean"], np.float32),
             deviation=np.array(prior["deviation"], np.float32),

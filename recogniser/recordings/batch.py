@@ -147,7 +147,12 @@ class Batch:
 
     def _noted(self, task: Task, digest: str) -> dict[str, Any]:
         turns = self._turns(task)
-        return {"speakers": turns.digest if turns else None, "prosody": self.prosody, DIGEST: digest}
+        return {
+            "speakers": turns.digest if turns else None,
+            "prosody": self.prosody,
+            "int8": self.model.int8,
+            DIGEST: digest,
+        }
 
     def _kept(self, path: Path, task: Task, digest: str) -> RecordingResult | None:
         """What was written before of the same bytes, with the same model and settings."""

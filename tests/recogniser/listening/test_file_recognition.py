@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_adapted_to_all_of_a_recording_each_segment_has_heard_as_much(model: Exp
     assert found.segments[0].heard > running.segments[-1].heard > 0
     assert [(own.start, own.end) for own in found.segments] == [(own.start, own.end) for own in running.segments]
     assert found.segments[0].probabilities != running.segments[0].probabilities
+
+
+def test_channels_apart_are_files_of_their_own(model: ExportedModel, tmp_path: Path) -> None:
+    one, other = talk(0), np.resize(talk(1), len(talk(0)))
+    both = recognise(
+        model, written(tmp_path / "x.wav", np.stack([one, other], axis=1)), settings(adapt="recording", separate=True)
+    )
+    for channel, sound in enumerate((one, other)):
+        own = [replace(segment, channel=None) for segment in both.segments if segment.channel == channel]
+        assert own == recognise(model, written(tmp_path / "y.wav", sound), settings(adapt="recording")).segments
+    assert both.segments == sorted(both.segments, key=lambda segment: segment.start)
 
 
 def test_the_trajectory_lies_on_the_hops(model: ExportedModel, tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from recogniser.listening.running_sums import Sums, adapted
 from recogniser.listening.unsure import Unsure
 from recogniser.sound.hysteresis import EDGE
 from recogniser.sound.turns import Turn, Turns
-from tests.recogniser.saved import save_model
 from tests.recogniser.speech import RATE, Signal, no_speech, talk
 
 LIVE = ListenSettings()
@@ -141,14 +140,9 @@ def test_neighbours_change_nothing(model: ExportedModel) -> None:
     np.testing.assert_allclose(model.score([*windows, *loud * 5])[: len(windows)], alone, atol=1e-6)
 
 
-def test_nor_in_eight_bits(model: ExportedModel, tmp_path: Path) -> None:
-    """Where a whole batch's activations are rounded alike."""
-    export(save_model(tmp_path / "run"), tmp_path / "export", eight_bits=True)
-    small = ExportedModel.load(tmp_path / "export")
-    windows = [own.window for own in stretches(Listener(model, LIVE, RATE, 1), talk(0))]
-    loud = [Window(frames=30 * own.frames, scaling=own.scaling) for own in windows]
-    alone = np.concatenate([small.score([own]) for own in windows])
-    np.testing.assert_array_equal(small.score([*windows, *loud])[: len(windows)], alone)
+def test_neighbours_change_nothing_in_eight_bits_either(exported: Path, tmp_path: Path) -> None:
+    export(exported.parent / "run", tmp_path, eight_bits=True)
+    test_neighbours_change_nothing(ExportedModel.load(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["silence", "white", "hum", "melody"])
