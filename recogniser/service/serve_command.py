@@ -63,9 +63,11 @@ def serve(
     Nothing of the sound is kept. The uses that the EU's AI Act forbids, such as at work and at school, stay forbidden.
     """
     import asyncio
+    import os
 
     from common.errors import FedserError
 
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say what ours do, and clients' mistakes
     try:
         from recogniser.service.grpc_server import GrpcServer, serve_until_told
     except ImportError as error:

@@ -244,6 +244,9 @@ def test_the_command_serves_until_it_is_told_to_end(exported: Path) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             call = emotion_pb2_grpc.EmotionRecognitionStub(channel).StreamingRecognize(talking(until))
             assert next(call).HasField("window")
+            second = subprocess.run([*command[:-1], str(port)], stderr=subprocess.PIPE, text=True, check=False)
+            assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
+            assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
             process.send_signal(signal.SIGTERM)
             found, ended = told_to_the_end(call)
             until.set()
