@@ -1,4 +1,4 @@
-"""The commands that use a trained model: ``recognise``, ``listen``, ``draw``, ``export``, ``monitor``."""
+"""The commands that use a trained model: ``recognise``, ``listen``, ``draw``, ``export``, ``serve``, ``monitor``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from recogniser.listening import listen_command
 from recogniser.monitoring import monitor_command
 from recogniser.pictures import draw_command
 from recogniser.recordings import recognise_command
+from recogniser.service import serve_command
 
 
 def add(app: typer.Typer) -> None:
     """Add this ring's commands to the program."""
-    for module in (recognise_command, listen_command, draw_command, export_command, monitor_command):
+    listening = (recognise_command, listen_command, draw_command)
+    for module in (*listening, export_command, serve_command, monitor_command):
         module.add(app)

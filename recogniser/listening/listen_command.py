@@ -32,8 +32,6 @@ Encoding = Annotated[
     str, typer.Option("--encoding", metavar="linear16|float32|mulaw", help="Of the samples on standard input.")
 ]
 
-RATES = (4_000, 384_000)  # Hz
-MOST_CHANNELS = 64
 _AT_ONCE = 1 << 16  # bytes that are read at once, at most
 
 
@@ -81,6 +79,7 @@ def _sound(source: str | None, rate: int | None, channels: int, encoding: str) -
     """What there is to hear: its rate, and blocks of it as they come."""
     from common.errors import UsageError
     from recogniser.sound.microphone import microphone
+    from recogniser.sound.pcm import MOST_CHANNELS, RATES
 
     if rate is not None and not RATES[0] <= rate <= RATES[1]:
         raise UsageError(f"--rate {rate}: expected {RATES[0]} to {RATES[1]} Hz")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recogniser.listening.exported_model import ExportedModel
+from recogniser.listening.exported_model import ExportedModel, Probabilities
 from recogniser.listening.lane import BLOCK_MS, Lane, ListenSettings, Stretch
 from recogniser.listening.recording_result import DECIMALS, SHARE_DECIMALS, Segment
 from recogniser.listening.speaker_adaptation import Adaptation, Speakers
@@ -63,6 +63,7 @@ class Listener:
         gates: one for each channel that is listened to; by default new ones.
         unsure: what is too unsure to be named.
         block_ms: of frames that are computed at once.
+        decimals: of the probabilities that are told.
 
     Raises:
         UsageError, FedserError: of the gate.
@@ -80,7 +81,9 @@ class Listener:
         gates: Sequence[Gate] | None = None,
         unsure: Unsure | None = None,
         block_ms: int = BLOCK_MS,
+        decimals: int = SHARE_DECIMALS,
     ) -> None:
+        self._decimals = decimals
         self._model, self._unsure, self._separate = model, unsure or Unsure(), settings.separate
         count = channels if settings.separate else 1
         gates = gates or [open_gate(settings.vad) for _ in range(count)]
@@ -119,7 +122,10 @@ class Listener:
         """Score stretches and tell what they are."""
         if not stretches:
             return []
-        scores = self._model.score([stretch.window for stretch in stretches])
+        return self.tell(stretches, self._model.score([stretch.window for stretch in stretches]))
+
+    def tell(self, stretches: Sequence[Stretch], scores: Probabilities) -> list[Event]:
+        """What stretches are, whose scores ``(stretches, classes)`` are known, in the order that they came in."""
         return [self._tell(stretch, own.tolist()) for stretch, own in zip(stretches, scores, strict=True)]
 
     def _split(self, block: Block) -> list[tuple[Lane, Signal]]:
@@ -128,7 +134,7 @@ class Listener:
 
     def _tell(self, stretch: Stretch, scores: Sequence[float]) -> Event:
         found = {
-            name: round(score, SHARE_DECIMALS) for name, score in zip(self._model.said.classes, scores, strict=True)
+            name: round(score, self._decimals) for name, score in zip(self._model.said.classes, scores, strict=True)
         }
         told: dict[str, Any] = {
             "start": round(stretch.start / 1000, DECIMALS),

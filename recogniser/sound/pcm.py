@@ -12,6 +12,9 @@ from common.errors import AudioError, UsageError
 
 Block = npt.NDArray[np.float32]  # (samples, channels)
 
+RATES = (4_000, 384_000)  # Hz, that sound may come at
+MOST_CHANNELS = 64
+
 
 def _linear16(data: bytes) -> Block:
     return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(1 << 15)

@@ -1,0 +1,131 @@
+"""The sound of many streams heard together, in a thread of its own.
+
+Each stream is heard by its own listener, which knows nothing of the others; what is to be scored of all of them goes
+through the model at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import grpc
+
+from recogniser.listening.exported_model import ExportedModel
+from recogniser.listening.lane import Stretch
+from recogniser.listening.listener import Event, Listener
+from recogniser.listening.recording_result import Segment
+from recogniser.service.event_messages import event_message
+from recogniser.service.kept_scores import KeptScores
+from recogniser.service.live_stream import LiveStream, Message, Portion
+from recogniser.service.refused_stream import RefusedStream
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Heard:
+    """What was heard in a portion.
+
+    Attributes:
+        stretches: that are scored.
+        messages: of these.
+        skipped: windows that are not scored.
+        failed: whether the listener broke.
+    """
+
+    stretches: list[Stretch] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    skipped: int = 0
+    failed: bool = False
+
+
+def hear_together(
+    model: ExportedModel, portions: Sequence[tuple[Listener, Portion]], kept: KeptScores | None = None
+) -> list[Heard]:
+    """Hear a portion of each of some streams, and keep the scores of what has closed where that is asked for."""
+    heard = [_prepared(listener, portion) for listener, portion in portions]
+    windows = [stretch.window for own in heard for stretch in own.stretches]
+    if not windows:
+        return heard
+    scores, done = model.score(windows), 0
+    for (listener, _), own in zip(portions, heard, strict=True):
+        until = done + len(own.stretches)
+        told = listener.tell(own.stretches, scores[done:until])
+        own.messages = [_message(*each, kept) for each in zip(own.stretches, told, strict=True)]
+        done = until
+    return heard
+
+
+def _message(stretch: Stretch, event: Event, kept: KeptScores | None) -> Message:
+    number = kept.keep(stretch, event) if kept and isinstance(event, Segment) else ""
+    return event_message(event, number)
+
+
+def _prepared(listener: Listener, portion: Portion) -> Heard:
+    """What of one stream is to be scored; one that breaks breaks alone."""
+    try:
+        stretches = listener.stretches(portion.block)
+        if portion.last:
+            stretches += listener.last_stretches()
+    except Exception:
+        _LOG.exception("a stream cannot be heard")
+        return Heard(failed=True)
+    kept = [stretch for stretch in stretches if stretch.final or portion.windows]
+    return Heard(stretches=kept, skipped=len(stretches) - len(kept))
+
+
+class Scoring:
+    """What hears all streams of a service.
+
+    Args:
+        model: that listens.
+        kept: where scores are kept; None for nowhere.
+    """
+
+    def __init__(self, model: ExportedModel, kept: KeptScores | None = None) -> None:
+        self._model, self._kept = model, kept
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hearing")
+        self._work = asyncio.Event()
+        self.streams: set[LiveStream] = set()
+
+    def wake(self) -> None:
+        """Say that there is something to be heard."""
+        self._work.set()
+
+    def end(self) -> None:
+        """Let the thread go."""
+        self._thread.shutdown(cancel_futures=True)
+
+    async def run(self) -> None:
+        """Hear what comes, for ever; should that break, no stream waits for it."""
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                while taken := [(own, portion) for own in list(self.streams) if (portion := own.take())]:
+                    await self._hear(taken)
+        finally:
+            for stream in self.streams:
+                stream.fail(_broken())
+
+    async def _hear(self, taken: list[tuple[LiveStream, Portion]]) -> None:
+        portions = [(stream.listener, portion) for stream, portion in taken]
+        loop = asyncio.get_running_loop()
+        try:
+            heard = await loop.run_in_executor(self._thread, hear_together, self._model, portions, self._kept)
+        except Exception:
+            _LOG.exception("streams cannot be heard")
+            heard = [Heard(failed=True) for _ in portions]
+        for (stream, portion), own in zip(taken, heard, strict=True):
+            if own.failed:
+                stream.fail(_broken())
+            else:
+                stream.tell(portion, own.messages, own.skipped)
+
+
+def _broken() -> RefusedStream:
+    return RefusedStream(grpc.StatusCode.UNAVAILABLE, "what hears this stream broke; begin it again")

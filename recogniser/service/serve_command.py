@@ -1,0 +1,99 @@
+"""``fedser serve``: live streams of sound from elsewhere, over gRPC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recogniser.listening.stream_options import Model
+
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where it listens.")]
+Port = Annotated[int, typer.Option("--grpc-port", metavar="N", min=0, max=65535, help="0 for any that is free.")]
+Certificate = Annotated[
+    Path | None, typer.Option("--tls-cert", metavar="PEM", help="The service's certificate.", show_default=False)
+]
+Key = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="Its private key.", show_default=False)]
+ClientCa = Annotated[
+    Path | None,
+    typer.Option("--client-ca", metavar="PEM", help="Whose certificates clients must have.", show_default=False),
+]
+Token = Annotated[
+    Path | None,
+    typer.Option("--token-file", metavar="FILE", help="Mode 600: the token clients must have.", show_default=False),
+]
+Proxy = Annotated[bool, typer.Option("--behind-proxy", help="TLS ends before it; a token is needed all the same.")]
+Streams = Annotated[int, typer.Option("--max-streams", metavar="N", help="Served at once.")]
+Seconds = Annotated[float, typer.Option("--max-seconds", metavar="S", help="Of sound in a stream.")]
+Idle = Annotated[float, typer.Option("--idle", metavar="S", help="Without a message, after which a stream ends.")]
+
+Monitor = Annotated[
+    Path | None,
+    typer.Option(
+        "--monitor", metavar="DIR", help="Keep each segment's scores there, for fedser monitor.", show_default=False
+    ),
+]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        epilog="Example: fedser serve --model runs/emodb\n\n"
+        "To a network: fedser serve --model runs/emodb --host 0.0.0.0 --tls-cert c.pem --tls-key k.pem --token-file t"
+    )(serve)
+
+
+def serve(
+    model: Model,
+    host: Host = "127.0.0.1",
+    grpc_port: Port = 8091,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    client_ca: ClientCa = None,
+    token_file: Token = None,
+    behind_proxy: Proxy = False,
+    max_streams: Streams = 64,
+    max_seconds: Seconds = 3600.0,
+    idle: Idle = 30.0,
+    monitor: Monitor = None,
+) -> None:
+    """Hear streams of sound from other programs, over gRPC (fedser.emotion.v1), until it is ended.
+
+    Nothing of the sound is kept. The uses that the EU's AI Act forbids, such as at work and at school, stay forbidden.
+    """
+    import asyncio
+    import os
+
+    from common.errors import FedserError
+
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say what ours do, and clients' mistakes
+    try:
+        from recogniser.service.grpc_server import GrpcServer, serve_until_told
+    except ImportError as error:
+        raise FedserError(f"serve needs {error.name}: pip install 'fedser[recogniser]'") from None
+    from recogniser.listening.run_export import open_model
+    from recogniser.service.kept_scores import KeptScores
+    from recogniser.service.server_access import Access, read_pair, read_pem, read_token
+    from recogniser.service.stream_limits import StreamLimits
+
+    certificate, key = read_pair(tls_cert, tls_key)
+    access = Access(
+        host=host,
+        port=grpc_port,
+        certificate=certificate,
+        key=key,
+        client_ca=read_pem(client_ca, "--client-ca"),
+        token=read_token(token_file) if token_file else None,
+        behind_proxy=behind_proxy,
+    )
+    limits = StreamLimits(streams=max_streams, seconds=max_seconds, idle=idle)
+    hears = open_model(model)
+    if hears.said.synthetic:
+        typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
+
+    def say(port: int) -> None:
+        typer.echo(f"Listens on {host}, port {port} (gRPC{', TLS' if tls_cert else ''}); Ctrl-C ends it", err=True)
+
+    kept = KeptScores(monitor, hears) if monitor else None
+    asyncio.run(serve_until_told(GrpcServer(model=hears, limits=limits, access=access, kept=kept), say))
