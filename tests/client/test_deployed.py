@@ -119,6 +119,10 @@ def test_a_site_listens_through_its_own_encoder_or_not_at_all(manifest: Path, tm
     (heads / "config.json").write_text(json.dumps(told | {"encoder_attention_heads": 2}))
     with pytest.raises(UsageError, match="its weights are the right ones, but its config"):
         open_deployed(asked, node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(heads)}))
+    with pytest.raises(
+        UsageError, match=r"its layers, width and ms a frame are \(3, 32, 20\.0\), the settings say \(3, 9"
+    ):
+        open_deployed({**asked, "encoder.width": 99_999}, node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(own)}))
     site = open_deployed(flatten(settings()), node(tmp_path, "s1", **{protocol.NODE_ENCODER: str(own)}))
     assert not site.config.features.encoder.on
 

@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from common.encoders.opening import describe_encoder, open_encoder
-from common.errors import UsageError
+from common.errors import AudioError, UsageError
 from tests.common.encoders.hub_folders import a_sound
 
 WEIGHT = np.random.default_rng(0).standard_normal((3, 1, 400)).astype(np.float32)
@@ -110,3 +110,33 @@ def test_without_onnx_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(UsageError, match=r"pip install fedser\[encoder\]"):
         open_encoder(a_file(tmp_path))
+
+
+def test_a_sound_that_the_graph_refuses_is_the_recordings_loss(tmp_path: Path) -> None:
+    """A table of positions of four seconds: in a private run nobody may see that somebody spoke for longer."""
+    places = np.ones((199, 3), dtype=np.float32)
+    nodes = [
+        helper.make_node("Unsqueeze", ["signal", "axes"], ["one"]),
+        helper.make_node("Conv", ["one", "weight"], ["features"], strides=[320]),
+        helper.make_node("Transpose", ["features"], ["rows"], perm=[0, 2, 1]),
+        helper.make_node("Shape", ["rows"], ["count"], start=1, end=2),
+        helper.make_node("Squeeze", ["count"], ["last"]),
+        helper.make_node("Range", ["zero", "last", "step"], ["order"]),
+        helper.make_node("Gather", ["places", "order"], ["place"]),
+        helper.make_node("Add", ["rows", "place"], ["frames"]),
+    ]
+    known = {"weight": WEIGHT, "places": places, "axes": np.array([1]), "zero": np.array(0), "step": np.array(1)}
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [helper.make_tensor_value_info("signal", TensorProto.FLOAT, [1, "samples"])],
+        [helper.make_tensor_value_info("frames", TensorProto.FLOAT, [1, "frames", 3])],
+        [numpy_helper.from_array(value, name) for name, value in known.items()],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "encoder.onnx"
+    )
+    encoder = open_encoder(tmp_path / "encoder.onnx")
+    assert encoder.frames(a_sound(48_000), 1).shape == (1, 149, 3)
+    with pytest.raises(AudioError, match=r"an error of \d+ samples"):
+        encoder.frames(torch.zeros(80_000), 1)

@@ -154,6 +154,10 @@ def test_weights_that_are_cut_short(folder: Path, kept: int) -> None:
         ({"encoder.layers.1.fc1.bias": None}, "lacks layers.1.fc1.bias"),
         ({"encoder.layers.1.fc1.bias": torch.zeros(4, 12)}, "fc1.bias is 4 by 12, config.json beside it asks for 48"),
         ({"encoder.conv1.bias": torch.zeros(32, dtype=torch.int64)}, "conv1.bias is of type I64"),
+        (
+            {"encoder.layers.0.self_attn.k_proj.bias": torch.zeros(7)},
+            "k_proj.bias is 7, layers.0.self_attn.k_proj.weight",
+        ),
     ],
 )
 def test_weights_that_do_not_fit(folder: Path, weights: dict[str, torch.Tensor | None], line: str) -> None:

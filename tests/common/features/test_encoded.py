@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from common.config.sections import EncoderConfig, FeatureConfig
 from common.config.settings import AugmentConfig, Config, flatten
 from common.encoders.opening import describe_encoder, open_encoder
-from common.errors import UsageError
+from common.errors import AudioError, UsageError
 from common.features import extractor
 from common.features.cache import entry_key
 from common.features.encoded import refuse_other_encoder, settle
@@ -180,3 +181,20 @@ def test_the_same_weights_with_other_heads_are_another_encoder(folder: Path, tmp
 def test_an_encoder_that_nobody_looked_at_is_told() -> None:
     with pytest.raises(UsageError, match="settle the settings first"):
         dimension(FeatureConfig(encoder=EncoderConfig(path="/somewhere")))
+
+
+def test_rows_are_made_by_the_encoder_of_the_settings_alone(tmp_path: Path) -> None:
+    folder = whisper(tmp_path / "one")[0]
+    own, sound = features(folder), a_sound(16_000)
+    extract(sound, own)
+    shutil.copytree(whisper(tmp_path / "two", positions=760)[0], folder, dirs_exist_ok=True)
+    with pytest.raises(UsageError, match=r"its SHA-256 is [0-9a-f]{64}, the run's is"):
+        extract(sound, own)
+
+
+def test_frames_that_are_not_finite_are_the_recordings_loss(tmp_path: Path) -> None:
+    folder = whisper(tmp_path / "huge")[0]
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value * 1e30 for name, value in weights.items()}, folder / "model.safetensors")
+    with pytest.raises(AudioError, match="numbers that are not finite"):
+        extract(a_sound(16_000), features(folder))
