@@ -186,8 +186,6 @@ def test_a_fold_of_the_same_name_over_other_people_is_refused(made: Path, tmp_pa
 def test_the_command_refuses_before_a_folder_is_made(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if "simulate" not in {own.name for own in main.app.registered_commands}:
-        main.join_rings()
     command = ["simulate", "--corpus", "manifest", "--root", str(made / "corpus/manifest.csv"), "--held-out", "kfold:3"]
     assert main.run([*command, "--teacher", str(made / "teacher"), "--out", str(tmp_path / "out")]) == 2
     assert "has no finished fold kfold:3:0" in capsys.readouterr().err

@@ -53,8 +53,6 @@ def start(corpora: Path, out: Path, **more: object) -> dict[str, Any]:
 
 
 def fedser(arguments: list[str]) -> int:
-    if "simulate" not in {own.name for own in main.app.registered_commands}:
-        main.join_rings()
     return main.run(arguments)
 
 
