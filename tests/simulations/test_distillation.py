@@ -45,9 +45,11 @@ def _cache(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(made / "cache"))
 
 
-def student(made: Path, out: Path, manifest: Path | None = None, *, baselines: bool = False, **more: Any) -> Any:
+def student(
+    made: Path, out: Path, manifest: Path | None = None, *, baselines: bool = False, pages: bool = False, **more: Any
+) -> Any:
     own = {"data__held_out": "kfold:2:1", "training__teacher": str(made / "teacher"), **more}
-    return run(job(manifest or made / "corpus/manifest.csv", out, baselines=baselines, **own))
+    return run(job(manifest or made / "corpus/manifest.csv", out, baselines=baselines, **own), pages=pages)
 
 
 def relabelled(made: Path, folder: Path) -> Path:
@@ -87,7 +89,8 @@ def test_by_the_teacher_alone_no_label_counts(kind: dict[str, Any], normalise: s
 
 
 def test_each_fold_has_its_own_folds_model_as_its_teacher(made: Path, tmp_path: Path) -> None:
-    result = student(made, tmp_path / "out", baselines=True, data__held_out="kfold:2", federation__rounds=1)
+    more: dict[str, Any] = {"data__held_out": "kfold:2", "federation__rounds": 1}
+    result = student(made, tmp_path / "out", baselines=True, pages=True, **more)
     known = json.loads((made / "teacher/result.json").read_text())["folds"]
     for own, taught in zip(result["folds"], known, strict=True):
         model = made / "teacher/folds" / own["fold"].replace(":", "-") / "model.safetensors"

@@ -14,7 +14,7 @@ from common.config.settings import Config, flatten
 from common.errors import UsageError
 from common.progress import Display
 from simulations.engine.output import open_folder
-from simulations.job.simulate import Job, simulate
+from simulations.job.simulate import Job, train_job
 from simulations.speed.window_scores import run
 from tests.common.examples import tone
 from tests.simulations import tiny
@@ -52,7 +52,7 @@ def simulated(out: Path, manifest: Path, **more: object) -> dict[str, Any]:
     about = {"engine": job.engine, "baselines": job.baselines, "command": job.command, "ledger": job.ledger}
     open_folder(out, {**flatten(config), **about}, resume=False, overwrite=False)
     with Display() as display:
-        return simulate(job, display).as_json()
+        return train_job(job, display).as_json()
 
 
 @pytest.fixture
