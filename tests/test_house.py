@@ -7,6 +7,7 @@ import importlib
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -124,10 +125,15 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imported(path: Path) -> frozenset[str]:
     """The modules that a file imports, wherever in it; of a package's names, those that are modules of this tree."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
@@ -148,7 +154,26 @@ def by_path(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_path)
+def for_every_file(rule: Callable[[Path], None]) -> Callable[[], None]:
+    """A rule of each file as one test, which names all that break it; a test for each costs more than to look at it."""
+
+    def kept() -> None:
+        broken = {by_path(path): told for path in FILES if (told := fault(rule, path))}
+        assert not broken, "\n".join(f"{path}: {told}" for path, told in broken.items())
+
+    kept.__doc__ = rule.__doc__
+    return kept
+
+
+def fault(rule: Callable[[Path], None], path: Path) -> str | None:
+    try:
+        rule(path)
+    except AssertionError as error:
+        return str(error) or "breaks the rule"
+    return None
+
+
+@for_every_file
 def test_imports_go_inwards_only(path: Path) -> None:
     ring, *wings = path.relative_to(ROOT).parts[:-1]
     found = {name.partition(".")[0] for name in imported(path)}
@@ -162,7 +187,7 @@ def test_imports_go_inwards_only(path: Path) -> None:
     assert not found & {"tests", "benchmarks", "examples", "pickle"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_path)
+@for_every_file
 def test_a_wing_imports_those_below_it(path: Path) -> None:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     order = LAYERS[module.partition(".")[0]]
@@ -174,7 +199,7 @@ def test_a_wing_imports_those_below_it(path: Path) -> None:
     assert not above, f"{module} lies in {own} and imports {', '.join(sorted(above))}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_path)
+@for_every_file
 def test_the_node_trusts_nothing_that_a_bundle_brings(path: Path) -> None:
     """It runs the site's own copy of ``common``; the app's code is for the trainer and for dry runs."""
     parts = path.relative_to(ROOT).parts
@@ -182,7 +207,7 @@ def test_the_node_trusts_nothing_that_a_bundle_brings(path: Path) -> None:
         assert not {name for name in imported(path) if name in MODULES and wing_of(name) in ("client", "client.cli")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_path)
+@for_every_file
 def test_flowers_inside_is_for_the_adapters(path: Path) -> None:
     used = {name for name in imported(path) if name.startswith("flwr") and not name.startswith(FLOWERS_API)}
     assert not used or by_path(path).startswith(FLOWERS_INSIDE), f"put {', '.join(sorted(used))} behind an adapter"

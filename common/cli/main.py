@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+from functools import cache
 from typing import Annotated
 
 import click
@@ -68,15 +69,26 @@ def _options(
 
 
 def join_rings() -> None:
-    """Add the commands of the rings that are installed."""
+    """Add the commands of the rings that are installed; each once, however often this is called."""
     for ring in RINGS:
-        if importlib.util.find_spec(ring) and importlib.util.find_spec(f"{ring}.cli"):
-            importlib.import_module(f"{ring}.cli").add(app)
+        _join(ring)
+
+
+@cache
+def _join(ring: str) -> None:
+    if importlib.util.find_spec(ring) and importlib.util.find_spec(f"{ring}.cli"):
+        importlib.import_module(f"{ring}.cli").add(app)
+
+
+@cache
+def _program() -> click.Command:
+    """All commands, made once for a process that runs several."""
+    join_rings()
+    return typer.main.get_command(app)
 
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    join_rings()
     try:
         provide_home()
         code = run(sys.argv[1:])
@@ -97,7 +109,8 @@ def run(arguments: list[str]) -> int:
     """
     print_any_name()
     try:
-        result = app(options.fold_classes(options.expand_home(arguments)), prog_name="fedser", standalone_mode=False)
+        folded = options.fold_classes(options.expand_home(arguments))
+        result = _program()(folded, prog_name="fedser", standalone_mode=False)
     except FedserError as error:
         return _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:

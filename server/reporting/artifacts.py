@@ -28,9 +28,6 @@ log = logging.getLogger("fedser.reporting")
 def leave(whole: Result, out: Path, model: Path) -> None:
     """Write everything that a run leaves in its folder beside its folds: first the result and the model.
 
-    What is drawn from these is then tried. A full disk or a name costs a page, and not the hours before: a line says
-    what is missing.
-
     Args:
         whole: the run's result.
         out: the run's folder.
@@ -39,10 +36,27 @@ def leave(whole: Result, out: Path, model: Path) -> None:
     Raises:
         FedserError: the result or the model can't be written; all folds are there, and ``--resume`` writes it.
     """
-    module = catalogue.CORPORA[whole.corpus.name]
+    keep(whole, out, model)
+    draw(whole, out)
+
+
+def keep(whole: Result, out: Path, model: Path) -> None:
+    """Write the result and the model of a run; as ``leave``, without what is drawn from them."""
     atomic.write(out / "result.json", json.dumps(whole.as_json(), indent=1), durable=True)
     if model != out / "model.safetensors":
         atomic.write(out / "model.safetensors", model.read_bytes())
+
+
+def draw(whole: Result, out: Path) -> None:
+    """Try to write what is drawn from a result.
+
+    A full disk or a name costs a page, and not the hours before: a line says what is missing.
+
+    Args:
+        whole: the run's result.
+        out: the run's folder.
+    """
+    module = catalogue.CORPORA[whole.corpus.name]
     card, report, scalars = (out / name for name in DRAWN)
     attempt(card, lambda: write_card(whole, card, licence=module.LICENCE, citation=module.cite()))
     attempt(report, lambda: write_report(whole, report))

@@ -23,7 +23,7 @@ from common.splits.plan import Plan
 from server.records.fold_record import FoldRecord
 from server.records.starting_model import keep_initial, warn_of_heard
 from server.reporting import result
-from server.reporting.artifacts import leave
+from server.reporting.artifacts import draw, keep
 from server.reporting.result import FoldResult
 from server.reporting.run_record import CorpusRecord, Result, SkippedRecording, Split, Timing
 from server.run import events
@@ -62,6 +62,17 @@ class Job:
 
 def simulate(job: Job, display: Display) -> Result:
     """Run a job, or what is left of it, and write all that it leaves.
+
+    Raises:
+        UsageError, FedserError: as ``train_job``.
+    """
+    whole = train_job(job, display)
+    draw(whole, job.out)
+    return whole
+
+
+def train_job(job: Job, display: Display) -> Result:
+    """Run a job, or what is left of it, and write its result and its model; nothing is drawn.
 
     Raises:
         UsageError: as ``simulations.engine.promises.refuse_unkept``, before any work.
@@ -108,7 +119,7 @@ def simulate(job: Job, display: Display) -> Result:
         problems=[SkippedRecording(path=escaped(item.name), kind=item.kind, detail=item.detail) for item in skipped],
         models=held(job.out, selection.utterances) if job.config.privacy.on else None,
     )
-    leave(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's
+    keep(whole, job.out, folds[0][1] / "model.safetensors")  # the model is the first fold's
     return whole.at(job.out)
 
 

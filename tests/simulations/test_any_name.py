@@ -49,8 +49,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fedser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """The program in this process, in a folder of its own: what it prints, every byte of it UTF-8."""
-    if "simulate" not in {command.name for command in main.app.registered_commands}:
-        main.join_rings()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "400")

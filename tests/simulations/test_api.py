@@ -92,8 +92,6 @@ def test_each_keyword_is_documented_and_in_the_signature() -> None:
 
 
 def command(*arguments: str) -> None:
-    if "simulate" not in {own.name for own in main.app.registered_commands}:
-        main.join_rings()
     assert main.run(list(arguments)) == 0
 
 

@@ -31,8 +31,6 @@ def fedser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
-    if "simulate" not in {command.name for command in main.app.registered_commands}:
-        main.join_rings()
 
     def run(*arguments: str) -> Done:
         capsys.readouterr()

@@ -36,8 +36,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def fedser(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fedser:
     """The program, in this process: starting another takes seconds to import torch and Flower."""
-    if "simulate" not in {command.name for command in main.app.registered_commands}:
-        main.join_rings()
 
     def run(*arguments: str) -> Done:
         capsys.readouterr()

@@ -45,9 +45,11 @@ def _cache(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(made / "cache"))
 
 
-def student(made: Path, out: Path, manifest: Path | None = None, *, baselines: bool = False, **more: Any) -> Any:
+def student(
+    made: Path, out: Path, manifest: Path | None = None, *, baselines: bool = False, pages: bool = False, **more: Any
+) -> Any:
     own = {"data__held_out": "kfold:2:1", "training__teacher": str(made / "teacher"), **more}
-    return run(job(manifest or made / "corpus/manifest.csv", out, baselines=baselines, **own))
+    return run(job(manifest or made / "corpus/manifest.csv", out, baselines=baselines, **own), pages=pages)
 
 
 def relabelled(made: Path, folder: Path) -> Path:
@@ -87,7 +89,8 @@ def test_by_the_teacher_alone_no_label_counts(kind: dict[str, Any], normalise: s
 
 
 def test_each_fold_has_its_own_folds_model_as_its_teacher(made: Path, tmp_path: Path) -> None:
-    result = student(made, tmp_path / "out", baselines=True, data__held_out="kfold:2", federation__rounds=1)
+    more: dict[str, Any] = {"data__held_out": "kfold:2", "federation__rounds": 1}
+    result = student(made, tmp_path / "out", baselines=True, pages=True, **more)
     known = json.loads((made / "teacher/result.json").read_text())["folds"]
     for own, taught in zip(result["folds"], known, strict=True):
         model = made / "teacher/folds" / own["fold"].replace(":", "-") / "model.safetensors"
@@ -186,8 +189,6 @@ def test_a_fold_of_the_same_name_over_other_people_is_refused(made: Path, tmp_pa
 def test_the_command_refuses_before_a_folder_is_made(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if "simulate" not in {own.name for own in main.app.registered_commands}:
-        main.join_rings()
     command = ["simulate", "--corpus", "manifest", "--root", str(made / "corpus/manifest.csv"), "--held-out", "kfold:3"]
     assert main.run([*command, "--teacher", str(made / "teacher"), "--out", str(tmp_path / "out")]) == 2
     assert "has no finished fold kfold:3:0" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def test_each_language_is_a_fold_and_its_figure_is_said_to_be_for_an_unheard_one
     manifest: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    result = run(job(manifest, out, data__held_out="languages", federation__rounds=1))
+    result = run(job(manifest, out, data__held_out="languages", federation__rounds=1), pages=True)
     assert [fold["fold"] for fold in result["folds"]] == [f"language:{code}" for code in CODES]
     for number, fold in enumerate(result["folds"]):
         assert fold["test_speakers"] == [f"{speaker:02}" for speaker in range(number, 9, 3)]

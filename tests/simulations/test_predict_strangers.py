@@ -53,6 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDSER_CACHE", str(folder / "cache"))
         common = {**tiny.SMALL, "data.root": str(manifest), "data.validation": "none", "federation.rounds": 5}
+        common["training.batch_size"] = 4  # twice the steps: far enough that it matters what was heard
         for mode in ("running", "speaker"):
             settings = {**common, "data.normalise": mode}
             run(settings=settings, workers=0, progress=False, out=folder / mode)

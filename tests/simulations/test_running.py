@@ -173,8 +173,6 @@ def test_a_private_run_does_not_adapt(
 ) -> None:
     """What was heard of the others would come in; refused by the command, in Python and at a site."""
     line = LINE.format(unit, instead)
-    if "simulate" not in {own.name for own in main.app.registered_commands}:
-        main.join_rings()
     asked = ["simulate", "--corpus", "manifest", "--root", str(manifest), "--out", str(tmp_path / "out")]
     assert main.run([*asked, "--epsilon", "8", "--privacy-unit", unit, "--normalise", "running"]) == 2
     assert capsys.readouterr().err.splitlines() == [f"fedser: error: {line}"]

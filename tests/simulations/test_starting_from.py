@@ -46,15 +46,13 @@ def _cache(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(corpora / "cache"))
 
 
-def start(corpora: Path, out: Path, **more: object) -> dict[str, Any]:
+def start(corpora: Path, out: Path, *, pages: bool = False, **more: object) -> dict[str, Any]:
     """A run on the second year's recordings that starts from the first year's model."""
     own: dict[str, Any] = {"federation__initial": str(corpora / "model"), **more}
-    return run(job(corpora / "second/manifest.csv", out, **own))
+    return run(job(corpora / "second/manifest.csv", out, **own), pages=pages)
 
 
 def fedser(arguments: list[str]) -> int:
-    if "simulate" not in {own.name for own in main.app.registered_commands}:
-        main.join_rings()
     return main.run(arguments)
 
 
@@ -98,7 +96,7 @@ def test_the_record_says_which_model_it_was_and_whom_of_the_tested_it_knows(
 ) -> None:
     model = corpora / "model"
     with caplog.at_level(logging.WARNING, logger="fedser"):
-        result = start(corpora, tmp_path / "out", data__held_out=fold, federation__rounds=1)
+        result = start(corpora, tmp_path / "out", pages=True, data__held_out=fold, federation__rounds=1)
     known = json.loads((model / "result.json").read_text())["folds"][0]
     trained = {*known["train_speakers"], *known["validation_speakers"]}
     for own in result["folds"]:
@@ -139,7 +137,7 @@ def test_a_private_run_hides_nothing_of_the_models_before_it(corpora: Path, tmp_
 def test_of_a_model_without_its_run_nobody_is_known(corpora: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.safetensors"
     shutil.copyfile(corpora / "model/model.safetensors", alone)
-    result = start(corpora, tmp_path / "out", federation__initial=str(alone))
+    result = start(corpora, tmp_path / "out", pages=True, federation__initial=str(alone))
     told = result["folds"][0]["started_from"]
     assert (told["speakers"], told["heard"]) == (None, None)
     assert "it is not known whether the score is held out" in (tmp_path / "out/report.html").read_text()
@@ -194,7 +192,7 @@ def test_a_private_run_claims_nothing_of_the_model_that_it_starts_from(
     run(dataclasses.replace(before, ledger=ledger))
     given["federation__initial"] = str(tmp_path / "model")
     own = job(corpora / "second/manifest.csv", tmp_path / "out", **given)
-    result = run(dataclasses.replace(own, ledger=ledger))
+    result = run(dataclasses.replace(own, ledger=ledger), pages=True)
     for spent in result["privacy"]["sites"].values():  # the first run's steps are beside these, if it had any
         assert (spent["epsilon_total"] > 1.2 * spent["epsilon"]) is (made == "private")
     assert result["folds"][0]["started_from"]["private"] is (made == "private")

@@ -28,7 +28,7 @@ from common.privacy.recipe import private_settings
 from common.progress import Display
 from simulations.engine.fold import local_run_config
 from simulations.engine.planning import plans
-from simulations.job.simulate import simulate
+from simulations.job.simulate import train_job
 from tests.client.deployment import node
 from tests.common.examples import tone
 from tests.simulations import tiny
@@ -256,7 +256,7 @@ def doubled(manifest: Path, times: int) -> None:
 def run(manifest: Path, out: Path, unit: str) -> Mapping[str, Any]:
     own = private(unit, **{"privacy.insecure_seed": True, "data.held_out": "kfold:4:0", "data.sites": "2"})
     with Display() as display:
-        simulate(job(manifest, out, **{name.replace(".", "__"): value for name, value in own.items()}), display)
+        train_job(job(manifest, out, **{name.replace(".", "__"): value for name, value in own.items()}), display)
     told: Mapping[str, Any] = json.loads((out / "result.json").read_text())
     return told
 

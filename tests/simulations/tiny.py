@@ -17,7 +17,7 @@ SMALL = {
     "model.hidden": 6,
     "model.attention": 4,
     "model.dropout": 0.1,
-    "training.batch_size": 4,
+    "training.batch_size": 8,
     "federation.rounds": 2,
     "data.held_out": "kfold:4:0",
     "data.sites": "2",

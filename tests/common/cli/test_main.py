@@ -68,6 +68,13 @@ def test_rings_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPat
     assert main.app.registered_commands == before
 
 
+def test_a_ring_that_is_joined_again_adds_nothing() -> None:
+    main.join_rings()
+    before = len(main.app.registered_commands), len(main.app.registered_groups)
+    main.join_rings()
+    assert (len(main.app.registered_commands), len(main.app.registered_groups)) == before
+
+
 def test_check_json_has_the_contract_s_keys(emodb: Path, run: Run) -> None:
     code, out, err = run("corpus", "check", "--corpus", "emodb", "--root", emodb, "--json")
     assert (code, err) == (0, "")

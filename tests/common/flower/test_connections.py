@@ -22,7 +22,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from common.deployment.loopback import has_ipv6
 from common.flower import connections
-from tests.test_house import FILES, ROOT, by_path, imported
+from tests.test_house import ROOT, for_every_file, imported, parsed
 
 REDIRECTS = (301, 302, 303, 307, 308)
 CALLS: dict[str, tuple[type[ProtobufClient], Callable[[Any], object]]] = {
@@ -163,14 +163,15 @@ def calls(tree: ast.AST) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", FILES, ids=by_path)
+@for_every_file
 def test_whoever_speaks_http_does_it_by_these_connections(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     assert not imported(path) & WEB
     used = {
         node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "httpx"
     }
     assert used <= HARMLESS
     assert "from_server_address" not in calls(tree) or path == ROOT / "common/flower/connections.py"
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+    opening = calls(tree) & OPENERS
+    for function in (node for node in ast.walk(tree) if opening and isinstance(node, ast.FunctionDef)):
         assert not calls(function) & OPENERS or "keep_to" in calls(function), f"{path}: {function.name}"

@@ -44,7 +44,7 @@ def test_a_run_says_what_its_folds_and_baselines_tell_together(
 ) -> None:
     """Two folds: each of eight people is in the data of one, of its pooled model and of a site's own."""
     own = private(manifest, tmp_path / "out", privacy__unit=unit, data__held_out="kfold:2", federation__rounds=1)
-    whole = run(replace(own, baselines=baselines))
+    whole = run(replace(own, baselines=baselines), pages=True)
     together = whole["privacy"]["all"]
     most = max(epsilon_prv(by_hand(tmp_path / "out", f"{who:02}"), 1e-5) for who in range(8))
     assert together == {"epsilon": pytest.approx(most, rel=1e-12), "delta": 1e-5, "models": models}

@@ -34,8 +34,6 @@ def test_a_run_that_is_asked_has_the_figures_that_the_command_gives_of_it(
     with Display() as display:
         told = run(tmp_path / "out", 2, display)  # the voices are made in other processes
     assert [own["noise"] for own in told["folds"]] == [fold["test"]["noise"] for fold in whole["folds"]]
-    if "bench" not in {group.name for group in main.app.registered_groups}:
-        main.join_rings()
     capsys.readouterr()
     assert main.run(["bench", "noise", "--run", str(tmp_path / "out"), "--workers", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == told

@@ -14,7 +14,7 @@ from common.config.settings import Config, flatten
 from common.errors import UsageError
 from common.progress import Display
 from simulations.engine.output import open_folder
-from simulations.job.simulate import Job, simulate
+from simulations.job.simulate import Job, train_job
 from simulations.speed.window_scores import run
 from tests.common.examples import tone
 from tests.simulations import tiny
@@ -52,7 +52,7 @@ def simulated(out: Path, manifest: Path, **more: object) -> dict[str, Any]:
     about = {"engine": job.engine, "baselines": job.baselines, "command": job.command, "ledger": job.ledger}
     open_folder(out, {**flatten(config), **about}, resume=False, overwrite=False)
     with Display() as display:
-        return simulate(job, display).as_json()
+        return train_job(job, display).as_json()
 
 
 @pytest.fixture
@@ -74,8 +74,6 @@ def test_whole_recordings_have_the_run_s_figures_and_windows_their_own(
         assert own["windows"]["whole"]["uar"] == own["windows"]["2"]["uar"] == expected
     assert {length: sum(own["windows"][length]["count"] for own in told["folds"]) for length in WINDOWS} == WINDOWS
     assert told["summary"]["whole"]["all"] == pytest.approx(whole["summary"]["uar"]["mean"])
-    if "bench" not in {group.name for group in main.app.registered_groups}:
-        main.join_rings()
     capsys.readouterr()
     assert main.run(["bench", "windows", "--run", str(tmp_path / "out"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == told
@@ -101,7 +99,5 @@ def test_what_has_no_windows_is_refused_in_a_line(tmp_path: Path) -> None:
 
 
 def test_lengths_that_are_no_numbers_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if "bench" not in {group.name for group in main.app.registered_groups}:
-        main.join_rings()
     assert main.run(["bench", "windows", "--run", str(tmp_path), "--seconds", "short"]) == 2
     assert "--seconds is 'short', expected lengths of windows in seconds, e.g. 0.5,2" in capsys.readouterr().err

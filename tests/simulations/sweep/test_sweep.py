@@ -51,9 +51,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def fedser(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fedser:
-    if "benchmark" not in {group.name for group in main.app.registered_groups}:
-        main.join_rings()
-
     def run(*arguments: str) -> Done:
         capsys.readouterr()
         monkeypatch.setattr("sys.argv", ["fedser", *arguments])

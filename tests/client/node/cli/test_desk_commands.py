@@ -19,12 +19,6 @@ from tests.simulations import tiny
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _rings() -> None:
-    if not any(group.name == "site" for group in main.app.registered_groups):
-        main.join_rings()
-
-
 @pytest.fixture(autouse=True)
 def _umask() -> Iterator[None]:
     before = os.umask(0o022)

@@ -71,8 +71,6 @@ def test_sparkline_goes_from_the_lowest_to_the_highest() -> None:
 
 def test_the_command_shows_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = example_folder.folder(tmp_path, when=datetime.now(UTC))
-    if "federation" not in {group.name for group in main.app.registered_groups}:
-        main.join_rings()
     assert main.run(["federation", "watch", "--dir", str(folder.root), "--once"]) == 0
     assert "3 of 3 sites online" in capsys.readouterr().out
 

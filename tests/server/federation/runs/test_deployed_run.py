@@ -327,8 +327,6 @@ def test_the_command_prints_json_and_nothing_else(
     folder: Folder, superlink: SuperLink, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     superlink.ends = [well]
-    if "federation" not in {group.name for group in main.app.registered_groups}:
-        main.join_rings()
     asked = ["federation", "run", "--dir", str(folder.root), "--classes", "ang", "hap", "neu", "sad", "--rounds", "2"]
     monkeypatch.setattr("sys.argv", ["fedser", *asked, "--json"])
     assert main.run([*asked, "--json"]) == 0
