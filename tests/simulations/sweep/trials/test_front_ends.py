@@ -73,8 +73,8 @@ def test_each_condition_has_its_own_front_end_and_its_recipes_scaling(made: Path
         "inf": ("utterance", 0),
         "utterance:8": ("utterance", 0),
         "inf:encoder": ("running", 0),
-        "utterance:8:encoder": ("public", 128),
-        "speaker:8:encoder": ("speaker", 128),
+        "utterance:8:encoder": ("public", 64),
+        "speaker:8:encoder": ("speaker", 64),
     }
     assert {config.model.statistics for name, config in found.items() if on[name]} == {"rows"}
     assert {config.data.validation for config in found.values()} == {"none"}  # the same training speakers for all
