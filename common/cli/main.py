@@ -6,6 +6,7 @@ that ``fedser --help`` answers at once; a site's image holds no ``simulations/``
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import importlib.util
@@ -98,6 +99,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader has what it wanted, as in fedser … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not fail too
         code = 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO) or error.filename:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _fail(f"what was to be printed cannot be written: {error.strerror}; free space there", 1)
     sys.exit(code)
 
 

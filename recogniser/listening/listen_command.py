@@ -91,6 +91,7 @@ def _sound(source: str | None, rate: int | None, channels: int, encoding: str) -
 
 
 def _standard_input(channels: int, encoding: str) -> Iterator[Block]:
+    from common.errors import AudioError
     from recogniser.sound.pcm import PcmDecoder
 
     decoder = PcmDecoder(encoding, channels)
@@ -99,21 +100,23 @@ def _standard_input(channels: int, encoding: str) -> Iterator[Block]:
         while data := os.read(sys.stdin.fileno(), _AT_ONCE):  # as much as is there
             yield decoder.decode(data)
         decoder.end()
+        if decoder.broken:
+            raise AudioError("non-finite", f"standard input: {decoder.broken} samples were no numbers, and heard as 0")
 
     return read()
 
 
 def _tell(listener: Listener, blocks: Iterator[Block], json_output: bool) -> None:
     """Print each event as it comes; an interruption ends the sound, and what is open then is told."""
-    from common.errors import AudioError
+    from common.errors import FedserError
 
-    failed: AudioError | None = None
+    failed: FedserError | None = None
     try:
         for block in blocks:
             _print(listener.hear(block), json_output)
     except KeyboardInterrupt:
         pass
-    except AudioError as error:
+    except FedserError as error:  # a cut, or sound that was lost: what was open is told first
         failed = error
     _print(listener.end(), json_output)
     if failed:

@@ -133,13 +133,23 @@ def read_logs(folder: Path, since: date | None = None) -> Logs:
     segments: list[Logged] = []
     broken = 0
     for path in sorted(folder.glob(f"*{ENDING}")):
-        for line in filter(None, path.read_bytes().splitlines()):
+        for line in filter(None, _bytes(path).splitlines()):
             own = _read(line, classes)
             broken += own is None
             if own and (since is None or own.day >= since):
                 segments.append(own)
-    held_out = {str(name): (int(hits), int(of)) for name, (hits, of) in about.get("held_out", {}).items()}
+    try:
+        held_out = {str(name): (int(hits), int(of)) for name, (hits, of) in about.get("held_out", {}).items()}
+    except (AttributeError, TypeError, ValueError):
+        raise UsageError(f"{folder / ABOUT}: held_out is {about['held_out']!r}, expected [hits, of] by class") from None
     return Logs(classes=classes, held_out=held_out, segments=sorted(segments, key=lambda own: own.day), broken=broken)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; expected a day's scores") from None
 
 
 def _read(line: bytes, classes: Sequence[str]) -> Logged | None:

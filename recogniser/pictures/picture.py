@@ -95,7 +95,7 @@ def compose(seen: Overview, name: str, found: RecordingResult | None, width: int
     for panel, own in zip(shown, axes, strict=True):
         panel.draw(own)
     places = ticks(seen.seconds, max(2, (width - _MARGINS) // 80))
-    axes[-1].set_xlim(0, seen.seconds)
+    axes[-1].set_xlim(0, max(seen.seconds, 0.01))
     axes[-1].set_xticks(places, labels(places))
     if found:
         _add_legend(figure, found, width)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.audio.reading import EXTENSIONS
-from common.errors import UsageError
+from common.errors import FedserError, UsageError
 from common.escaping import escaped
 from common.storage import atomic
 from recogniser.formats.available_formats import FORMATS, Format
@@ -25,6 +25,7 @@ Done = tuple[RecordingResult, bool]
 
 DIGEST = "sha256"  # among a result's settings: of the recording's bytes, by which it is known again
 JSON = FORMATS["json"]
+PICTURE = ".png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,28 +41,51 @@ class Task:
     place: Path
 
 
-def tasks(named: Sequence[Path]) -> list[Task]:
+def tasks(named: Sequence[Path], *, written: bool = True) -> list[Task]:
     """The recordings that a user names: files, and all in folders, whose own folders are kept.
 
+    Args:
+        named: files and folders.
+        written: whether a file is written of each, so that each needs a place of its own.
+
     Raises:
-        UsageError: a folder without any, or two that would be written to the same place.
+        UsageError: a folder without any, a pipe, or two that would be written to the same place.
     """
     found: list[Task] = []
     for path in named:
+        if path.exists() and not (path.is_dir() or path.is_file()):
+            raise UsageError(f"{path} is no file: a recording is read more than once; fedser listen - reads a pipe")
         found += _below(path) if path.is_dir() else [Task(path=path, place=Path(path.stem))]
+    if written:
+        _refuse_one_place(found)
+    return list({task.path: task for task in found}.values())
+
+
+def _refuse_one_place(found: Sequence[Task]) -> None:
     places: dict[Path, Path] = {}
     for task in found:
         other = places.setdefault(task.place, task.path)
         if other != task.path:
             raise UsageError(f"{other} and {task.path} would both be written to {task.place}.json; name them apart")
-    return list({task.path: task for task in found}.values())
 
 
 def _below(folder: Path) -> list[Task]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+    paths = sorted(path for path in _files(folder, set()) if path.suffix.lower() in EXTENSIONS)
     if not paths:
         raise UsageError(f"{folder} holds no recordings; expected files such as .wav or .flac")
     return [Task(path=path, place=path.relative_to(folder).with_suffix("")) for path in paths]
+
+
+def _files(folder: Path, before: set[Path]) -> Iterator[Path]:
+    """All below a folder, and below those that are links; each folder once, wherever links lead."""
+    if (own := folder.resolve()) in before:
+        return
+    before.add(own)
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path, before)
+        elif path.is_file():
+            yield path
 
 
 def turns_of(found: Sequence[Task], path: Path) -> dict[str, Turns]:
@@ -120,17 +144,19 @@ class Batch:
             place = out / task.place
             kept = self._kept(_named(place, JSON), task, digest)
             result = kept or self._recognised(task, digest)
+            if kept is None:
+                _clear(place)
             for form in formats:
                 if form is not JSON:
                     atomic.write(_named(place, form), form.write(result))
             if self.plot and result.seconds:
-                self._plot(task, result, place.with_name(f"{place.name}.png"), drawn=kept is not None)
+                self._plot(task, result, place.with_name(place.name + PICTURE))
             if kept is None:
                 atomic.write(_named(place, JSON), JSON.write(result))
             yield result, kept is not None
 
-    def _plot(self, task: Task, result: RecordingResult, place: Path, *, drawn: bool) -> None:
-        if not (drawn and place.exists()):
+    def _plot(self, task: Task, result: RecordingResult, place: Path) -> None:
+        if not place.exists():
             atomic.write(place, draw(look(task.path, self.model), task.path.name, result))
 
     def _recognised(self, task: Task, digest: str) -> RecordingResult:
@@ -163,6 +189,16 @@ class Batch:
         asked = {**self.settings.as_dict(), **self._noted(task, digest)}
         same = (kept.path, kept.model, kept.settings) == (escaped(str(task.path)), self.model.said, asked)
         return kept if same else None
+
+
+def _clear(place: Path) -> None:
+    """Remove what an earlier batch wrote, with other settings: nothing beside a result may say another thing."""
+    for ending in (JSON.ending, PICTURE, *(form.ending for form in FORMATS.values())):
+        path = place.with_name(place.name + ending)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise FedserError(f"{path} is of an earlier batch and cannot be removed: {error.strerror}") from None
 
 
 def _named(place: Path, form: Format) -> Path:

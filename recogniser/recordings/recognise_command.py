@@ -80,11 +80,13 @@ def recognise(
     listen = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad, separate=channels == "separate")
     settings = RecogniseSettings(listen=listen, unsure=unsure or 0.0, leave=leave or 0.0)
     asked = parse_formats(formats)
+    if out and out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; expected a folder for the results")
     if plot and out is None:
         raise UsageError("--plot without --out: give a folder to write to")
     if len(asked) > 1 and out is None:
         raise UsageError(f"--format {formats} without --out: give one format, or a folder to write to")
-    found = tasks(files)
+    found = tasks(files, written=out is not None)
     turns = turns_of(found, speakers) if speakers else {}
     batch = Batch(model=open_model(model), settings=settings, turns=turns, prosody=prosody, plot=plot)
     if batch.model.said.synthetic:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from common.errors import UsageError
 
@@ -48,7 +49,7 @@ class Turns:
 
 
 def read_turns(path: Path) -> dict[str, Turns]:
-    """The turns of an RTTM file (NIST RT-09), by the recording's name in it.
+    """The turns of an RTTM file (NIST RT-09), by the recording's name in it, whose white space stands as ``%20``.
 
     Raises:
         UsageError: it cannot be read, or a line is none of RTTM.
@@ -75,4 +76,4 @@ def _turn(fields: list[str], where: str) -> tuple[str, Turn]:
         raise UsageError(f"{where} is no line of RTTM; {expected}") from None
     if not (math.isfinite(start) and math.isfinite(duration) and start >= 0 and duration >= 0):
         raise UsageError(f"{where}: a turn of {duration} s from {start} s; expected numbers from 0 on")
-    return fields[1], Turn(start=start, end=start + duration, speaker=speaker)
+    return unquote(fields[1]), Turn(start=start, end=start + duration, speaker=speaker)

@@ -170,3 +170,10 @@ def test_prometheus_has_the_last_day(tmp_path: Path) -> None:
     assert 'fedser_recogniser_monitor_recall{class="anger"}' in values
     assert 'fedser_recogniser_monitor_recall{class="neutral"}' not in values
     assert gauges([], []).splitlines()[-1] == "fedser_recogniser_monitor_alarms 0"
+
+
+def test_a_damaged_folder_is_one_line_and_no_alarm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    SegmentLog(folder=tmp_path, model="m", classes=("anger", "neutral")).add({"anger": 0.4, "neutral": 0.6})
+    (tmp_path / "2026-01-01.jsonl").mkdir()
+    assert run(["monitor", str(tmp_path)]) == 2
+    assert "2026-01-01.jsonl cannot be read: Is a directory" in capsys.readouterr().err

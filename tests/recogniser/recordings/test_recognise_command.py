@@ -149,7 +149,7 @@ def test_a_name_that_is_no_text(
 
 def test_two_files_for_one_place(tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = [recordings / "a.wav", recordings / "deep" / "a.flac"]
-    assert run(["recognise", *map(str, named), "--model", str(tmp_path)]) == 2
+    assert run(["recognise", *map(str, named), "--model", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "name them apart" in capsys.readouterr().err
     assert [task.path for task in tasks([recordings / "a.wav", recordings / "a.wav"])] == [recordings / "a.wav"]
 
@@ -218,3 +218,73 @@ def test_prosody_and_a_picture_are_there_where_they_are_asked_for(
     assert picture.stat().st_mtime_ns == drawn
     assert run(["recognise", sound, "--model", str(exported), "--plot"]) == 2
     assert "--plot without --out" in capsys.readouterr().err
+
+
+def test_nothing_of_other_settings_stays_beside_a_result(exported: Path, recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["recognise", str(recordings / "a.wav"), "--model", str(exported), "--out", str(out)]
+    assert run([*command, "--format", "csv,rttm", "--plot"]) == 0
+    picture = (out / "a.png").read_bytes()
+    assert run([*command, "--unsure", "1"]) == 0
+    assert [path.name for path in out.iterdir()] == ["a.json"]
+    assert run([*command, "--unsure", "1", "--plot"]) == 0
+    assert (out / "a.png").read_bytes() != picture
+
+
+def test_folders_that_are_links_are_walked_once(recordings: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    soundfile.write(outside / "b.wav", np.zeros(1600), RATE)
+    (recordings / "link").symlink_to(outside)
+    (outside / "back").symlink_to(recordings)
+    assert sorted(task.place.name for task in tasks([recordings])) == ["a", "a", "b", "cut"]
+
+
+def test_what_is_no_file_and_no_folder_for_results_are_one_line(
+    exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert run(["recognise", str(tmp_path / "pipe"), "--model", str(exported)]) == 2
+    assert "pipe is no file: a recording is read more than once" in capsys.readouterr().err
+    file = recordings / "a.wav"
+    assert run(["recognise", str(file), "--model", str(exported), "--out", str(recordings / "notes.txt")]) == 2
+    assert "notes.txt is a file; expected a folder for the results" in capsys.readouterr().err
+    assert len(tasks([file, recordings / "deep" / "a.flac"], written=False)) == 2
+
+
+def test_numbers_that_are_none_are_told_by_who_listens_too(exported: Path) -> None:
+    sound = np.concatenate([talk(0), [np.nan]]).astype(np.float32)
+    command = [
+        sys.executable,
+        "-m",
+        "common.cli.main",
+        "listen",
+        "--model",
+        str(exported),
+        "-",
+        "--encoding",
+        "float32",
+    ]
+    ended = subprocess.run(command, input=sound.tobytes(), capture_output=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert b"1 samples were no numbers" in ended.stderr
+    assert ended.stdout.count(b" s  ") >= 2
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(exported: Path, recordings: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "common.cli.main",
+        "recognise",
+        "--model",
+        str(exported),
+        str(recordings / "a.wav"),
+    ]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(
+        b"fedser: error: what was to be printed cannot be written: No space"
+    )
+    assert b"Traceback" not in ended.stderr

@@ -32,3 +32,8 @@ def test_what_is_no_rttm_is_told_with_its_line(tmp_path: Path, line: str) -> Non
         read_turns(path)
     with pytest.raises(UsageError, match="cannot be read"):
         read_turns(tmp_path / "y.rttm")
+
+
+def test_white_space_in_a_name_is_written_as_rttm_has_it(tmp_path: Path) -> None:
+    (tmp_path / "who.rttm").write_text("SPEAKER my%20rec 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\n")
+    assert list(read_turns(tmp_path / "who.rttm")) == ["my rec"]
