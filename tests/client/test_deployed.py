@@ -35,7 +35,7 @@ from tests.simulations.job.test_simulate import job, run
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    path = tiny.write(tmp_path / "corpus", speakers=24, test=(0, 5))
+    path = tiny.write(tmp_path / "corpus", speakers=24, each=1, test=(0, 5))
     deal(path, tmp_path)
     return path
 
@@ -45,7 +45,7 @@ def settings(**more: Any) -> Config:
     return Config().with_values({**tiny.SMALL, "data.held_out": "", "data.classes": list(tiny.CLASSES), **own})
 
 
-@pytest.mark.parametrize("strategy", ["fedavg", "scaffold"])
+@pytest.mark.parametrize("strategy", [pytest.param("fedavg", marks=pytest.mark.slow), "scaffold"])
 def test_a_deployment_trains_the_model_that_a_simulation_trains(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
@@ -181,7 +181,7 @@ def test_every_reply_tells_the_sites_own_gate_how_much_there_is(manifest: Path, 
     for kind in (protocol.HELLO, protocol.STATISTICS):
         asked = Message(RecordDict({protocol.CONFIG: ConfigRecord()}), 1, kind)
         reply = app(asked, Context(1, 1, node(tmp_path, "s2"), RecordDict(), flatten(settings())))
-        assert dict(reply.content[protocol.HELD]) == {protocol.RECORDINGS: 40, protocol.SPEAKERS: 5}
+        assert dict(reply.content[protocol.HELD]) == {protocol.RECORDINGS: 20, protocol.SPEAKERS: 5}
 
 
 def test_a_list_of_forgotten_that_cannot_be_read_stops_the_site(manifest: Path, tmp_path: Path) -> None:
@@ -299,12 +299,20 @@ def test_a_ledger_that_was_put_back_between_two_runs_is_not_spent_again(
     assert fold["privacy"]["sites"]["s2"]["epsilon"] is None
 
 
+@pytest.fixture(scope="module")
+def iemocap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("iemocap")
+    return synthesize(folder / "corpus", layout="iemocap", speakers=4, utterances=48, seed=0, workers=0)
+
+
 @pytest.mark.parametrize(
     "classes", [("anger", "happiness", "neutral"), ("anger", "happiness", "excitement", "neutral")]
 )
-def test_a_class_means_at_a_site_what_it_means_to_the_coordinator(tmp_path: Path, classes: tuple[str, ...]) -> None:
+def test_a_class_means_at_a_site_what_it_means_to_the_coordinator(
+    iemocap: Path, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
     """IEMOCAP's happiness has the excitement too, unless excitement is a class beside it."""
-    root = synthesize(tmp_path / "corpus", layout="iemocap", speakers=4, utterances=48, seed=0)
+    root = iemocap
     own = {
         "data.corpus": "iemocap",
         "data.root": str(root),

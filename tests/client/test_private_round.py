@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -133,25 +135,37 @@ def with_unit(unit: str, content: str) -> list[Recording]:
     return own
 
 
+Usual = Callable[..., RecordDict]
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Usual:
+    """What a fresh site of a kind answers, as it is or with nothing at all of one unit; asked once."""
+
+    @cache
+    def once(kind: str, content: str = "") -> RecordDict:
+        own = with_unit(KINDS[kind]["privacy.unit"], content) if content else recordings()
+        return answer(site(tmp_path_factory.mktemp("usual"), own, **KINDS[kind]))
+
+    return once
+
+
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_round_succeeds_and_looks_the_same_whatever_one_unit_holds(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, content: str
+    answered: Usual, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, content: str
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    unit = KINDS[kind]["privacy.unit"]
-    usual = answer(site(tmp_path / "usual", recordings(), **KINDS[kind]))
-    odd = answer(site(tmp_path / "odd", with_unit(str(unit), content), **KINDS[kind]))
-    assert shape(odd) == shape(usual)
+    odd = answer(site(tmp_path, with_unit(KINDS[kind]["privacy.unit"], content), **KINDS[kind]))
+    assert shape(odd) == shape(answered(kind))
     assert all(np.isfinite(array.numpy()).all() for array in odd.array_records[protocol.ARRAYS].values())
     if content in UNUSABLE:
-        gone = answer(site(tmp_path / "gone", with_unit(str(unit), "nothing at all"), **KINDS[kind]))
-        assert weights(odd) == weights(gone)
+        assert weights(odd) == weights(answered(kind, "nothing at all"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_class_or_nobody_at_all_is_a_round_like_any(tmp_path: Path, kind: str) -> None:
-    usual = shape(answer(site(tmp_path / "usual", recordings(), **KINDS[kind])))
+def test_one_class_or_nobody_at_all_is_a_round_like_any(answered: Usual, tmp_path: Path, kind: str) -> None:
+    usual = shape(answered(kind))
     angry = [Recording(utterance=recordings()[0].utterance, versions=r.versions) for r in recordings()]
     if KINDS[kind]["privacy.unit"] == "utterance":
         assert shape(answer(site(tmp_path / "angry", angry, **KINDS[kind]))) == usual

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ FLAGS: dict[str, Any] = {
     "held_out": "kfold:4:0",
     "sites": 2,
     "rounds": 2,
-    "batch_size": 4,
+    "batch_size": 8,
     "workers": 0,
     "settings": SMALL,
 }
@@ -45,6 +46,16 @@ FLAGS: dict[str, Any] = {
 def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     return tiny.write(tmp_path / "corpus")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus, and a run over it, that all may read."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSER_CACHE", str(folder / "cache"))
+        run(**FLAGS, root=tiny.write(folder / "corpus"), out=folder / "out", progress=False)
+    return folder
 
 
 def state() -> dict[str, Any]:
@@ -235,12 +246,13 @@ def test_a_mistake_is_one_line(given: dict[str, Any], told: str, tmp_path: Path)
 
 def test_another_run_in_the_same_folder_sees_the_corpus_of_now(manifest: Path, tmp_path: Path) -> None:
     """What the process held of the first run is gone."""
-    first = run(**FLAGS, root=manifest, out=tmp_path / "out", progress=False)
+    flags = {**FLAGS, "rounds": 1}
+    first = run(**flags, root=manifest, out=tmp_path / "out", progress=False)
     tiny.write(tmp_path / "corpus", seed=1, each=1)
-    second = run(**FLAGS, root=manifest, out=tmp_path / "out", overwrite=True, progress=False)
+    second = run(**flags, root=manifest, out=tmp_path / "out", overwrite=True, progress=False)
     assert (first.corpus.utterances, second.corpus.utterances) == (64, 32)
     assert second == load_result(tmp_path / "out")
-    run(**FLAGS, root=manifest, out=tmp_path / "fresh", progress=False)
+    run(**flags, root=manifest, out=tmp_path / "fresh", progress=False)
     assert same(tmp_path / "out", tmp_path / "fresh")
 
 
@@ -248,8 +260,9 @@ def test_nothing_is_left_behind_where_it_ends_well(manifest: Path, untouched: No
     run(**FLAGS, root=manifest, progress=True)
 
 
-def test_a_run_is_gone_on_with(manifest: Path, tmp_path: Path) -> None:
-    first = run(**FLAGS, root=manifest, out=tmp_path / "out", progress=False)
+def test_a_run_is_gone_on_with(made: Path, manifest: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "out", tmp_path / "out")
+    first = load_result(tmp_path / "out")
     again = run(resume=tmp_path / "out", baselines=True, workers=0, progress=False)
     assert again.folds[0].test == first.folds[0].test
     assert first.summary is not None
@@ -258,14 +271,11 @@ def test_a_run_is_gone_on_with(manifest: Path, tmp_path: Path) -> None:
     assert again.summary.pooled_uar is not None
 
 
-def test_a_model_predicts_what_the_command_predicts(
-    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(**FLAGS, root=manifest, out=tmp_path / "out", progress=False)
-    path = sorted(manifest.parent.glob("*.npy"))[0]
-    assert main.run(["predict", "--model", str(tmp_path / "out"), "--json", str(path)]) == 0
+def test_a_model_predicts_what_the_command_predicts(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = sorted((made / "corpus").glob("*.npy"))[0]
+    assert main.run(["predict", "--model", str(made / "out"), "--json", str(path)]) == 0
     told = json.loads(capsys.readouterr().out)["probabilities"]
-    assert load_model(tmp_path / "out").predict(path) == told
+    assert load_model(made / "out").predict(path) == told
     assert list(told) == list(tiny.CLASSES)
 
 
@@ -308,8 +318,8 @@ def test_calls_of_two_threads_take_turns_and_give_what_each_gives_alone(manifest
     assert not same(tmp_path / "one", tmp_path / "two")
 
 
-def test_a_run_of_another_version_is_not_gone_on_with(manifest: Path, tmp_path: Path) -> None:
-    run(root=manifest, out=tmp_path / "out", progress=False, **{**FLAGS, "rounds": 1})
+def test_a_run_of_another_version_is_not_gone_on_with(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "out", tmp_path / "out")
     settings = json.loads((tmp_path / "out/run.json").read_text())
     del settings["model.kind"]
     (tmp_path / "out/run.json").write_text(json.dumps(settings))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from common.privacy.recipe import private_settings
 from simulations import load_model, run
 from tests.common.encoders.hub_folders import whisper
 
-PROGRAM = Path(sys.executable).with_name("fedser")
 CLASSES, RATE = ("anger", "neutral"), 16000
 SMALL: dict[str, Any] = {
     "data.corpus": "manifest",
@@ -70,14 +67,23 @@ def trained(made: Path, out: Path, *, workers: int = 0, encoder: Path | None = N
     return told
 
 
+@pytest.fixture(scope="module")
+def whole(made: Path) -> Path:
+    """A run that all may read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSER_CACHE", str(made / "cache"))
+        trained(made, made / "run")
+    return made / "run"
+
+
 def labels(model: Path, files: list[Path], *more: object) -> list[str]:
     recogniser = load_model(model, encoder=more[0]) if more else load_model(model)  # type: ignore[arg-type]
     shares = [recogniser.predict(path) for path in files]
     return [max(share, key=share.__getitem__) for share in shares]
 
 
-def test_a_run_says_what_stood_in_front_and_predict_gives_its_first_figure(made: Path, tmp_path: Path) -> None:
-    told = trained(made, tmp_path / "run")
+def test_a_run_says_what_stood_in_front_and_predict_gives_its_first_figure(made: Path, whole: Path) -> None:
+    told = json.loads((whole / "result.json").read_text())
     config = told["config"]
     assert config["encoder.sha256"]
     assert (config["encoder.layer"], config["model.kind"], config["model.statistics"]) == ("2", "linear", "rows")
@@ -87,21 +93,20 @@ def test_a_run_says_what_stood_in_front_and_predict_gives_its_first_figure(made:
         **dict.fromkeys(("name", "licence", "trained_on")),
     }
     for page in ("MODEL_CARD.md", "report.html"):
-        assert "In front of it stands a frozen public encoder (one that" in (tmp_path / "run" / page).read_text()
+        assert "In front of it stands a frozen public encoder (one that" in (whole / page).read_text()
     fold = told["folds"][0]
     assert fold["test"]["uar"] >= 0.8
     files = [path for path in sorted((made / "corpus").glob("*.wav")) if f"s{path.name[0]}" in fold["test_speakers"]]
-    found = labels(tmp_path / "run", files, made / "encoder")
+    found = labels(whole, files, made / "encoder")
     truth = ["anger" if int(path.stem[-1]) % 2 else "neutral" for path in files]
     recalls = [np.mean([f == c for f, t in zip(found, truth, strict=True) if t == c]) for c in CLASSES]
     assert np.mean(recalls) == pytest.approx(fold["test"]["stranger"]["0"]["uar"])
 
 
-def test_the_result_is_the_same_whatever_the_workers(made: Path, tmp_path: Path) -> None:
-    one, two = (trained(made, tmp_path / str(workers), workers=workers) for workers in (0, 2))
-    assert one["folds"][0]["test"] == two["folds"][0]["test"]
-    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("0", "2")]
-    assert same[0] == same[1]
+def test_the_result_is_the_same_whatever_the_workers(made: Path, whole: Path, tmp_path: Path) -> None:
+    told = trained(made, tmp_path / "two", workers=2)
+    assert told["folds"][0]["test"] == json.loads((whole / "result.json").read_text())["folds"][0]["test"]
+    assert (tmp_path / "two/model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_other_ways_to_listen(made: Path, tmp_path: Path, more: dict[str, Any]) 
 def test_a_private_run_is_scaled_by_public_speech(made: Path, tmp_path: Path, unit: str) -> None:
     root = str(made / "corpus/manifest.csv")
     arguments = ["--corpus", "manifest", "--root", root, "--encoder", str(made / "encoder"), "--components", "8"]
-    subprocess.run([PROGRAM, "corpus", "scaling", str(tmp_path / "public"), *arguments], check=True)
+    assert main.run(["corpus", "scaling", str(tmp_path / "public"), *arguments]) == 0
     own: dict[str, Any] = {
         "privacy.epsilon": 1e4,
         "privacy.delta": 1e-3,
@@ -173,22 +178,22 @@ def test_a_private_run_refuses_what_nobody_has_judged(
         trained(made, tmp_path / "run", **{"privacy.epsilon": 8.0, **more})
 
 
-def test_a_small_model_learns_from_one_with_an_encoder(made: Path, tmp_path: Path) -> None:
-    trained(made, tmp_path / "teacher")
+def test_a_small_model_learns_from_one_with_an_encoder(made: Path, whole: Path, tmp_path: Path) -> None:
     own = {**SMALL, "data.root": str(made / "corpus/manifest.csv"), "federation.rounds": 1, "model.hidden": 4}
-    given = {**own, "training.teacher": str(tmp_path / "teacher")}
+    given = {**own, "training.teacher": str(whole)}
     run(settings=given, workers=0, progress=False, out=tmp_path / "student")
     told = json.loads((tmp_path / "student/result.json").read_text())
     assert told["folds"][0]["taught_by"]["sha256"]
     assert not told["config"]["encoder.sha256"]
 
 
-def test_no_model_hears_through_another_encoder(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trained(made, tmp_path / "run")
+def test_no_model_hears_through_another_encoder(
+    made: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = whisper(tmp_path / "other", positions=750)[0]
     for given, line in (([], "name it: --encoder"), (["--encoder", str(other)], "the model was trained with")):
         file = str(made / "corpus/0-0.wav")
-        assert main.run(["predict", "--model", str(tmp_path / "run"), *given, file]) == 2
+        assert main.run(["predict", "--model", str(whole), *given, file]) == 2
         told = capsys.readouterr().err
         assert line in told
         assert "Traceback" not in told

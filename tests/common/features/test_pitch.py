@@ -104,6 +104,7 @@ def test_parity_with_pyin_on_a_made_up_voice() -> None:
     assert (error < 0.03).mean() >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not RECORDINGS, reason="no recordings beside the project")
 def test_parity_with_pyin_on_real_speech() -> None:

@@ -47,7 +47,7 @@ RUNS = [
     *((kind, run) for kind in EVERYWHERE for run in (PRIVATE, SITE_UNIT)),
     (protocol.PRIVACY, PRIVATE),
 ]
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 NODE = Node(
     id=5,
     site=SITE,

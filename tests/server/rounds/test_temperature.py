@@ -31,7 +31,7 @@ gated = deployment.gated
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    deployment.deal(tiny.write(tmp_path / "corpus", speakers=16, test=(0,)), tmp_path)
+    deployment.deal(tiny.write(tmp_path / "corpus", speakers=16, each=1, test=(0,)), tmp_path)
     return tmp_path
 
 
@@ -88,7 +88,7 @@ def test_the_sites_are_asked_once_before_the_validation_speakers_train_and_the_m
     fold, asked = play(folder, settings(), monkeypatch)
     assert asked == [site for site, speakers in fold["validation_speakers"].items() if speakers]
     found = fold["calibration"]
-    assert found["recordings"] == 8 * sum(fold["validation_speakers"].values())
+    assert found["recordings"] == 4 * sum(fold["validation_speakers"].values())
     assert sum(map(sum, found["bins"].values())) == found["recordings"]
     assert set(found) == {"temperature", "recordings", "ece_before", "unsure", "bins"}
     assert found["unsure"]["0.1"] <= found["unsure"]["0.2"] <= found["unsure"]["0.3"] <= 1

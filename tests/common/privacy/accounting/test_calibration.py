@@ -16,8 +16,11 @@ def spend(sample_rate: float, noise: float, steps: int) -> Spend:
 
 @pytest.mark.parametrize(
     ("epsilon", "rate", "steps"),
-    [(8, 0.05, 1000), (1, 0.05, 300), (4, 0.01, 500), (8, 0.01, 50), (0.3, 0.2, 100), (8, 0.5, 100), (1, 1, 30)],
-)
+    [
+        (8, 0.05, 1000), (1, 0.05, 300), (8, 0.01, 50), (8, 0.5, 100), (1, 1, 30),
+        pytest.param(4, 0.01, 500, marks=pytest.mark.slow), pytest.param(0.3, 0.2, 100, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("accountant", ["prv", "rdp"])
 def test_the_target_is_met_and_nearly_used(epsilon: float, rate: float, steps: int, accountant: str) -> None:
     noise = calibrate(epsilon, DELTA, rate, steps, accountant)
