@@ -26,7 +26,7 @@ from tests.client.deployment import SITES, deal, node, run_deployed
 from tests.simulations import tiny
 from tests.simulations.job.test_simulate import job, run, same, weights
 
-STILL = {"training__learning_rate": 1e-30, "training__weight_decay": 0.0}  # steps too short for float32
+STILL: dict[str, Any] = {"training__learning_rate": 1e-30, "training__weight_decay": 0.0}  # steps too short for float32
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_it_starts_with_the_models_weights_and_its_scaling(
     if normalise == "global":
         model = tmp_path / "model"
         run(job(corpora / "first/manifest.csv", model, data__normalise=normalise))
-    own: dict[str, object] = {"data__normalise": normalise, "federation__initial": str(model)}
+    own: dict[str, Any] = {"data__normalise": normalise, "federation__initial": str(model)}
     own |= {"data__validation": validation, "data__sites": "1"}  # of six, so that one can choose the round
     result = start(corpora, tmp_path / "out", **own, **STILL)
     assert bool(result["folds"][0].get("refit")) is (validation == "one")
