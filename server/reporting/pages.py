@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -78,8 +79,11 @@ def listing(caption: str, values: Mapping[str, str], head: tuple[str, str] = ("S
     return Table(caption=caption, head=head, rows=[[name, value] for name, value in values.items()])
 
 
+@cache
 def html(*folders: Path, **filters: Callable[..., object]) -> Environment:
     """The templates of some folders, then those of every ring, for a page; no blank lines from their logic.
+
+    The same templates and filters are read once in a process.
 
     Args:
         folders: looked in first.

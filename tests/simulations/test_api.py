@@ -165,7 +165,7 @@ if result.model().classes != ("anger", "happiness", "neutral", "sadness"):
 def test_it_prints_nothing(manifest: Path) -> None:
     """In a process of its own, where nobody has set up logging, and all that writes to the descriptors is seen."""
     sorted(manifest.parent.glob("00-*.npy"))[0].write_bytes(b"no matrix, of which the command would warn")
-    code = [sys.executable, "-c", PRINTS_NOTHING, str(manifest), "2"]
+    code = [sys.executable, "-c", PRINTS_NOTHING, str(manifest), "1"]
     done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

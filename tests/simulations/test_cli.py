@@ -210,6 +210,8 @@ def test_synthesize_and_simulate_say_that_it_is_synthetic(here: Path, fedser: Fe
         "small.toml",
         "--rounds",
         "1",
+        "--workers",
+        "0",
         "--held-out",
         "kfold:2:0",
         "--out",

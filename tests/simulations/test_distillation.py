@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDSER_CACHE", str(folder / "cache"))
-        tiny.write(folder / "corpus")
+        tiny.write(folder / "corpus", each=1)
         run(job(folder / "corpus/manifest.csv", folder / "teacher", data__held_out="kfold:2"))
     return folder
 

@@ -16,8 +16,12 @@ from simulations import load_model, run
 from simulations.synthesis.corpus import synthesize
 from tests.common.models.kinds import READERS
 from tests.simulations import tiny
+from tests.simulations.engine.test_delta_run import private
+from tests.simulations.job import test_simulate
+from tests.simulations.job.test_simulate import job
 
 NEW = [kind for kind in READERS if kind != "bilstm"]
+LONG = ("transformer", "crnn3d")  # take seconds
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path_factory.getbasetemp() / "cache-of-kinds"))
 
 
-def settings(manifest: Path, **more: Any) -> dict[str, Any]:
-    own = {name.replace("__", "."): value for name, value in more.items()}
-    return {**tiny.SMALL, "model.heads": 2, "data.root": str(manifest), **own}
-
-
-@pytest.mark.parametrize("kind", NEW)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k in LONG)) for k in NEW])
 def test_it_learns_from_made_up_speech_and_its_file_predicts_as_it_did(
     kind: str, speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,10 +72,8 @@ def test_it_learns_from_made_up_speech_and_its_file_predicts_as_it_did(
 
 @pytest.mark.parametrize("kind", NEW)
 def test_a_private_run_of_it_is_made_and_counted(kind: str, matrices: Path, tmp_path: Path) -> None:
-    own = settings(matrices, privacy__noise_multiplier=0.5, privacy__insecure_seed=True)
-    result = run(
-        model_kind=kind, settings=own, workers=0, progress=False, out=tmp_path / "out", ledger=tmp_path / "ledger"
-    ).as_json()
+    own = private(matrices, tmp_path / "out", model__kind=kind, model__heads=2, privacy__noise_multiplier=0.5)
+    result = test_simulate.run(own)
     assert result["config"]["model.kind"] == kind
     assert 0 < result["privacy"]["all"]["epsilon"] < np.inf
 
@@ -95,8 +92,13 @@ def test_every_strategy_trains_it(kind: str, strategy: str, matrices: Path, tmp_
 
 def trained(kind: str, strategy: str, matrices: Path, out: Path) -> bool:
     """Whether the loss of a run falls."""
-    own = settings(matrices, data__validation="none", data__sites="4", federation__malicious=0, federation__rounds=3)
-    result = run(model_kind=kind, strategy=strategy, settings=own, workers=0, progress=False, out=out / "out")
-    rounds = result.as_json()["folds"][0]["rounds"]
+    more: dict[str, Any] = {
+        "model__kind": kind,
+        "model__heads": 2,
+        "federation__strategy": strategy,
+        "federation__malicious": 0,
+    }
+    own = job(matrices, out / "out", **more, data__validation="none", data__sites="4", federation__rounds=3)
+    rounds = test_simulate.run(own)["folds"][0]["rounds"]
     first, last = (sum(site["loss"] for site in own["sites"].values()) for own in (rounds[0], rounds[-1]))
     return bool(last < first)

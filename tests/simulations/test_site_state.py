@@ -50,7 +50,7 @@ def _one_thread() -> None:
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """At each of two sites one speaker validates: there is a refit."""
-    return tiny.write(tmp_path_factory.mktemp("corpus"), speakers=16)
+    return tiny.write(tmp_path_factory.mktemp("corpus"), speakers=16, each=1)
 
 
 @pytest.fixture(scope="module")

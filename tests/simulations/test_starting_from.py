@@ -35,8 +35,8 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("years")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDSER_CACHE", str(folder / "cache"))
-        tiny.write(folder / "first")
-        tiny.write(folder / "second", seed=1)
+        tiny.write(folder / "first", each=1)
+        tiny.write(folder / "second", each=1, seed=1)
         run(job(folder / "first/manifest.csv", folder / "model"))
     return folder
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -53,8 +54,15 @@ class Outline(HTMLParser):
 
 
 def written(tmp_path: Path, entry: dict[str, Any]) -> str:
-    write_report(Result.from_json(entry), tmp_path / "report.html")
-    return (tmp_path / "report.html").read_text(encoding="utf-8")
+    """A result's page; several tests look at the same, and drawing it takes a second."""
+    key = json.dumps(entry)
+    if key not in PAGES:
+        write_report(Result.from_json(entry), tmp_path / "report.html")
+        PAGES[key] = (tmp_path / "report.html").read_text(encoding="utf-8")
+    return PAGES[key]
+
+
+PAGES: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,7 @@ def test_the_unit_of_speakers_can_be_audited_too(federate: Callable[..., Path]) 
     assert not outcome.details["refuted"]
 
 
+@pytest.mark.slow
 def test_recordings_as_canaries(federate: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Remembered where the noise is off; in the honest run they show less than what the ledgers claim."""
     more = {**PRIVATE, "privacy.canaries": 12, "privacy.canary_kind": "recordings"}

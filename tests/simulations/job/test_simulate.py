@@ -150,8 +150,9 @@ def test_every_strategy_runs_and_resumes_bit_for_bit(
 
 def test_validation_speakers_train_once_the_round_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
-    manifest = tiny.write(tmp_path / "corpus", speakers=20)
-    fold = run(job(manifest, tmp_path / "again", federation__rounds=3), pages=True)["folds"][0]
+    manifest = tiny.write(tmp_path / "corpus")
+    more: dict[str, Any] = {"federation__rounds": 3, "data__sites": "1"}
+    fold = run(job(manifest, tmp_path / "again", **more), pages=True)["folds"][0]
     assert [entry["round"] for entry in fold["rounds"]] == [1, 2, 3]
     assert [entry["round"] for entry in fold["refit"]] == [3 + number for number in range(1, fold["chosen_round"] + 1)]
     for part, parts in (("rounds", ("train",)), ("refit", ("train", "validation"))):
@@ -160,7 +161,7 @@ def test_validation_speakers_train_once_the_round_is_chosen(tmp_path: Path, monk
             speakers = sum(len(split[name]) for name in parts)
             assert {entry["sites"][site]["examples"] for entry in fold[part]} == {speakers * 8}
     assert "trained again" in (tmp_path / "again/report.html").read_text()
-    own = job(manifest, tmp_path / "once", federation__rounds=3, federation__refit=False)
+    own = job(manifest, tmp_path / "once", federation__refit=False, **more)
     once = run(own, pages=True)["folds"][0]
     assert (once["refit"], once["chosen_round"]) == ([], fold["chosen_round"])
     assert [entry["validation"] for entry in once["rounds"]] == [entry["validation"] for entry in fold["rounds"]]
@@ -177,8 +178,8 @@ def split_of(out: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("stop", [3, 4])
 def test_training_again_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
-    manifest = tiny.write(tmp_path / "corpus", speakers=20)
-    more: dict[str, Any] = {"federation__rounds": 3, "federation__strategy": "fedavgm"}
+    manifest = tiny.write(tmp_path / "corpus")  # six train at one site, so that one can choose the round
+    more: dict[str, Any] = {"federation__rounds": 3, "federation__strategy": "fedavgm", "data__sites": "1"}
     assert_resumes(manifest, tmp_path, stop, monkeypatch, more)
 
 
@@ -211,15 +212,16 @@ def stop_after(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_test_labels_cannot_change_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same corpus with the held-out speakers' labels turned round: the same weights, another score."""
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
-    plain = tiny.write(tmp_path / "plain", speakers=20)
-    turned = tiny.write(tmp_path / "turned", speakers=20)
-    held = set(run(job(plain, tmp_path / "a", federation__rounds=4))["folds"][0]["test_speakers"])
+    plain = tiny.write(tmp_path / "plain")
+    turned = tiny.write(tmp_path / "turned")
+    own: dict[str, Any] = {"federation__rounds": 4, "data__sites": "1"}
+    held = set(run(job(plain, tmp_path / "a", **own))["folds"][0]["test_speakers"])
     lines = turned.read_text().splitlines()
     back = dict(zip(tiny.CLASSES, reversed(tiny.CLASSES), strict=True))
     rows = [line.split(",") for line in lines[1:]]
     mixed = [[p, back[e] if s in held else e, s, *rest] for p, e, s, *rest in rows]
     turned.write_text("\n".join([lines[0], *(",".join(row) for row in mixed)]))
-    other = run(job(turned, tmp_path / "b", federation__rounds=4))
+    other = run(job(turned, tmp_path / "b", **own))
     assert other["folds"][0]["validation_speakers"]
     assert same(tmp_path / "a", tmp_path / "b")
     assert other["summary"]["uar"]["mean"] < 0.3
@@ -242,8 +244,8 @@ def test_the_test_fold_is_scored_once(manifest: Path, tmp_path: Path, monkeypatc
 
 def test_the_round_with_the_best_validation_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
-    manifest = tiny.write(tmp_path / "corpus", speakers=16)
-    fold = run(job(manifest, tmp_path / "out", federation__rounds=8))["folds"][0]
+    manifest = tiny.write(tmp_path / "corpus", speakers=16, each=1)
+    fold = run(job(manifest, tmp_path / "out", federation__rounds=6))["folds"][0]
     order = [(e["validation"]["uar"], -e["validation"]["loss"], -e["round"]) for e in fold["rounds"]]
     assert fold["chosen_round"] == -max(order)[2]
     for entry in fold["rounds"]:
