@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -232,11 +233,20 @@ main()
 """
 
 
+@contextmanager
+def killed_at_last(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Nothing waits for a service that a failed check left running."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_end(exported: Path) -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, "serve", "--model", str(exported), "--grpc-port", "0"]
     until = Event()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, killed_at_last(process):
         assert process.stderr
         line = process.stderr.readline()
         assert line.startswith("Listens on 127.0.0.1, port "), line
@@ -245,8 +255,9 @@ def test_the_command_serves_until_it_is_told_to_end(exported: Path) -> None:
             call = emotion_pb2_grpc.EmotionRecognitionStub(channel).StreamingRecognize(talking(until))
             assert next(call).HasField("window")
             second = subprocess.run([*command[:-1], str(port)], stderr=subprocess.PIPE, text=True, check=False)
-            assert (second.returncode, len(second.stderr.splitlines())) == (1, 1)
+            assert second.returncode == 1
             assert f"cannot listen on 127.0.0.1:{port}" in second.stderr
+            assert "Traceback" not in second.stderr
             process.send_signal(signal.SIGTERM)
             found, ended = told_to_the_end(call)
             until.set()
