@@ -24,6 +24,7 @@ from pdoc import render, render_helpers
 
 ROOT = Path(__file__).parents[1]
 RINGS = ("simulations", "recogniser", "client", "server", "common")
+GENERATED = ("!recogniser.service.emotion_pb2", "!recogniser.service.emotion_pb2_grpc")  # emotion.proto is what is read
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "LOG.md"]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 PICTURES = [path for path in sorted((ROOT / "docs").iterdir()) if path.suffix in (".png", ".svg")]
@@ -52,7 +53,7 @@ def build(folder: Path) -> None:
         sys.path.insert(0, str(ROOT))
         show_whole(importlib.import_module("simulations"))
         render.configure(docformat="google", show_source=False)
-        pdoc.pdoc(*RINGS, output_directory=folder)
+        pdoc.pdoc(*RINGS, *GENERATED, output_directory=folder)
     for page in sorted(folder.rglob("*.html")):
         refuse_leftovers(page.relative_to(folder), page.read_text())
     for picture in PICTURES:
