@@ -36,6 +36,7 @@ class Growing:
         speaker: None where nobody said who speaks.
         probabilities: of each class.
         heard: seconds of this speaker before.
+        stability: 1 less the largest change of a probability since the segment's last score; 0 for its first.
     """
 
     start: float
@@ -45,6 +46,7 @@ class Growing:
     speaker: str | None
     probabilities: dict[str, float]
     heard: float
+    stability: float = 0.0
 
 
 Event = Growing | Segment
@@ -59,7 +61,7 @@ class Listener:
         rate: of the sound, in Hz.
         channels: how many.
         turns: who speaks when; None where nobody said.
-        known: with ``adapt=recording``, what was heard of each channel's speakers in all of it.
+        known: what was heard of each channel's speakers before; with ``adapt=recording``, in all of it.
         gates: one for each channel that is listened to; by default new ones.
         unsure: what is too unsure to be named.
         block_ms: of frames that are computed at once.
@@ -84,6 +86,7 @@ class Listener:
         decimals: int = SHARE_DECIMALS,
     ) -> None:
         self._decimals = decimals
+        self._before: dict[int | None, dict[str, float]] = {}  # of each channel's open segment, as last told
         self._model, self._unsure, self._separate = model, unsure or Unsure(), settings.separate
         count = channels if settings.separate else 1
         gates = gates or [open_gate(settings.vad) for _ in range(count)]
@@ -144,11 +147,17 @@ class Listener:
             "probabilities": found,
             "heard": round(stretch.heard, DECIMALS),
         }
+        before = self._before.pop(stretch.channel, None)
         if not stretch.final:
-            return Growing(due=round(stretch.due / 1000, DECIMALS), **told)
+            self._before[stretch.channel] = found
+            return Growing(due=round(stretch.due / 1000, DECIMALS), stability=_stability(before, found), **told)
         likeliest = max(found, key=lambda name: found[name])
         confidence = found[likeliest]
         return Segment(emotion=self._unsure.named(likeliest, confidence), confidence=confidence, **told)
+
+
+def _stability(before: dict[str, float] | None, now: dict[str, float]) -> float:
+    return 1 - max(abs(now[name] - own) for name, own in before.items()) if before else 0.0
 
 
 def _in_time(stretches: list[Stretch]) -> list[Stretch]:

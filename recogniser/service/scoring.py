@@ -13,15 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import grpc
+import numpy as np
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import Stretch
 from recogniser.listening.listener import Event, Listener
 from recogniser.listening.recording_result import Segment
+from recogniser.service import emotion_pb2 as proto
 from recogniser.service.event_messages import event_message
 from recogniser.service.kept_scores import KeptScores
 from recogniser.service.live_stream import LiveStream, Message, Portion
 from recogniser.service.refused_stream import RefusedStream
+from recogniser.service.speaker_profile import write_profile
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class Heard:
 
     Attributes:
         stretches: that are scored.
-        messages: of these.
+        messages: of these, and of a stream's end.
         skipped: windows that are not scored.
         failed: whether the listener broke.
     """
@@ -49,15 +52,19 @@ def hear_together(
     """Hear a portion of each of some streams, and keep the scores of what has closed where that is asked for."""
     heard = [_prepared(listener, portion) for listener, portion in portions]
     windows = [stretch.window for own in heard for stretch in own.stretches]
-    if not windows:
-        return heard
-    scores, done = model.score(windows), 0
-    for (listener, _), own in zip(portions, heard, strict=True):
+    scores, done = model.score(windows) if windows else np.zeros((0, 0), np.float32), 0
+    for (listener, portion), own in zip(portions, heard, strict=True):
         until = done + len(own.stretches)
         told = listener.tell(own.stretches, scores[done:until])
         own.messages = [_message(*each, kept) for each in zip(own.stretches, told, strict=True)]
         done = until
+        if portion.last and not own.failed:
+            own.messages.append(_done(model, listener))
     return heard
+
+
+def _done(model: ExportedModel, listener: Listener) -> Message:
+    return Message(done=proto.Done(profile=write_profile(model, [lane.adaptation for lane in listener.lanes])))
 
 
 def _message(stretch: Stretch, event: Event, kept: KeptScores | None) -> Message:
