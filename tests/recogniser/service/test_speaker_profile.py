@@ -66,16 +66,16 @@ def test_nothing_is_given_back_where_nothing_was_learnt(service: Running) -> Non
 def test_what_is_no_profile_of_this_model_is_refused(model: ExportedModel, service: Running, spoilt: str) -> None:
     with client(service) as stub:
         _, profile = heard(stub, talk(0)[:RATE])
-        more: dict[str, Any] = {
+        wrong: dict[str, dict[str, Any]] = {
             "short": {"profile": profile[:-1]},
             "other model": {"profile": profile[:4] + bytes(32) + profile[36:]},
             "nan": {"profile": profile[:-8] + struct.pack("<d", float("nan"))},
             "negative": {"profile": profile[:44] + struct.pack("<d", -1) + profile[52:]},
             "two channels": {"profile": profile, "channels": 2, "separate_channels": True},
             "not adapting": {"profile": profile, "adapt": proto.NONE},
-        }[spoilt]
+        }
         with pytest.raises(grpc.RpcError, match="profile") as refused:
-            list(stub.StreamingRecognize(messages(talk(0)[:RATE], RATE, **more)))
+            list(stub.StreamingRecognize(messages(talk(0)[:RATE], RATE, **wrong[spoilt])))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
