@@ -111,6 +111,7 @@ def test_a_client_that_does_not_listen_makes_room_for_others(model: ExportedMode
     limits = StreamLimits(streams=1, most_waiting=0.5)
     with running(model, limits=limits) as service, grpc.insecure_channel(service.address, options=narrow) as channel:
         call = emotion_pb2_grpc.EmotionRecognitionStub(channel).StreamingRecognize(talking())
+        next(call)  # it has the place
         with client(service) as stub:
             assert place_is_free(stub)
         with pytest.raises(grpc.RpcError) as refused:
