@@ -50,6 +50,7 @@ class Keywords(TypedDict, total=False):
     rounds: int
     refit: bool
     local_epochs: int
+    least_steps: int
     batch_size: int
     teacher: FilePath
     fraction: float

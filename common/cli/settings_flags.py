@@ -72,6 +72,8 @@ FLAGS = (
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
          "speakers too; the default.", TRAINING),
     Flag("training.local_epochs", int, "--local-epochs", "Passes over a site's recordings in a round.", TRAINING),
+    Flag("training.least_steps", int, "--least-steps", "A site with few recordings passes over them until it has made so "
+         "many steps.", TRAINING),
     Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
     Flag("training.teacher", str, "--teacher", "A run over the same folds, whose models' answers are learnt beside the "
          "labels; simulations only.", TRAINING, "DIR"),

@@ -262,6 +262,8 @@ class TrainingConfig:
         schedule: ``cosine`` or ``constant``, over the federation's rounds.
         batch_size: utterances a step.
         local_epochs: passes over a site's recordings in a round.
+        least_steps: a site with few recordings passes over them more often, until it has made so many steps in a round;
+            0 for no floor. A private run's steps are fixed, whatever this says.
         loss: ``cross-entropy`` or ``focal`` (Lin et al. 2017, with ``focal_gamma``).
         class_weights: weigh each class by the inverse of its share at the site.
         clip_norm: largest norm of a step's gradient; 0 for no clipping.
@@ -279,6 +281,7 @@ class TrainingConfig:
     schedule: str = "cosine"
     batch_size: int = 8
     local_epochs: int = 2
+    least_steps: int = 0
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.1
@@ -296,6 +299,7 @@ class TrainingConfig:
         positive("training.learning_rate", self.learning_rate)
         in_range("training.batch_size", self.batch_size, 1, 100_000)
         in_range("training.local_epochs", self.local_epochs, 1, 1000)
+        in_range("training.least_steps", self.least_steps, 0, 100_000)
         in_range("training.label_smoothing", self.label_smoothing, 0.0, 0.9)
         in_range("training.momentum", self.momentum, 0.0, 0.999)
         in_range("training.teacher_weight", self.teacher_weight, 0.0, 1.0)

@@ -179,6 +179,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     "training.schedule": Judgement(AFTER, only("cosine", "constant")),
     "training.batch_size": Judgement(STEP),
     "training.local_epochs": Judgement(STEP),
+    "training.least_steps": Judgement("It does nothing in a private run, whose steps are fixed beforehand."),
     "training.loss": Judgement(OWN_LOSS, only("cross-entropy", "focal")),
     "training.focal_gamma": Judgement(OWN_LOSS),
     "training.label_smoothing": Judgement(OWN_LOSS),
