@@ -46,6 +46,7 @@ from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
 from server.rounds.temperature import calibration, hear_confidence
+from server.rounds.updates import tell_few_steps
 from server.run import checkpoint, run_log
 from server.run.checkpoint import Arrays, State
 from server.run.events import Events
@@ -107,6 +108,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         if heads:
             heads.keep(state)
 
+    tell_few_steps(nodes, config)
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
         from server.rounds.central_dp import SiteUnit  # opacus: a second to import

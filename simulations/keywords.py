@@ -53,6 +53,8 @@ class Keywords(TypedDict, total=False):
     least_steps: int
     batch_size: int
     teacher: FilePath
+    weights: str
+    malicious: int
     fraction: float
     min_sites: int
     round_timeout: float

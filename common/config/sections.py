@@ -5,6 +5,7 @@ A section refuses a value that it can't have as soon as it is made.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from common.config.kinds import CRNN3D, KINDS, TRANSFORMER, Kind, kind_of
@@ -307,6 +308,18 @@ class TrainingConfig:
         for name in ("weight_decay", "focal_gamma", "clip_norm"):
             in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
 
+    def steps(self, examples: int) -> int:
+        """How many a round makes over so many recordings."""
+        return self.passes(examples) * math.ceil(examples / self.batch_size)
+
+    def passes(self, examples: int) -> int:
+        """How often a round passes over so many recordings: ``local_epochs``, or as often as ``least_steps`` takes.
+
+        Sites whose models are averaged after few steps hardly leave the model that they began with: what looks like a
+        cost of their differences is too little training between two averages.
+        """
+        return max(self.local_epochs, math.ceil(self.least_steps / max(1, math.ceil(examples / self.batch_size))))
+
 
 STRATEGIES = tuple(CATALOGUE)
 HOLDS_ALL = tuple(name for name, strategy in CATALOGUE.items() if strategy.holds_all)
@@ -328,8 +341,9 @@ class FederationConfig:
         proximal_mu: FedProx's weight of the distance to the global model.
         server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
         server_momentum: of FedAvgM.
-        trim: the share that the trimmed mean cuts off at each end.
-        malicious: how many faulty sites Krum allows for.
+        weights: what a site's update counts for: its ``examples``, or all sites' the same, ``equal``.
+        trim: the share that the trimmed mean cuts off at each end; 0 for a fifth, and at least one site.
+        malicious: how many faulty sites Krum and Multi-Krum allow for.
     """
 
     strategy: str = "fedavg"
@@ -343,11 +357,13 @@ class FederationConfig:
     proximal_mu: float = 0.01
     server_learning_rate: float = 0.0
     server_momentum: float = 0.9
-    trim: float = 0.2
+    weights: str = "examples"
+    trim: float = 0.0
     malicious: int = 1
 
     def __post_init__(self) -> None:
         one_of("federation.strategy", self.strategy, STRATEGIES)
+        one_of("federation.weights", self.weights, ("examples", "equal"))
         in_range("federation.rounds", self.rounds, 1, 100_000)
         in_range("federation.fraction", self.fraction, 1e-9, 1.0)
         in_range("federation.min_sites", self.min_sites, 1, 1_000_000)

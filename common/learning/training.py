@@ -60,16 +60,6 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
     return torch.where(counts > 0, counts.sum() / (counts > 0).sum() / counts.clamp_min(1), torch.zeros(()))
 
 
-def passes(config: TrainingConfig, examples: int) -> int:
-    """How often a round passes over so many recordings: ``local_epochs``, or as often as ``least_steps`` take.
-
-    Sites that average after few steps hardly move apart from their starting model: what looks like a cost of
-    heterogeneity is one of too little training between two averages.
-    """
-    steps = max(1, math.ceil(examples / config.batch_size))
-    return max(config.local_epochs, math.ceil(config.least_steps / steps))
-
-
 class Loss(nn.Module):
     """Weighted cross-entropy or focal loss (Lin et al. 2017), with label smoothing; and a teacher's answers.
 
@@ -119,7 +109,7 @@ def train(
     proximal_mu: float = 0.0,
     after_step: Callable[[nn.Module], None] | None = None,
 ) -> Trained:
-    """Train a model in place for as many epochs as ``passes`` says.
+    """Train a model in place for as many epochs as ``config.passes`` says.
 
     Args:
         model: maps ``(batch, frames, features)`` and lengths to logits.
@@ -140,7 +130,7 @@ def train(
     optimizer = make_optimizer(model, config, rate)
     start = [p.detach().clone() for p in model.parameters()] if proximal_mu else []
     batches, masks = torch.Generator().manual_seed(seed_of(seed, "batches")), torch.Generator().manual_seed(seed)
-    total, epochs = 0.0, passes(config, len(data))
+    total, epochs = 0.0, config.passes(len(data))
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed_of(seed, "dropout"))
         for _ in range(epochs):

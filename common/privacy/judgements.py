@@ -202,7 +202,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     ),
     "federation.strategy": Judgement(
         "Each works on noised updates, or on the noised mean, and keeps nothing at a site from round to round.",
-        only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum"),
+        only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum", "multikrum"),
         units={"site": only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", line=STRATEGY)},
         flag="--strategy",
     ),
@@ -220,6 +220,10 @@ JUDGEMENTS: dict[str, Judgement] = {
     "federation.proximal_mu": Judgement("It pulls towards the round's global model, which is public."),
     "federation.server_learning_rate": Judgement(AFTER),
     "federation.server_momentum": Judgement(AFTER),
+    "federation.weights": Judgement(
+        "Updates are noised before they are weighed, by the counts that each site told at the start or by none.",
+        only("examples", "equal"),
+    ),
     "federation.trim": Judgement(AFTER),
     "federation.malicious": Judgement(AFTER),
     # The guarantee itself.

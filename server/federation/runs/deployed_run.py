@@ -19,6 +19,7 @@ from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from common.splits.plan import Plan
+from common.strategies.robust import check_rule
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
@@ -90,6 +91,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     quorum = _quorum(folder, wish.sites)
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")
+    check_rule(config.federation, quorum)
     _refuse_another(folder, runs, place.name)
     plan, kept = plan_run(config, quorum, folder, display, wish.command)
     place.write_start(kept)
