@@ -223,6 +223,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     "federation.weights": Judgement(
         "Updates are noised before they are weighed, by the counts that each site told at the start or by none.",
         only("examples", "equal"),
+        flag="--weights",
     ),
     "federation.trim": Judgement(AFTER),
     "federation.malicious": Judgement(AFTER),

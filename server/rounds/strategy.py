@@ -26,9 +26,9 @@ from common.config.settings import FederationConfig
 from common.errors import FederationError
 from common.protocol import ARRAYS
 from common.strategies.available import CATALOGUE
-from common.strategies.robust import FEWEST, cut, selected
 from server.rounds.gathering import Arrays, Every, Gathered, Mean
 from server.rounds.site_scores import record
+from server.sites.robust import FEWEST, cut, selected
 
 _FLOWERS = ("m_t", "v_t", "momentum_vector")  # what Flower's strategies remember
 _OWN = "memory"

@@ -13,8 +13,8 @@ from common.errors import SplitError, UsageError
 from common.splits.folds import Fold, held_out, read_emobox
 from common.splits.plan import Plan
 from common.splits.sites import split_sites
-from common.strategies.robust import check_rule
 from common.utterance import Utterance
+from server.sites.robust import check_rule
 
 
 def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:

@@ -19,7 +19,6 @@ from common.privacy.recipe import refuse_leaks
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from common.splits.plan import Plan
-from common.strategies.robust import check_rule
 from server.federation.folder import registry
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.runs import run_folder
@@ -32,6 +31,7 @@ from server.federation.service import status
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
 from server.sites.meeting import NOBODY
+from server.sites.robust import check_rule
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own
 

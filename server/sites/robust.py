@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
 
+from common.config.settings import FederationConfig
 from common.errors import UsageError
-
-if TYPE_CHECKING:
-    from common.config.settings import FederationConfig  # which reads the catalogue of strategies
 
 log = logging.getLogger("fedser.server")
 

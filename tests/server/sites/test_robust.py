@@ -4,7 +4,7 @@ import pytest
 
 from common.config.settings import FederationConfig
 from common.errors import UsageError
-from common.strategies.robust import check_rule, least_trim
+from server.sites.robust import check_rule, least_trim
 
 
 @pytest.mark.parametrize("sites", [2, 4])
