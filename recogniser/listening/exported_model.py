@@ -53,6 +53,8 @@ class ExportedModel:
         prior: the training speakers' scaling.
         itself: whether a stretch of which nothing else is known is scaled by itself, and not by that.
         int8: whether its weights are whole numbers of 8 bits.
+        held_out: of each class how many of its run's test recordings were taken for it, and how many there were; empty
+            where nobody said.
     """
 
     said: ModelSaid
@@ -64,6 +66,7 @@ class ExportedModel:
     prior: Scaling
     itself: bool
     int8: bool
+    held_out: dict[str, tuple[int, int]] = field(default_factory=dict)
     _front: Any = field(repr=False)
     _window: Any = field(repr=False)
 
@@ -170,6 +173,7 @@ def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
         "layout": Layout(columns=tuple(about["columns"]), stack=int(about["stack"])),
         "itself": about["alone"] == "itself",
         "int8": bool(about.get("int8")),
+        "held_out": {name: (int(hits), int(of)) for name, (hits, of) in (about.get("held_out") or {}).items()},
         "prior": Scaling(
             mean=np.array(prior["mean"], np.float32),
             deviation=np.array(prior["deviation"], np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,12 +123,14 @@ def test_a_stream_that_breaks_breaks_alone(model: ExportedModel) -> None:
 
 
 def test_scores_are_kept_and_no_sound(model: ExportedModel, tmp_path: Path) -> None:
-    kept = KeptScores(tmp_path / "scores", model)
+    held_out = dict.fromkeys(model.said.classes, (3, 4))
+    kept = KeptScores(tmp_path / "scores", dataclasses.replace(model, held_out=held_out))
     with running(model, kept=kept) as service, client(service) as stub:
         found = segments(stub.StreamingRecognize(messages(talk(0), RATE, speaker="ann")))
     logs = read_logs(tmp_path / "scores")
     assert [own.id for own in logs.segments] == [own.id for own in found]
     assert len({own.id for own in found}) == 2
+    assert logs.held_out == held_out
     for own, other in zip(logs.segments, found, strict=True):
         assert own.scores == pytest.approx({each.emotion: each.probability for each in other.scores}, abs=1e-4)
         assert 0.3 < (own.drift or 0) < 3
