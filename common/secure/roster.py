@@ -104,13 +104,15 @@ class Roster:
 
     @cached_property
     def text(self) -> str:
-        """The roster as messages have it; two that differ in anything have two texts."""
+        """The roster as messages have it."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """SHA-256 of all that is signed and of the totals; of signatures none, for each time one signs it is another."""
+        bare = [dataclasses.astuple(dataclasses.replace(entry, signature="")) for entry in self.entries]
+        said = [bare, self.examples, self.validation]
+        return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
 
     @cached_property
     def members(self) -> str:

@@ -18,7 +18,7 @@ from common.secure.fixed_point import Vector, Words, mean_of
 from common.secure.pair_masks import add_pair_masks, mask_of, self_seed
 from common.secure.roster import Roster
 from common.secure.secret_shares import combine, commitment, threshold
-from common.secure.sum_opening import MaskedUpdate, Opening
+from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking, signers
 
 
 class MaskedSum:

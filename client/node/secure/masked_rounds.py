@@ -47,11 +47,13 @@ class MaskedRounds:
         Raises:
             Refused: the site does not add up on these terms.
             LedgerError: the journal was changed.
-            FedserError: it cannot be written.
+            FederationError: a site's key of the run is none.
+            FedserError: the journal cannot be written.
         """
         site, asked = self._site, binding(terms, roster)
         if self._checked != (this := (terms.run, roster.digest, terms.refit)):
             site.rules.check_roster(roster, site.entry(terms.run), terms.run, terms.refit)
+            site.secrets(terms.run, roster)  # fails for a key that is none, before anybody trains
             self._checked = this
         with site.journal.lock() as writer:
             if not sum_journal.check_binding(writer.entries, asked):
