@@ -109,7 +109,7 @@ class Roster:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that is signed and of the totals; of signatures none, for each time one signs it is another."""
+        """SHA-256 of all that is signed, and of the totals; of no signature, for each time one signs it is another."""
         bare = [dataclasses.astuple(dataclasses.replace(entry, signature="")) for entry in self.entries]
         said = [bare, self.examples, self.validation]
         return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
@@ -203,6 +203,7 @@ def _entry(row: Any) -> RosterEntry:
     if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != fields:
         raise TypeError("no entry")
     bytes.fromhex(row["key"])
+    "".join((row["site"], row["identity"])).encode()  # fails for what is no text in any encoding
     return RosterEntry(**row)
 
 

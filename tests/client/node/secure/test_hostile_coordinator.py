@@ -24,8 +24,8 @@ from tests.client.node.secure.adding import (
     parties,
     public,
     roster_of,
-    sent,
     seeded,
+    sent,
     terms,
     told,
     updates,
@@ -59,7 +59,7 @@ def test_who_tells_one_site_something_else_gets_noise(tmp_path: Path, what: str)
     forged = [replace(update, context=asked.context(roster.digest).hex()) for update in came.values()]
     openings = gathered(asked, roster, forged).openings()
     for node in four.values():  # what was sealed on other terms opens for nobody
-        with pytest.raises(FederationError, match="is not what site-0. sealed for site-0. in this round"):
+        with pytest.raises(FederationError, match=r"is not what site-0. sealed for site-0. in this round"):
             node.opener.tell(openings[node.site.name])
 
 
@@ -208,7 +208,7 @@ def test_four_sites_told_four_lists_open_nothing(four: Parties) -> None:
         openings[name] = some.openings()[name]
         votes[name] = four[name].opener.vote(openings[name])
     for name, node in four.items():
-        with pytest.raises(Refused, match="1 sites signed for a sum without site-0., expected 3 before it is opened"):
+        with pytest.raises(Refused, match=r"1 sites signed for a sum without site-0., expected 3 before it is opened"):
             node.opener.tell(replace(openings[name], votes=votes))
 
 
