@@ -116,7 +116,7 @@ class SumRules:
         """
         if not update.size or not np.isfinite(update).all():
             raise Refused("the update is empty, or not all of its numbers are finite")
-        largest, norm = float(np.abs(update).max()), float(np.linalg.norm(update))
+        largest, norm = float(np.abs(update).max()), float(np.sqrt(np.square(update).sum()))
         if largest > self.max_update:
             raise Refused(
                 f"the update's largest entry is {largest:g}, the policy allows {self.max_update:g} "
