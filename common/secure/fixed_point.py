@@ -10,8 +10,6 @@ a word by half a step, so a mean over n sites by at most n/2 steps: 1e-9 a site.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -46,9 +44,3 @@ def mean_of(words: Words, weight: int, total: int) -> Vector:
         total: of the roster.
     """
     return words.view(np.int32).astype(np.float64) * STEP / (weight / total)
-
-
-def flat(arrays: dict[str, npt.NDArray[Any]]) -> Vector:
-    """Arrays as one vector of float64, in the order of their names."""
-    parts = [np.asarray(arrays[name], np.float64).ravel() for name in sorted(arrays)]
-    return np.concatenate(parts) if parts else np.zeros(0)

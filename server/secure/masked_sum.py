@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import FederationError
-from common.secure.fixed_point import Vector, Words, mean_of
+from common.secure.fixed_point import Vector, Words
 from common.secure.pair_masks import add_pair_masks, mask_of, self_seed
 from common.secure.roster import Roster
+from common.secure.round_words import Beside, RoundLayout
 from common.secure.secret_shares import combine, commitment, threshold
 from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking, signers
 
@@ -118,15 +119,19 @@ class MaskedSum:
                 add_pair_masks(found, gone, [(site, _seed(told[site], site, gone))])
         return found
 
-    def mean(self, words: Words, refit: bool) -> Vector:
-        """The weighted mean of the updates in the sum, by the sites' counts.
+    def read(self, words: Words, layout: RoundLayout, refit: bool) -> tuple[Vector, Beside]:
+        """The mean of the updates in the sum, weighted by the sites' counts, and what these told together beside it.
 
         Args:
             words: as ``open`` returns them.
+            layout: of the round's words.
             refit: whether the round is of the second pass.
+
+        Raises:
+            FederationError: the words are not of this layout.
         """
         whole = self._roster.weight(self._roster.sites, refit)
-        return mean_of(words, self._roster.weight(self.sites, refit), whole)
+        return layout.read(words, self._roster.weight(self.sites, refit), whole)
 
     def _drawn(self, site: str, told: Mapping[str, Unmasking]) -> bytes:
         """What a site drew for its own mask."""

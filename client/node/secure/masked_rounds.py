@@ -14,15 +14,17 @@ from client.node.gate.answers import Refused
 from client.node.secure import sum_journal
 from client.node.secure.secure_site import SecureSite
 from client.node.secure.sum_journal import Bound, binding
-from common.secure.fixed_point import Vector, words_of
+from common.secure.fixed_point import Vector
 from common.secure.pair_masks import mask, pair_seed, self_seed
 from common.secure.roster import Roster
 from common.secure.round_terms import RoundTerms
+from common.secure.round_words import Beside, RoundLayout
 from common.secure.secret_shares import SECRET, commitment, seal, split
 from common.secure.sum_opening import MaskedUpdate
 from common.storage.hash_chain import Entry
 from common.storage.safe_name import safe_name
 
+NOTHING = Beside()
 KEPT_ROUNDS, KEPT_RUNS = 2, 2  # whose masked updates lie on the disk
 
 
@@ -60,17 +62,19 @@ class MaskedRounds:
                 writer.append(sum_journal.BOUND, **sum_journal.fields(asked))
             self._tidy(writer.entries)
 
-    def mask(self, terms: RoundTerms, roster: Roster, update: Vector) -> MaskedUpdate:
+    def mask(self, terms: RoundTerms, roster: Roster, update: Vector, beside: Beside = NOTHING) -> MaskedUpdate:
         """What leaves in place of an update, stored before it does.
 
         Args:
             terms: as they were reserved.
             roster: likewise.
             update: ``(entries,)``, new weights less those that came in. Not looked at where the round is stored.
+            beside: what else the site tells in the round, which would tell of it in plain; likewise.
 
         Raises:
             Refused: the round was not reserved so, or the update is not finite or too large.
             LedgerError: the journal or what was stored was changed, or is not kept any more.
+            FederationError: what is beside the update can't be told in words.
             FedserError: nothing can be written.
         """
         site, asked = self._site, binding(terms, roster)
@@ -82,7 +86,7 @@ class MaskedRounds:
             if digest := sum_journal.stored(writer.entries, asked.key):
                 return MaskedUpdate.unpacked(site.replies.load(key, digest))
             site.rules.check_update(update)
-            masked = self._masked(asked, roster, update)
+            masked = self._masked(asked, roster, update, beside)
             digest = site.replies.save(key, masked.packed())
             writer.append(sum_journal.MASKED, run=asked.run, round=asked.round, sha256=digest)
         return masked
@@ -103,16 +107,18 @@ class MaskedRounds:
             self._site.keys.forget(run)
             self._tidy(writer.entries)
 
-    def _masked(self, asked: Bound, roster: Roster, update: Vector) -> MaskedUpdate:
+    def _masked(self, asked: Bound, roster: Roster, update: Vector, beside: Beside) -> MaskedUpdate:
         name, context = self._site.name, bytes.fromhex(asked.context)
         secrets, drawn = self._site.secrets(asked.run, roster), self._site.source(SECRET)
         weight, whole = (roster.weight(sites, asked.refit) for sites in ([name], roster.sites))
         pairs = {peer: pair_seed(secret, context, name, peer) for peer, secret in secrets.items() if peer != name}
+        sizes = {what: len(own) for what, own in beside.counts.items()}
+        layout = RoundLayout(entries=len(update), means=tuple(beside.means), counts=sizes)
         shares = zip(roster.sites, split(drawn, len(roster.sites)), strict=True)
         return MaskedUpdate(
             site=name,
             context=asked.context,
-            words=mask(words_of(update, weight, whole), name, self_seed(drawn), pairs),
+            words=mask(layout.words(update, beside, weight, whole), name, self_seed(drawn), pairs),
             shares={to: seal(share, secrets[to], context, name, to, self._site.source) for to, share in shares},
             commitment=commitment(drawn),
         )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.secure.fixed_point import MOST, STEP, flat, mean_of, words_of
+from common.secure.fixed_point import MOST, STEP, mean_of, words_of
 
 
 def test_words_by_hand() -> None:
@@ -35,10 +35,3 @@ def test_a_mean_is_off_by_half_a_step_a_site(sites: list[tuple[float, int, bool]
     exact = sum(value * weight for value, weight in there) / weight
     within = (len(there) / 2 * STEP + 1e-12) * total / weight
     assert mean_of(words, weight, total)[0] == pytest.approx(exact, rel=1e-12, abs=within)
-
-
-def test_arrays_lie_in_the_order_of_their_names() -> None:
-    found = flat({"b": np.array([[1, 2], [3, 4]], np.float32), "a": np.array([0.5], np.float32)})
-    assert found.tolist() == [0.5, 1, 2, 3, 4]
-    assert found.dtype == np.float64
-    assert flat({}).size == 0

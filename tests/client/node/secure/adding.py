@@ -21,11 +21,13 @@ from common.deployment.site_kit import openssh
 from common.secure.fixed_point import Vector, Words, words_of
 from common.secure.roster import Roster
 from common.secure.round_terms import RoundTerms
+from common.secure.round_words import RoundLayout
 from common.secure.sum_opening import MaskedUpdate, Unmasking
 from server.secure.masked_sum import MaskedSum
 
 RUN = "run-a"
 ENTRIES = 40
+LAYOUT = RoundLayout(entries=ENTRIES)
 BUNDLE = "ab" * 32
 MODEL = np.linspace(-1, 1, ENTRIES, dtype=np.float32)
 

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from common import protocol
 from common.errors import FederationError
 from common.secure.fixed_point import mean_of
+from common.secure.model_update import moved, update_of
+from common.secure.round_words import Beside, RoundLayout
 from common.secure.secret_shares import threshold
 from tests.client.node.secure.adding import (
+    ENTRIES,
+    LAYOUT,
     Parties,
     gathered,
     parties,
@@ -20,6 +26,8 @@ from tests.client.node.secure.adding import (
     told,
     updates,
 )
+
+Model = dict[str, np.ndarray[Any, Any]]
 
 
 def without(sites: Parties, gone: tuple[str, ...]) -> Parties:
@@ -48,7 +56,7 @@ def test_the_sum_is_that_of_the_plain_words_bit_for_bit_whoever_the_threshold_le
         np.testing.assert_array_equal(words, plain_words(roster, whole, found.sites))
         weights = [roster.weight([site], refit=False) for site in found.sites]
         mean = np.average([whole[site] for site in found.sites], axis=0, weights=weights)
-        np.testing.assert_allclose(found.mean(words, refit=False), mean, rtol=0, atol=2e-9 * count)
+        np.testing.assert_allclose(found.read(words, LAYOUT, refit=False)[0], mean, rtol=0, atol=2e-9 * count)
 
 
 def test_below_the_threshold_nothing_opens(tmp_path: Path) -> None:
@@ -87,7 +95,7 @@ def test_the_second_pass_weighs_by_its_own_counts(tmp_path: Path) -> None:
     words = found.open(told(found, sites))
     np.testing.assert_array_equal(words, plain_words(roster, whole, found.sites, refit=True))
     mean = np.average(list(whole.values()), axis=0, weights=[60 + 5, 67 + 6, 74 + 7])
-    np.testing.assert_allclose(found.mean(words, refit=True), mean, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(found.read(words, LAYOUT, refit=True)[0], mean, rtol=0, atol=1e-8)
 
 
 def test_words_tell_nothing_by_themselves(tmp_path: Path) -> None:
@@ -111,3 +119,49 @@ def test_updates_of_nothing_are_masked_like_others(tmp_path: Path) -> None:
     roster, asked = roster_of(sites), terms()
     words = sent(sites, asked, roster, {name: np.zeros(1000) for name in sites})
     assert all(np.count_nonzero(update.words == 0) <= 1 for update in words.values())
+
+
+def test_losses_and_counts_ride_with_the_words(tmp_path: Path) -> None:
+    sites = parties(tmp_path, 4)
+    roster, asked, whole = roster_of(sites), terms(), updates(sites)
+    layout = RoundLayout(entries=ENTRIES, means=("loss",), counts={"classes": 3})
+    came = []
+    for place, (name, node) in enumerate(sites.items()):
+        node.rounds.reserve(asked, roster)
+        beside = Beside(means={"loss": 1.0 + place}, counts={"classes": [place, 2 * place, 7]})
+        came.append(node.rounds.mask(asked, roster, whole[name], beside))
+    found = gathered(asked, roster, came)
+    mean, beside = found.read(found.open(told(found, sites)), layout, refit=False)
+    weights = [60, 67, 74, 81]
+    np.testing.assert_allclose(mean, np.average(list(whole.values()), axis=0, weights=weights), rtol=0, atol=1e-8)
+    assert beside.means["loss"] == pytest.approx(np.average([1, 2, 3, 4], weights=weights), abs=1e-6)
+    assert list(beside.counts["classes"]) == [6, 12, 28]
+
+
+def trained(model: Model, name: str) -> Model:
+    """A site's local steps of least squares on its own made-up data."""
+    generator = np.random.default_rng(list(name.encode()))
+    inputs, target = generator.normal(size=(30, 6)), generator.normal(size=(30, 1))
+    w, b = model["w"].astype(np.float64), model["b"].astype(np.float64)
+    for _ in range(5):
+        fault = inputs @ w + b - target
+        w, b = w - 0.1 * inputs.T @ fault / 30, b - 0.1 * fault.mean(0)
+    return {"w": w.astype(np.float32), "b": b.astype(np.float32)}
+
+
+def test_three_rounds_come_to_what_a_plain_average_comes_to(tmp_path: Path) -> None:
+    sites = parties(tmp_path, 4)
+    roster = roster_of(sites)
+    weights = [roster.weight([name], refit=False) for name in sites]
+    masked: Model = {"w": np.zeros((6, 1), np.float32), "b": np.zeros(1, np.float32)}
+    plain, layout = masked, RoundLayout(entries=7)
+    for number in (1, 2, 3):
+        asked = terms(number, arrays={protocol.ARRAYS: masked})
+        whole = {name: update_of(trained(masked, name), masked) for name in sites}
+        found = gathered(asked, roster, sent(sites, asked, roster, whole).values())
+        masked = moved(masked, found.read(found.open(told(found, sites)), layout, refit=False)[0])
+        new = [trained(plain, name) for name in sites]
+        plain = {key: np.average([each[key] for each in new], axis=0, weights=weights) for key in ("w", "b")}
+    for key, array in masked.items():
+        np.testing.assert_allclose(array, plain[key], rtol=0, atol=1e-6)
+    assert np.abs(masked["w"]).max() > 0.05
