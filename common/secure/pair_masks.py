@@ -9,15 +9,19 @@ other's neighbours, for 3 to 50 of them; of a site that dropped out the others t
 of its key, so that no other round falls with it.
 
 What is hidden. Whoever holds what the coordinator receives, an honest coordinator or who steals its disk, sees random
-words, and of each round one sum over at least ``least_sites`` sites; of a single site it learns what the sum tells.
-That rests on: AES, X25519, HKDF and the sites' random numbers; at least two thirds of a roster's sites keeping to the
-protocol (fewer than n/3 pass on what they know; a site that does counts as known in the sum); and registered keys that
-the sites compared among themselves, for a coordinator that names its own keys would be all of a site's peers.
+words, and of each round one sum, of more than two thirds of its roster and at least ``least_sites`` sites; of one site
+it learns what that sum tells. Within a round a lying coordinator gets no more: what it tells sites differently makes
+noise of the sum, and two lists of sites open none. That rests on AES, X25519, HKDF, P-384 and the sites' random
+numbers; on fewer than n/3 of a roster's sites telling the coordinator what they know, of which each counts as known in
+the sum; and on registered keys that the sites compared among themselves, for a coordinator whose own keys they took
+for their peers' would be all of them. A site's disk holds its run's key until the run ends: who steals that too can
+take off its masks of the run; and a disk that is put back as it was forgets what it may not do again.
 
 What is not. The sum itself: that is what noise is for. Who takes part, counts of recordings and settings: public. And
-a coordinator that lies: it can open two rounds or two runs with nearly the same model, once without a site, and
+a coordinator that lies over two rounds, or runs: it can open both with nearly the same model, once without a site, and
 subtract. Nodes refuse the very same model, not one that differs in a digit, and no rule of a node can; only noise
-bounds what such a coordinator learns.
+bounds what such a coordinator learns. Nor is a sum checked: one site of bad will spoils a round, or moves the mean as
+far as its words reach.
 
 The parts are known ones. How they are put together here was designed for this project, and nobody has reviewed it.
 """

@@ -21,8 +21,12 @@ import numpy as np
 from common import protocol
 from common.storage.fingerprint import fingerprint
 
-# What the server tells each site of that site's own log and ledger, and of nothing that an update depends on.
-OWN = (protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH, protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH)
+# How far logs and ledgers are: the site's own, which each site is told another of, and the server's, which has grown
+# when a round is asked again. No update depends on them.
+HEADS = (
+    *(protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH, protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH),
+    *(protocol.SERVER_LOG, protocol.SERVER_ENTRIES, protocol.SERVER_HASH),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class RoundTerms:
         refit: whether it is of the second pass, in which sites train on their validation speakers too.
         bundle: SHA-256 of the app's code.
         settings: SHA-256 of the run's, as received.
-        asked: SHA-256 of the message's, as received, without ``OWN``.
+        asked: SHA-256 of the message's, as received, without ``HEADS``.
         model: the fingerprint of the weights that came in.
         inbound: SHA-256 of all arrays that came in: weights, scaling, what the strategy sends beside them.
     """
@@ -76,7 +80,7 @@ class RoundTerms:
             TypeError: a setting is nothing that a message can hold.
         """
         inbound = {record: fingerprint(values) for record, values in arrays.items()}
-        told = {key: value for key, value in asked.items() if key not in OWN}
+        told = {key: value for key, value in asked.items() if key not in HEADS}
         return cls(
             run=run,
             number=number,

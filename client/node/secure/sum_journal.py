@@ -164,8 +164,9 @@ def stored(lines: Iterable[Entry], key: tuple[str, int]) -> str | None:
 def last_rounds(lines: Sequence[Entry], rounds: int, runs: int) -> set[tuple[str, int]]:
     """The last rounds of the last runs that are on."""
     by_run: dict[str, list[tuple[str, int]]] = {}
+    over = {line["run"] for line in lines if line["kind"] == ENDED}
     for run, number in bound(lines):
-        if not is_over(lines, run):
+        if run not in over:
             by_run[run] = [*by_run.pop(run, []), (run, number)]  # the run that was asked last is last
     return {key for keys in list(by_run.values())[-runs:] for key in keys[-rounds:]}
 

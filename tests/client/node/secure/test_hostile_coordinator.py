@@ -267,9 +267,10 @@ def test_who_is_left_may_not_be_one_site_and_little_else(tmp_path: Path) -> None
         four["site-00"].opener.vote(replace(opening, sites=opening.sites[:3]))
 
 
-def test_terms_are_of_all_that_was_received_but_the_sites_own_heads() -> None:
+def test_terms_are_of_all_that_was_received_but_how_far_logs_are() -> None:
     own = {protocol.AUDIT_ENTRIES: 7, protocol.AUDIT_HASH: "aa", protocol.LEDGER_ENTRIES: 1, protocol.LEDGER_HASH: "b"}
-    assert terms(asked={protocol.ROUND: 1, **own}) == terms()
+    theirs = {protocol.SERVER_LOG: "cc", protocol.SERVER_ENTRIES: 9, protocol.SERVER_HASH: "d"}
+    assert terms(asked={protocol.ROUND: 1, **own, **theirs}) == terms()
     contexts = {asked.context("roster") for asked in (terms(), *OTHERS.values(), terms(2), terms(run="run-b"))}
     assert len(contexts) == len(OTHERS) + 3
     assert terms().context("roster") != terms().context("other")

@@ -130,6 +130,14 @@ def test_of_a_run_that_is_over_nothing_is_left_that_opens_anything(tmp_path: Pat
     assert kinds(node) == ["bound", "masked", "ended"]
 
 
+def test_a_run_key_that_is_damaged_is_said_and_not_made_anew(tmp_path: Path) -> None:
+    node = parties(tmp_path, 3)["site-00"]
+    node.site.introduce("run-a", examples=60, validation=5)
+    (node.site.folder / "keys" / "run-a.json").write_text("{}")
+    with pytest.raises(FedserError, match=r"run-a.json cannot be read \(KeyError\); put it back, or begin a new run"):
+        node.restarted().site.introduce("run-a", examples=60, validation=5)
+
+
 def test_a_journal_or_a_reply_that_was_edited_shows(tmp_path: Path) -> None:
     sites = parties(tmp_path, 3)
     roster, asked, node = roster_of(sites), terms(), sites["site-00"]
