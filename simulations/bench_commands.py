@@ -59,6 +59,17 @@ def dp_step(
     _print(run(repeats), json_output)
 
 
+@bench.command(epilog="Example: fedser bench masks --json")
+def masks(
+    repeats: Annotated[int, typer.Option(help="Rounds, beside the first.")] = 5,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """A round of masked sums at 3, 4 and 10 sites: CPU of a site's node and of the coordinator, and what is sent."""
+    from simulations.speed.mask_cost import run
+
+    _print(run(repeats), json_output)
+
+
 @bench.command(epilog="Example: fedser bench sweep --json")
 def sweep(json_output: options.JsonOutput = False) -> None:
     """64 trials of a benchmark over all cores, against the bare training in them; some twenty minutes."""

@@ -34,6 +34,7 @@ LAYERS = {
         "common.storage",
         "common.processes",
         "common.deployment",
+        "common.secure",
         "common.messages",
         "common.voices",
         "common.audio",
@@ -56,6 +57,7 @@ LAYERS = {
         "client",
         "client.node.policy",
         "client.node.gate",
+        "client.node.secure",
         "client.node.audit",
         "client.node.site",
         "client.node.flower",
@@ -65,6 +67,7 @@ LAYERS = {
     ),
     "server": (
         "server.run",
+        "server.secure",
         "server.messages",
         "server.sites",
         "server.records",
