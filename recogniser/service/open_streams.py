@@ -36,7 +36,7 @@ class OpenStreams:
     """
 
     def __init__(self, model: ExportedModel, limits: StreamLimits, kept: KeptScores | None = None) -> None:
-        self.model, self.limits = model, limits
+        self.model, self.limits, self.keeps_scores = model, limits, kept is not None
         self.scoring, self.figures = Scoring(model, kept), ServiceFigures()
         self.when_draining: list[Callable[[], Awaitable[None]]] = []  # whom each way into it has to tell
         self._open = 0

@@ -108,7 +108,7 @@ def application(streams: OpenStreams, files: SentFiles, access: Access, scores: 
         await serve_socket(socket, streams)
 
     def model(_: Request) -> Response:
-        return JSONResponse(model_dict(model_message(streams.model)))
+        return JSONResponse({**model_dict(model_message(streams.model)), "keeps_scores": streams.keeps_scores})
 
     def healthy(_: Request) -> Response:
         return PlainTextResponse("ok\n")
