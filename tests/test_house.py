@@ -90,6 +90,7 @@ LAYERS = {
         "recogniser.recordings",
         "recogniser.monitoring",
         "recogniser.service",
+        "recogniser.workers",
         "recogniser.web",
         "recogniser.cli",
     ),

@@ -18,7 +18,7 @@ from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.emotion_service import NAME, EmotionService
 from recogniser.service.kept_scores import KeptScores
-from recogniser.service.open_streams import OpenStreams
+from recogniser.service.open_streams import Hearing, OpenStreams
 from recogniser.service.server_access import Access
 from recogniser.service.stream_limits import LARGEST_MESSAGE, StreamLimits
 from recogniser.sound.gates import open_gate
@@ -52,6 +52,7 @@ class GrpcServer:
         access: who may speak with it, and where.
         kept: where scores are kept; None for nowhere.
         beside: other ways into it, in the same process.
+        scoring: what hears its streams; by default a thread.
     """
 
     model: ExportedModel
@@ -59,6 +60,7 @@ class GrpcServer:
     access: Access = field(default_factory=Access)
     kept: KeptScores | None = None
     beside: Sequence[Beside] = ()
+    scoring: Hearing | None = None
 
     async def run(self, until: asyncio.Event, say: Callable[..., None]) -> None:
         """Serve.
@@ -71,7 +73,7 @@ class GrpcServer:
             FedserError: it cannot listen there, or its gate is not installed.
         """
         open_gate("silero")  # now, not with the first stream
-        streams = OpenStreams(self.model, self.limits, self.kept)
+        streams = OpenStreams(self.model, self.limits, self.kept, self.scoring)
         hearing = asyncio.create_task(streams.scoring.run())
         told = asyncio.create_task(until.wait())
         try:

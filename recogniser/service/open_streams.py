@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import grpc
 
@@ -26,6 +27,25 @@ _FAR = float("inf")
 Requests = AsyncIterator[proto.StreamingRecognizeRequest]
 
 
+class Hearing(Protocol):
+    """What hears the streams of a service: a thread, or processes.
+
+    Attributes:
+        streams: that are heard.
+    """
+
+    streams: set[LiveStream]
+
+    def wake(self) -> None:
+        """Say that there is something to be heard."""
+
+    def end(self) -> None:
+        """Let go of what hears."""
+
+    async def run(self) -> None:
+        """Hear what comes, for ever."""
+
+
 class OpenStreams:
     """What all ways into a service share.
 
@@ -33,11 +53,19 @@ class OpenStreams:
         model: that listens.
         limits: of all streams and of each.
         kept: where scores are kept; None for nowhere.
+        scoring: what hears them; by default a thread.
     """
 
-    def __init__(self, model: ExportedModel, limits: StreamLimits, kept: KeptScores | None = None) -> None:
+    def __init__(
+        self,
+        model: ExportedModel,
+        limits: StreamLimits,
+        kept: KeptScores | None = None,
+        scoring: Hearing | None = None,
+    ) -> None:
         self.model, self.limits, self.keeps_scores = model, limits, kept is not None
-        self.scoring, self.figures = Scoring(model, kept), ServiceFigures()
+        self.scoring: Hearing = scoring or Scoring(model, kept)
+        self.figures = ServiceFigures()
         self.when_draining: list[Callable[[], Awaitable[None]]] = []  # whom each way into it has to tell
         self._open = 0
         self._draining: RefusedStream | None = None
@@ -64,7 +92,8 @@ class OpenStreams:
                 reading = asyncio.create_task(self._read(requests, stream, told))
                 try:
                     async for message in stream.messages():
-                        await asyncio.wait_for(write(message), self.limits.most_waiting)
+                        async with asyncio.timeout(self.limits.most_waiting):
+                            await write(message)
                         told.told(message.WhichOneof("event"), message.audio_processed)
                 except TimeoutError:
                     raise too_late(self.limits.most_waiting) from None
@@ -140,7 +169,8 @@ class OpenStreams:
     async def _next(self, requests: Requests) -> proto.StreamingRecognizeRequest | None:
         """The next message; None after the last."""
         try:
-            return await asyncio.wait_for(anext(requests, None), self.limits.idle)
+            async with asyncio.timeout(self.limits.idle):  # which, unlike wait_for, makes no task a message
+                return await anext(requests, None)
         except TimeoutError:
             said = f"no message for {self.limits.idle:g} s; end a stream when nothing follows"
             raise RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, said) from None

@@ -30,7 +30,16 @@ Proxy = Annotated[bool, typer.Option("--behind-proxy", help="TLS ends before it;
 Streams = Annotated[int, typer.Option("--max-streams", metavar="N", help="Served at once.")]
 Seconds = Annotated[float, typer.Option("--max-seconds", metavar="S", help="Of sound in a stream.")]
 Idle = Annotated[float, typer.Option("--idle", metavar="S", help="Without a message, after which a stream ends.")]
-
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Processes that hear, each a core's worth; else a thread.",
+        show_default=False,
+    ),
+]
 Monitor = Annotated[
     Path | None,
     typer.Option(
@@ -60,6 +69,7 @@ def serve(
     max_streams: Streams = 64,
     max_seconds: Seconds = 3600.0,
     idle: Idle = 30.0,
+    workers: Workers = None,
     monitor: Monitor = None,
 ) -> None:
     """Hear streams of sound from other programs and from a page, over gRPC, WebSockets and HTTP, until it is ended.
@@ -82,6 +92,7 @@ def serve(
     from recogniser.service.server_access import Access, read_pair, read_pem, read_token
     from recogniser.service.stream_limits import StreamLimits
     from recogniser.web.http_server import HttpServer
+    from recogniser.workers.worker_scoring import WorkerScoring
 
     certificate, key = read_pair(tls_cert, tls_key)
     access = Access(
@@ -105,5 +116,6 @@ def serve(
 
     kept = KeptScores(monitor, hears) if monitor else None
     beside = [HttpServer(access=replace(access, port=port), scores=monitor)]
-    server = GrpcServer(model=hears, limits=limits, access=access, kept=kept, beside=beside)
+    scoring = WorkerScoring(model, workers, monitor) if workers else None
+    server = GrpcServer(model=hears, limits=limits, access=access, kept=kept, beside=beside, scoring=scoring)
     asyncio.run(serve_until_told(server, say))
