@@ -30,6 +30,7 @@ from recogniser.web.status_codes import http_refusal
 LARGEST_FILE = 128 << 20  # bytes: an hour of 16 bits at 16 kHz
 MOST_FILES = 4  # that are sent or heard at once
 _NAMES = {"name", "window", "hop", "adapt", "channels", "unsure", "leave"}
+_LONGEST_WAY = 600.0  # seconds that a file may take to come in
 _LONGEST_NAME = 200  # characters
 _UNREAD = 422
 
@@ -42,11 +43,14 @@ class SentFiles:
     """
 
     def __init__(self, streams: OpenStreams) -> None:
-        self._streams, self._open = streams, 0
+        self._streams = streams
+        self._open: set[IO[bytes]] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_give_way)
 
     def end(self) -> None:
-        """Let the thread go."""
+        """Let the thread go: files that it hears are cut to nothing, so that it comes to their end."""
+        for file in self._open:
+            file.truncate(0)
         self._thread.shutdown(cancel_futures=True)
 
     async def answer(self, request: Request) -> Response:
@@ -64,16 +68,16 @@ class SentFiles:
 
     async def _recognised(self, request: Request) -> RecordingResult:
         settings, name = _asked(request)
-        if self._open >= MOST_FILES:
-            said = f"{self._open} files are heard or wait, as many as may; try again later"
+        if len(self._open) >= MOST_FILES:
+            said = f"{len(self._open)} files are heard or wait, as many as may; try again later"
             raise RefusedStream(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
-        self._open += 1
         file = _in_memory()
+        self._open.add(file)
         try:
             await self._take(request, file)
             return await self._heard(request, file, settings, name)
         finally:
-            self._open -= 1
+            self._open.discard(file)
             file.close()
 
     async def _take(self, request: Request, file: IO[bytes]) -> None:
@@ -83,19 +87,19 @@ class SentFiles:
             RefusedStream: OUT_OF_RANGE, DEADLINE_EXCEEDED, INVALID_ARGUMENT.
         """
         idle, size = self._streams.limits.idle, 0
-        declared = request.headers.get("content-length", "0")
-        chunks = aiter(request.stream())
-        while size <= LARGEST_FILE and int(declared if declared.isdigit() else 0) <= LARGEST_FILE:
-            try:
-                chunk = await asyncio.wait_for(anext(chunks, None), idle)
-            except TimeoutError:
-                raise RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, f"nothing more came for {idle:g} s") from None
-            if chunk is None:
-                break
-            size += file.write(chunk)
-        else:
-            said = f"a file above {LARGEST_FILE} bytes; send it in parts, as FLAC, or use fedser recognise"
-            raise RefusedStream(grpc.StatusCode.OUT_OF_RANGE, said)
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > LARGEST_FILE:
+            raise _too_large()
+        try:
+            async with asyncio.timeout(_LONGEST_WAY):
+                chunks = aiter(request.stream())
+                while chunk := await asyncio.wait_for(anext(chunks, b""), idle):
+                    size += file.write(chunk)
+                    if size > LARGEST_FILE:
+                        raise _too_large()
+        except TimeoutError:
+            said = f"nothing more came for {idle:g} s, or not all in {_LONGEST_WAY:g} s"
+            raise RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, said) from None
         if not size:
             raise invalid("an empty body: expected a file of sound")
         file.flush()
@@ -121,6 +125,11 @@ class SentFiles:
                 with suppress(asyncio.CancelledError):
                     await asyncio.shield(heard)
         return replace(heard.result(), path=name)
+
+
+def _too_large() -> RefusedStream:
+    said = f"a file above {LARGEST_FILE} bytes; send it in parts, as FLAC, or use fedser recognise"
+    return RefusedStream(grpc.StatusCode.OUT_OF_RANGE, said)
 
 
 def _recognise(model: ExportedModel, path: Path, settings: RecogniseSettings, most: float) -> RecordingResult:

@@ -141,26 +141,56 @@ def in_memory() -> list[int]:
     return sizes
 
 
-def test_a_file_of_a_client_that_went_is_not_heard_to_its_end(model: ExportedModel) -> None:
-    began, gone, calls = Event(), Event(), list[int]()
+class Waiting(ExportedModel):
+    """A model that hears nothing before it may."""
 
-    class Waiting(ExportedModel):
-        def frames(self, sound: Any) -> Any:
-            calls.append(len(sound))
-            began.set()
-            gone.wait(30)
-            return ExportedModel.frames(self, sound)
+    def frames(self, sound: Any) -> Any:
+        CALLS.append(len(sound))
+        BEGAN.set()
+        MAY.wait(30)
+        return ExportedModel.frames(self, sound)
 
+
+BEGAN, MAY, CALLS = Event(), Event(), list[int]()
+
+
+@pytest.fixture
+def waiting(model: ExportedModel) -> ExportedModel:
+    BEGAN.clear()
+    MAY.clear()
+    CALLS.clear()
+    return Waiting(**vars(model))
+
+
+def post_hours(service: Running) -> socket.socket:
     content = io.BytesIO()
     soundfile.write(content, np.tile(talk(0), 40), RATE, format="WAV")
-    with visited(Waiting(**vars(model))) as service:
-        head = f"POST /v1/recognise HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content.getvalue())}\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", service.beside[0]), 10) as leaving:
-            leaving.sendall(head.encode() + content.getvalue())
-            assert began.wait(30)
-        while set(in_memory()) != {0}:
-            sleep(0.01)
-        gone.set()
-        while in_memory():
-            sleep(0.01)
-    assert 0 < len(calls) < 10
+    head = f"POST /v1/recognise HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content.getvalue())}\r\n\r\n"
+    found = socket.create_connection(("127.0.0.1", service.beside[0]), 10)
+    found.sendall(head.encode() + content.getvalue())
+    assert BEGAN.wait(30)
+    return found
+
+
+def until(sizes: set[int]) -> None:
+    while set(in_memory()) != sizes:
+        sleep(0.01)
+
+
+def test_a_file_of_a_client_that_went_is_not_heard_to_its_end(waiting: ExportedModel) -> None:
+    with visited(waiting) as service:
+        post_hours(service).close()
+        until({0})
+        MAY.set()
+        until(set())
+    assert 0 < len(CALLS) < 10
+
+
+@pytest.mark.slow
+def test_a_file_does_not_keep_a_service_from_going_down(waiting: ExportedModel) -> None:
+    with visited(waiting) as service, post_hours(service):
+        service.stop()
+        until({0})  # after what is under way had its time
+        MAY.set()
+    assert 0 < len(CALLS) < 10
+    assert in_memory() == []
