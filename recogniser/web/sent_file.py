@@ -43,14 +43,11 @@ class SentFiles:
     """
 
     def __init__(self, streams: OpenStreams) -> None:
-        self._streams = streams
-        self._open: set[IO[bytes]] = set()
+        self._streams, self._open = streams, 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_give_way)
 
     def end(self) -> None:
-        """Let the thread go: files that it hears are cut to nothing, so that it comes to their end."""
-        for file in self._open:
-            file.truncate(0)
+        """Let the thread go, once all requests have ended."""
         self._thread.shutdown(cancel_futures=True)
 
     async def answer(self, request: Request) -> Response:
@@ -68,16 +65,16 @@ class SentFiles:
 
     async def _recognised(self, request: Request) -> RecordingResult:
         settings, name = _asked(request)
-        if len(self._open) >= MOST_FILES:
-            said = f"{len(self._open)} files are heard or wait, as many as may; try again later"
+        if self._open >= MOST_FILES:
+            said = f"{self._open} files are heard or wait, as many as may; try again later"
             raise RefusedStream(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
+        self._open += 1
         file = _in_memory()
-        self._open.add(file)
         try:
             await self._take(request, file)
             return await self._heard(request, file, settings, name)
         finally:
-            self._open.discard(file)
+            self._open -= 1
             file.close()
 
     async def _take(self, request: Request, file: IO[bytes]) -> None:
