@@ -93,6 +93,8 @@ LAYERS = {
         "recogniser.recordings",
         "recogniser.monitoring",
         "recogniser.service",
+        "recogniser.workers",
+        "recogniser.web",
         "recogniser.cli",
     ),
     "simulations": (

@@ -31,8 +31,8 @@ CONFIG = proto.StreamingConfig(sample_rate_hertz=RATE, encoding=proto.FLOAT32)
 class Running:
     """A service that runs."""
 
-    def __init__(self, port: int, stop: Any) -> None:
-        self.port, self.stop = port, stop
+    def __init__(self, port: int, stop: Any, *beside: int) -> None:
+        self.port, self.stop, self.beside = port, stop, beside
         self.address = f"127.0.0.1:{port}"
 
 
@@ -44,7 +44,7 @@ def running(model: ExportedModel, **more: Any) -> Iterator[Running]:
     async def serve() -> None:
         until, loop = asyncio.Event(), asyncio.get_running_loop()
         events.append(lambda: loop.call_soon_threadsafe(until.set))
-        await GrpcServer(model=model, **more).run(until, ports.put)
+        await GrpcServer(model=model, **more).run(until, lambda *found: ports.put(found))
 
     def run() -> None:
         try:
@@ -54,12 +54,12 @@ def running(model: ExportedModel, **more: Any) -> Iterator[Running]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    port = ports.get(timeout=30)
-    if isinstance(port, Exception):
+    found = ports.get(timeout=30)
+    if isinstance(found, Exception):
         thread.join()
-        raise port
+        raise found
     try:
-        yield Running(port, events[0])
+        yield Running(found[0], events[0], *found[1:])
     finally:
         events[0]()
         thread.join(30)
