@@ -189,6 +189,7 @@ def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> Fol
         refit=tuple(map(Round.from_json, state.refit)),
         by_speaker=held.by_speaker,
         strangers=held.strangers or None,
+        noise_counts=held.noise,
         test_sites=held.sites if deployed and held.sites else None,
         test_scores=held.scores if deployed and held.scores else None,
     )
