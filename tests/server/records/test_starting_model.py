@@ -105,7 +105,7 @@ def test_a_public_scaling_must_be_that_of_the_model(same: bool, tmp_path: Path) 
 @pytest.mark.parametrize("other", [[[0, 1, 0, 0, 0]], [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]], None])
 def test_another_projection_of_public_speech_is_refused_in_a_line(other: Any, tmp_path: Path) -> None:
     """Its mean and deviation are the same; weights mean nothing behind other directions, fewer or more."""
-    own = {"model__kind": "linear", "model__statistics": "rows", "encoder__components": 1}
+    own: dict[str, Any] = {"model__kind": "linear", "model__statistics": "rows", "encoder__components": 1}
     own |= {"encoder__sha256": "1" * 64, "encoder__layer": "1", "encoder__layers": 1, "encoder__width": 5}
     model = write(tmp_path / "model", components=[[1, 0, 0, 0, 0]], **own)
     public = write(tmp_path / "public", components=other, **own)

@@ -305,7 +305,7 @@ def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(
 
 def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp_path: Path, whole: str) -> None:
     entry, levels = stranger_result(0.7, 0.75, 0.8, 0.833), ("clean", "20", "10", "5", "0")
-    known = {
+    known: dict[str, Any] = {
         kind: {
             level: {
                 name: {"mean": 0.7 - 0.1 * loud - less, "sd": None, "ci95": None} for name in ("uar", "wa", "macro_f1")
