@@ -305,7 +305,7 @@ def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(
 
 def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp_path: Path, whole: str) -> None:
     entry, levels = stranger_result(0.7, 0.75, 0.8, 0.833), ("clean", "20", "10", "5", "0")
-    known = {
+    known: dict[str, Any] = {
         kind: {
             level: {
                 name: {"mean": 0.7 - 0.1 * loud - less, "sd": None, "ci95": None} for name in ("uar", "wa", "macro_f1")
@@ -320,6 +320,32 @@ def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp
     assert 'id="noise"' in page
     assert "UAR by signal-to-noise ratio; at 10 dB pink 0.500, babble 0.490, room 0.450" in page
     assert 'id="noise"' not in whole
+    assert "pink, 95 % interval" not in words(page)
+    known["pink"]["20"]["uar"]["ci95"] = [0.51, 0.68]
+    assert "0.300 pink, 95 % interval – 0.510 to 0.680 – – – babble 0.690" in words(written(tmp_path, entry))  # noqa: RUF001
+
+
+def test_a_strangers_first_recordings_have_their_own_confusion_and_both_are_named(tmp_path: Path, whole: str) -> None:
+    entry = stranger_result(0.7, 0.75, 0.8, 0.833)
+    for own in entry["folds"]:
+        own["confusion_first"] = [[5, 5, 0, 0], [1, 9, 0, 0], [0, 0, 10, 0], [0, 0, 0, 10]]
+    page = written(tmp_path, entry)
+    text, caption = words(page), "Test recordings of all folds, by true and by recognised class, "
+    first, known = (
+        text.index(caption + "a stranger's first recording"),
+        text.index(caption + "all of the speaker known"),
+    )
+    assert first < known
+    assert "anger 15 (50%) 15 (50%) 0 (0%) 0 (0%) 30" in text[first:known]
+    assert "anger 22 (73%) 8 (27%) 0 (0%) 0 (0%) 30" in text[known:]
+    assert (page.count('id="confusion-first"'), page.count('id="confusion"')) == (1, 1)
+    assert 'id="confusion-first"' not in whole
+    del entry["folds"][1]["confusion_first"]  # not all of the test: no picture of a part of it
+    assert 'id="confusion-first"' not in written(tmp_path, entry)
+    entry = stranger_result(0.7, 0.7, 0.7, 0.7) | {"transductive": False}
+    for own in entry["folds"]:
+        own["confusion_first"] = own["test"]["confusion"]
+    assert 'id="confusion-first"' not in written(tmp_path, entry)
 
 
 def test_where_nothing_adapts_there_is_one_figure(tmp_path: Path) -> None:
