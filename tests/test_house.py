@@ -105,6 +105,7 @@ LAYERS = {
         "simulations.sweep",
         "simulations.speed.noop_app",
         "simulations.speed",
+        "simulations.hearing",
         "simulations",
     ),
 }
