@@ -94,8 +94,12 @@ class ExportedModel:
 
     def frames(self, sound: Signal) -> Frames:
         """The ``1 + samples // hop`` frames ``(frames, columns)`` of a sound ``(samples,)``."""
-        (frames,) = self._front.run(["frames"], {"sound": sound[None].astype(np.float32)})
-        return np.asarray(frames[0], np.float32)
+        return self.frames_of(sound[None].astype(np.float32))[0]
+
+    def frames_of(self, sounds: Signal) -> Frames:
+        """The frames ``(sounds, frames, columns)`` of some sounds of one length ``(sounds, samples)``."""
+        (frames,) = self._front.run(["frames"], {"sound": sounds})
+        return np.asarray(frames, np.float32)
 
     def score(self, windows: Sequence[Window]) -> Probabilities:
         """The classes' probabilities for each window, whatever stands beside it: ``(windows, classes)``."""

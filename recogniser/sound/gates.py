@@ -47,29 +47,42 @@ class SileroGate:
     def __init__(self) -> None:
         self._session = _silero()
         self._before = np.zeros((1, _CONTEXT), np.float32)
-        self._state = [np.zeros((1, 1, 128), np.float32)] * 2
+        self.state = [np.zeros((1, 1, 128), np.float32)] * 2  # of the network's LSTM, hidden and cell
 
     def feed(self, frames: Signal) -> Signal:
         """As of any gate."""
+        if not len(frames):
+            return np.zeros(0, np.float32)
+        hidden, cell = self.state
+        speech, *self.state = self._session.run(None, {"input": self.seen(frames), "h": hidden, "c": cell})
+        return np.asarray(speech, np.float32)
+
+    def seen(self, frames: Signal) -> Signal:
+        """What the network sees of the next frames, each with the samples before it."""
         ends = np.concatenate([self._before, frames[:, -_CONTEXT:]])
         self._before = ends[-1:]
-        seen = np.concatenate([ends[:-1], frames], axis=1)
-        hidden, cell = self._state
-        speech, *self._state = self._session.run(None, {"input": seen, "h": hidden, "c": cell})
-        return np.asarray(speech, np.float32)
+        return np.concatenate([ends[:-1], frames], axis=1)
 
 
 @lru_cache(maxsize=1)
 def _silero() -> Any:
+    return open_session(silero_file(), _SILERO)
+
+
+def silero_file() -> bytes:
+    """The network's file, which takes the frames of one stream.
+
+    Raises:
+        FedserError: the package ``silero-vad`` is not installed.
+    """
     try:
         files = importlib.metadata.files("silero-vad") or []
         path = Path(str(next(each for each in files if str(each) == _SILERO).locate()))
-        content = path.read_bytes()
+        return path.read_bytes()
     except (importlib.metadata.PackageNotFoundError, StopIteration, OSError):
         raise FedserError(
             "the speech gate silero needs the package silero-vad: pip install --no-deps silero-vad, or --vad energy"
         ) from None
-    return open_session(content, path)
 
 
 class EnergyGate:
