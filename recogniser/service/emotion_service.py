@@ -73,7 +73,8 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
             reading = asyncio.create_task(self._read(requests, stream))
             try:
                 async for message in stream.messages():
-                    await asyncio.wait_for(write(message), self._limits.most_waiting)
+                    async with asyncio.timeout(self._limits.most_waiting):
+                        await write(message)
             except TimeoutError:
                 raise too_late(self._limits.most_waiting) from None
             finally:
@@ -131,7 +132,8 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
     async def _next(self, requests: Requests) -> proto.StreamingRecognizeRequest | None:
         """The next message; None after the last."""
         try:
-            return await asyncio.wait_for(anext(requests, None), self._limits.idle)
+            async with asyncio.timeout(self._limits.idle):  # which, unlike wait_for, makes no task a message
+                return await anext(requests, None)
         except TimeoutError:
             said = f"no message for {self._limits.idle:g} s; end a stream when nothing follows"
             raise RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, said) from None

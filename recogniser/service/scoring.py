@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from time import monotonic
 
 import grpc
 
@@ -22,6 +23,8 @@ from recogniser.service.event_messages import event_message
 from recogniser.service.kept_scores import KeptScores
 from recogniser.service.live_stream import LiveStream, Message, Portion
 from recogniser.service.refused_stream import RefusedStream
+
+TICK = 0.01  # seconds from one time that streams are heard to the next, at least: what comes meanwhile goes together
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +106,9 @@ class Scoring:
                 await self._work.wait()
                 self._work.clear()
                 while taken := [(own, portion) for own in list(self.streams) if (portion := own.take())]:
+                    began = monotonic()
                     await self._hear(taken)
+                    await asyncio.sleep(max(0.0, began + TICK - monotonic()))
         finally:
             for stream in self.streams:
                 stream.fail(_broken())

@@ -14,7 +14,7 @@ from common.voices.voice import draw_voice
 
 RATE = 16_000
 CLASSES = ("anger", "happiness", "neutral", "sadness")
-GAPS = (0.3, 0.8)  # seconds between utterances
+GAPS = (0.1, 0.5)  # seconds between utterances: some end a segment, some do not
 _NOISE = 1e-4  # so that nothing is digital silence
 _TOGETHER = 300.0  # seconds that are made up; an hour says them again
 
