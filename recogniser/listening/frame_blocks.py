@@ -16,6 +16,7 @@ from recogniser.listening.exported_model import ExportedModel, Frames
 
 Signal = npt.NDArray[np.float32]
 
+_SLACK = 10  # frames of sound that are kept for longer than they need be, so that less is copied
 _MOST = 500  # frames that are computed at once of one sound
 _TOGETHER = 1000  # and of several: more would not stay in a core's cache
 
@@ -92,13 +93,20 @@ class SoundOfFrames:
 
     def __init__(self, model: ExportedModel) -> None:
         self._hop, self._left, self._right = model.hop, model.left, model.right
-        self._sound = np.zeros(0, np.float32)
-        self._first = 0  # the frame that lies on the first sample that is kept
+        self._parts: list[Signal] = []
+        self._length = 0  # samples that are kept, in all parts
+        self._first = 0  # the frame that lies on the first of them
         self._ended = False
 
     def feed(self, sound: Signal) -> None:
         """Take in the next samples ``(samples,)``."""
-        self._sound = np.concatenate([self._sound, sound])
+        self._parts.append(sound)
+        self._length += len(sound)
+
+    def _joined(self) -> Signal:
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate([np.zeros(0, np.float32), *self._parts])]
+        return self._parts[0]
 
     def end(self) -> None:
         """Nothing follows."""
@@ -106,7 +114,7 @@ class SoundOfFrames:
 
     def reaches(self, until: int) -> bool:
         """Whether the frames before this one can be computed."""
-        return self._ended or self._samples(until) <= len(self._sound)
+        return self._ended or self._samples(until) <= self._length
 
     def spans(self, start: int, until: int, segment: int) -> Iterator[FrameSpan]:
         """The frames from one to before another, some at a time."""
@@ -115,8 +123,8 @@ class SoundOfFrames:
 
     def _span(self, start: int, until: int, segment: int) -> FrameSpan:
         kept = max(self._first, start - self._left)
-        whole = self._samples(until) > len(self._sound)
-        sound = self._sound[(kept - self._first) * self._hop : None if whole else self._samples(until)]
+        whole = self._samples(until) > self._length
+        sound = self._joined()[(kept - self._first) * self._hop : None if whole else self._samples(until)]
         return FrameSpan(sound=sound, skip=start - kept, count=until - start, whole=whole, segment=segment)
 
     def _samples(self, until: int) -> int:
@@ -125,9 +133,9 @@ class SoundOfFrames:
 
     def forget(self, before: int) -> None:
         """No frame before this one will be wanted."""
-        if (kept := max(0, before - self._left)) > self._first:
-            self._sound = self._sound[(kept - self._first) * self._hop :]
-            self._first = kept
+        if (kept := before - self._left) > self._first + _SLACK:
+            self._parts = [self._joined()[(kept - self._first) * self._hop :]]
+            self._length, self._first = len(self._parts[0]), kept
 
 
 def frames_together(model: ExportedModel, spans: Sequence[FrameSpan]) -> list[Frames]:

@@ -141,6 +141,13 @@ class Lane:
         self._sound.feed(sound)
         self._ungated = np.concatenate([self._ungated, for_gate])
 
+    @property
+    def waits(self) -> bool:
+        """Whether more sound has to come before there is anything to do."""
+        if self._end is not None or len(self._ungated) >= FRAME:
+            return False
+        return not (self._plans and self._sound.reaches(self._frame(self._plans[0].end)))
+
     def for_gate(self) -> Signal:
         """The frames ``(frames, FRAME)`` that its gate is to be asked next."""
         size = len(self._ungated) // FRAME * FRAME

@@ -163,13 +163,12 @@ def stretches_together(model: ExportedModel, listeners: Sequence[Listener]) -> l
 
     The gate and the features are asked for all at once, which costs less than for each.
     """
-    lanes = [lane for listener in listeners for lane in listener.lanes]
+    lanes = [lane for listener in listeners for lane in listener.lanes if not lane.waits]
     said = ask_together([lane.gate for lane in lanes], [lane.for_gate() for lane in lanes])
     spans = [lane.judge(speech) for lane, speech in zip(lanes, said, strict=True)]
     frames = iter(frames_together(model, [span for own in spans for span in own]))
-    found = [lane.stretches(own, [next(frames) for _ in own]) for lane, own in zip(lanes, spans, strict=True)]
-    waiting = iter(found)
-    return [_in_time([each for _ in listener.lanes for each in next(waiting)]) for listener in listeners]
+    found = {lane: lane.stretches(own, [next(frames) for _ in own]) for lane, own in zip(lanes, spans, strict=True)}
+    return [_in_time([own for lane in each.lanes for own in found.get(lane, ())]) for each in listeners]
 
 
 def _in_time(stretches: list[Stretch]) -> list[Stretch]:

@@ -145,7 +145,8 @@ class LiveStream:
             self._over = True
             if self._ending is None:
                 self._add(Message(done=proto.Done()))
-        self._news.set()
+        if self._untold or self._over:
+            self._news.set()
         self._room.set()
 
     def _add(self, message: Message) -> None:
