@@ -129,28 +129,35 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
         finally:
             self.scoring.streams.discard(stream)
 
-    async def _next(self, requests: Requests) -> proto.StreamingRecognizeRequest | None:
-        """The next message; None after the last."""
-        try:
-            async with asyncio.timeout(self._limits.idle):  # which, unlike wait_for, makes no task a message
-                return await anext(requests, None)
-        except TimeoutError:
-            said = f"no message for {self._limits.idle:g} s; end a stream when nothing follows"
-            raise RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, said) from None
+    def _silent(self) -> RefusedStream:
+        said = f"no message for {self._limits.idle:g} s; end a stream when nothing follows"
+        return RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, said)
 
     async def _config(self, requests: Requests) -> proto.StreamingConfig:
-        first = await self._next(requests)
+        try:
+            async with asyncio.timeout(self._limits.idle):
+                first = await anext(requests, None)
+        except TimeoutError:
+            raise self._silent() from None
         if first is None or not first.HasField("config"):
             raise invalid("no config: expected it as the first message, and sound after it")
         return first.config
 
     async def _read(self, requests: Requests, stream: LiveStream) -> None:
         """Take in a stream's sound to its end."""
+        loop, idle = asyncio.get_running_loop(), self._limits.idle
         try:
-            while message := await self._next(requests):
-                if not message.HasField("audio"):
-                    raise invalid("a second config, or a message of neither config nor audio: expected audio")
-                await stream.put(stream.request.decoded(message.audio))
+            async with asyncio.timeout(idle) as limit:  # one for all messages: one for each costs as much as a message
+                async for message in requests:
+                    if not message.HasField("audio"):
+                        raise invalid("a second config, or a message of neither config nor audio: expected audio")
+                    block = stream.request.decoded(message.audio)
+                    if stream.may_wait(block):
+                        limit.reschedule(None)
+                    await stream.put(block)
+                    limit.reschedule(loop.time() + idle)
+        except TimeoutError:
+            stream.close(self._silent())
         except RefusedStream as refused:
             stream.close(refused)
         else:
