@@ -60,6 +60,9 @@ class Client:
             await asyncio.wait_for(listening, _LATE)
         except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError) as error:
             self.ending = type(error).__name__
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def _listen(self, call: Any) -> None:
         async for content in call:

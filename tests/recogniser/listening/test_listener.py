@@ -12,7 +12,7 @@ import torch
 from common.audio.reading import resample
 from common.errors import UsageError
 from recogniser.export.exporting import export
-from recogniser.listening.exported_model import ExportedModel, Window
+from recogniser.listening.exported_model import ExportedModel, Window, _groups
 from recogniser.listening.lane import Lane, ListenSettings, Stretch
 from recogniser.listening.listener import Event, Growing, Listener
 from recogniser.listening.recording_result import Segment
@@ -174,3 +174,9 @@ def test_a_lane_forgets(model: ExportedModel) -> None:
 def test_settings_that_cannot_be(more: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="expected"):
         ListenSettings(**more)  # type: ignore[arg-type]
+
+
+def test_windows_of_about_a_length_are_scored_together() -> None:
+    assert _groups([50, 300, 50, 52, 51, 290], 32) == [[0, 2, 4, 3], [5, 1]]
+    assert _groups([50] * 5, 2) == [[0, 1], [2, 3], [4]]
+    assert _groups([], 32) == []
