@@ -95,7 +95,8 @@ class ExportedModel:
 
     def frames(self, sound: Signal) -> Frames:
         """The ``1 + samples // hop`` frames ``(frames, columns)`` of a sound ``(samples,)``."""
-        return self.frames_of(sound[None].astype(np.float32))[0]
+        frames: Frames = self.frames_of(sound[None].astype(np.float32))[0]
+        return frames
 
     def frames_of(self, sounds: Signal) -> Frames:
         """The frames ``(sounds, frames, columns)`` of some sounds of one length ``(sounds, samples)``."""

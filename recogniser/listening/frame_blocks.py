@@ -6,7 +6,7 @@ neighbours: in blocks, always as many at once, or where they are wanted, of many
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +74,7 @@ class FrameSpan:
         skip: frames of it before them.
         count: how many they are.
         whole: whether the sound ends with it, so that nothing may be put behind it.
-        segment: what they are of.
+        segment: the first frame of what they are of.
     """
 
     sound: Signal
@@ -85,7 +85,7 @@ class FrameSpan:
 
 
 class SoundOfFrames:
-    """One stream's sound, as far back as frames will be wanted.
+    """One stream's sound and the frames of its segments, as far back as they will be wanted.
 
     Args:
         model: computes them.
@@ -96,6 +96,7 @@ class SoundOfFrames:
         self._parts: list[Signal] = []
         self._length = 0  # samples that are kept, in all parts
         self._first = 0  # the frame that lies on the first of them
+        self._known: dict[int, Frames] = {}  # of each segment's first frame, the frames from it on
         self._ended = False
 
     def feed(self, sound: Signal) -> None:
@@ -116,10 +117,23 @@ class SoundOfFrames:
         """Whether the frames before this one can be computed."""
         return self._ended or self._samples(until) <= self._length
 
-    def spans(self, start: int, until: int, segment: int) -> Iterator[FrameSpan]:
-        """The frames from one to before another, some at a time."""
-        for first in range(start, until, _MOST):
+    def spans(self, segment: int, until: int) -> Iterator[FrameSpan]:
+        """What has to be computed, some at a time, to know a segment, by its first frame, up to another."""
+        for first in range(self._next(segment), until, _MOST):
             yield self._span(first, min(first + _MOST, until), segment)
+
+    def add(self, span: FrameSpan, frames: Frames) -> None:
+        """Take in what was computed."""
+        before = self._known.get(span.segment)
+        self._known[span.segment] = frames if before is None else np.concatenate([before, frames])
+
+    def frames(self, segment: int, start: int, until: int) -> Frames:
+        """Frames of a segment that are known."""
+        return self._known[segment][start - segment : until - segment].copy()
+
+    def _next(self, segment: int) -> int:
+        known = self._known.get(segment)
+        return segment + (0 if known is None else len(known))
 
     def _span(self, start: int, until: int, segment: int) -> FrameSpan:
         kept = max(self._first, start - self._left)
@@ -131,9 +145,11 @@ class SoundOfFrames:
         """From the first sample that is kept to where what the frames before this one depend on ends."""
         return (until + self._right - 1 - self._first) * self._hop
 
-    def forget(self, before: int) -> None:
-        """No frame before this one will be wanted."""
-        if (kept := before - self._left) > self._first + _SLACK:
+    def forget(self, segments: Set[int]) -> None:
+        """Keep nothing but what of these segments, by their first frames, may be wanted."""
+        if not self._known.keys() <= segments:
+            self._known = {first: own for first, own in self._known.items() if first in segments}
+        if (kept := min(map(self._next, segments)) - self._left) > self._first + _SLACK:
             self._parts = [self._joined()[(kept - self._first) * self._hop :]]
             self._length, self._first = len(self._parts[0]), kept
 

@@ -121,7 +121,6 @@ class Lane:
         self._planner = Planner(round(1000 * settings.window), round(1000 * settings.hop), turns)
         self._plans: deque[Plan] = deque()
         self._ready = 0  # of the plans, whose features can be computed
-        self._spoken: dict[int, Frames] = {}  # of each segment's onset, the frames from there on
         self._rate, self._samples = rate, 0
         self._end: int | None = None  # milliseconds, once it is known
 
@@ -165,22 +164,21 @@ class Lane:
         for plan in self._plans:
             if not self._sound.reaches(end := self._frame(self._ended(plan))):
                 break
-            until[plan.onset] = max(end, until.get(plan.onset, 0))
+            until[plan.onset] = end
             self._ready += 1
-        return [span for onset, end in until.items() for span in self._sound.spans(self._next(onset), end, onset)]
+        return [span for onset, end in until.items() for span in self._sound.spans(self._frame(onset), end)]
 
     def stretches(self, spans: Sequence[FrameSpan], frames: Sequence[Frames]) -> list[Stretch]:
         """What is to be scored, once the features of what was due are known."""
         for span, own in zip(spans, frames, strict=True):
-            before = self._spoken.get(span.segment)
-            self._spoken[span.segment] = own if before is None else np.concatenate([before, own])
+            self._sound.add(span, own)
         found = [self._stretch(self._plans.popleft()) for _ in range(self._ready)]
-        self._forget()
+        self._sound.forget({self._frame(self._planner.onset), *(self._frame(plan.onset) for plan in self._plans)})
         return found
 
     def _stretch(self, plan: Plan) -> Stretch:
-        end, onset = self._ended(plan), self._frame(plan.onset)
-        frames = self._spoken[plan.onset][self._frame(plan.start) - onset : self._frame(end) - onset].copy()
+        end = self._ended(plan)
+        frames = self._sound.frames(self._frame(plan.onset), self._frame(plan.start), self._frame(end))
         scaling, heard = self.adaptation.scaling(plan.speaker, frames)
         if plan.final:
             self.adaptation.hear(plan.speaker, frames)
@@ -201,15 +199,3 @@ class Lane:
     def _frame(self, milliseconds: int) -> int:
         """The first frame that lies there or behind."""
         return -(-milliseconds // self._hop_ms)
-
-    def _next(self, onset: int) -> int:
-        """The first frame of a segment that is not computed yet."""
-        known = self._spoken.get(onset)
-        return self._frame(onset) + (0 if known is None else len(known))
-
-    def _forget(self) -> None:
-        """Keep nothing that is in no segment to come, nor in one that is still to be scored."""
-        onsets = {self._planner.onset, *(plan.onset for plan in self._plans)}
-        if not self._spoken.keys() <= onsets:
-            self._spoken = {onset: own for onset, own in self._spoken.items() if onset in onsets}
-        self._sound.forget(min(map(self._next, onsets)))

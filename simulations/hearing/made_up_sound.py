@@ -15,6 +15,7 @@ from common.voices.voice import draw_voice
 RATE = 16_000
 CLASSES = ("anger", "happiness", "neutral", "sadness")
 GAPS = (0.1, 0.5)  # seconds between utterances: some end a segment, some do not
+_FULL = 1 << 15
 _NOISE = 1e-4  # so that nothing is digital silence
 _TOGETHER = 300.0  # seconds that are made up; an hour says them again
 
@@ -30,7 +31,17 @@ def talk(name: str, seconds: float) -> Signal:
         gap = np.zeros(round(generator.uniform(*GAPS) * RATE))
         parts += [gap, speak(generator, voice, str(generator.choice(CLASSES)))]
     sound = np.concatenate(parts)[: round(seconds * RATE)]
-    return np.clip(sound + generator.normal(0, _NOISE, len(sound)), -1, 1).astype(np.float32)
+    return _coarse(sound + generator.normal(0, _NOISE, len(sound)))
+
+
+def in_16_bits(sound: Signal) -> npt.NDArray[np.int16]:
+    """A sound as it is sent."""
+    return np.round(sound * _FULL).astype("<i2")
+
+
+def _coarse(sound: npt.NDArray[np.float64]) -> Signal:
+    """What is left of a sound once it was sent in 16 bits: who computes what is to come has to hear the same."""
+    return (np.clip(np.round(sound * _FULL), -_FULL, _FULL - 1) / _FULL).astype(np.float32)
 
 
 def write_talk(path: Path, seconds: float) -> None:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import ListenSettings
 from recogniser.service import emotion_pb2 as proto
 from simulations.hearing.hop_times import chunks, percentiles, scores_of
-from simulations.hearing.made_up_sound import RATE, Signal, talk
+from simulations.hearing.made_up_sound import RATE, Signal, in_16_bits, talk
 
 _METHOD = "/fedser.emotion.v1.EmotionRecognition/StreamingRecognize"
 _VOICES = 8  # sounds that differ
@@ -111,9 +110,8 @@ def _requests(sound: Signal, window: float, hop: float, chunk: float) -> list[by
         encoding=proto.LINEAR16, sample_rate_hertz=RATE, window=window, hop=hop, interim_results=True
     )
     whole = [proto.StreamingRecognizeRequest(config=config)]
-    for part in chunks(sound, chunk):
-        content = np.round(part * (2**15 - 1)).astype("<i2").tobytes()
-        whole.append(proto.StreamingRecognizeRequest(audio=content))
+    sent = (in_16_bits(part).tobytes() for part in chunks(sound, chunk))
+    whole += [proto.StreamingRecognizeRequest(audio=content) for content in sent]
     return [message.SerializeToString() for message in whole]
 
 

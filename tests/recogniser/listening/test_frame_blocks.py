@@ -37,8 +37,8 @@ def test_frames_computed_together_are_those_of_each_sound(model: ExportedModel) 
         own.feed(sound)
         own.end()
         for start, until in wanted:
-            own.forget(start)
-            spans += own.spans(start, until, number)
+            own.forget({start})
+            spans += own.spans(start, until)
             places.append((number, slice(start, until)))
     assert any(span.whole for span in spans)
     frames = [model.frames(sound) for sound in sounds]

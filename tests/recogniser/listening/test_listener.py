@@ -165,7 +165,7 @@ def test_a_lane_forgets(model: ExportedModel) -> None:
     for _ in range(5):
         events_before = listener.hear(np.concatenate([talk(0), np.zeros(RATE, np.float32)])[:, None])
         assert events_before
-        assert not lane._spoken
+        assert not lane._sound._known
         assert not lane._plans
         assert lane._sound._length < 40 * model.hop
 
