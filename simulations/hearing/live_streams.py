@@ -16,7 +16,7 @@ from simulations.hearing.pinned_process import ask, command, cores, most_memory
 GOAL_MS = 100.0  # of the 99th percentile
 WINDOW, HOP = 0.5, 0.1  # seconds
 CHUNK = 0.03  # seconds of sound a message: as telephones send it
-COUNTS = (5, 10, 20, 35, 50, 75, 100, 125, 150, 200)
+COUNTS = (5, 10, 20, 35, 50, 65, 75, 85, 100, 120, 150, 200)
 _FIRST = 100  # of these, which is tried first
 _PATIENCE = 30.0  # seconds that a service has to go down
 
