@@ -78,6 +78,20 @@ def sweep(json_output: options.JsonOutput = False) -> None:
     _print(run(), json_output)
 
 
+@bench.command(epilog="Example: fedser bench recogniser --json")
+def recogniser(json_output: options.JsonOutput = False) -> None:
+    """The recogniser on one core: a hop, live streams, hours of speech, a start; librosa and torch beside it.
+
+    Some six minutes, with made-up voices and a model of the default size.
+    """
+    from common.progress import Display
+    from simulations.hearing.recogniser_speed import run
+
+    with Display() as display:
+        figures = run(display)
+    _print(figures, json_output)
+
+
 @bench.command(epilog="Example: fedser bench windows --run runs/emodb --seconds 0.5,2")
 def windows(
     run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],

@@ -110,6 +110,7 @@ LAYERS = {
         "simulations.sweep",
         "simulations.speed.noop_app",
         "simulations.speed",
+        "simulations.hearing",
         "simulations",
     ),
 }

@@ -190,7 +190,8 @@ class OpenStreams:
                         raise invalid("a second config, or a message of neither config nor audio: expected audio")
                     block = stream.request.decoded(message.audio)
                     told.came(len(block))
-                    limit.reschedule(None)
+                    if stream.may_wait(block):
+                        limit.reschedule(None)
                     await stream.put(block)
                     limit.reschedule(loop.time() + idle)
         except TimeoutError:

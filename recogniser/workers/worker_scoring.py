@@ -13,11 +13,10 @@ import grpc
 from common.errors import FedserError
 from recogniser.service.live_stream import LiveStream, Portion
 from recogniser.service.refused_stream import RefusedStream
-from recogniser.service.scoring import Heard
+from recogniser.service.scoring import TICK, Heard
 from recogniser.workers.hearing_process import Batch, HearingProcess, Part
 
 _LOG = logging.getLogger(__name__)
-TICK = 0.01  # seconds from one batch of a process to the next, at least: what comes meanwhile goes together
 
 
 class WorkerScoring:

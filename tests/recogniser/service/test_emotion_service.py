@@ -15,7 +15,7 @@ import soundfile
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.file_recognition import RecogniseSettings, recognise
-from recogniser.listening.lane import ListenSettings, Stretch
+from recogniser.listening.lane import ListenSettings
 from recogniser.listening.listener import Listener
 from recogniser.monitoring.segment_log import read_logs
 from recogniser.service import emotion_pb2 as proto
@@ -111,7 +111,7 @@ def test_when_too_much_waits_windows_are_skipped_and_no_sound(
 
 def test_a_stream_that_breaks_breaks_alone(model: ExportedModel) -> None:
     class Broken(Listener):
-        def stretches(self, block: Block) -> list[Stretch]:
+        def take(self, block: Block, *, last: bool = False) -> None:
             raise ZeroDivisionError
 
     whole = Portion(block=talk(0)[:, None], last=True, windows=False, waiting=0)

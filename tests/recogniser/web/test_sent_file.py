@@ -144,11 +144,11 @@ def in_memory() -> list[int]:
 class Waiting(ExportedModel):
     """A model that hears nothing before it may."""
 
-    def frames(self, sound: Any) -> Any:
-        CALLS.append(len(sound))
+    def frames_of(self, sounds: Any) -> Any:
+        CALLS.append(sounds.shape[1])
         BEGAN.set()
         MAY.wait(30)
-        return ExportedModel.frames(self, sound)
+        return ExportedModel.frames_of(self, sounds)
 
 
 BEGAN, MAY, CALLS = Event(), Event(), list[int]()
