@@ -170,8 +170,8 @@ def test_it_prints_nothing(manifest: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_with_progress_it_says_on_standard_error_what_the_command_says(
-    manifest: Path, capfd: pytest.CaptureFixture[str]
+def test_with_progress_it_says_on_standard_error_what_the_command_says_and_leaves_nothing_behind(
+    manifest: Path, untouched: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(**FLAGS, root=manifest, progress=True)
     printed = capfd.readouterr()
@@ -254,10 +254,6 @@ def test_another_run_in_the_same_folder_sees_the_corpus_of_now(manifest: Path, t
     assert second == load_result(tmp_path / "out")
     run(**flags, root=manifest, out=tmp_path / "fresh", progress=False)
     assert same(tmp_path / "out", tmp_path / "fresh")
-
-
-def test_nothing_is_left_behind_where_it_ends_well(manifest: Path, untouched: None) -> None:
-    run(**FLAGS, root=manifest, progress=True)
 
 
 def test_a_run_is_gone_on_with(made: Path, manifest: Path, tmp_path: Path) -> None:
