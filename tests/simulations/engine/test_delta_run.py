@@ -181,7 +181,7 @@ def entry_examples(fold: dict[str, Any]) -> set[int]:
     return {site["examples"] for entry in fold["rounds"] for site in entry["sites"].values()}
 
 
-@pytest.mark.parametrize("unit", ["utterance", "site"])
+@pytest.mark.parametrize("unit", [pytest.param("utterance", marks=pytest.mark.slow), "site"])
 def test_a_resumed_run_spends_nothing_twice(
     manifest: Path, tmp_path: Path, unit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
