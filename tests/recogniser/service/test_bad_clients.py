@@ -27,7 +27,6 @@ from tests.recogniser.service.serving import (
     of_the_file,
     running,
     segments,
-    slowly,
 )
 from tests.recogniser.speech import RATE, talk
 
@@ -58,7 +57,7 @@ def test_bad_clients_harm_nobody(model: ExportedModel, tmp_path: Path) -> None:
             name: stub.StreamingRecognize(stalling(sent, wait) if name == "idle" else iter(sent))
             for name, (sent, _, _) in BAD.items()
         }
-        healthy = stub.StreamingRecognize(slowly(talk(0)))
+        healthy = stub.StreamingRecognize(messages(talk(0), RATE // 10))
         for name, (_, status, said) in BAD.items():
             with pytest.raises(grpc.RpcError, match=said) as refused:
                 list(calls[name])

@@ -24,14 +24,15 @@ from recogniser.service.live_stream import Portion
 from recogniser.service.scoring import hear_together
 from recogniser.sound.pcm import Block
 from tests.recogniser.service.serving import (
+    PATIENT,
     Running,
     assert_same,
     client,
+    in_windows,
     messages,
     of_the_file,
     running,
     segments,
-    slowly,
 )
 from tests.recogniser.speech import RATE, talk
 
@@ -77,13 +78,13 @@ def test_sound_that_is_there_already(model: ExportedModel, service: Running, tmp
     assert (list(said.classes), said.sha256) == (model.said.classes, model.said.sha256)
 
 
-def test_two_streams_at_once_keep_apart(model: ExportedModel, service: Running) -> None:
+def test_two_streams_at_once_keep_apart(model: ExportedModel) -> None:
     """Each is told what it is told alone, windows and all, though the other is 20 times as loud."""
     loud = np.clip(20 * talk(1), -1, 1)
-    with client(service) as stub:
-        alone = list(stub.StreamingRecognize(slowly(talk(0))))
-        loudly = stub.StreamingRecognize(slowly(loud, channels=1))
-        beside = list(stub.StreamingRecognize(slowly(talk(0))))
+    with running(model, limits=PATIENT) as service, client(service) as stub:
+        alone = list(stub.StreamingRecognize(in_windows(talk(0))))
+        loudly = stub.StreamingRecognize(in_windows(loud, channels=1))
+        beside = list(stub.StreamingRecognize(in_windows(talk(0))))
         assert len(segments(loudly)) == 2
     windows = [own for own in alone if own.HasField("window")]
     assert len(windows) > 5
