@@ -312,7 +312,7 @@ def test_a_run_killed_with_9_leaves_nothing_behind_and_resumes_bit_for_bit(manif
     start("whole", *options, tmp_path=tmp_path).wait()
     killed = start("killed", *options, tmp_path=tmp_path)
     events = tmp_path / "killed/events.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # of a machine with other work
     while not events.exists() or len(events.read_text().splitlines()) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)
