@@ -9,6 +9,8 @@ import typer
 
 from recogniser.listening.stream_options import Model
 
+_SWITCH = 0.0005  # seconds that the event loop waits at most for the thread that hears, or the other way round
+
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where it listens.")]
 Port = Annotated[
     int, typer.Option("--port", metavar="N", min=0, max=65535, help="Of HTTP and WebSockets; 0 for any that is free.")
@@ -78,6 +80,7 @@ def serve(
     """
     import asyncio
     import os
+    import sys
     from dataclasses import replace
 
     from common.errors import FedserError
@@ -118,4 +121,5 @@ def serve(
     beside = [HttpServer(access=replace(access, port=port), scores=monitor)]
     scoring = WorkerScoring(model, workers, monitor) if workers else None
     server = GrpcServer(model=hears, limits=limits, access=access, kept=kept, beside=beside, scoring=scoring)
+    sys.setswitchinterval(_SWITCH)
     asyncio.run(serve_until_told(server, say))
