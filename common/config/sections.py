@@ -137,12 +137,12 @@ class ModelConfig:
     """The model's kind and sizes; see ``common.config.kinds`` and ``common.models.model``.
 
     Attributes:
-        kind: ``bilstm``, ``transformer``, ``cnn1d``, ``crnn3d``, ``dscnn``, or ``linear``, which sees the
-            ``statistics`` alone.
+        kind: ``bilstm``, ``lstm``, ``transformer``, ``cnn1d``, ``crnn3d``, ``dscnn``, or ``linear``, which sees
+            the ``statistics`` alone.
         projection: what a frame's features are projected to; in ``crnn3d`` what the convolutions make of it is.
-        hidden: units of a BiLSTM in each direction, of the Transformer's layers of each frame, channels of a
+        hidden: units of an LSTM in each direction, of the Transformer's layers of each frame, channels of a
             convolution over time; 0 for a linear model, whatever ``kind`` says.
-        layers: of a BiLSTM 1 or 2; blocks of the Transformer, or convolutions over time, up to 8.
+        layers: of an LSTM 1 or 2; blocks of the Transformer, or convolutions over time, up to 8.
         kernel: frames that a convolution sees at a time, odd.
         heads: of self-attention, in ``transformer`` and ``crnn3d``.
         attention: units of the hidden layer of the attention that pools the frames.

@@ -149,7 +149,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     # The model.
     "model.kind": Judgement(
         "Each is a model whose layers mix no recordings of a batch, with a gradient by sample of each.",
-        only("bilstm", "transformer", "cnn1d", "crnn3d", "dscnn", "linear"),
+        only("bilstm", "lstm", "transformer", "cnn1d", "crnn3d", "dscnn", "linear"),
         flag="--model-kind",
     ),
     "model.projection": Judgement(SIZE),

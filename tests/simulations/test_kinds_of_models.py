@@ -21,7 +21,7 @@ from tests.simulations.job import test_simulate
 from tests.simulations.job.test_simulate import job
 
 NEW = [kind for kind in READERS if kind != "bilstm"]
-LONG = ("transformer", "crnn3d")  # take seconds
+LONG = ("transformer", "crnn3d", "lstm")  # take seconds
 
 
 @pytest.fixture(scope="module")
