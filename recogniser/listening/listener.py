@@ -38,6 +38,7 @@ class Growing:
         speaker: None where nobody said who speaks.
         probabilities: of each class.
         heard: seconds of this speaker before.
+        stability: 1 less the largest change of a probability since the segment's last score; 0 for its first.
     """
 
     start: float
@@ -47,6 +48,7 @@ class Growing:
     speaker: str | None
     probabilities: dict[str, float]
     heard: float
+    stability: float = 0.0
 
 
 Event = Growing | Segment
@@ -61,7 +63,7 @@ class Listener:
         rate: of the sound, in Hz.
         channels: how many.
         turns: who speaks when; None where nobody said.
-        known: with ``adapt=recording``, what was heard of each channel's speakers in all of it.
+        known: what was heard of each channel's speakers before; with ``adapt=recording``, in all of it.
         gates: one for each channel that is listened to; by default new ones.
         unsure: what is too unsure to be named.
         decimals: of the probabilities that are told.
@@ -84,6 +86,7 @@ class Listener:
         decimals: int = SHARE_DECIMALS,
     ) -> None:
         self._decimals, self._channels = decimals, channels
+        self._before: dict[int | None, dict[str, float]] = {}  # of each channel's open segment, as last told
         self._model, self._unsure, self._separate = model, unsure or Unsure(), settings.separate
         count = channels if settings.separate else 1
         gates = gates or [open_gate(settings.vad) for _ in range(count)]
@@ -151,8 +154,10 @@ class Listener:
             "probabilities": found,
             "heard": round(stretch.heard, DECIMALS),
         }
+        before = self._before.pop(stretch.channel, None)
         if not stretch.final:
-            return Growing(due=round(stretch.due / 1000, DECIMALS), **told)
+            self._before[stretch.channel] = found
+            return Growing(due=round(stretch.due / 1000, DECIMALS), stability=_stability(before, found), **told)
         likeliest = max(found, key=lambda name: found[name])
         confidence = found[likeliest]
         return Segment(emotion=self._unsure.named(likeliest, confidence), confidence=confidence, **told)
@@ -169,6 +174,10 @@ def stretches_together(model: ExportedModel, listeners: Sequence[Listener]) -> l
     frames = iter(frames_together(model, [span for own in spans for span in own]))
     found = {lane: lane.stretches(own, [next(frames) for _ in own]) for lane, own in zip(lanes, spans, strict=True)}
     return [_in_time([own for lane in each.lanes for own in found.get(lane, ())]) for each in listeners]
+
+
+def _stability(before: dict[str, float] | None, now: dict[str, float]) -> float:
+    return 1 - max(abs(now[name] - own) for name, own in before.items()) if before else 0.0
 
 
 def _in_time(stretches: list[Stretch]) -> list[Stretch]:

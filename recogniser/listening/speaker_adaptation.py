@@ -22,7 +22,7 @@ class Adaptation:
     Args:
         model: that is to adapt.
         mode: one of ``ADAPT``.
-        known: with ``recording``, what was heard of each speaker in all of it.
+        known: what was heard of each speaker before the stream; with ``recording``, in all of it.
     """
 
     def __init__(self, model: ExportedModel, mode: str, known: Mapping[str | None, Sums] | None = None) -> None:
@@ -52,6 +52,11 @@ class Adaptation:
         own = Sums.of(layout.speech(rows) if self._listens else rows)
         self._scalings.pop(speaker, None)
         self.heard[speaker] = self.heard.get(speaker, Sums.none(layout.features)) + own
+
+    @property
+    def learns(self) -> bool:
+        """Whether what it hears as it goes makes it another."""
+        return self._mode == "running" and self._adapts
 
     @property
     def _listens(self) -> bool:

@@ -28,7 +28,7 @@ RUNNING: Adapt
 NONE: Adapt
 
 class StreamingConfig(_message.Message):
-    __slots__ = ("encoding", "sample_rate_hertz", "channels", "window", "hop", "interim_results", "speaker", "adapt", "separate_channels", "unsure")
+    __slots__ = ("encoding", "sample_rate_hertz", "channels", "window", "hop", "interim_results", "speaker", "adapt", "separate_channels", "unsure", "profile")
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class StreamingConfig(_message.Message):
     ADAPT_FIELD_NUMBER: _ClassVar[int]
     SEPARATE_CHANNELS_FIELD_NUMBER: _ClassVar[int]
     UNSURE_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     encoding: Encoding
     sample_rate_hertz: int
     channels: int
@@ -49,7 +50,8 @@ class StreamingConfig(_message.Message):
     adapt: Adapt
     separate_channels: bool
     unsure: float
-    def __init__(self, encoding: _Optional[_Union[Encoding, str]] = ..., sample_rate_hertz: _Optional[int] = ..., channels: _Optional[int] = ..., window: _Optional[float] = ..., hop: _Optional[float] = ..., interim_results: _Optional[bool] = ..., speaker: _Optional[str] = ..., adapt: _Optional[_Union[Adapt, str]] = ..., separate_channels: _Optional[bool] = ..., unsure: _Optional[float] = ...) -> None: ...
+    profile: bytes
+    def __init__(self, encoding: _Optional[_Union[Encoding, str]] = ..., sample_rate_hertz: _Optional[int] = ..., channels: _Optional[int] = ..., window: _Optional[float] = ..., hop: _Optional[float] = ..., interim_results: _Optional[bool] = ..., speaker: _Optional[str] = ..., adapt: _Optional[_Union[Adapt, str]] = ..., separate_channels: _Optional[bool] = ..., unsure: _Optional[float] = ..., profile: _Optional[bytes] = ...) -> None: ...
 
 class StreamingRecognizeRequest(_message.Message):
     __slots__ = ("config", "audio")
@@ -82,20 +84,22 @@ class Score(_message.Message):
     def __init__(self, emotion: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Window(_message.Message):
-    __slots__ = ("start", "end", "scores", "heard", "channel", "speaker")
+    __slots__ = ("start", "end", "scores", "heard", "channel", "speaker", "stability")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     HEARD_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    STABILITY_FIELD_NUMBER: _ClassVar[int]
     start: float
     end: float
     scores: _containers.RepeatedCompositeFieldContainer[Score]
     heard: float
     channel: int
     speaker: str
-    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ...) -> None: ...
+    stability: float
+    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ..., stability: _Optional[float] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("start", "end", "emotion", "confidence", "scores", "is_final", "heard", "channel", "speaker", "id")
@@ -130,8 +134,10 @@ class Lag(_message.Message):
     def __init__(self, waiting: _Optional[float] = ..., skipped: _Optional[int] = ...) -> None: ...
 
 class Done(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("profile",)
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    profile: bytes
+    def __init__(self, profile: _Optional[bytes] = ...) -> None: ...
 
 class RecognizeRequest(_message.Message):
     __slots__ = ("config", "audio")

@@ -38,6 +38,7 @@ def _window(growing: Growing) -> proto.Window:
         heard=growing.heard,
         channel=growing.channel,
         speaker=growing.speaker or "",
+        stability=growing.stability,
     )
 
 

@@ -144,11 +144,9 @@ class LiveStream:
         if portion.waiting > self._limits.waiting:
             self._add(Message(lag=proto.Lag(waiting=portion.waiting, skipped=skipped if self.request.windows else 0)))
         for message in messages:
-            self._add(message)
-        if portion.last:
-            self._over = True
-            if self._ending is None:
-                self._add(Message(done=proto.Done()))
+            if self._ending is None or not message.HasField("done"):
+                self._add(message)
+        self._over = portion.last
         if self._untold or self._over:
             self._news.set()
         self._room.set()

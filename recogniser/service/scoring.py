@@ -19,7 +19,9 @@ from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import Stretch
 from recogniser.listening.listener import Event, Listener, stretches_together
 from recogniser.listening.recording_result import Segment
+from recogniser.service import emotion_pb2 as proto
 from recogniser.service.event_messages import event_message
+from recogniser.service.kept_profile import write_profile
 from recogniser.service.kept_scores import KeptScores
 from recogniser.service.live_stream import LiveStream, Message, Portion
 from recogniser.service.refused_stream import RefusedStream
@@ -34,7 +36,7 @@ class Heard:
     """What was heard in a portion.
 
     Attributes:
-        messages: of what was scored.
+        messages: of what was scored, and of the end.
         skipped: windows that were not.
         failed: whether the listener broke.
     """
@@ -56,10 +58,16 @@ def hear_together(
         own.skipped = len(due) - len(scored[-1])
     windows = [stretch.window for own in scored for stretch in own]
     scores = iter(model.score(windows) if windows else ())
-    for stretches, (listener, _, own) in zip(scored, whole, strict=True):
+    for stretches, (listener, portion, own) in zip(scored, whole, strict=True):
         told = listener.tell(stretches, [next(scores) for _ in stretches])
         own.messages = [_message(*each, kept) for each in zip(stretches, told, strict=True)]
+        if portion.last:
+            own.messages.append(_done(model, listener))
     return heard
+
+
+def _done(model: ExportedModel, listener: Listener) -> Message:
+    return Message(done=proto.Done(profile=write_profile(model, [lane.adaptation for lane in listener.lanes])))
 
 
 def _message(stretch: Stretch, event: Event, kept: KeptScores | None) -> Message:

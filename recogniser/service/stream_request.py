@@ -11,6 +11,7 @@ from recogniser.listening.lane import ListenSettings
 from recogniser.listening.listener import Listener
 from recogniser.listening.unsure import Unsure
 from recogniser.service import emotion_pb2 as proto
+from recogniser.service.kept_profile import read_profile
 from recogniser.service.refused_stream import invalid
 from recogniser.sound.pcm import MOST_CHANNELS, RATES, Block, PcmDecoder
 from recogniser.sound.turns import Turn, Turns
@@ -38,6 +39,7 @@ class StreamRequest:
         speaker: who speaks; None where nobody said.
         windows: whether growing segments are told too.
         decoder: of its messages.
+        profile: what was heard of the speaker in an earlier stream; empty for nothing.
     """
 
     rate: int
@@ -47,6 +49,7 @@ class StreamRequest:
     speaker: str | None
     windows: bool
     decoder: PcmDecoder
+    profile: bytes = b""
 
     @classmethod
     def read(cls, config: proto.StreamingConfig) -> StreamRequest:
@@ -64,6 +67,8 @@ class StreamRequest:
             raise invalid(f"encoding {config.encoding}, adapt {config.adapt}: expected values that the proto has")
         if len(config.speaker) > _LONGEST_NAME:
             raise invalid(f"speaker has {len(config.speaker)} characters: expected {_LONGEST_NAME} at most")
+        if config.profile and _ADAPT[config.adapt] == "none":
+            raise invalid("a profile and adapt NONE: expected RUNNING, or no profile")
         try:
             settings = _settings(config)
             Unsure(below=config.unsure)
@@ -77,6 +82,7 @@ class StreamRequest:
             speaker=config.speaker or None,
             windows=config.interim_results,
             decoder=PcmDecoder(_ENCODINGS[config.encoding], channels),
+            profile=config.profile,
         )
 
     def decoded(self, audio: bytes) -> Block:
@@ -93,10 +99,25 @@ class StreamRequest:
         return block
 
     def listener(self, model: ExportedModel) -> Listener:
-        """What hears it."""
+        """What hears it.
+
+        Raises:
+            RefusedStream: INVALID_ARGUMENT: its profile is none of this model's.
+        """
+        lanes = self.channels if self.settings.separate else 1
+        known = [{self.speaker: sums} for sums in read_profile(self.profile, model, lanes)] if self.profile else None
         turns = Turns([Turn(start=0, end=math.inf, speaker=self.speaker)]) if self.speaker else None
         unsure = Unsure(below=self.unsure)
-        return Listener(model, self.settings, self.rate, self.channels, turns=turns, unsure=unsure, decimals=_DECIMALS)
+        return Listener(
+            model,
+            self.settings,
+            self.rate,
+            self.channels,
+            turns=turns,
+            known=known,
+            unsure=unsure,
+            decimals=_DECIMALS,
+        )
 
 
 def _settings(config: proto.StreamingConfig) -> ListenSettings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import json_format  # type: ignore[import-untyped]
@@ -37,7 +39,7 @@ def event_text(message: proto.StreamingRecognizeResponse) -> str:
     """An event, with its ``type``, as JSON."""
     kind = message.WhichOneof("event")
     event = getattr(message, kind)
-    fields = {"window": _window, "segment": _segment, "lag": _lag}.get(kind, _nothing)(event)
+    fields = _FIELDS[kind](event)
     return as_json({"type": kind, **fields, "audio_processed": message.audio_processed})
 
 
@@ -47,6 +49,10 @@ def model_dict(model: proto.Model) -> dict[str, Any]:
         model, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     return found
+
+
+def _growing(own: proto.Window) -> dict[str, Any]:
+    return {**_window(own), "stability": round(own.stability, _DECIMALS)}
 
 
 def _window(own: proto.Window | proto.Segment) -> dict[str, Any]:
@@ -70,5 +76,13 @@ def _lag(own: proto.Lag) -> dict[str, Any]:
     return {"waiting": own.waiting, "skipped": own.skipped}
 
 
-def _nothing(_: proto.Done) -> dict[str, Any]:
-    return {}
+def _done(own: proto.Done) -> dict[str, Any]:
+    return {"profile": base64.b64encode(own.profile).decode() or None}
+
+
+_FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "window": _growing,
+    "segment": _segment,
+    "lag": _lag,
+    "done": _done,
+}

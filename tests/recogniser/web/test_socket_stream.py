@@ -52,7 +52,10 @@ def test_a_stream_is_the_file_and_grpcs(model: ExportedModel, service: Running, 
         assert own["probabilities"] == pytest.approx(scores, abs=1e-7)
         assert own["probabilities"] == pytest.approx(files.probabilities, abs=1e-5)
         assert (own["channel"], own["speaker"]) == (None, None)
+    profile = events[-1].pop("profile")
     assert events[-1] == {"type": "done", "audio_processed": pytest.approx(len(talk(0)) / RATE)}
+    again = [own for own in spoken(service, size, profile=profile) if own["type"] == "segment"]
+    assert found[-1]["heard"] < again[0]["heard"] <= found[-1]["heard"] + duration(found[-1])
 
 
 def test_a_stream_may_ask_for_all_that_grpcs_may(service: Running) -> None:
@@ -61,6 +64,10 @@ def test_a_stream_may_ask_for_all_that_grpcs_may(service: Running) -> None:
     assert {"segment", "done"} <= kinds <= {"segment", "done", "window", "lag"}
     heard = [own for own in events if own["type"] == "segment"]
     assert {(own["speaker"], own["emotion"]) for own in heard} == {("ann", None)}
+
+
+def duration(segment: dict[str, Any]) -> float:
+    return float(segment["end"] - segment["start"])
 
 
 SILENCE = bytes(4 * RATE)
