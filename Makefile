@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FLWR_TELEMETRY_ENABLED = 0
 export FLWR_DISABLE_UPDATE_CHECK = 1
+# Some images set it; without bytecode on disk each worker rewrites and compiles all test files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo check format test test-slow docs clean
 

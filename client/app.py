@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ def train_round(message: Message, context: Context) -> Message:
     trained = train(
         model,
         data,
-        config.training,
+        replace(config.training, least_steps=0) if config.privacy.on else config.training,
         config.augment,
         rate=rate,
         seed=seed_of(config.seed, round_number, site.name),

@@ -9,7 +9,7 @@ from recogniser.listening import listen_command
 from recogniser.monitoring import monitor_command
 from recogniser.pictures import draw_command
 from recogniser.recordings import recognise_command
-from recogniser.service import serve_command
+from recogniser.web import serve_command
 
 
 def add(app: typer.Typer) -> None:

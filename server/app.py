@@ -46,6 +46,7 @@ from server.rounds.farewell import say_farewell
 from server.rounds.held_out import HeldOut, check_held_out, score_held_out
 from server.rounds.loop import Rounds
 from server.rounds.temperature import calibration, hear_confidence
+from server.rounds.updates import tell_few_steps
 from server.run import checkpoint, run_log
 from server.run.checkpoint import Arrays, State
 from server.run.events import Events
@@ -107,6 +108,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         if heads:
             heads.keep(state)
 
+    tell_few_steps(nodes, config)
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
         from server.rounds.central_dp import SiteUnit  # opacus: a second to import
@@ -189,6 +191,7 @@ def _fold(plan: Plan, nodes: Sequence[Node], state: State, held: HeldOut) -> Fol
         refit=tuple(map(Round.from_json, state.refit)),
         by_speaker=held.by_speaker,
         strangers=held.strangers or None,
+        noise_counts=held.noise,
         test_sites=held.sites if deployed and held.sites else None,
         test_scores=held.scores if deployed and held.scores else None,
     )
@@ -248,7 +251,8 @@ def _public_scaling(config: Config, width: int) -> Scaling:
     """Of a model of public data, whose features are the run's.
 
     Raises:
-        FederationError: they are not, or it has not the components that the run asks for.
+        FederationError: they are not.
+        UsageError: it has not the components that the run asks for.
     """
     public, own = saved_model.load(Path(config.data.public)), config.features.encoder
     scaling, theirs = public.scaling, public.config.features.encoder
@@ -261,7 +265,7 @@ def _public_scaling(config: Config, width: int) -> Scaling:
         raise FederationError(f"--public {config.data.public} has another encoder in front, or another of its layers")
     found = 0 if scaling.components is None else len(scaling.components)
     if found != own.components:
-        raise FederationError(
+        raise UsageError(
             f"--public {config.data.public} has {found} components, the run asks for {own.components} "
             "(encoder.components)"
         )

@@ -1,4 +1,4 @@
-"""``fedser bench``: the claims about speed, and scores of short windows and in noise, as commands."""
+"""``fedser bench``: the claims about speed, and scores of windows, in noise and of long recordings, as commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from common.cli import options
 from common.errors import UsageError
 
 bench = typer.Typer(
-    help="Measure fedser's speed against what one would use instead, and its models on short windows and in noise.",
+    help="Measure fedser's speed against other tools, and its models on windows, in noise and on long recordings.",
     no_args_is_help=True,
 )
 
@@ -59,12 +59,37 @@ def dp_step(
     _print(run(repeats), json_output)
 
 
+@bench.command(epilog="Example: fedser bench masks --json")
+def masks(
+    repeats: Annotated[int, typer.Option(help="Rounds, beside the first.")] = 5,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """A round of masked sums at 3, 4 and 10 sites: CPU of a site's node and of the coordinator, and what is sent."""
+    from simulations.speed.mask_cost import run
+
+    _print(run(repeats), json_output)
+
+
 @bench.command(epilog="Example: fedser bench sweep --json")
 def sweep(json_output: options.JsonOutput = False) -> None:
     """64 trials of a benchmark over all cores, against the bare training in them; some twenty minutes."""
     from simulations.speed.sweep_overhead import run
 
     _print(run(), json_output)
+
+
+@bench.command(epilog="Example: fedser bench recogniser --json")
+def recogniser(json_output: options.JsonOutput = False) -> None:
+    """The recogniser on one core: a hop, live streams, hours of speech, a start; librosa and torch beside it.
+
+    Some six minutes, with made-up voices and a model of the default size.
+    """
+    from common.progress import Display
+    from simulations.hearing.recogniser_speed import run
+
+    with Display() as display:
+        figures = run(display)
+    _print(figures, json_output)
 
 
 @bench.command(epilog="Example: fedser bench windows --run runs/emodb --seconds 0.5,2")
@@ -136,6 +161,37 @@ def _tell_noise(figures: Mapping[str, Any]) -> None:
     table = Table("UAR, first heard", *map(noise_level, levels), box=None)
     for kind, curve in figures["summary"].items():
         table.add_row(kind, *(score(own["uar"]) for own in curve.values()))
+    Console().print(table)
+
+
+@bench.command(epilog="Example: fedser bench trajectory --run runs/emodb")
+def trajectory(
+    run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],
+    seed: Annotated[int, typer.Option("--seed", help="Of the utterances' order and the gaps between them.")] = 0,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Emotion diarization error of a run's models: held-out speakers' utterances joined to one recording with gaps."""
+    from common.progress import Display
+    from simulations.speed import trajectory_scores
+
+    with Display() as display:
+        figures = trajectory_scores.run(run, seed, display)
+    if json_output:
+        _print(figures, json_output)
+    else:
+        _tell_trajectory(figures)
+
+
+def _tell_trajectory(figures: Mapping[str, Any]) -> None:
+    """The error over all speakers and its parts, a line a way of adapting."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.reporting.formatting import score
+
+    table = Table("adapted to", "diarization error", "missed", "false", "confused", box=None)
+    for name, error in figures["summary"].items():
+        table.add_row(name, *map(score, error.values()))
     Console().print(table)
 
 

@@ -50,8 +50,11 @@ class Keywords(TypedDict, total=False):
     rounds: int
     refit: bool
     local_epochs: int
+    least_steps: int
     batch_size: int
     teacher: FilePath
+    weights: str
+    malicious: int
     fraction: float
     min_sites: int
     round_timeout: float

@@ -34,6 +34,7 @@ LAYERS = {
         "common.storage",
         "common.processes",
         "common.deployment",
+        "common.secure",
         "common.messages",
         "common.voices",
         "common.audio",
@@ -56,6 +57,7 @@ LAYERS = {
         "client",
         "client.node.policy",
         "client.node.gate",
+        "client.node.secure",
         "client.node.audit",
         "client.node.site",
         "client.node.flower",
@@ -65,6 +67,7 @@ LAYERS = {
     ),
     "server": (
         "server.run",
+        "server.secure",
         "server.messages",
         "server.sites",
         "server.records",
@@ -90,6 +93,8 @@ LAYERS = {
         "recogniser.recordings",
         "recogniser.monitoring",
         "recogniser.service",
+        "recogniser.workers",
+        "recogniser.web",
         "recogniser.cli",
     ),
     "simulations": (
@@ -105,6 +110,7 @@ LAYERS = {
         "simulations.sweep",
         "simulations.speed.noop_app",
         "simulations.speed",
+        "simulations.hearing",
         "simulations",
     ),
 }

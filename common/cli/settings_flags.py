@@ -72,9 +72,13 @@ FLAGS = (
     Flag("federation.refit", bool, "--refit/--no-refit", "Once the round is chosen, train again with the validation "
          "speakers too; the default.", TRAINING),
     Flag("training.local_epochs", int, "--local-epochs", "Passes over a site's recordings in a round.", TRAINING),
+    Flag("training.least_steps", int, "--least-steps", "A site with few recordings passes over them until it has made "
+         "so many steps.", TRAINING),
     Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
     Flag("training.teacher", str, "--teacher", "A run over the same folds, whose models' answers are learnt beside the "
          "labels; simulations only.", TRAINING, "DIR"),
+    Flag("federation.weights", str, "--weights", "What a site's update counts for: its examples, or equal.", TRAINING),
+    Flag("federation.malicious", int, "--malicious", "How many faulty sites krum and multikrum allow for.", TRAINING),
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),

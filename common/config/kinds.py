@@ -45,6 +45,13 @@ BILSTM = Kind(
     first_layer="projection.",
     deepest=2,
 )
+LSTM = Kind(
+    name="lstm",
+    title="LSTM with attention",
+    output_bias="classifier.bias",
+    first_layer="projection.",
+    deepest=2,
+)
 TRANSFORMER = Kind(
     name="transformer",
     title="Transformer",
@@ -89,7 +96,7 @@ LINEAR = Kind(
     figures_alone=True,
     brings={"model.statistics": "means"},
 )
-KINDS = {kind.name: kind for kind in (BILSTM, TRANSFORMER, CNN1D, CRNN3D, DSCNN, LINEAR)}
+KINDS = {kind.name: kind for kind in (BILSTM, LSTM, TRANSFORMER, CNN1D, CRNN3D, DSCNN, LINEAR)}
 
 
 def kind_of(name: str, hidden: int) -> Kind:

@@ -5,6 +5,7 @@ A section refuses a value that it can't have as soon as it is made.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from common.config.kinds import CRNN3D, KINDS, TRANSFORMER, Kind, kind_of
@@ -136,12 +137,12 @@ class ModelConfig:
     """The model's kind and sizes; see ``common.config.kinds`` and ``common.models.model``.
 
     Attributes:
-        kind: ``bilstm``, ``transformer``, ``cnn1d``, ``crnn3d``, ``dscnn``, or ``linear``, which sees the
-            ``statistics`` alone.
+        kind: ``bilstm``, ``lstm``, ``transformer``, ``cnn1d``, ``crnn3d``, ``dscnn``, or ``linear``, which sees
+            the ``statistics`` alone.
         projection: what a frame's features are projected to; in ``crnn3d`` what the convolutions make of it is.
-        hidden: units of a BiLSTM in each direction, of the Transformer's layers of each frame, channels of a
+        hidden: units of an LSTM in each direction, of the Transformer's layers of each frame, channels of a
             convolution over time; 0 for a linear model, whatever ``kind`` says.
-        layers: of a BiLSTM 1 or 2; blocks of the Transformer, or convolutions over time, up to 8.
+        layers: of an LSTM 1 or 2; blocks of the Transformer, or convolutions over time, up to 8.
         kernel: frames that a convolution sees at a time, odd.
         heads: of self-attention, in ``transformer`` and ``crnn3d``.
         attention: units of the hidden layer of the attention that pools the frames.
@@ -262,6 +263,8 @@ class TrainingConfig:
         schedule: ``cosine`` or ``constant``, over the federation's rounds.
         batch_size: utterances a step.
         local_epochs: passes over a site's recordings in a round.
+        least_steps: a site with few recordings passes over them more often, until it has made so many steps in a round;
+            0 for no floor. A private run's steps are fixed, whatever this says.
         loss: ``cross-entropy`` or ``focal`` (Lin et al. 2017, with ``focal_gamma``).
         class_weights: weigh each class by the inverse of its share at the site.
         clip_norm: largest norm of a step's gradient; 0 for no clipping.
@@ -279,6 +282,7 @@ class TrainingConfig:
     schedule: str = "cosine"
     batch_size: int = 8
     local_epochs: int = 2
+    least_steps: int = 0
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.1
@@ -296,12 +300,25 @@ class TrainingConfig:
         positive("training.learning_rate", self.learning_rate)
         in_range("training.batch_size", self.batch_size, 1, 100_000)
         in_range("training.local_epochs", self.local_epochs, 1, 1000)
+        in_range("training.least_steps", self.least_steps, 0, 100_000)
         in_range("training.label_smoothing", self.label_smoothing, 0.0, 0.9)
         in_range("training.momentum", self.momentum, 0.0, 0.999)
         in_range("training.teacher_weight", self.teacher_weight, 0.0, 1.0)
         in_range("training.teacher_temperature", self.teacher_temperature, 0.1, 100.0)
         for name in ("weight_decay", "focal_gamma", "clip_norm"):
             in_range(f"training.{name}", getattr(self, name), 0.0, 1e6)
+
+    def steps(self, examples: int) -> int:
+        """How many a round makes over so many recordings."""
+        return self.passes(examples) * math.ceil(examples / self.batch_size)
+
+    def passes(self, examples: int) -> int:
+        """How often a round passes over so many recordings: ``local_epochs``, or as often as ``least_steps`` takes.
+
+        Sites whose models are averaged after few steps hardly leave the model that they began with: what looks like a
+        cost of their differences is too little training between two averages.
+        """
+        return max(self.local_epochs, math.ceil(self.least_steps / max(1, math.ceil(examples / self.batch_size))))
 
 
 STRATEGIES = tuple(CATALOGUE)
@@ -324,8 +341,9 @@ class FederationConfig:
         proximal_mu: FedProx's weight of the distance to the global model.
         server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
         server_momentum: of FedAvgM.
-        trim: the share that the trimmed mean cuts off at each end.
-        malicious: how many faulty sites Krum allows for.
+        weights: what a site's update counts for: its ``examples``, or all sites' the same, ``equal``.
+        trim: the share that the trimmed mean cuts off at each end; 0 for a fifth, and at least one site.
+        malicious: how many faulty sites Krum and Multi-Krum allow for.
     """
 
     strategy: str = "fedavg"
@@ -339,11 +357,13 @@ class FederationConfig:
     proximal_mu: float = 0.01
     server_learning_rate: float = 0.0
     server_momentum: float = 0.9
-    trim: float = 0.2
+    weights: str = "examples"
+    trim: float = 0.0
     malicious: int = 1
 
     def __post_init__(self) -> None:
         one_of("federation.strategy", self.strategy, STRATEGIES)
+        one_of("federation.weights", self.weights, ("examples", "equal"))
         in_range("federation.rounds", self.rounds, 1, 100_000)
         in_range("federation.fraction", self.fraction, 1e-9, 1.0)
         in_range("federation.min_sites", self.min_sites, 1, 1_000_000)

@@ -109,7 +109,7 @@ def train(
     proximal_mu: float = 0.0,
     after_step: Callable[[nn.Module], None] | None = None,
 ) -> Trained:
-    """Train a model in place for ``config.local_epochs`` epochs.
+    """Train a model in place for as many epochs as ``config.passes`` says.
 
     Args:
         model: maps ``(batch, frames, features)`` and lengths to logits.
@@ -130,10 +130,10 @@ def train(
     optimizer = make_optimizer(model, config, rate)
     start = [p.detach().clone() for p in model.parameters()] if proximal_mu else []
     batches, masks = torch.Generator().manual_seed(seed_of(seed, "batches")), torch.Generator().manual_seed(seed)
-    total = 0.0
+    total, epochs = 0.0, config.passes(len(data))
     with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
         torch.manual_seed(seed_of(seed, "dropout"))
-        for _ in range(config.local_epochs):
+        for _ in range(epochs):
             for batch in data.epoch(config.batch_size, batches):
                 step = masked(batch, augment, masks).to(where)
                 with torch.autocast(where.type, torch.bfloat16, enabled=half):
@@ -146,7 +146,7 @@ def train(
                 if after_step is not None:
                     after_step(model)
     examples = len(data)
-    mean_loss = total / (examples * config.local_epochs)
+    mean_loss = total / (examples * epochs)
     return Trained(examples=examples, loss=mean_loss, seconds=time.perf_counter() - began)
 
 

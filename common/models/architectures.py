@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.config.settings import Config
-from common.models.bilstm_attention import AttentiveBiLSTM
+from common.models.bilstm_attention import AttentiveBiLSTM, AttentiveLSTM
 from common.models.cnn1d import Convolutional
 from common.models.crnn3d import ConvolutionalRecurrent
 from common.models.dscnn import SeparableConvolutional
@@ -13,6 +13,7 @@ from common.models.transformer import Transformer
 
 _CLASSES: tuple[type[EmotionModel], ...] = (
     AttentiveBiLSTM,
+    AttentiveLSTM,
     Convolutional,
     ConvolutionalRecurrent,
     LinearModel,

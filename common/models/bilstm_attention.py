@@ -1,4 +1,4 @@
-"""The BiLSTM-attention model: projected frames, a BiLSTM, attentive statistics pooling, a linear classifier."""
+"""The models of LSTMs with attention: projected frames, LSTM, attentive statistics pooling, a linear classifier."""
 
 from __future__ import annotations
 
@@ -49,17 +49,32 @@ class AttentiveBiLSTM(EmotionModel):
     """The classifier sees what the BiLSTM's frames pool to, and statistics of the frames where they are asked for."""
 
     kind = kinds.BILSTM
+    directions = 2
 
     def make_reader(self, features: int, config: Config) -> int:
         """Make projection, BiLSTM and pooling, of the sizes that the settings name."""
         model = config.model
         self.projection = nn.Linear(features, model.projection)
         self.norm = nn.LayerNorm(model.projection)
-        self.lstm = BiLSTM(model.projection, model.hidden, layers=model.layers, dropout=model.dropout)
-        self.pool = AttentiveStatistics(2 * model.hidden, model.attention)
-        return 4 * model.hidden
+        self.lstm = BiLSTM(
+            model.projection,
+            model.hidden,
+            layers=model.layers,
+            dropout=model.dropout,
+            bidirectional=self.directions > 1,
+        )
+        width = self.directions * model.hidden
+        self.pool = AttentiveStatistics(width, model.attention)
+        return 2 * width
 
     def read(self, batch: Tensor, lengths: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        """What the frames pool to, ``(batch, 4 hidden)``."""
+        """What the frames pool to, ``(batch, 2 directions hidden)``."""
         frames = self.dropout(torch.relu(self.norm(self.projection(batch))))
         return (self.pool(self.lstm(frames, lengths), mask)[0],)
+
+
+class AttentiveLSTM(AttentiveBiLSTM):
+    """The same without the direction that reads backwards: a frame, once heard, is never looked at again."""
+
+    kind = kinds.LSTM
+    directions = 1

@@ -149,7 +149,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     # The model.
     "model.kind": Judgement(
         "Each is a model whose layers mix no recordings of a batch, with a gradient by sample of each.",
-        only("bilstm", "transformer", "cnn1d", "crnn3d", "dscnn", "linear"),
+        only("bilstm", "lstm", "transformer", "cnn1d", "crnn3d", "dscnn", "linear"),
         flag="--model-kind",
     ),
     "model.projection": Judgement(SIZE),
@@ -179,6 +179,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     "training.schedule": Judgement(AFTER, only("cosine", "constant")),
     "training.batch_size": Judgement(STEP),
     "training.local_epochs": Judgement(STEP),
+    "training.least_steps": Judgement("It does nothing in a private run, whose steps are fixed beforehand."),
     "training.loss": Judgement(OWN_LOSS, only("cross-entropy", "focal")),
     "training.focal_gamma": Judgement(OWN_LOSS),
     "training.label_smoothing": Judgement(OWN_LOSS),
@@ -201,7 +202,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     ),
     "federation.strategy": Judgement(
         "Each works on noised updates, or on the noised mean, and keeps nothing at a site from round to round.",
-        only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum"),
+        only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedmedian", "fedtrimmedavg", "krum", "multikrum"),
         units={"site": only("fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", line=STRATEGY)},
         flag="--strategy",
     ),
@@ -219,6 +220,11 @@ JUDGEMENTS: dict[str, Judgement] = {
     "federation.proximal_mu": Judgement("It pulls towards the round's global model, which is public."),
     "federation.server_learning_rate": Judgement(AFTER),
     "federation.server_momentum": Judgement(AFTER),
+    "federation.weights": Judgement(
+        "Updates are noised before they are weighed, by the counts that each site told at the start or by none.",
+        only("examples", "equal"),
+        flag="--weights",
+    ),
     "federation.trim": Judgement(AFTER),
     "federation.malicious": Judgement(AFTER),
     # The guarantee itself.

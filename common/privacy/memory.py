@@ -78,6 +78,12 @@ def _bilstm(config: Config, _width: int, _frames: int) -> int:
     return _PROJECTED * model.projection + layers + _pooled(config, 2 * model.hidden)
 
 
+def _lstm(config: Config, _width: int, _frames: int) -> int:
+    model = config.model
+    layers = model.layers * (_GATED // 2 * model.hidden + 2 * max(model.projection, model.hidden))
+    return _PROJECTED * model.projection + layers + _pooled(config, model.hidden)
+
+
 def _transformer(config: Config, _width: int, frames: int) -> int:
     model = config.model
     block = _looked(config, model.projection, frames) + _INNER * model.hidden
@@ -113,6 +119,7 @@ def _pooled(config: Config, width: int) -> int:
 
 _READ: dict[str, Callable[[Config, int, int], int]] = {
     "bilstm": _bilstm,
+    "lstm": _lstm,
     "transformer": _transformer,
     "cnn1d": _convolutional,
     "crnn3d": _image,

@@ -20,6 +20,7 @@ CATALOGUE = {
         Strategy(name="fedmedian", title="the coordinate-wise median", holds_all=True),
         Strategy(name="fedtrimmedavg", title="the trimmed mean", holds_all=True),
         Strategy(name="krum", title="Krum", holds_all=True),
+        Strategy(name="multikrum", title="Multi-Krum", holds_all=True),
         SCAFFOLD,
     )
 }

@@ -11,6 +11,7 @@ from common.storage import atomic
 from recogniser.export.eight_bits import in_eight_bits
 from recogniser.export.front_constants import takes_sound
 from recogniser.export.graphs import FEATURES, FRONT, MODEL, SOUND, WINDOW, graphs
+from recogniser.export.held_out_counts import held_out_counts
 from recogniser.export.model_record import ABOUT, RECORD, checked_record, model_record, shown, tell
 from recogniser.export.parity import refuse_other_answers
 
@@ -41,6 +42,7 @@ def export(model: Path, out: Path, given: str = SOUND, *, eight_bits: bool = Fal
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: it is a file, expected a folder")
     record = {**model_record(saved, saved_model.file_of(model), given), "int8": eight_bits}
+    record["held_out"] = held_out_counts(model, saved.classes)
     made = graphs(saved, given)
     if eight_bits:
         made |= {name: in_eight_bits(graph) for name, graph in made.items() if name != FRONT}

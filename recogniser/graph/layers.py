@@ -42,22 +42,25 @@ def projected(builder: NodeBuilder, rows: Value, weights: Weights) -> Value:
 
 
 def bilstm(builder: NodeBuilder, rows: Value, lengths: Value, own: Weights) -> Value:
-    """``common.models.bilstm.BiLSTM``: ``(batch, rows, 2 hidden)``, zeros beyond a length."""
+    """``common.models.bilstm.BiLSTM``: ``(batch, rows, directions * hidden)``, zeros beyond a length."""
     value = builder.op("Transpose", rows, perm=[1, 0, 2])
     short = builder.op("Cast", lengths, to=6)
     hidden = own["weight_hh_l0"].shape[1]
     layers = sum(name.startswith("weight_ih_") and not name.endswith("_reverse") for name in own)
+    both = "weight_ih_l0_reverse" in own
+    direction = "bidirectional" if both else "forward"
     for layer in range(layers):
         given = [_directions(own, name, layer) for name in ("weight_ih", "weight_hh")]
         bias = np.concatenate([_directions(own, name, layer) for name in ("bias_ih", "bias_hh")], axis=1)
-        found = builder.op("LSTM", value, *given, bias, short, direction="bidirectional", hidden_size=hidden)
+        found = builder.op("LSTM", value, *given, bias, short, direction=direction, hidden_size=hidden)
         by_time = builder.op("Transpose", found, perm=[0, 2, 1, 3])
-        value = builder.op("Reshape", by_time, ints(0, 0, 2 * hidden))
+        value = builder.op("Reshape", by_time, ints(0, 0, (1 + both) * hidden))
     return builder.op("Transpose", value, perm=[1, 0, 2])
 
 
 def _directions(own: Weights, name: str, layer: int) -> Array:
-    both = [own[f"{name}_l{layer}{suffix}"] for suffix in ("", "_reverse")]
+    names = [f"{name}_l{layer}{suffix}" for suffix in ("", "_reverse")]
+    both = [own[each] for each in names if each in own]
     return np.stack([np.concatenate([np.split(each, 4)[gate] for gate in _GATES]) for each in both])
 
 

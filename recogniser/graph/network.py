@@ -199,5 +199,6 @@ _READERS: dict[str, Reader] = {
     "crnn3d": _convolutional_recurrent,
     "dscnn": _convolutional,
     "linear": _nothing,
+    "lstm": _bilstm,
     "transformer": _transformer,
 }

@@ -24,6 +24,7 @@ Probabilities = npt.NDArray[np.float32]  # (windows, classes)
 FORMAT = 1
 ABOUT, FRONT, WINDOW = "model.json", "front.onnx", "window.onnx"
 AT_ONCE = 32  # windows that are scored together, at most
+_FILLED = 60  # frames that may be filled up so that one more goes with them: a run of its own costs as much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class ExportedModel:
         prior: the training speakers' scaling.
         itself: whether a stretch of which nothing else is known is scaled by itself, and not by that.
         int8: whether its weights are whole numbers of 8 bits.
+        held_out: of each class how many of its run's test recordings were taken for it, and how many there were; empty
+            where nobody said.
     """
 
     said: ModelSaid
@@ -64,6 +67,7 @@ class ExportedModel:
     prior: Scaling
     itself: bool
     int8: bool
+    held_out: dict[str, tuple[int, int]] = field(default_factory=dict)
     _front: Any = field(repr=False)
     _window: Any = field(repr=False)
 
@@ -94,16 +98,19 @@ class ExportedModel:
 
     def frames(self, sound: Signal) -> Frames:
         """The ``1 + samples // hop`` frames ``(frames, columns)`` of a sound ``(samples,)``."""
-        (frames,) = self._front.run(["frames"], {"sound": sound[None].astype(np.float32)})
-        return np.asarray(frames[0], np.float32)
+        frames: Frames = self.frames_of(sound[None].astype(np.float32))[0]
+        return frames
+
+    def frames_of(self, sounds: Signal) -> Frames:
+        """The frames ``(sounds, frames, columns)`` of some sounds of one length ``(sounds, samples)``."""
+        (frames,) = self._front.run(["frames"], {"sound": sounds})
+        return np.asarray(frames, np.float32)
 
     def score(self, windows: Sequence[Window]) -> Probabilities:
         """The classes' probabilities for each window, whatever stands beside it: ``(windows, classes)``."""
         found = np.zeros((len(windows), len(self.said.classes)), np.float32)
-        order = sorted(range(len(windows)), key=lambda place: len(windows[place].frames))
         together = 1 if self.int8 else AT_ONCE  # 8 bits round by the whole batch's range: each is one of its own
-        for first in range(0, len(order), together):
-            places = order[first : first + together]
+        for places in _groups([len(window.frames) for window in windows], together):
             found[places] = self._scored([windows[place] for place in places])
         return found
 
@@ -118,6 +125,19 @@ class ExportedModel:
         }
         (found,) = self._window.run(["probabilities"], {"frames": frames, "lengths": lengths, **scaling})
         return np.asarray(found, np.float32)
+
+
+def _groups(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Places of windows that are scored together: of about a length, for all are filled up to the longest."""
+    groups: list[list[int]] = []
+    longest = 0
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        own = groups[-1] if groups else []
+        if not own or len(own) == most or len(own) * (lengths[place] - longest) > _FILLED:
+            groups.append(own := [])
+        own.append(place)
+        longest = lengths[place]
+    return groups
 
 
 def is_export(folder: Path) -> bool:
@@ -170,6 +190,7 @@ def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
         "layout": Layout(columns=tuple(about["columns"]), stack=int(about["stack"])),
         "itself": about["alone"] == "itself",
         "int8": bool(about.get("int8")),
+        "held_out": {name: (int(hits), int(of)) for name, (hits, of) in (about.get("held_out") or {}).items()},
         "prior": Scaling(
             mean=np.array(prior["mean"], np.float32),
             deviation=np.array(prior["deviation"], np.float32),

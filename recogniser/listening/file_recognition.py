@@ -32,8 +32,6 @@ from recogniser.sound.file_blocks import FileBlocks
 from recogniser.sound.gates import Gate, RememberingGate, open_gate
 from recogniser.sound.turns import Turns
 
-BLOCK_MS = 5000  # of frames that are computed at once: a file need not wait less
-
 
 @dataclass(frozen=True, kw_only=True)
 class RecogniseSettings:
@@ -129,7 +127,6 @@ def _passing(
                 known=known,
                 gates=remember or gates,
                 unsure=unsure,
-                block_ms=BLOCK_MS,
             )
         yield listener, listener.stretches(block)
     if listener is not None:

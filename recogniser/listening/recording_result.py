@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 DECIMALS = 3  # of a second
@@ -163,7 +163,14 @@ class RecordingResult:
 
     def as_json(self) -> str:
         """One JSON object and a line's end."""
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        parts: dict[str, Any] = {  # and not asdict, which copies hours of numbers
+            "model": vars(self.model),
+            "segments": [vars(own) for own in self.segments],
+            "trajectory": vars(self.trajectory),
+            "summary": vars(self.summary),
+            "problems": [vars(own) for own in self.problems],
+        }
+        return json.dumps({**vars(self), **parts}, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:

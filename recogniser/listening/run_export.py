@@ -50,6 +50,22 @@ def _exported(weights: Path) -> Path:
     return folder
 
 
+def _refuse_deaf(weights: Path) -> None:
+    """Refuse a model that takes no sound, before it is exported.
+
+    Raises:
+        UsageError: it does not.
+    """
+    from common.learning import saved_model
+    from recogniser.export.front_constants import takes_sound
+
+    if not takes_sound(saved_model.load(weights)):
+        raise UsageError(
+            f"--model {weights}: it takes no sound by itself (an encoder or matrices stand in front), so that it can't "
+            "listen; fedser predict labels whole recordings"
+        )
+
+
 def _make(weights: Path, folder: Path) -> None:
     """Export into a folder beside, which then takes its place whole."""
     try:
@@ -65,6 +81,7 @@ def _make(weights: Path, folder: Path) -> None:
     except OSError as error:
         raise FedserError(f"{folder.parent} cannot be written: {error.strerror}; set FEDSER_CACHE") from None
     try:
+        _refuse_deaf(weights)
         export(weights, partial)
         if not is_export(folder):  # another process may have been as quick
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,7 @@ class Adaptation:
     def __init__(self, model: ExportedModel, mode: str, known: Mapping[str | None, Sums] | None = None) -> None:
         self._model, self._mode = model, mode
         self.heard: Speakers = dict(known or {})
+        self._scalings: dict[str | None, Scaling] = {}  # by what was heard so far
 
     def scaling(self, speaker: str | None, frames: Frames) -> tuple[Scaling, float]:
         """The scaling of a speaker's stretch ``(frames, columns)``, and the seconds of theirs that it is made of."""
@@ -35,8 +36,9 @@ class Adaptation:
         if heard is None or not self._adapts:
             alone = Sums.of(self._model.layout.rows(frames)).scaling() if self._model.itself else self._model.prior
             return alone, 0.0
-        scaling = adapted(self._model.prior, heard) if self._listens else heard.scaling()
-        return scaling, heard.rows * self._model.layout.stack * self._model.hop_ms / 1000
+        if speaker not in self._scalings:
+            self._scalings[speaker] = adapted(self._model.prior, heard) if self._listens else heard.scaling()
+        return self._scalings[speaker], heard.rows * self._model.layout.stack * self._model.hop_ms / 1000
 
     def hear(self, speaker: str | None, frames: Frames) -> None:
         """Add a segment's rows of speech to what was heard of a speaker; with ``recording`` all is known already."""
@@ -48,6 +50,7 @@ class Adaptation:
         layout = self._model.layout
         rows = layout.rows(frames)
         own = Sums.of(layout.speech(rows) if self._listens else rows)
+        self._scalings.pop(speaker, None)
         self.heard[speaker] = self.heard.get(speaker, Sums.none(layout.features)) + own
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from recogniser.monitoring.alarms import Alarm
-from recogniser.monitoring.daily_figures import Day
+from recogniser.monitoring.alarms import Alarm, alarms
+from recogniser.monitoring.daily_figures import Day, by_day
 from recogniser.monitoring.proportions import Count
+from recogniser.monitoring.segment_log import read_logs
 
 PREFIX = "fedser_recogniser_monitor"
 
@@ -24,6 +26,13 @@ def gauges(days: Sequence[Day], found: Sequence[Alarm]) -> str:
         drift = [("", last.drift.value)] if last.drift else []
         lines += _gauge("drift", "mean distance from the training scaling on the last day", drift)
     return "".join(f"{line}\n" for line in lines)
+
+
+def last_day(folder: Path) -> str:
+    """The gauges of the scores in a folder; it reads all of them."""
+    logs = read_logs(folder)
+    days = by_day(logs.segments, {}, logs.classes)
+    return gauges(days, alarms(days, logs.classes, logs.held_out))
 
 
 def _shares(counts: dict[str, Count]) -> list[tuple[str, float]]:

@@ -51,6 +51,8 @@ def monitor(
     found = alarms(days, logs.classes, logs.held_out)
     if strange := len(truth.keys() - {own.id for own in logs.segments}):
         typer.echo(f"fedser: {strange} of {len(truth)} labels are of no segment here", err=True)
+    if truth and not logs.held_out:
+        typer.echo("fedser: of this model no test speakers' figures are known: only changes are alarms", err=True)
     if logs.broken:
         typer.echo(f"fedser: {logs.broken} lines cannot be read, and are left out", err=True)
     if json_output:

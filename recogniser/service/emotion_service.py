@@ -1,55 +1,36 @@
-"""The service ``fedser.emotion.v1.EmotionRecognition``: each call admitted, read, heard and answered."""
+"""The service ``fedser.emotion.v1.EmotionRecognition``: its calls, and the status that each ends with."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import grpc
-
-from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.event_messages import model_message
-from recogniser.service.kept_scores import KeptScores
-from recogniser.service.live_stream import LiveStream, Message, too_late
-from recogniser.service.refused_stream import RefusedStream, invalid
-from recogniser.service.scoring import Scoring
-from recogniser.service.stream_limits import StreamLimits
-from recogniser.service.stream_request import StreamRequest
+from recogniser.service.open_streams import OpenStreams, Requests
+from recogniser.service.refused_stream import RefusedStream
 
 NAME = proto.DESCRIPTOR.services_by_name["EmotionRecognition"].full_name
-_FAR = float("inf")
-
-Requests = AsyncIterator[proto.StreamingRecognizeRequest]
 
 
 class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
     """What a server registers.
 
     Args:
-        model: that listens.
-        limits: of all streams and of each.
-        kept: where scores are kept; None for nowhere.
+        streams: of the service.
     """
 
-    def __init__(self, model: ExportedModel, limits: StreamLimits, kept: KeptScores | None = None) -> None:
-        self._model, self._limits = model, limits
-        self.scoring = Scoring(model, kept)
-        self._open = 0
-        self._draining: RefusedStream | None = None
+    def __init__(self, streams: OpenStreams) -> None:
+        self._streams = streams
 
     async def GetModel(self, _: proto.GetModelRequest, __: Any) -> proto.Model:  # noqa: N802 - the proto's name
         """What listens."""
-        return model_message(self._model)
+        return model_message(self._streams.model)
 
     async def StreamingRecognize(self, requests: Requests, context: Any) -> None:  # noqa: N802 - the proto's name
         """Live sound; see the proto."""
         try:
-            with self._admitted():
-                await self._serve(requests, context.write)
+            await self._streams.serve(requests, context.write)
             return
         except RefusedStream as refused:
             ending = refused.again()  # gRPC holds on to what it is raised with: to no stream's frames
@@ -60,104 +41,8 @@ class EmotionService(emotion_pb2_grpc.EmotionRecognitionServicer):
     ) -> proto.RecognizeResponse:
         """Sound that is there already; see the proto."""
         try:
-            with self._admitted():
-                return await self._recognised(request)
+            return await self._streams.recognise(request)
         except RefusedStream as refused:
             ending = refused.again()
         await context.abort(ending.status, ending.detail)
         raise ending
-
-    async def _serve(self, requests: Requests, write: Callable[[Message], Awaitable[None]]) -> None:
-        stream = self._stream(await self._config(requests), self._limits)
-        with self._heard(stream):
-            reading = asyncio.create_task(self._read(requests, stream))
-            try:
-                async for message in stream.messages():
-                    await asyncio.wait_for(write(message), self._limits.most_waiting)
-            except TimeoutError:
-                raise too_late(self._limits.most_waiting) from None
-            finally:
-                reading.cancel()
-                await asyncio.gather(reading, return_exceptions=True)
-
-    async def _recognised(self, request: proto.RecognizeRequest) -> proto.RecognizeResponse:
-        config = proto.StreamingConfig()
-        config.CopyFrom(request.config)
-        config.interim_results = False
-        patient = StreamLimits(seconds=self._limits.seconds, waiting=_FAR, most_waiting=_FAR)
-        stream = self._stream(config, patient)
-        answer = proto.RecognizeResponse()
-        with self._heard(stream):
-            await stream.put(stream.request.decoded(request.audio))
-            stream.close()
-            async for message in stream.messages():
-                answer.seconds = message.audio_processed
-                if message.HasField("segment"):
-                    answer.segments.append(message.segment)
-        return answer
-
-    @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Count a stream in.
-
-        Raises:
-            RefusedStream: UNAVAILABLE, RESOURCE_EXHAUSTED.
-        """
-        if self._draining:
-            raise self._draining.again()
-        if self._open >= self._limits.streams:
-            said = f"{self._open} streams are open, as many as are served here at once; try again later"
-            raise RefusedStream(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
-
-    def _stream(self, config: proto.StreamingConfig, limits: StreamLimits) -> LiveStream:
-        return LiveStream(self._model, StreamRequest.read(config), limits, self.scoring.wake)
-
-    @contextmanager
-    def _heard(self, stream: LiveStream) -> Iterator[None]:
-        """Have a stream heard."""
-        self.scoring.streams.add(stream)
-        try:
-            if self._draining:  # since it was admitted
-                stream.close(self._draining)
-            yield
-        finally:
-            self.scoring.streams.discard(stream)
-
-    async def _next(self, requests: Requests) -> proto.StreamingRecognizeRequest | None:
-        """The next message; None after the last."""
-        try:
-            return await asyncio.wait_for(anext(requests, None), self._limits.idle)
-        except TimeoutError:
-            said = f"no message for {self._limits.idle:g} s; end a stream when nothing follows"
-            raise RefusedStream(grpc.StatusCode.DEADLINE_EXCEEDED, said) from None
-
-    async def _config(self, requests: Requests) -> proto.StreamingConfig:
-        first = await self._next(requests)
-        if first is None or not first.HasField("config"):
-            raise invalid("no config: expected it as the first message, and sound after it")
-        return first.config
-
-    async def _read(self, requests: Requests, stream: LiveStream) -> None:
-        """Take in a stream's sound to its end."""
-        try:
-            while message := await self._next(requests):
-                if not message.HasField("audio"):
-                    raise invalid("a second config, or a message of neither config nor audio: expected audio")
-                await stream.put(stream.request.decoded(message.audio))
-        except RefusedStream as refused:
-            stream.close(refused)
-        else:
-            stream.close()
-
-    async def drain(self) -> None:
-        """Serve no new stream; those that run are told their last segment, and that the service goes down."""
-        self._draining = RefusedStream(grpc.StatusCode.UNAVAILABLE, "the service goes down; try again later")
-        for stream in list(self.scoring.streams):
-            stream.close(self._draining)
-        while self.scoring.streams:
-            await asyncio.sleep(0.02)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,6 +18,7 @@ from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.emotion_service import NAME, EmotionService
 from recogniser.service.kept_scores import KeptScores
+from recogniser.service.open_streams import Hearing, OpenStreams
 from recogniser.service.server_access import Access
 from recogniser.service.stream_limits import LARGEST_MESSAGE, StreamLimits
 from recogniser.sound.gates import open_gate
@@ -34,6 +35,13 @@ _OPTIONS = [
 ]
 
 
+class Beside(Protocol):
+    """Another way into the same service."""
+
+    def listening(self, streams: OpenStreams) -> AbstractAsyncContextManager[int]:
+        """Listen within the block, whose value is the port."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GrpcServer:
     """A service that is to run.
@@ -43,43 +51,65 @@ class GrpcServer:
         limits: of its streams.
         access: who may speak with it, and where.
         kept: where scores are kept; None for nowhere.
+        beside: other ways into it, in the same process.
+        scoring: what hears its streams; by default a thread.
     """
 
     model: ExportedModel
     limits: StreamLimits = field(default_factory=StreamLimits)
     access: Access = field(default_factory=Access)
     kept: KeptScores | None = None
+    beside: Sequence[Beside] = ()
+    scoring: Hearing | None = None
 
-    async def run(self, until: asyncio.Event, say: Callable[[int], None]) -> None:
+    async def run(self, until: asyncio.Event, say: Callable[..., None]) -> None:
         """Serve.
 
         Args:
             until: is set when it is to go down.
-            say: called with the port, once it listens.
+            say: called with the port, and those of what is beside, once it listens.
 
         Raises:
             FedserError: it cannot listen there, or its gate is not installed.
         """
         open_gate("silero")  # now, not with the first stream
-        service, watched = EmotionService(self.model, self.limits, self.kept), health.aio.HealthServicer()
-        server = grpc.aio.server(interceptors=self.access.interceptors(), options=_OPTIONS)
-        emotion_pb2_grpc.add_EmotionRecognitionServicer_to_server(service, server)
+        streams = OpenStreams(self.model, self.limits, self.kept, self.scoring)
+        hearing = asyncio.create_task(streams.scoring.run())
+        told = asyncio.create_task(until.wait())
+        try:
+            async with AsyncExitStack() as ways:
+                say(*[await ways.enter_async_context(own.listening(streams)) for own in (self, *self.beside)])
+                try:
+                    await asyncio.wait({told, hearing}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    await _drain(streams)
+        finally:
+            told.cancel()
+            if not hearing.cancel():
+                hearing.result()  # which raises: it broke
+            streams.scoring.end()
+
+    @asynccontextmanager
+    async def listening(self, streams: OpenStreams) -> AsyncIterator[int]:
+        """Listen within the block, whose value is the port.
+
+        Raises:
+            FedserError: it cannot listen there.
+        """
+        watched = health.aio.HealthServicer()
+        server = grpc.aio.server(interceptors=self.access.interceptors(streams.figures.refused), options=_OPTIONS)
+        emotion_pb2_grpc.add_EmotionRecognitionServicer_to_server(EmotionService(streams), server)
         health_pb2_grpc.add_HealthServicer_to_server(watched, server)
         reflection.enable_server_reflection((NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = self._listen(server)
         await server.start()
         for name in ("", NAME):
             await watched.set(name, health_pb2.HealthCheckResponse.SERVING)
-        hearing = asyncio.create_task(service.scoring.run())
-        say(port)
-        told = asyncio.create_task(until.wait())
+        streams.when_draining.append(watched.enter_graceful_shutdown)
         try:
-            await asyncio.wait({told, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            yield port
         finally:
-            await _go_down(server, service, watched)
-            if not hearing.cancel():
-                hearing.result()  # which raises: it broke
-            service.scoring.end()
+            await server.stop(_LINGER)
 
     def _listen(self, server: Any) -> int:
         at = self.access.address
@@ -93,14 +123,12 @@ class GrpcServer:
             ) from None
 
 
-async def _go_down(server: Any, service: EmotionService, watched: Any) -> None:
-    await watched.enter_graceful_shutdown()
+async def _drain(streams: OpenStreams) -> None:
     with suppress(TimeoutError):
-        await asyncio.wait_for(service.drain(), GRACE)
-    await server.stop(_LINGER)
+        await asyncio.wait_for(streams.drain(), GRACE)
 
 
-async def serve_until_told(server: GrpcServer, say: Callable[[int], None]) -> None:
+async def serve_until_told(server: GrpcServer, say: Callable[..., None]) -> None:
     """Serve until the process is asked to end, by SIGTERM or SIGINT; as ``GrpcServer.run``."""
     until, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -30,7 +30,9 @@ class KeptScores:
 
     def __init__(self, folder: Path, model: ExportedModel) -> None:
         self._model = model
-        self._log = SegmentLog(folder=folder, model=model.said.sha256, classes=model.said.classes)
+        self._log = SegmentLog(
+            folder=folder, model=model.said.sha256, classes=model.said.classes, held_out=model.held_out
+        )
 
     def keep(self, stretch: Stretch, segment: Segment) -> str:
         """Keep a segment's scores; returns its id, empty where there is no room: a stream goes on without."""

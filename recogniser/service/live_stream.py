@@ -87,6 +87,10 @@ class LiveStream:
             self._room.clear()
             await self._room.wait()
 
+    def may_wait(self, block: Block) -> bool:
+        """Whether these samples may have to wait in ``put``."""
+        return self._seconds_waiting + len(block) / self.request.rate > self._limits.waiting
+
     @property
     def _seconds_waiting(self) -> float:
         return (self._samples - self._taken) / self.request.rate
@@ -108,12 +112,12 @@ class LiveStream:
 
     def take(self) -> Portion | None:
         """What is to be heard next; None for nothing."""
-        if self._over:
+        if self._over or not (self._waiting or self._closed):
             return None
         if self._waiting and monotonic() - self._waiting[0][0] > self._limits.most_waiting:
             self.fail(too_late(self._limits.most_waiting))
             return None
-        if len(self._untold) > _MOST_UNTOLD or not (self._waiting or self._closed):
+        if len(self._untold) > _MOST_UNTOLD:
             return None
         waiting = self._seconds_waiting
         block = self._next_block()
@@ -129,7 +133,7 @@ class LiveStream:
                 self._waiting.appendleft((came, block[most:]))
             parts.append(block[:most])
             most -= len(parts[-1])
-        found = np.concatenate(parts)
+        found = parts[1] if len(parts) == 2 else np.concatenate(parts)
         self._taken += len(found)
         return found
 
@@ -143,7 +147,8 @@ class LiveStream:
             if self._ending is None or not message.HasField("done"):
                 self._add(message)
         self._over = portion.last
-        self._news.set()
+        if self._untold or self._over:
+            self._news.set()
         self._room.set()
 
     def _add(self, message: Message) -> None:

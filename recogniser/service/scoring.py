@@ -11,20 +11,22 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from time import monotonic
 
 import grpc
-import numpy as np
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.lane import Stretch
-from recogniser.listening.listener import Event, Listener
+from recogniser.listening.listener import Event, Listener, stretches_together
 from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service.event_messages import event_message
+from recogniser.service.kept_profile import write_profile
 from recogniser.service.kept_scores import KeptScores
 from recogniser.service.live_stream import LiveStream, Message, Portion
 from recogniser.service.refused_stream import RefusedStream
-from recogniser.service.speaker_profile import write_profile
+
+TICK = 0.01  # seconds from one time that streams are heard to the next, at least: what comes meanwhile goes together
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,13 +36,11 @@ class Heard:
     """What was heard in a portion.
 
     Attributes:
-        stretches: that are scored.
-        messages: of these, and of a stream's end.
-        skipped: windows that are not scored.
+        messages: of what was scored, and of the end.
+        skipped: windows that were not.
         failed: whether the listener broke.
     """
 
-    stretches: list[Stretch] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     skipped: int = 0
     failed: bool = False
@@ -50,15 +50,18 @@ def hear_together(
     model: ExportedModel, portions: Sequence[tuple[Listener, Portion]], kept: KeptScores | None = None
 ) -> list[Heard]:
     """Hear a portion of each of some streams, and keep the scores of what has closed where that is asked for."""
-    heard = [_prepared(listener, portion) for listener, portion in portions]
-    windows = [stretch.window for own in heard for stretch in own.stretches]
-    scores, done = model.score(windows) if windows else np.zeros((0, 0), np.float32), 0
-    for (listener, portion), own in zip(portions, heard, strict=True):
-        until = done + len(own.stretches)
-        told = listener.tell(own.stretches, scores[done:until])
-        own.messages = [_message(*each, kept) for each in zip(own.stretches, told, strict=True)]
-        done = until
-        if portion.last and not own.failed:
+    heard = [_taken(listener, portion) for listener, portion in portions]
+    whole = [(*given, own) for given, own in zip(portions, heard, strict=True) if not own.failed]
+    scored = []
+    for due, (_, portion, own) in zip(stretches_together(model, [each[0] for each in whole]), whole, strict=True):
+        scored.append([stretch for stretch in due if stretch.final or portion.windows])
+        own.skipped = len(due) - len(scored[-1])
+    windows = [stretch.window for own in scored for stretch in own]
+    scores = iter(model.score(windows) if windows else ())
+    for stretches, (listener, portion, own) in zip(scored, whole, strict=True):
+        told = listener.tell(stretches, [next(scores) for _ in stretches])
+        own.messages = [_message(*each, kept) for each in zip(stretches, told, strict=True)]
+        if portion.last:
             own.messages.append(_done(model, listener))
     return heard
 
@@ -72,17 +75,14 @@ def _message(stretch: Stretch, event: Event, kept: KeptScores | None) -> Message
     return event_message(event, number)
 
 
-def _prepared(listener: Listener, portion: Portion) -> Heard:
-    """What of one stream is to be scored; one that breaks breaks alone."""
+def _taken(listener: Listener, portion: Portion) -> Heard:
+    """Let a stream take its sound in; one that breaks breaks alone."""
     try:
-        stretches = listener.stretches(portion.block)
-        if portion.last:
-            stretches += listener.last_stretches()
+        listener.take(portion.block, last=portion.last)
     except Exception:
         _LOG.exception("a stream cannot be heard")
         return Heard(failed=True)
-    kept = [stretch for stretch in stretches if stretch.final or portion.windows]
-    return Heard(stretches=kept, skipped=len(stretches) - len(kept))
+    return Heard()
 
 
 class Scoring:
@@ -114,7 +114,9 @@ class Scoring:
                 await self._work.wait()
                 self._work.clear()
                 while taken := [(own, portion) for own in list(self.streams) if (portion := own.take())]:
+                    began = monotonic()
                     await self._hear(taken)
+                    await asyncio.sleep(max(0.0, began + TICK - monotonic()))
         finally:
             for stream in self.streams:
                 stream.fail(_broken())

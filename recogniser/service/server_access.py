@@ -9,6 +9,7 @@ import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
@@ -73,28 +74,47 @@ class Access:
         pair = [(self.key, self.certificate)]
         return grpc.ssl_server_credentials(pair, self.client_ca, require_client_auth=self.client_ca is not None)
 
-    def interceptors(self) -> list[TokenCheck]:
-        """What looks at each call before it is served."""
-        return [TokenCheck(self.token)] if self.token else []
+    def context(self) -> ssl.SSLContext:
+        """For TLS from 1.2 on, as Python's servers take it: of a service that has a certificate."""
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        with TemporaryDirectory() as folder:  # of mode 700: OpenSSL reads a pair from files alone
+            certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+            certificate.write_bytes(self.certificate or b"")
+            key.write_bytes(self.key or b"")
+            made.load_cert_chain(certificate, key, password="")
+        if self.client_ca:
+            made.load_verify_locations(cadata=self.client_ca.decode("ascii", "ignore"))
+            made.verify_mode = ssl.CERT_REQUIRED
+        return made
+
+    def lets_in(self, found: str | bytes) -> bool:
+        """Whether that is ``Bearer TOKEN``, where one is asked for."""
+        given = found.encode() if isinstance(found, str) else found
+        return self.token is None or hmac.compare_digest(given, f"Bearer {self.token}".encode())
+
+    def interceptors(self, refused: Callable[[str], None]) -> list[TokenCheck]:
+        """What looks at each call before it is served, and tells whom it refused."""
+        return [TokenCheck(self, refused)] if self.token else []
 
 
 class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Serves calls with ``authorization: Bearer TOKEN`` alone, but for questions about the service's health.
 
     Args:
-        token: that is asked for.
+        access: that asks for it.
+        refused: called with the status of each call that is not served.
     """
 
-    def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
+    def __init__(self, access: Access, refused: Callable[[str], None]) -> None:
+        self._access, self._refused = access, refused
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], call: Any) -> Any:
         """Serve or refuse a call."""
         given = [value for name, value in call.invocation_metadata if name == "authorization"]
-        found = given[0] if given else ""
-        known = hmac.compare_digest(found.encode() if isinstance(found, str) else found, self._expected)
-        if call.method.startswith(_OPEN) or known:
+        if call.method.startswith(_OPEN) or self._access.lets_in(given[0] if given else ""):
             return await continuation(call)
+        self._refused("UNAUTHENTICATED")
         return grpc.stream_stream_rpc_method_handler(_refuse)
 
 

@@ -11,8 +11,8 @@ from recogniser.listening.lane import ListenSettings
 from recogniser.listening.listener import Listener
 from recogniser.listening.unsure import Unsure
 from recogniser.service import emotion_pb2 as proto
+from recogniser.service.kept_profile import read_profile
 from recogniser.service.refused_stream import invalid
-from recogniser.service.speaker_profile import read_profile
 from recogniser.sound.pcm import MOST_CHANNELS, RATES, Block, PcmDecoder
 from recogniser.sound.turns import Turn, Turns
 

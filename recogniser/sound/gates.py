@@ -7,6 +7,7 @@ samples. What it has heard it carries along, so that two streams know nothing of
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +17,13 @@ import numpy.typing as npt
 
 from common.errors import FedserError, UsageError
 from recogniser.sound.sessions import open_session
+from recogniser.sound.silero_network import HIDDEN, SEEN, network
 
 Signal = npt.NDArray[np.float32]
 
 RATE = 16_000  # Hz
 FRAME = 512  # samples, 32 ms
-_CONTEXT = 64  # samples before a frame that Silero's model sees too
+CONTEXT = SEEN - FRAME  # samples before a frame that Silero's model sees too
 _SILERO = "silero_vad/data/silero_vad_16k_sequence.onnx"
 
 ABOVE = 12.0  # dB over the noise floor from which a frame may be speech
@@ -45,18 +47,31 @@ class SileroGate:
     """
 
     def __init__(self) -> None:
-        self._session = _silero()
-        self._before = np.zeros((1, _CONTEXT), np.float32)
-        self._state = [np.zeros((1, 1, 128), np.float32)] * 2
+        _silero()
+        self.before = np.zeros(CONTEXT, np.float32)
+        self.state = np.zeros((2, HIDDEN), np.float32)  # hidden and cell
 
     def feed(self, frames: Signal) -> Signal:
         """As of any gate."""
-        ends = np.concatenate([self._before, frames[:, -_CONTEXT:]])
-        self._before = ends[-1:]
-        seen = np.concatenate([ends[:-1], frames], axis=1)
-        hidden, cell = self._state
-        speech, *self._state = self._session.run(None, {"input": seen, "h": hidden, "c": cell})
-        return np.asarray(speech, np.float32)
+        if not len(frames):
+            return np.zeros(0, np.float32)
+        return hear_beside([self], [frames])[:, 0]
+
+
+def hear_beside(gates: Sequence[SileroGate], frames: Sequence[Signal]) -> Signal:
+    """What some gates say of as many frames each, one or more: ``(frames, gates)``."""
+    sound = np.empty((len(frames[0]), len(gates), SEEN), np.float32)
+    state = np.empty((2, 1, len(gates), HIDDEN), np.float32)
+    for place, (gate, own) in enumerate(zip(gates, frames, strict=True)):
+        sound[:, place, CONTEXT:] = own
+        sound[0, place, :CONTEXT] = gate.before
+        sound[1:, place, :CONTEXT] = own[:-1, -CONTEXT:]
+        state[:, 0, place] = gate.state
+        gate.before = own[-1, -CONTEXT:].copy()
+    speech, *after = _silero().run(["speech", "hn", "cn"], {"sound": sound, "h": state[0], "c": state[1]})
+    for gate, own in zip(gates, np.stack(after)[:, 0].swapaxes(0, 1), strict=True):
+        gate.state = own.copy()
+    return np.asarray(speech, np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -64,10 +79,11 @@ def _silero() -> Any:
     try:
         files = importlib.metadata.files("silero-vad") or []
         path = Path(str(next(each for each in files if str(each) == _SILERO).locate()))
-        content = path.read_bytes()
-    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError):
+        content = network(path.read_bytes())
+    except (importlib.metadata.PackageNotFoundError, StopIteration, OSError, KeyError, ValueError, IndexError):
         raise FedserError(
-            "the speech gate silero needs the package silero-vad: pip install --no-deps silero-vad, or --vad energy"
+            "the speech gate silero needs the package silero-vad: pip install --no-deps silero-vad==6.2.3, "
+            "or --vad energy"
         ) from None
     return open_session(content, path)
 

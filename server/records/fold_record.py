@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import FedserError
 from server.records.json_record import Record, may_lack
-from server.records.scores import Calibration, Counts, Scores, Validation
+from server.records.scores import Calibration, Counts, NoiseCounts, Scores, Validation
 
 Speakers = tuple[str, ...] | Mapping[str, int] | int  # by name; of separate sites how many each has, or how many in all
 
@@ -165,6 +165,7 @@ class FoldRecord(Record):
             its own together.
         strangers: the counts that ``test.stranger`` is of, by its keys: as ``by_speaker``, or of all together; None for
             what the normalisation does not have.
+        noise_counts: the counts that ``test.noise`` is of, of each speaker.
         test_sites: of a deployment, by site, recordings that it scored; None where it scored none.
         test_scores: likewise, what it reaches at each site that scored it: ``test`` is as right as each of these.
         seconds: that the fold took.
@@ -184,6 +185,7 @@ class FoldRecord(Record):
     refit: tuple[Round, ...] = may_lack()
     by_speaker: tuple[Counts, ...] | None
     strangers: Mapping[str, tuple[Counts, ...] | None] | None = may_lack()
+    noise_counts: NoiseCounts | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
     test_sites: Mapping[str, int | None] | None = may_lack()
     test_scores: Mapping[str, Scores] | None = may_lack()
     seconds: float | None = may_lack()

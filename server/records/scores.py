@@ -19,7 +19,9 @@ class StrangerFigures(Record):
     macro_f1: float
 
 
-NoiseFigures = Mapping[str, Mapping[str, StrangerFigures]]  # by kind of noise, by ``clean`` or the ratio in dB
+# By kind of noise, by ``clean`` or the ratio in dB; the counts are of each speaker.
+NoiseFigures = Mapping[str, Mapping[str, StrangerFigures]]
+NoiseCounts = Mapping[str, Mapping[str, tuple[Counts, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,14 @@ def confusion(result: Result) -> list[list[int]]:
     return [[sum(matrix[row][column] for matrix in matrices) for column in range(size)] for row in range(size)]
 
 
+def confusion_first(result: Result) -> list[list[int]]:
+    """As ``confusion``, of each recording as the first of a stranger's; empty where nobody is known better later."""
+    matrices = [fold.confusion_first for fold in result.folds if fold.confusion_first]
+    if not is_transductive(result) or len(matrices) < len(result.folds):
+        return []
+    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+
+
 def recall(result: Result) -> dict[str, float | None]:
     """Each class's recall over all folds' test recordings together; None for a class without any."""
     rows = enumerate(confusion(result))

@@ -34,7 +34,7 @@ def _content(result: Result) -> dict[str, Any]:
         "started": guarantee.started(result),
         "headline": _tiles(result),
         "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
-        "scores": [_comparison(result), _recall(result), _confusion(result)] if result.summary else [],
+        "scores": [_comparison(result), _recall(result), *_confusions(result)] if result.summary else [],
         "noise": [_noise(result)] if findings.noise(result) else [],
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
@@ -123,16 +123,22 @@ def _recall(result: Result) -> Illustration:
     )
 
 
-def _confusion(result: Result) -> Illustration:
-    title = "Confusion matrix of the federated model on the held-out recordings"
+def _confusions(result: Result) -> list[Illustration]:
+    """What a stranger's first recordings are taken for, where that is another thing, and the counts of the test."""
+    own = _confusion(result, "confusion", findings.confusion(result), findings.counted_as(result))
+    first = findings.confusion_first(result)
+    return [_confusion(result, "confusion-first", first, findings.HEARD["0"]), own] if first else [own]
+
+
+def _confusion(result: Result, key: str, counts: list[list[int]], heard: str) -> Illustration:
+    known, behind = (f", {heard}", f": {heard}") if heard else ("", "")
     return Illustration(
-        key="confusion",
-        heading="What is taken for what",
-        title=title,
-        caption=f"The share of each row, and the number of recordings{_counted(result)}. Right answers lie on the "
-        "diagonal.",
-        drawing=figures.confusion(result.corpus.classes, findings.confusion(result)),
-        table=tables.confusion(result),
+        key=key,
+        heading=f"What is taken for what{behind}",
+        title=f"Confusion matrix of the federated model on the held-out recordings{known}",
+        caption=f"The share of each row, and the number of recordings{known}. Right answers lie on the diagonal.",
+        drawing=figures.confusion(result.corpus.classes, counts),
+        table=tables.confusion(result.corpus.classes, counts, heard),
     )
 
 

@@ -18,7 +18,7 @@ from common.learning.metrics import FIGURES, Confusion, summarise
 from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
 from server.records.front import front_of
-from server.records.scores import NoiseFigures, StrangerFigures
+from server.records.scores import Counts, StrangerFigures
 from server.reporting.findings import largest_epsilon
 from server.reporting.run_record import (
     SCHEMA,
@@ -108,6 +108,7 @@ def _fold(fold: FoldResult) -> RunFold:
         chosen_round=federated.chosen_round,
         calibration=federated.calibration,
         test=federated.test,
+        confusion_first=_first_heard(federated),
         baselines=baselines,
         rounds=federated.rounds,
         refit=federated.refit,
@@ -116,6 +117,12 @@ def _fold(fold: FoldResult) -> RunFold:
         test_sites=federated.test_sites,
         test_scores=federated.test_scores,
     )
+
+
+def _first_heard(fold: FoldRecord) -> Counts | None:
+    """The confusion of a stranger's first recordings; None where the normalisation has nothing for them."""
+    tables = (fold.strangers or {}).get("0")
+    return tuple(map(tuple, np.sum(tables, axis=0).tolist())) if tables else None
 
 
 def _privacy(config: Config, folds: Sequence[FoldResult], models: Sequence[NoisyModel] | None) -> PrivacyAccount | None:
@@ -151,19 +158,27 @@ def _summary(folds: Sequence[FoldResult]) -> Summary | None:
         pooled_stranger=_strangers([fold.pooled for fold in folds if fold.pooled], one_by_one=True)
         if complete
         else None,
-        noise=_noise([fold.federated.test.noise for fold in folds if fold.federated.test]),
+        noise=_noise([fold.federated for fold in folds]),
     )
 
 
-def _noise(folds: Sequence[NoiseFigures | None]) -> NoiseSummary | None:
+def _noise(models: Sequence[FoldRecord]) -> NoiseSummary | None:
     """The figures in noise over the folds; None where one of them has none."""
-    whole = [own for own in folds if own is not None]
-    if len(whole) < len(folds) or not whole:
+    whole = [own.test.noise for own in models if own.test and own.test.noise]
+    if len(whole) < len(models) or not whole:
         return None
-    return {
-        kind: {level: _spread([own[kind][level] for own in whole]) for level in levels}
-        for kind, levels in whole[0].items()
-    }
+    counts = [own.noise_counts for own in models if own.noise_counts]
+
+    def over(kind: str, level: str) -> StrangerSummary:
+        if len(counts) < len(models):  # of folds that were trained before these were kept
+            return _spread([own[kind][level] for own in whole])
+        return _over_speakers([np.array([own[kind][level]], dtype=np.int64) for own in counts])
+
+    return {kind: {level: over(kind, level) for level in levels} for kind, levels in whole[0].items()}
+
+
+def _over_speakers(counts: Sequence[Confusion], one_by_one: bool = True) -> StrangerSummary:
+    return StrangerSummary.from_json({own: _figure(counts, own, one_by_one).as_json() for own in FIGURES})
 
 
 def _spread(folds: Sequence[StrangerFigures]) -> StrangerSummary:
@@ -184,9 +199,7 @@ def _strangers(models: Sequence[FoldRecord], one_by_one: bool) -> Strangers | No
     for name in models[0].strangers or ():
         tables = [(model.strangers or {}).get(name) for model in models]
         counts = [np.array([own], dtype=np.int64) for own in tables if own is not None]
-        whole = len(counts) == len(models)
-        figures = {own: _figure(counts, own, one_by_one).as_json() for own in FIGURES} if whole else None
-        found[name] = StrangerSummary.from_json(figures) if figures else None
+        found[name] = _over_speakers(counts, one_by_one) if len(counts) == len(models) else None
     return found
 
 

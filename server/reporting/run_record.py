@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import FedserError, UsageError
 from server.records.fold_record import Origin, PrivacyAccount, Round, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
-from server.records.scores import Calibration, Scores
+from server.records.scores import Calibration, Counts, Scores
 
 if TYPE_CHECKING:
     from common.learning.recogniser import Recogniser
@@ -61,7 +61,8 @@ class Baselines(Record):
 class RunFold(Record):
     """A fold of a run: as ``server.records.fold_record.FoldRecord``, with its baselines, where they were trained.
 
-    Its ``test`` is None where nobody scored the model: so it may be in a private run of separate sites.
+    Its ``test`` is None where nobody scored the model: so it may be in a private run of separate sites. Its
+    ``confusion_first`` is as ``test.confusion``, of each recording as the first of a stranger's.
     """
 
     fold: str
@@ -72,6 +73,7 @@ class RunFold(Record):
     chosen_round: int
     calibration: Calibration | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
     test: Scores | None
+    confusion_first: Counts | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
     baselines: Baselines | None
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] | None = may_lack()

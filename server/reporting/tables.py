@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from server.reporting import findings
 from server.reporting.findings import Curves, count, fold_name, is_counted, mean
@@ -38,7 +38,12 @@ def _sites_alone(result: Result) -> list[list[str]]:
 def noise(result: Result) -> Table:
     """The UAR of a stranger's first recording by the kind and the level of noise."""
     curves = findings.noise(result)
-    rows = [[kind, *map(score, curve.values())] for kind, curve in curves.items()]
+    told = (result.summary.noise or {}) if result.summary else {}
+    rows = []
+    for kind, curve in curves.items():
+        rows.append([kind, *map(score, curve.values())])
+        between = [interval(own.uar) for own in told[kind].values()]
+        rows += [[f"{kind}, 95 % interval", *between]] if {*between} != {NONE} else []
     levels = list(next(iter(curves.values()), {}))
     return Table(caption="UAR in noise, first heard", head=["Noise", *map(noise_level, levels)], rows=rows)
 
@@ -60,16 +65,16 @@ def recalls(result: Result) -> Table:
     return Table(caption="Recall of each class", head=head, rows=rows)
 
 
-def confusion(result: Result) -> Table:
-    """The confusion counts, with the share of the row."""
-    classes = result.corpus.classes
+def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], heard: str) -> Table:
+    """The confusion counts, with the share of the row; in the caption what was heard before, if it is told."""
     rows = []
-    for name, counts in zip(classes, findings.confusion(result), strict=True):
-        total = sum(counts)
-        cells = [f"{value} ({value / total:.0%})" if total else f"{value}" for value in counts]
+    for name, row in zip(classes, counts, strict=True):
+        total = sum(row)
+        cells = [f"{value} ({value / total:.0%})" if total else f"{value}" for value in row]
         rows.append([name, *cells, str(total)])
     head = ["Spoken as \\ recognised as", *classes, "All"]
-    return Table(caption="Test recordings of all folds, by true and by recognised class", head=head, rows=rows)
+    known = f", {heard}" if heard else ""
+    return Table(caption=f"Test recordings of all folds, by true and by recognised class{known}", head=head, rows=rows)
 
 
 def curves(caption: str, by_name: Curves) -> Table:

@@ -25,8 +25,8 @@ from common.models.architectures import build_model
 from common.models.model import EmotionModel
 from common.splits.plan import Plan
 from server.messages.rejections import Refused
-from server.records.scores import Counts, NoiseFigures, Scores, StrangerFigures
-from server.rounds.noise_scores import score_noise
+from server.records.scores import Counts, NoiseCounts, Scores
+from server.rounds.noise_scores import figures_of, noise_figures, score_noise
 from server.rounds.site_scores import Counts as Answer
 from server.rounds.site_scores import ask
 from server.run.checkpoint import Arrays, State
@@ -44,6 +44,7 @@ class HeldOut:
         speakers: how many were scored.
         by_speaker: the confusion counts of each; None where a site tells those of all its own together.
         strangers: the counts as of strangers, by how many others of the speaker were heard.
+        noise: the counts in noise of each speaker who is here; None where they are not asked for, or nobody is.
         sites: by the sites that hold test speakers, how many recordings each scored; None where one did not.
         scores: by the sites that scored it, what it reaches on their speakers: their word, which nobody can check.
     """
@@ -53,6 +54,7 @@ class HeldOut:
     by_speaker: tuple[Counts, ...] | None
     strangers: Mapping[str, tuple[Counts, ...] | None]
     sites: dict[str, int | None]
+    noise: NoiseCounts | None = None
     scores: dict[str, Scores] = field(default_factory=dict)
 
 
@@ -100,16 +102,17 @@ def score_held_out(
         parts = [replace(part, confusion=part.after[FIRST], known=False, loss=None) for part in parts]
     counts = [table for part in parts for table in part.confusion]
     strangers = _strangers(parts)
-    test = _scores(counts, plan, _mean_loss(parts))
+    test, noise = _scores(counts, plan, _mean_loss(parts)), _in_noise(config, plan, state, cache)
     return HeldOut(
         test=replace(
             test,
-            stranger={name: _figures(own) if own else None for name, own in strangers.items()},
-            noise=_in_noise(config, plan, state, cache),
+            stranger={name: figures_of(own) if own else None for name, own in strangers.items()},
+            noise=noise_figures(noise) if noise else None,
         ),
         speakers=sum(part.speakers for part in parts),
         by_speaker=tuple(map(_counts, counts)) if all(part.by_speaker for part in parts) else None,
         strangers={name: tuple(map(_counts, own)) if own else None for name, own in strangers.items()},
+        noise=noise,
         sites=sites,
         scores={site: _scores(answer.confusion, plan, _mean_loss([answer])) for site, answer in answers.items()},
     )
@@ -126,11 +129,6 @@ def _strangers(parts: Sequence[Answer]) -> dict[str, list[metrics.Confusion] | N
         name: [table for own in of_each for table in own[name]] if all(name in own for own in of_each) else None
         for name in AFTER
     }
-
-
-def _figures(tables: Sequence[metrics.Confusion]) -> StrangerFigures:
-    whole = np.sum(tables, axis=0)
-    return StrangerFigures.from_json({name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
 
 
 def untouched(config: Config, plan: Plan) -> bool:
@@ -204,8 +202,8 @@ def score(
     )
 
 
-def _in_noise(config: Config, plan: Plan, state: State, cache: FeatureCache) -> NoiseFigures | None:
-    """The figures in noise of the speakers that are here, where they are asked for; no site is asked."""
+def _in_noise(config: Config, plan: Plan, state: State, cache: FeatureCache) -> NoiseCounts | None:
+    """The counts in noise of the speakers that are here, where they are asked for; no site is asked."""
     speakers = plan.test_speakers if plan.sites else plan.test  # in a simulation all of them are here
     if not config.data.score_noise:
         return None

@@ -217,7 +217,7 @@ class Rounds:
 
     @property
     def _ways(self) -> dict[str, float]:
-        found = step_ratio({node.site: node.examples for node in self.nodes}, self.config.training.batch_size)
+        found = step_ratio({node.site: node.examples for node in self.nodes}, self.config.training)
         return found | {site: min(found[site], MOST_STEPS) for site in limited(self.nodes)}
 
     def _present(self, number: int) -> list[Node]:

@@ -19,12 +19,13 @@ from common.data.strangers import FIRST, conditions
 from common.features.cache import FeatureCache
 from common.learning import metrics
 from common.learning.training import evaluate
-from server.records.scores import NoiseFigures, StrangerFigures
+from server.records.scores import Counts, NoiseCounts, NoiseFigures, StrangerFigures
 
 log = logging.getLogger("fedser.server")
 
 CLEAN = "clean"
 RATIOS = (20, 10, 5, 0)  # dB
+SpeakerCounts = tuple[Counts, ...]
 INAUDIBLE = 100.0  # dB: a room without noise
 
 
@@ -37,7 +38,7 @@ def score_noise(
     cache: FeatureCache,
     *,
     workers: int | None = 0,
-) -> NoiseFigures | None:
+) -> NoiseCounts | None:
     """Score recordings in noise, each as a lone one of a stranger's.
 
     Voices and rooms are of another set than that of training. ``clean`` is without noise; in a room with its echoes.
@@ -52,28 +53,38 @@ def score_noise(
         workers: processes that compute these; None for one a core, 0 for none beside this one.
 
     Returns:
-        By kind and by level, ``clean`` or dB; None where there is no sound.
+        The counts of each speaker by kind and by level, ``clean`` or dB; None where there is no sound.
     """
     sounds = [own for own in recordings if not own.utterance.is_matrix]
     if len(sounds) < len(recordings) or not sounds:
         matrices = len(recordings) - len(sounds)
         log.warning("noise: %d recordings are matrices, which have no sound to add noise to", matrices)
         return None
-    known = _figures(model, sounds, classes, config, scaling)
+    known = _counts(model, sounds, classes, config, scaling)
     if known is None:
         log.warning("noise: with data.normalise = %s nobody can predict a lone recording", config.data.normalise)
         return None
 
-    def noisy(kind: str, ratio: float) -> StrangerFigures:
+    def noisy(kind: str, ratio: float) -> SpeakerCounts:
         made = _in_noise(sounds, config, _copies(kind, ratio), cache, workers)
-        figures = _figures(model, made, classes, config, scaling)
-        return figures or known
+        return _counts(model, made, classes, config, scaling) or known
 
-    def curve(kind: str) -> dict[str, StrangerFigures]:
+    def curve(kind: str) -> dict[str, SpeakerCounts]:
         clean = noisy(kind, INAUDIBLE) if kind == "room" else known
         return {CLEAN: clean, **{str(ratio): noisy(kind, ratio) for ratio in RATIOS}}
 
     return {kind: curve(kind) for kind in NOISE_KINDS}
+
+
+def noise_figures(counts: NoiseCounts) -> NoiseFigures:
+    """What the speakers' counts come to, by kind and by level."""
+    return {kind: {level: figures_of(own) for level, own in levels.items()} for kind, levels in counts.items()}
+
+
+def figures_of(tables: Sequence[metrics.Confusion] | SpeakerCounts) -> StrangerFigures:
+    """The figures of all speakers' counts together."""
+    whole = np.sum(tables, axis=0)
+    return StrangerFigures.from_json({name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
 
 
 def _copies(kind: str, ratio: float) -> AugmentConfig:
@@ -90,13 +101,12 @@ def _in_noise(
     return [dataclasses.replace(item, versions=item.versions[1:]) for item in found if isinstance(item, Recording)]
 
 
-def _figures(
+def _counts(
     model: nn.Module, recordings: Sequence[Recording], classes: Sequence[str], config: Config, scaling: Scaling | None
-) -> StrangerFigures | None:
-    """Those of lone recordings; None where the normalisation has nothing for them."""
+) -> SpeakerCounts | None:
+    """Each speaker's, of lone recordings; None where the normalisation has nothing for them."""
     first = next((own for names, own in conditions(recordings, config, scaling) if FIRST in names), None)
     if first is None:
         return None
-    counts = evaluate(model, SpeechDataset(first, classes), torch.device("cpu")).confusion
-    whole = np.sum(list(counts.values()), axis=0)
-    return StrangerFigures.from_json({name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
+    found = evaluate(model, SpeechDataset(first, classes), torch.device("cpu")).confusion
+    return tuple(tuple(map(tuple, own.tolist())) for own in found.values())

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Message
 
+from common.config.settings import TrainingConfig
 from common.messages import schema
 from common.messages.scope import Scope
 from common.protocol import ARRAYS, TRAIN
@@ -53,7 +54,7 @@ def length(reply: Message, record: str) -> float:
     return math.sqrt(sum(float(np.square(array.numpy().astype(np.float64)).sum()) for array in arrays))
 
 
-def step_ratio(examples: Mapping[str, int], batch_size: int) -> dict[str, float]:
+def step_ratio(examples: Mapping[str, int], training: TrainingConfig) -> dict[str, float]:
     """How many times as many steps each site takes in a round as the median site does; at least 1.
 
     Adam's step has about the same length whatever the gradient: a site with fifty times the recordings goes fifty times
@@ -61,9 +62,9 @@ def step_ratio(examples: Mapping[str, int], batch_size: int) -> dict[str, float]
 
     Args:
         examples: by site, how many recordings it trains on.
-        batch_size: of a step.
+        training: how they train.
     """
-    steps = {site: math.ceil(count / batch_size) for site, count in examples.items()}
+    steps = {site: training.steps(count) for site, count in examples.items()}
     usual = statistics.median(steps.values())
     return {site: max(1.0, count / usual) for site, count in steps.items()}
 

@@ -18,14 +18,17 @@ from flwr.serverapp.strategy import (
     FedTrimmedAvg,
     FedYogi,
     Krum,
+    MultiKrum,
 )
 
 from common.config.kinds import CENTRE
 from common.config.settings import FederationConfig
+from common.errors import FederationError
 from common.protocol import ARRAYS
 from common.strategies.available import CATALOGUE
 from server.rounds.gathering import Arrays, Every, Gathered, Mean
 from server.rounds.site_scores import record
+from server.sites.robust import FEWEST, cut, selected
 
 _FLOWERS = ("m_t", "v_t", "momentum_vector")  # what Flower's strategies remember
 _OWN = "memory"
@@ -79,6 +82,7 @@ class Averaging:
         """
         replies = updates.replies()
         centre = None if self.declared.holds_all or not replies else _centre(replies[0])
+        _fit(self._flower, self._config, len(replies))
         arrays, _ = self._flower.aggregate_train(turn, replies)
         if arrays is None:
             return None
@@ -108,11 +112,24 @@ def _flower(config: FederationConfig) -> FedAvg:
         "fedadam": lambda: FedAdam(**common, **eta),
         "fedyogi": lambda: FedYogi(**common, **eta),
         "fedmedian": lambda: FedMedian(**common),
-        "fedtrimmedavg": lambda: FedTrimmedAvg(**common, beta=config.trim),
+        "fedtrimmedavg": lambda: FedTrimmedAvg(**common),
         "krum": lambda: Krum(**common, num_malicious_nodes=config.malicious),
+        "multikrum": lambda: MultiKrum(**common, num_malicious_nodes=config.malicious),
     }
     strategy: FedAvg = makers.get(config.strategy, lambda: FedAvg(**common))()
     return strategy
+
+
+def _fit(flower: FedAvg, config: FederationConfig, updates: int) -> None:
+    """Let a robust rule know how many updates came."""
+    if isinstance(flower, FedTrimmedAvg) and updates:
+        if updates < FEWEST:
+            raise FederationError(
+                f"{updates} sound updates, expected at least {FEWEST}: the trimmed mean leaves out one at each end"
+            )
+        flower.beta = (cut(config.trim, updates) + 0.25) / updates  # so that rounding decides nothing
+    if isinstance(flower, MultiKrum) and not isinstance(flower, Krum):
+        flower.num_nodes_to_select = selected(config.malicious, updates)
 
 
 def _part(arrays: Arrays, name: str) -> Arrays:

@@ -19,6 +19,7 @@ from server.sites.handshake import Node
 from server.sites.shares import bounded, limited
 
 log = logging.getLogger("fedser.server")
+_NAMED = 5  # sites
 
 
 def untold(node: Node) -> dict[str, Any]:
@@ -69,10 +70,25 @@ def strip_reply(
 
 
 def weights(nodes: Collection[Node], config: Config, number: int) -> dict[str, int]:
-    """What each site weighs in a round: the recordings that it said, held to a share where nothing is agreed."""
+    """What each site weighs in a round: the recordings that it said, held to a share where nothing is agreed; or 1."""
+    if config.federation.weights == "equal":
+        return {node.site: 1 for node in nodes}
     return bounded({node.site: told(node, config, number) for node in nodes}, limited(nodes))
 
 
 def told(node: Node, config: Config, number: int) -> int:
     """The recordings that a site trains on in a round, by what it said when it was met."""
     return node.examples + (node.validation if number > config.federation.rounds else 0)
+
+
+def tell_few_steps(nodes: Collection[Node], config: Config) -> None:
+    """Say in a line which sites pass over their recordings more often than others, for a round's least steps."""
+    own = config.training
+    few = [] if config.privacy.on else [node for node in nodes if own.passes(node.examples) > own.local_epochs]
+    if few:
+        names = ", ".join(node.site for node in few[:_NAMED]) + (f" and {len(few) - _NAMED} more" * (len(few) > _NAMED))
+        log.warning(
+            "few recordings at %s: a round passes over them up to %d times, not %d, to make %d steps "
+            "(training.least_steps)",
+            *(names, max(own.passes(node.examples) for node in few), own.local_epochs, own.least_steps),
+        )

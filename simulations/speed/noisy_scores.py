@@ -12,7 +12,7 @@ from common.errors import UsageError
 from common.learning.metrics import FIGURES
 from common.progress import Display
 from server.records.scores import NoiseFigures
-from server.rounds.noise_scores import score_noise
+from server.rounds.noise_scores import noise_figures, score_noise
 from simulations.audits.audited_run import AuditedRun, open_folds
 
 Levels = dict[str, dict[str, dict[str, float]]]  # figures by kind of noise, by level
@@ -54,7 +54,7 @@ def _of_fold(run: AuditedRun, workers: int | None) -> NoiseFigures:
     found = score_noise(saved.model, recordings, saved.classes, run.config, saved.scaling, run.cache, workers=workers)
     if found is None:
         raise UsageError(f"--run {run.path}: nobody can predict a lone recording of it, so it has no score in noise")
-    return found
+    return noise_figures(found)
 
 
 def _plain(figures: NoiseFigures) -> Levels:

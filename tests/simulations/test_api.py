@@ -124,6 +124,7 @@ def test_the_weights_are_the_command_s(manifest: Path, tmp_path: Path) -> None:
     assert result.folder == tmp_path / "library"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_keyword_goes_with_settings_that_have_none(manifest: Path, tmp_path: Path) -> None:
     """Neither is one without the other: a linear model needs statistics, and only it can do without the rest."""
     settings = {**SMALL, "model.statistics": "means"}
@@ -162,6 +163,7 @@ if result.model().classes != ("anger", "happiness", "neutral", "sadness"):
 """
 
 
+@pytest.mark.slow
 def test_it_prints_nothing(manifest: Path) -> None:
     """In a process of its own, where nobody has set up logging, and all that writes to the descriptors is seen."""
     sorted(manifest.parent.glob("00-*.npy"))[0].write_bytes(b"no matrix, of which the command would warn")
@@ -170,8 +172,8 @@ def test_it_prints_nothing(manifest: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_with_progress_it_says_on_standard_error_what_the_command_says(
-    manifest: Path, capfd: pytest.CaptureFixture[str]
+def test_with_progress_it_says_on_standard_error_what_the_command_says_and_leaves_nothing_behind(
+    manifest: Path, untouched: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(**FLAGS, root=manifest, progress=True)
     printed = capfd.readouterr()
@@ -210,6 +212,7 @@ def test_a_private_run_whose_account_would_vanish_is_refused(manifest: Path, mor
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_private_run_with_a_ledger_of_its_own_keeps_its_account(manifest: Path, tmp_path: Path) -> None:
     private = {**FLAGS, "settings": {"augment.copies": 0}, "rounds": 1}
     private.pop("batch_size")
@@ -244,6 +247,7 @@ def test_a_mistake_is_one_line(given: dict[str, Any], told: str, tmp_path: Path)
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_run_in_the_same_folder_sees_the_corpus_of_now(manifest: Path, tmp_path: Path) -> None:
     """What the process held of the first run is gone."""
     flags = {**FLAGS, "rounds": 1}
@@ -256,10 +260,7 @@ def test_another_run_in_the_same_folder_sees_the_corpus_of_now(manifest: Path, t
     assert same(tmp_path / "out", tmp_path / "fresh")
 
 
-def test_nothing_is_left_behind_where_it_ends_well(manifest: Path, untouched: None) -> None:
-    run(**FLAGS, root=manifest, progress=True)
-
-
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_is_gone_on_with(made: Path, manifest: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "out", tmp_path / "out")
     first = load_result(tmp_path / "out")
@@ -302,6 +303,7 @@ def test_the_package_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_calls_of_two_threads_take_turns_and_give_what_each_gives_alone(manifest: Path, tmp_path: Path) -> None:
     def make(name: str, seed: int) -> None:
         run(root=manifest, out=tmp_path / name, progress=False, seed=seed, **{**FLAGS, "rounds": 1})
@@ -327,6 +329,7 @@ def test_a_run_of_another_version_is_not_gone_on_with(made: Path, tmp_path: Path
         run(resume=tmp_path / "out", progress=False)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_shares_a_ledger_shares_its_budget_or_is_refused(manifest: Path, tmp_path: Path) -> None:
     shared: dict[str, Any] = {**FLAGS, "root": manifest, "ledger": tmp_path / "ledger", "progress": False, "rounds": 1}
     first = run(**shared, epsilon=8, budget=50, out=tmp_path / "first")

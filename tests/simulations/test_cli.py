@@ -10,6 +10,8 @@ import pytest
 from common.cli import main
 from tests.simulations import tiny
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = "[model]\nprojection = 8\nhidden = 6\nattention = 4\n[federation]\nrounds = 2\n[data]\nsites = 2\n"
 
 

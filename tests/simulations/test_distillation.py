@@ -77,8 +77,15 @@ def test_a_teacher_without_weight_changes_nothing(validation: str, made: Path, t
     assert not same(tmp_path / "weighed", tmp_path / "without")
 
 
-@pytest.mark.parametrize("kind", [{}, LINEAR], ids=["bilstm", "linear"])
-@pytest.mark.parametrize("normalise", ["running", "speaker"])
+@pytest.mark.parametrize(
+    ("kind", "normalise"),
+    [
+        pytest.param({}, "speaker", id="bilstm-speaker"),
+        pytest.param(LINEAR, "running", id="linear-running"),
+        pytest.param({}, "running", id="bilstm-running", marks=pytest.mark.slow),
+        pytest.param(LINEAR, "speaker", id="linear-speaker", marks=pytest.mark.slow),
+    ],
+)
 def test_by_the_teacher_alone_no_label_counts(kind: dict[str, Any], normalise: str, made: Path, tmp_path: Path) -> None:
     """The student may be of another kind, and normalised otherwise; class weights are of labels too."""
     own = {**kind, "data__normalise": normalise, "training__teacher_weight": 1.0, "data__validation": "none"}

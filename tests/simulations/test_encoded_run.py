@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,27 @@ def test_a_narrow_encoder_has_no_more_components_than_numbers(
     assert main.run([*command, "--encoder", encoder, "--components", "65"]) == 2
 
 
+@pytest.mark.parametrize("asked", [4, 0])
+def test_a_public_model_with_other_components_is_a_wrong_option(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: int
+) -> None:
+    root, public = str(made / "corpus/manifest.csv"), str(tmp_path / "public")
+    own = ["--corpus", "manifest", "--root", root, "--encoder", str(made / "encoder")]
+    assert main.run(["corpus", "scaling", public, *own, "--components", "8"]) == 0
+    chosen = {**SMALL, "privacy.epsilon": 1e4, "privacy.delta": 1e-3, "data.normalise": "public"}
+    settings = tmp_path / "few.toml"
+    settings.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in chosen.items()))
+    with settings.open("a") as file:
+        file.write(f"\nencoder.components = {asked}\n")
+    capsys.readouterr()
+    command = ["simulate", *own, "--public", public, "--config", str(settings), "--workers", "0"]
+    assert main.run([*command, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    line = f"--public {public} has 8 components, the run asks for {asked} (encoder.components)"
+    assert said.splitlines()[-1] == f"fedser: error: {line}"
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
@@ -197,3 +219,32 @@ def test_no_model_hears_through_another_encoder(
         told = capsys.readouterr().err
         assert line in told
         assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("other", ["weights", "settings"])
+def test_a_run_goes_on_with_no_other_encoder(
+    made: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    """It may have been replaced at its place meanwhile."""
+    out, place = tmp_path / "run", tmp_path / "encoder"
+    shutil.copytree(whole, out)
+    shutil.copytree(made / "encoder", place)
+    started = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**started, "encoder.path": str(place)}))
+    assert main.run(["simulate", "--resume", str(out)]) == 0
+    before = (out / "result.json").read_bytes()
+    shutil.rmtree(place)
+    if other == "weights":
+        whisper(place, positions=750)
+    else:
+        shutil.copytree(made / "encoder", place)
+        said = json.loads((place / "config.json").read_text())
+        (place / "config.json").write_text(json.dumps({**said, "encoder_attention_heads": 1}))
+    capsys.readouterr()
+    assert main.run(["simulate", "--resume", str(out)]) == 2
+    line = capsys.readouterr().err.splitlines()
+    told = "SHA-256" if other == "weights" else "weights"
+    assert line[-1].startswith(f"fedser: error: --encoder {place}: its {told}")
+    assert "the run's is" in line[-1]
+    assert len(line) == 1
+    assert (out / "result.json").read_bytes() == before

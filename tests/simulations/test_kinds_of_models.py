@@ -21,7 +21,7 @@ from tests.simulations.job import test_simulate
 from tests.simulations.job.test_simulate import job
 
 NEW = [kind for kind in READERS if kind != "bilstm"]
-LONG = ("transformer", "crnn3d")  # take seconds
+LONG = ("transformer", "crnn3d", "lstm")  # take seconds
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_private_run_of_it_is_made_and_counted(kind: str, matrices: Path, tmp_
     assert 0 < result["privacy"]["all"]["epsilon"] < np.inf
 
 
-@pytest.mark.parametrize("kind", NEW)
+@pytest.mark.parametrize("kind", [kind for kind in NEW if kind not in LONG])  # which are below
 def test_a_strategy_that_takes_part_in_each_step_trains_it(kind: str, matrices: Path, tmp_path: Path) -> None:
     assert trained(kind, "scaffold", matrices, tmp_path)
 

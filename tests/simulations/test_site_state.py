@@ -91,7 +91,10 @@ def test_the_number_of_workers_changes_nothing(manifest: Path, whole: Path, tmp_
     assert same(whole, tmp_path / "b")
 
 
-@pytest.mark.parametrize(("nth", "written"), [(1, True), (4, False), (5, True), (8, True)])
+@pytest.mark.parametrize(
+    ("nth", "written"),
+    [(4, False), (8, True), *(pytest.param(nth, True, marks=pytest.mark.slow) for nth in (1, 5))],
+)
 def test_a_kill_about_the_keeping_of_a_state_changes_nothing(
     manifest: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int, written: bool
 ) -> None:
@@ -113,7 +116,7 @@ def test_a_kill_about_the_keeping_of_a_state_changes_nothing(
     assert same(whole, tmp_path)
 
 
-@pytest.mark.parametrize("stop", [2, 4])
+@pytest.mark.parametrize("stop", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_a_kill_before_the_checkpoint_of_a_round_changes_nothing(
     manifest: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:

@@ -46,7 +46,7 @@ def _cache(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(corpora / "cache"))
 
 
-def start(corpora: Path, out: Path, *, pages: bool = False, **more: object) -> dict[str, Any]:
+def start(corpora: Path, out: Path, *, pages: bool = False, **more: Any) -> dict[str, Any]:
     """A run on the second year's recordings that starts from the first year's model."""
     own: dict[str, Any] = {"federation__initial": str(corpora / "model"), **more}
     return run(job(corpora / "second/manifest.csv", out, **own), pages=pages)
@@ -61,8 +61,15 @@ def equal_weights(one: Path, other: Path) -> bool:
     return all(np.array_equal(first[name], second[name]) for name in first | second)
 
 
-@pytest.mark.parametrize("normalise", ["running", "global"])
-@pytest.mark.parametrize("validation", ["none", "one"])  # the second with a refit, which starts from it too
+@pytest.mark.parametrize(
+    ("normalise", "validation"),  # one with a refit, which starts from it too
+    [
+        ("running", "one"),
+        ("global", "none"),
+        pytest.param("running", "none", marks=pytest.mark.slow),
+        pytest.param("global", "one", marks=pytest.mark.slow),
+    ],
+)
 def test_it_starts_with_the_models_weights_and_its_scaling(
     normalise: str, validation: str, corpora: Path, tmp_path: Path
 ) -> None:

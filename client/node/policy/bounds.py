@@ -16,6 +16,7 @@ Bound = tuple[float, float] | tuple[str, ...] | bool
 
 DEFAULT_BOUNDS: dict[str, Bound] = {
     "training.local_epochs": (1, 20),
+    "training.least_steps": (0, 1000),
     "training.batch_size": (1, 1024),
     # What a site computes of each recording, and keeps in memory and cache: whoever starts a run chooses it.
     "features.sampling_rate": (4000, 48_000),

@@ -219,7 +219,9 @@ def with_private_lstms(model: Model) -> Model:
         for name, layer in list(parent.named_children()):
             if isinstance(layer, BiLSTM):
                 sizes = layer.input_size, layer.hidden_size
-                own = PrivateLSTM(*sizes, layers=layer.num_layers, dropout=layer.dropout)
+                own = PrivateLSTM(
+                    *sizes, layers=layer.num_layers, dropout=layer.dropout, bidirectional=layer.bidirectional
+                )
                 own.load_state_dict(layer.state_dict())
                 setattr(parent, name, own)
     return model

@@ -50,6 +50,14 @@ def trained(config: TrainingConfig = PLAIN, augment: AugmentConfig = STILL, **op
     return weights(model)
 
 
+def test_a_site_with_few_recordings_makes_the_least_steps() -> None:
+    ten = data(speakers=2, each=5)  # three steps a pass at batches of four
+    config = dataclasses.replace(PLAIN, batch_size=4, local_epochs=2)
+    floor = dataclasses.replace(config, least_steps=10)
+    assert (config.passes(10), floor.passes(10), floor.steps(10), floor.passes(400)) == (2, 4, 12, 2)
+    assert torch.equal(trained(floor, data=ten), trained(dataclasses.replace(config, local_epochs=4), data=ten))
+
+
 class Straight(nn.Module):
     """Logits that are the first frame: one weight a class, all of them 1 at the start."""
 

@@ -11,7 +11,7 @@ from common.config.settings import Config
 from common.features.extractor import dimension
 from common.models.architectures import build_model
 from common.models.bilstm import BiLSTM
-from common.models.bilstm_attention import AttentiveBiLSTM, AttentiveStatistics
+from common.models.bilstm_attention import AttentiveBiLSTM, AttentiveLSTM, AttentiveStatistics
 from common.models.cnn1d import Convolutional
 from common.models.crnn3d import ConvolutionalRecurrent
 from common.models.dscnn import SeparableConvolutional
@@ -42,6 +42,7 @@ def inputs_of(own: EmotionModel) -> int:
     [
         ("bilstm", 5, AttentiveBiLSTM),
         ("bilstm", 0, LinearModel),
+        ("lstm", 5, AttentiveLSTM),
         ("transformer", 5, Transformer),
         ("cnn1d", 5, Convolutional),
         ("cnn1d", 0, LinearModel),

@@ -85,3 +85,15 @@ def test_a_sequence_of_one_frame(layers: int) -> None:
     ours, reference = pair(layers)
     frame = torch.randn(1, 1, INPUTS)
     torch.testing.assert_close(ours(frame, torch.tensor([1])), reference(frame)[0])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_one_direction_is_torch_s_and_a_frame_knows_none_behind_it(layers: int) -> None:
+    ours = BiLSTM(INPUTS, HIDDEN, layers=layers, bidirectional=False).eval()
+    reference = nn.LSTM(INPUTS, HIDDEN, layers, batch_first=True)
+    reference.load_state_dict(ours.state_dict())
+    batch, lengths = torch.randn(2, 9, INPUTS), torch.tensor([9, 4])
+    found = ours(batch, lengths)
+    assert torch.allclose(found, reference(batch)[0], atol=1e-6)
+    later = torch.cat([batch[:, :5], torch.randn(2, 4, INPUTS)], dim=1)
+    assert torch.equal(ours(later, lengths)[:, :5], found[:, :5])

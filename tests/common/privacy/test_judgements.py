@@ -80,7 +80,7 @@ def test_a_new_strategy_is_refused_until_it_is_judged(unit: str, monkeypatch: py
     """One that keeps a state at the sites would carry what was noised once into rounds that count on fresh noise."""
     monkeypatch.setattr(sections, "STRATEGIES", (*sections.STRATEGIES, "another"))
     known = ["fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi"]
-    known += [] if unit == "site" else ["fedmedian", "fedtrimmedavg", "krum"]
+    known += [] if unit == "site" else ["fedmedian", "fedtrimmedavg", "krum", "multikrum"]
     assert refused(private(unit, federation__strategy="another")) == (
         f"--strategy another is not judged for a run that is private for each {unit}: expected "
         f"{', '.join(known[:-1])} or {known[-1]}; choose one of them, or leave it out"

@@ -84,6 +84,7 @@ def test_whatever_takes_more_memory_is_counted(unit: str, larger: dict[str, Any]
 @pytest.mark.parametrize(
     ("kind", "name", "larger"),
     [
+        ("lstm", "model.hidden", 80),
         ("transformer", "model.heads", 8),
         ("transformer", "model.layers", 4),
         ("cnn1d", "model.kernel", 15),

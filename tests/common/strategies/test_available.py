@@ -9,7 +9,7 @@ from common.strategies.available import CATALOGUE
 
 def test_the_settings_know_the_strategies_of_the_catalogue() -> None:
     assert set(STRATEGIES) == set(CATALOGUE)
-    assert set(HOLDS_ALL) == {"fedmedian", "fedtrimmedavg", "krum"}
+    assert set(HOLDS_ALL) == {"fedmedian", "fedtrimmedavg", "krum", "multikrum"}
 
 
 def test_what_travels_up_is_averaged_so_its_strategy_holds_no_update() -> None:

@@ -21,6 +21,7 @@ from common.learning.prediction import predict_signal
 from common.models.architectures import build_model
 from recogniser.export import exporting
 from recogniser.export.trial_sounds import trial_sounds
+from recogniser.listening.exported_model import ExportedModel
 from tests.recogniser.saved import CLASSES, save_model
 
 USUAL = {"model__projection": 128, "model__hidden": 128, "model__attention": 64}
@@ -49,7 +50,12 @@ def exported(folder: Path, *more: str, **settings: Any) -> tuple[Path, dict[str,
 
 def test_the_exported_file_alone_says_what_predict_says(tmp_path: Path) -> None:
     """In a process that has neither torch nor fedser."""
+    (tmp_path / "run").mkdir()
+    confusion = [[2 * (i == j) + 1 for j in range(len(CLASSES))] for i in range(len(CLASSES))]
+    result = {"corpus": {"classes": CLASSES}, "folds": [{"test": {"confusion": confusion}}]}
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
     out, record = exported(tmp_path)
+    assert ExportedModel.load(out).held_out == dict.fromkeys(CLASSES, (3, 6))
     saved = saved_model.load(tmp_path / "run")
     [[sound]] = trial_sounds(16_000, ((1, 1.234),))
     np.save(tmp_path / "sound.npy", sound)

@@ -20,6 +20,7 @@ LINEAR = {"model__hidden": 0}
 KINDS: dict[str, dict[str, Any]] = {
     "BiLSTM": {},
     "two layers": {"model__layers": 2, "model__statistics": "means"},
+    "LSTM": {"model__kind": "lstm", "model__layers": 2},
     "means": {**LINEAR, "model__statistics": "means", "data__normalise": "global"},
     "contours": {**LINEAR, "model__statistics": "contours", "data__normalise": "utterance"},
     "contours of rows": {**LINEAR, "model__statistics": "contours", "features__stack": 1, "features__deltas": 0},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.frame_blocks import FrameBlocks
+from recogniser.listening.frame_blocks import FrameBlocks, FrameSpan, SoundOfFrames, frames_together
 from tests.recogniser.speech import RATE, Signal, talk
 
 
@@ -25,3 +25,22 @@ def test_single_samples_and_next_to_nothing(model: ExportedModel, samples: int) 
     sound = talk(1)[RATE : RATE + samples]
     expected = model.frames(sound) if samples else np.zeros((0, len(model.layout.columns)))
     np.testing.assert_allclose(in_chunks(model, sound, 1, 10), expected, atol=1e-4)
+
+
+def test_frames_computed_together_are_those_of_each_sound(model: ExportedModel) -> None:
+    sounds = [talk(0)[: 2 * RATE], 30 * talk(1)[: RATE + 77], talk(1)]
+    wanted = [(0, 40), (40, 52), (60, 101)]
+    spans: list[FrameSpan] = []
+    places: list[tuple[int, slice]] = []
+    for number, sound in enumerate(sounds):
+        own = SoundOfFrames(model)
+        own.feed(sound)
+        own.end()
+        for start, until in wanted:
+            own.forget({start})
+            spans += own.spans(start, until)
+            places.append((number, slice(start, until)))
+    assert any(span.whole for span in spans)
+    frames = [model.frames(sound) for sound in sounds]
+    for (number, place), found in zip(places, frames_together(model, spans), strict=True):
+        np.testing.assert_allclose(found, frames[number][place], atol=1e-4)

@@ -12,7 +12,7 @@ import torch
 from common.audio.reading import resample
 from common.errors import UsageError
 from recogniser.export.exporting import export
-from recogniser.listening.exported_model import ExportedModel, Window
+from recogniser.listening.exported_model import ExportedModel, Window, _groups
 from recogniser.listening.lane import Lane, ListenSettings, Stretch
 from recogniser.listening.listener import Event, Growing, Listener
 from recogniser.listening.recording_result import Segment
@@ -50,7 +50,7 @@ def assert_same(found: list[Event], expected: list[Event]) -> None:
 def test_chunks_of_any_size_are_the_whole(model: ExportedModel, rate: int) -> None:
     sound = at_rate(talk(0), rate)
     settings = ListenSettings(window=1.0, hop=0.25)
-    whole = events(Listener(model, settings, rate, 1, block_ms=5000), sound, 10 * rate)
+    whole = events(Listener(model, settings, rate, 1), sound, 10 * rate)
     for size in (137, 1600, rate):
         assert_same(events(Listener(model, settings, rate, 1), sound, size), whole)
 
@@ -165,12 +165,18 @@ def test_a_lane_forgets(model: ExportedModel) -> None:
     for _ in range(5):
         events_before = listener.hear(np.concatenate([talk(0), np.zeros(RATE, np.float32)])[:, None])
         assert events_before
-        assert len(lane._frames) < 50
-        assert len(lane._speech) < 10
-        assert len(lane._blocks._sound) < 30 * model.hop
+        assert not lane._sound._known
+        assert not lane._plans
+        assert lane._sound._length < 40 * model.hop
 
 
 @pytest.mark.parametrize("more", [{"window": 0.1}, {"window": 11.0}, {"hop": 0.01}, {"hop": 3.0}, {"adapt": "all"}])
 def test_settings_that_cannot_be(more: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="expected"):
         ListenSettings(**more)  # type: ignore[arg-type]
+
+
+def test_windows_of_about_a_length_are_scored_together() -> None:
+    assert _groups([50, 300, 50, 52, 51, 290], 32) == [[0, 2, 4, 3], [5, 1]]
+    assert _groups([50] * 5, 2) == [[0, 1], [2, 3], [4]]
+    assert _groups([], 32) == []

@@ -31,6 +31,16 @@ def test_a_run_is_exported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert open_model(weights).said == model.said
 
 
+def test_a_run_with_an_encoder_in_front_cannot_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    front = {"encoder__sha256": "0" * 64, "encoder__layers": 4, "encoder__width": 6, "encoder__layer": "2"}
+    more = {"model__hidden": 0, "model__kind": "linear", "model__statistics": "rows"}
+    save_model(tmp_path / "run", **front, **more)
+    with pytest.raises(UsageError, match=r"takes no sound by itself .* fedser predict labels whole recordings"):
+        open_model(tmp_path / "run")
+    assert not any(cache_directory().iterdir())
+
+
 def test_neither_a_run_nor_an_export(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected the folder of a finished run or of an export"):
         open_model(tmp_path)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from time import sleep
 from typing import Any
 
 import grpc
@@ -23,16 +22,18 @@ from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
 from recogniser.service.grpc_server import GrpcServer
+from recogniser.service.stream_limits import StreamLimits
 from tests.recogniser.speech import RATE, Signal
 
+PATIENT = StreamLimits(waiting=600, most_waiting=600)  # seconds
 CONFIG = proto.StreamingConfig(sample_rate_hertz=RATE, encoding=proto.FLOAT32)
 
 
 class Running:
     """A service that runs."""
 
-    def __init__(self, port: int, stop: Any) -> None:
-        self.port, self.stop = port, stop
+    def __init__(self, port: int, stop: Any, *beside: int) -> None:
+        self.port, self.stop, self.beside = port, stop, beside
         self.address = f"127.0.0.1:{port}"
 
 
@@ -44,7 +45,7 @@ def running(model: ExportedModel, **more: Any) -> Iterator[Running]:
     async def serve() -> None:
         until, loop = asyncio.Event(), asyncio.get_running_loop()
         events.append(lambda: loop.call_soon_threadsafe(until.set))
-        await GrpcServer(model=model, **more).run(until, ports.put)
+        await GrpcServer(model=model, **more).run(until, lambda *found: ports.put(found))
 
     def run() -> None:
         try:
@@ -54,12 +55,12 @@ def running(model: ExportedModel, **more: Any) -> Iterator[Running]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    port = ports.get(timeout=30)
-    if isinstance(port, Exception):
+    found = ports.get(timeout=30)
+    if isinstance(found, Exception):
         thread.join()
-        raise port
+        raise found
     try:
-        yield Running(port, events[0])
+        yield Running(found[0], events[0], *found[1:])
     finally:
         events[0]()
         thread.join(30)
@@ -108,8 +109,6 @@ def assert_same(found: list[proto.Segment], expected: list[Segment]) -> None:
         assert one.is_final
 
 
-def slowly(sound: Signal, **more: int) -> Iterator[proto.StreamingRecognizeRequest]:
-    """So that no more than a second of it waits."""
-    for number, message in enumerate(messages(sound, RATE // 10, interim_results=True, hop=0.25, **more)):
-        sleep(0.02 if number % 5 == 0 else 0)
-        yield message
+def in_windows(sound: Signal, **more: int) -> Iterator[proto.StreamingRecognizeRequest]:
+    """Of a ``PATIENT`` service, which skips none however busy the machine is."""
+    return messages(sound, RATE // 10, interim_results=True, hop=0.25, **more)

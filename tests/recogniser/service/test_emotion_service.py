@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import soundfile
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.file_recognition import RecogniseSettings, recognise
-from recogniser.listening.lane import ListenSettings, Stretch
+from recogniser.listening.lane import ListenSettings
 from recogniser.listening.listener import Listener
 from recogniser.monitoring.segment_log import read_logs
 from recogniser.service import emotion_pb2 as proto
@@ -23,14 +24,15 @@ from recogniser.service.live_stream import Portion
 from recogniser.service.scoring import hear_together
 from recogniser.sound.pcm import Block
 from tests.recogniser.service.serving import (
+    PATIENT,
     Running,
     assert_same,
     client,
+    in_windows,
     messages,
     of_the_file,
     running,
     segments,
-    slowly,
 )
 from tests.recogniser.speech import RATE, talk
 
@@ -76,13 +78,13 @@ def test_sound_that_is_there_already(model: ExportedModel, service: Running, tmp
     assert (list(said.classes), said.sha256) == (model.said.classes, model.said.sha256)
 
 
-def test_two_streams_at_once_keep_apart(model: ExportedModel, service: Running) -> None:
+def test_two_streams_at_once_keep_apart(model: ExportedModel) -> None:
     """Each is told what it is told alone, windows and all, though the other is 20 times as loud."""
     loud = np.clip(20 * talk(1), -1, 1)
-    with client(service) as stub:
-        alone = list(stub.StreamingRecognize(slowly(talk(0))))
-        loudly = stub.StreamingRecognize(slowly(loud, channels=1))
-        beside = list(stub.StreamingRecognize(slowly(talk(0))))
+    with running(model, limits=PATIENT) as service, client(service) as stub:
+        alone = list(stub.StreamingRecognize(in_windows(talk(0))))
+        loudly = stub.StreamingRecognize(in_windows(loud, channels=1))
+        beside = list(stub.StreamingRecognize(in_windows(talk(0))))
         assert len(segments(loudly)) == 2
     windows = [own for own in alone if own.HasField("window")]
     assert len(windows) > 5
@@ -110,7 +112,7 @@ def test_when_too_much_waits_windows_are_skipped_and_no_sound(
 
 def test_a_stream_that_breaks_breaks_alone(model: ExportedModel) -> None:
     class Broken(Listener):
-        def stretches(self, block: Block) -> list[Stretch]:
+        def take(self, block: Block, *, last: bool = False) -> None:
             raise ZeroDivisionError
 
     whole = Portion(block=talk(0)[:, None], last=True, windows=False, waiting=0)
@@ -122,12 +124,14 @@ def test_a_stream_that_breaks_breaks_alone(model: ExportedModel) -> None:
 
 
 def test_scores_are_kept_and_no_sound(model: ExportedModel, tmp_path: Path) -> None:
-    kept = KeptScores(tmp_path / "scores", model)
+    held_out = dict.fromkeys(model.said.classes, (3, 4))
+    kept = KeptScores(tmp_path / "scores", dataclasses.replace(model, held_out=held_out))
     with running(model, kept=kept) as service, client(service) as stub:
         found = segments(stub.StreamingRecognize(messages(talk(0), RATE, speaker="ann")))
     logs = read_logs(tmp_path / "scores")
     assert [own.id for own in logs.segments] == [own.id for own in found]
     assert len({own.id for own in found}) == 2
+    assert logs.held_out == held_out
     for own, other in zip(logs.segments, found, strict=True):
         assert own.scores == pytest.approx({each.emotion: each.probability for each in other.scores}, abs=1e-4)
         assert 0.3 < (own.drift or 0) < 3

@@ -244,7 +244,8 @@ def killed_at_last(process: subprocess.Popen[str]) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_end(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = [sys.executable, "-c", WITHOUT_TORCH, "serve", "--model", str(exported), "--grpc-port", "0"]
+    ports = ["--port", "0", "--grpc-port", "0"]
+    command = [sys.executable, "-c", WITHOUT_TORCH, "serve", "--model", str(exported), *ports]
     until = Event()
     monkeypatch.delenv("GRPC_VERBOSITY", raising=False)  # which flwr sets where it is imported
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, killed_at_last(process):

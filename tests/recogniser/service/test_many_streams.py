@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from threading import Thread
 from typing import Any
 
@@ -11,14 +10,8 @@ import pytest
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2 as proto
-from tests.recogniser.service.serving import Running, client, messages, running, segments, slowly
+from tests.recogniser.service.serving import PATIENT, client, in_windows, messages, running, segments
 from tests.recogniser.speech import RATE, Signal, no_speech, talk
-
-
-@pytest.fixture(scope="module")
-def service(model: ExportedModel) -> Iterator[Running]:
-    with running(model) as found:
-        yield found
 
 
 def told(found: list[proto.StreamingRecognizeResponse]) -> list[list[float]]:
@@ -27,16 +20,16 @@ def told(found: list[proto.StreamingRecognizeResponse]) -> list[list[float]]:
     return [[own.start, own.end, own.heard, *(score.probability for score in own.scores)] for own in events]
 
 
-def test_each_of_eight_is_told_what_it_is_told_alone(service: Running) -> None:
-    """Voices, the same ones 30 times as loud, and noise; all of a stream's windows are told, and none waits."""
+def test_each_of_eight_is_told_what_it_is_told_alone(model: ExportedModel) -> None:
+    """Voices, the same ones 30 times as loud, and noise; of a service with patience, so that no window is skipped."""
     loud, noise = np.clip(30 * talk(1), -1, 1), no_speech("white", 4, -10)
     sounds: list[Signal] = [talk(0), loud, talk(1), noise, talk(0)[::-1].copy(), loud, talk(0), noise]
-    with client(service) as stub:
-        alone = {number: list(stub.StreamingRecognize(slowly(sounds[number]))) for number in (0, 2, 4)}
+    with running(model, limits=PATIENT) as service, client(service) as stub:
+        alone = {number: list(stub.StreamingRecognize(in_windows(sounds[number]))) for number in (0, 2, 4)}
         together: dict[int, list[Any]] = {}
 
         def listen(number: int) -> None:
-            together[number] = list(stub.StreamingRecognize(slowly(sounds[number])))
+            together[number] = list(stub.StreamingRecognize(in_windows(sounds[number])))
 
         threads = [Thread(target=listen, args=(number,)) for number in range(8)]
         for thread in threads:
@@ -46,24 +39,18 @@ def test_each_of_eight_is_told_what_it_is_told_alone(service: Running) -> None:
     assert sorted(together) == list(range(8))
     assert all(found[-1].HasField("done") for found in together.values())
     for number, found in alone.items():
-        # A machine that is busy may skip windows, and says so; segments are never skipped.
-        lagged = any(own.HasField("lag") for own in [*found, *together[number]])
-        expected, own = (found, together[number]) if not lagged else (final(found), final(together[number]))
-        assert len(told(expected)) > 1
-        for one, other in zip(told(own), told(expected), strict=True):
+        own = together[number]
+        assert len(told(found)) > 1
+        for one, other in zip(told(own), told(found), strict=True):
             assert one == pytest.approx(other, abs=1e-6)
     assert told(together[3]) == told(together[7]) == []  # noise is nobody
     assert together[0][-1].done.profile == together[6][-1].done.profile
 
 
-def final(found: list[proto.StreamingRecognizeResponse]) -> list[proto.StreamingRecognizeResponse]:
-    return [own for own in found if own.HasField("segment")]
-
-
-def test_more_than_can_be_heard_in_time_says_so_and_loses_no_segment(service: Running) -> None:
+def test_more_than_can_be_heard_in_time_says_so_and_loses_no_segment(model: ExportedModel) -> None:
     """Eight times half a minute that comes at once."""
     sound = np.tile(talk(0), 5)
-    with client(service) as stub:
+    with running(model) as service, client(service) as stub:
         [expected] = [segments(stub.StreamingRecognize(messages(sound, RATE // 10)))]
         calls = [stub.StreamingRecognize(messages(sound, len(sound) // 4, interim_results=True)) for _ in range(8)]
         for call in calls:

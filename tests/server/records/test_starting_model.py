@@ -16,11 +16,13 @@ CLASSES = ("anger", "neutral")
 SMALL = {"model.projection": 3, "model.hidden": 4, "model.attention": 2, "features.mfcc": 13}
 
 
-def write(folder: Path, width: int = 5, **settings: Any) -> Path:
+def write(folder: Path, width: int = 5, components: Any = None, **settings: Any) -> Path:
     """A model of small settings, in a folder."""
     config = Config().with_values({**SMALL, **{name.replace("__", "."): own for name, own in settings.items()}})
     arrays = {name: own.numpy() for name, own in build_model(width, 2, config).state_dict().items()}
     scaling = {"mean": np.full(width, 0.5, np.float32), "deviation": np.full(width, 2.0, np.float32)}
+    if components is not None:
+        scaling["components"] = np.array(components, np.float32)
     folder.mkdir()
     saved_model.save(folder / "model.safetensors", arrays, scaling, config, CLASSES)
     return folder
@@ -98,6 +100,20 @@ def test_a_public_scaling_must_be_that_of_the_model(same: bool, tmp_path: Path) 
         return
     with pytest.raises(UsageError, match=f"was trained with another scaling than that of --public {public}"):
         load_initial(own, CLASSES)
+
+
+@pytest.mark.parametrize("other", [[[0, 1, 0, 0, 0]], [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]], None])
+def test_another_projection_of_public_speech_is_refused_in_a_line(other: Any, tmp_path: Path) -> None:
+    """Its mean and deviation are the same; weights mean nothing behind other directions, fewer or more."""
+    own: dict[str, Any] = {"model__kind": "linear", "model__statistics": "rows", "encoder__components": 1}
+    own |= {"encoder__sha256": "1" * 64, "encoder__layer": "1", "encoder__layers": 1, "encoder__width": 5}
+    model = write(tmp_path / "model", components=[[1, 0, 0, 0, 0]], **own)
+    public = write(tmp_path / "public", components=other, **own)
+    assert load_initial(config(model, data__public=str(model), **own), CLASSES) is not None
+    with pytest.raises(UsageError) as caught:
+        load_initial(config(model, data__public=str(public), **own), CLASSES)
+    line = f"--initial {model} was trained with another scaling than that of --public {public}"
+    assert str(caught.value) == f"{line}; name the public model that it was trained with"
 
 
 @pytest.mark.parametrize("content", [None, b"no model"])

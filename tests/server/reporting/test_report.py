@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from server.reporting.drawing import Illustration
 from server.reporting.report import write_report
 from server.reporting.run_record import Result
 from tests.server.example_result import (
@@ -54,15 +55,15 @@ class Outline(HTMLParser):
 
 
 def written(tmp_path: Path, entry: dict[str, Any]) -> str:
-    """A result's page; several tests look at the same, and drawing it takes a second."""
-    key = json.dumps(entry)
+    """A result's page; several tests look at the same, and drawing it takes a second, where it is drawn."""
+    key = json.dumps(entry), Illustration.inline
     if key not in PAGES:
         write_report(Result.from_json(entry), tmp_path / "report.html")
         PAGES[key] = (tmp_path / "report.html").read_text(encoding="utf-8")
     return PAGES[key]
 
 
-PAGES: dict[str, str] = {}
+PAGES: dict[object, str] = {}
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +195,7 @@ def test_privacy_is_shown_where_there_is_some(tmp_path: Path) -> None:
     assert "Training loss" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("unit", "told"), [("speaker", "one person contributes with all"), ("site", "The server is trusted")]
 )
@@ -201,11 +203,13 @@ def test_each_unit_states_its_own_promise(tmp_path: Path, unit: str, told: str) 
     assert told in words(written(tmp_path, result(privacy=privacy(unit=unit))))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_all_runs_tell_is_told_of_the_unit_of_the_budget(tmp_path: Path) -> None:
     text = words(written(tmp_path, result(privacy=privacy(unit="speaker"))))
     assert "site-1 7.980 8.610 16.250 per recording 1e-05 1.250 0.25 240 20 per recording, spent" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_insecure_seed_cannot_be_overlooked(tmp_path: Path) -> None:
     assert "Not private: --insecure-seed" in words(written(tmp_path, result(privacy=privacy(insecure_seed=True))))
 
@@ -230,6 +234,7 @@ def test_an_open_deployment_without_losses_or_validation_has_a_page_too(tmp_path
     assert "None" not in text.replace("None was", "")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_skipped_recordings_are_named_where_the_result_does(tmp_path: Path) -> None:
     problems = [{"path": "wav/a.wav", "kind": "silent", "detail": "no sample above 0"}]
     assert "wav/a.wav silent no sample above 0" in words(written(tmp_path, result(problems=problems)))
@@ -294,6 +299,7 @@ def _imports(path: Path) -> set[str]:
     return set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(tmp_path: Path) -> None:
     text = words(written(tmp_path, stranger_result(0.7, 0.75, 0.8, 0.833)))
     order = ["first recording 0.700", "after 8 0.800", "all known 0.833", "Pooled UAR 0.850"]
@@ -305,7 +311,7 @@ def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(
 
 def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp_path: Path, whole: str) -> None:
     entry, levels = stranger_result(0.7, 0.75, 0.8, 0.833), ("clean", "20", "10", "5", "0")
-    known = {
+    known: dict[str, Any] = {
         kind: {
             level: {
                 name: {"mean": 0.7 - 0.1 * loud - less, "sd": None, "ci95": None} for name in ("uar", "wa", "macro_f1")
@@ -320,14 +326,42 @@ def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp
     assert 'id="noise"' in page
     assert "UAR by signal-to-noise ratio; at 10 dB pink 0.500, babble 0.490, room 0.450" in page
     assert 'id="noise"' not in whole
+    assert "pink, 95 % interval" not in words(page)
+    known["pink"]["20"]["uar"]["ci95"] = [0.51, 0.68]
+    assert "0.300 pink, 95 % interval – 0.510 to 0.680 – – – babble 0.690" in words(written(tmp_path, entry))  # noqa: RUF001
 
 
+def test_a_strangers_first_recordings_have_their_own_confusion_and_both_are_named(tmp_path: Path, whole: str) -> None:
+    entry = stranger_result(0.7, 0.75, 0.8, 0.833)
+    for own in entry["folds"]:
+        own["confusion_first"] = [[5, 5, 0, 0], [1, 9, 0, 0], [0, 0, 10, 0], [0, 0, 0, 10]]
+    page = written(tmp_path, entry)
+    text, caption = words(page), "Test recordings of all folds, by true and by recognised class, "
+    first, known = (
+        text.index(caption + "a stranger's first recording"),
+        text.index(caption + "all of the speaker known"),
+    )
+    assert first < known
+    assert "anger 15 (50%) 15 (50%) 0 (0%) 0 (0%) 30" in text[first:known]
+    assert "anger 22 (73%) 8 (27%) 0 (0%) 0 (0%) 30" in text[known:]
+    assert (page.count('id="confusion-first"'), page.count('id="confusion"')) == (1, 1)
+    assert 'id="confusion-first"' not in whole
+    del entry["folds"][1]["confusion_first"]  # not all of the test: no picture of a part of it
+    assert 'id="confusion-first"' not in written(tmp_path, entry)
+    entry = stranger_result(0.7, 0.7, 0.7, 0.7) | {"transductive": False}
+    for own in entry["folds"]:
+        own["confusion_first"] = own["test"]["confusion"]
+    assert 'id="confusion-first"' not in written(tmp_path, entry)
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_where_nothing_adapts_there_is_one_figure(tmp_path: Path) -> None:
     same = stranger_result(0.833, 0.833, 0.833, 0.833)
     assert "Federated UAR 0.833" in words(written(tmp_path, same | {"transductive": False}))
     assert "first recording 0.833" in words(written(tmp_path, same))  # by chance the same: it adapts all the same
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("changes", "known"),
     [
@@ -353,6 +387,7 @@ def test_where_sites_score_strangers_alone_the_figure_says_so(tmp_path: Path) ->
     assert "Transductive" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_by_speaker_there_is_the_first_and_the_last(tmp_path: Path) -> None:
     text = words(written(tmp_path, stranger_result(0.7, None, None, 0.833)))
     assert "first recording 0.700" in text

@@ -13,6 +13,7 @@ import pytest
 from common.config.settings import Config
 from common.errors import FedserError, UsageError
 from server.records.fold_record import FoldRecord, Round, SiteRound, read_fold
+from server.records.scores import StrangerFigures
 from server.reporting.findings import largest_epsilon
 from server.reporting.result import FoldResult, build
 from server.reporting.run_record import Result, load_result
@@ -181,3 +182,43 @@ def test_a_result_is_put_together_of_its_folds() -> None:
     assert (made.privacy.all.delta, made.privacy.all.models) == (1e-5, 1)
     told = pytest.approx(largest_epsilon(fold.privacy), rel=1e-6)  # which another version computed
     assert made.privacy.all.epsilon == told
+
+
+def with_noise(fold: FoldRecord, *speakers: tuple[tuple[int, ...], ...]) -> FoldRecord:
+    """A fold that was scored in one kind of noise, at one level."""
+    assert fold.test is not None
+    right = sum(own[0][0] + own[1][1] for own in speakers) / sum(sum(map(sum, own)) for own in speakers)
+    noise = {"pink": {"10": StrangerFigures(uar=right, wa=right, macro_f1=right)}}
+    return dataclasses.replace(
+        fold, test=dataclasses.replace(fold.test, noise=noise), noise_counts={"pink": {"10": speakers}}
+    )
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_figure_in_noise_has_an_interval_over_the_speakers_where_each_was_counted(counted: bool) -> None:
+    """Of six speakers in two folds each has 1 or 3 of 4 right: between these lies every mean of a resample."""
+    whole = load_result(KEPT / "private.json")
+    low, high = ((1, 1), (2, 0)), ((2, 0), (1, 1))
+    folds = [with_noise(a_fold(), low, high, high), with_noise(a_fold(), low, low, high)]
+    if not counted:  # as in folds that an earlier version trained
+        folds = [dataclasses.replace(own, noise_counts=None) for own in folds]
+    own = [FoldResult(federated=fold) for fold in folds]
+    made = build(Config(), whole.corpus, own, whole.timing, "", split=(), problems=())
+    assert made.summary is not None
+    assert made.summary.noise is not None
+    wa = made.summary.noise["pink"]["10"].wa
+    assert wa.mean == pytest.approx((7 / 12 + 5 / 12) / 2)
+    assert wa.sd == pytest.approx((2 / 12) / math.sqrt(2))
+    assert (wa.ci95 is not None) is counted
+    if wa.ci95:
+        assert 0.25 <= wa.ci95[0] < wa.mean < wa.ci95[1] <= 0.75
+
+
+def test_a_fold_tells_what_strangers_first_recordings_were_taken_for() -> None:
+    whole = load_result(KEPT / "private.json")
+    known = {"0": (((1, 2), (0, 3)), ((4, 0), (1, 1))), "all": None}
+    folds = [dataclasses.replace(a_fold(), strangers=own) for own in (known, {"0": None, "all": None}, None)]
+    own = [FoldResult(federated=fold) for fold in folds]
+    made = build(Config(), whole.corpus, own, whole.timing, "", split=(), problems=())
+    assert [fold.confusion_first for fold in made.folds] == [((5, 2), (1, 4)), None, None]
+    assert "confusion_first" not in made.folds[1].as_json()

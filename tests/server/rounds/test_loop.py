@@ -174,6 +174,14 @@ def test_a_round_waits_for_the_quorum_but_not_for_ever(tmp_path: Path, monkeypat
         rounds(tmp_path, {}, Away, federation__min_sites=2, federation__round_timeout=0.6)
 
 
+def test_weights_can_be_equal(tmp_path: Path) -> None:
+    held = {"examples": 3}
+    by_examples = rounds(tmp_path, {"lausanne": {"step": 4.0, "examples": 3}}, held=held)
+    equal = rounds(tmp_path, {"lausanne": {"step": 4.0}}, held=held, federation__weights="equal")
+    np.testing.assert_allclose(by_examples.arrays["w"], 2 + 3 * 14 / 5, rtol=1e-6)
+    np.testing.assert_allclose(equal.arrays["w"], 2 + 3 * 2)
+
+
 @pytest.mark.parametrize("strategy", ["fedavg", "fedmedian", "krum"])
 @pytest.mark.parametrize("does", [name for name in HOSTILE if name not in REFUSED])
 def test_no_site_weighs_more_by_what_it_says_nor_ends_the_run(

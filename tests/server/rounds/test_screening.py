@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, Error, Message
 
+from common.config.settings import TrainingConfig
 from common.messages.scope import Scope, forms_of
 from server.messages.rejections import refuse
 from server.rounds.screening import Screening, distance, fault, step_ratio
@@ -127,6 +128,8 @@ def test_three_updates_at_most_are_held() -> None:
 
 
 def test_a_site_goes_as_far_as_its_steps_take_it() -> None:
-    assert step_ratio({"big": 600, "a": 8, "b": 8, "c": 20}, 8) == {"big": 37.5, "a": 1.0, "b": 1.0, "c": 1.5}
-    assert step_ratio({"small": 8, "a": 600, "b": 600}, 8) == {"small": 1.0, "a": 1.0, "b": 1.0}
-    assert step_ratio({"a": 1}, 32) == {"a": 1.0}
+    eight = TrainingConfig(batch_size=8, least_steps=0)
+    assert step_ratio({"big": 600, "a": 8, "b": 8, "c": 20}, eight) == {"big": 37.5, "a": 1.0, "b": 1.0, "c": 1.5}
+    assert step_ratio({"small": 8, "a": 600, "b": 600}, eight) == {"small": 1.0, "a": 1.0, "b": 1.0}
+    assert step_ratio({"a": 1}, eight) == {"a": 1.0}
+    assert step_ratio({"big": 600, "a": 8, "b": 8}, TrainingConfig(batch_size=8, least_steps=50))["big"] == 3.0

@@ -11,6 +11,7 @@ from flwr.serverapp.strategy import FedAdam, FedAvgM, FedMedian
 
 from common.config.kinds import CENTRE
 from common.config.settings import FederationConfig
+from common.errors import FederationError
 from server.rounds import site_scores
 from server.rounds.gathering import Gathered
 from server.rounds.strategy import Averaging, _Chosen
@@ -88,6 +89,29 @@ def test_the_median_ignores_one_wild_site() -> None:
 def test_krum_takes_one_of_those_that_agree() -> None:
     new = aggregate("krum", [(1.0, 1), (1.1, 1), (1.2, 1), (0.9, 1), (50.0, 1)], malicious=1)
     assert float(new["b"][0]) < 2
+
+
+def test_multikrum_is_the_mean_of_all_but_those_that_stand_apart() -> None:
+    new = aggregate("multikrum", [(1.0, 1), (1.1, 3), (1.2, 1), (0.9, 1), (50.0, 1)], malicious=1)
+    np.testing.assert_allclose(new["b"], (1.0 + 3 * 1.1 + 1.2 + 0.9) / 6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trim", "values", "mean"),
+    [
+        (0.0, [1e6, 1.0, 2.0], 2.0),  # a fifth of three is none: one goes at each end all the same
+        (0.0, [-1e6, 1.0, 2.0, 6.0, 1e6], 3.0),
+        (0.4, [-1e6, -1e6, 2.0, 1e6, 1e6], 2.0),
+        (0.34, [1e6, 1.0, 2.0], 2.0),
+    ],
+)
+def test_the_trimmed_mean_leaves_out_both_ends(trim: float, values: Sequence[float], mean: float) -> None:
+    np.testing.assert_allclose(aggregate("fedtrimmedavg", [(v, 1) for v in values], trim=trim)["b"], mean)
+
+
+def test_of_two_updates_there_is_no_trimmed_mean() -> None:
+    with pytest.raises(FederationError, match="2 sound updates, expected at least 3"):
+        aggregate("fedtrimmedavg", [(1.0, 1), (1e6, 1)])
 
 
 def test_no_reply_gives_no_model() -> None:

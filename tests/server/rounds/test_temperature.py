@@ -110,7 +110,7 @@ def test_a_run_that_ends_between_asks_nobody_again(folder: Path, monkeypatch: py
     assert fold["calibration"]["temperature"] == saved_model.load(folder / "home/runs/one").temperature
 
 
-@pytest.mark.parametrize("answer", [silent, too_many])
+@pytest.mark.parametrize("answer", [silent, pytest.param(too_many, marks=pytest.mark.slow)])
 def test_where_no_site_answers_as_it_should_the_temperature_is_one_and_the_run_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:

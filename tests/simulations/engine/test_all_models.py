@@ -37,7 +37,8 @@ def by_hand(folder: Path, speaker: str) -> list[Spend]:
 
 
 @pytest.mark.parametrize(
-    ("unit", "baselines", "models"), [("utterance", False, 1), ("speaker", True, 3), ("site", False, 1)]
+    ("unit", "baselines", "models"),
+    [pytest.param("utterance", False, 1, marks=pytest.mark.slow), ("speaker", True, 3), ("site", False, 1)],
 )
 def test_a_run_says_what_its_folds_and_baselines_tell_together(
     manifest: Path, tmp_path: Path, unit: str, baselines: bool, models: int

@@ -136,7 +136,7 @@ def test_features_may_be_scaled_by_a_public_model(manifest: Path, tmp_path: Path
         run(private(other, tmp_path / "narrow", **more))
 
 
-@pytest.mark.parametrize("unit", ["utterance", "speaker", "site"])
+@pytest.mark.parametrize("unit", ["utterance", "speaker", pytest.param("site", marks=pytest.mark.slow)])
 def test_a_model_of_contours_finds_its_centre_first(manifest: Path, tmp_path: Path, unit: str) -> None:
     more: dict[str, Any] = {"model__hidden": 0, "model__statistics": "contours", "federation__rounds": 10}
     run(
@@ -181,7 +181,7 @@ def entry_examples(fold: dict[str, Any]) -> set[int]:
     return {site["examples"] for entry in fold["rounds"] for site in entry["sites"].values()}
 
 
-@pytest.mark.parametrize("unit", ["utterance", "site"])
+@pytest.mark.parametrize("unit", [pytest.param("utterance", marks=pytest.mark.slow), "site"])
 def test_a_resumed_run_spends_nothing_twice(
     manifest: Path, tmp_path: Path, unit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ from tests.simulations import tiny
 
 ROOT = Path(__file__).parents[3]
 METRICS = {"wa", "uar", "macro_f1", "recall", "confusion", "loss", "stranger"}
-SINCE = ("stranger", "pooled_stranger")  # keys that the kept results are older than
+SINCE = ("stranger", "pooled_stranger", "confusion_first")  # keys that the kept results are older than
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_run_leaves_what_the_contract_names(manifest: Path, tmp_path: Path) ->
     for fold in kept["folds"]:
         assert set(fold["test"]) == METRICS
         assert list(fold["test"]["recall"]) == list(tiny.CLASSES)
-        assert np.sum(fold["test"]["confusion"]) == 32
+        assert np.sum(fold["test"]["confusion"]) == np.sum(fold["confusion_first"]) == 32
         assert set(fold["baselines"]) == {"pooled", "local"}
         assert set(fold["baselines"]["local"]) == {"site-0", "site-1"}
         assert set(fold["baselines"]["pooled"]["test"]) == METRICS
@@ -89,7 +89,7 @@ def test_a_run_leaves_what_the_contract_names(manifest: Path, tmp_path: Path) ->
         for entry in fold["rounds"]:
             assert set(entry["sites"]) == {"site-0", "site-1"}
             assert {"examples", "loss", "uar"} <= set(entry["sites"]["site-0"])
-    assert set(kept["summary"]) == {"uar", "wa", "macro_f1", "pooled_uar", "local_uar", *SINCE}
+    assert set(kept["summary"]) == {"uar", "wa", "macro_f1", "pooled_uar", "local_uar", "stranger", "pooled_stranger"}
     assert set(kept["summary"]["uar"]) == {"mean", "sd", "ci95"}
     assert set(kept["timing"]) == {"features_s", "training_s", "overhead_s", "total_s"}
     assert kept["environment"]["torch"]
@@ -137,10 +137,10 @@ def test_it_learns(manifest: Path, tmp_path: Path) -> None:
     assert whole["summary"]["uar"]["mean"] > 0.9
 
 
-LATER = ("fedavgm", "fedadam", "fedprox", "fedyogi", "fedmedian", "fedtrimmedavg")  # as krum, or as below
+LATER = ("fedavgm", "fedadam", "fedprox", "fedyogi", "fedmedian", "fedtrimmedavg", "krum")
 
 
-@pytest.mark.parametrize("strategy", ["krum", "scaffold", *(pytest.param(s, marks=pytest.mark.slow) for s in LATER)])
+@pytest.mark.parametrize("strategy", ["scaffold", *(pytest.param(s, marks=pytest.mark.slow) for s in LATER)])
 def test_every_strategy_runs_and_resumes_bit_for_bit(
     manifest: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +175,7 @@ def split_of(out: Path) -> list[dict[str, Any]]:
     return sites
 
 
-@pytest.mark.parametrize("stop", [3, 4])
+@pytest.mark.parametrize("stop", [pytest.param(3, marks=pytest.mark.slow), 4])
 def test_training_again_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
     manifest = tiny.write(tmp_path / "corpus")  # six train at one site, so that one can choose the round
@@ -312,7 +312,7 @@ def test_a_run_killed_with_9_leaves_nothing_behind_and_resumes_bit_for_bit(manif
     start("whole", *options, tmp_path=tmp_path).wait()
     killed = start("killed", *options, tmp_path=tmp_path)
     events = tmp_path / "killed/events.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # of a machine with other work
     while not events.exists() or len(events.read_text().splitlines()) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -11,6 +11,7 @@ from simulations.speed.encoder_speed import run
 from tests.common.encoders.hub_folders import SMALL, a_model, save, whisper
 
 
+@pytest.mark.slow
 def test_a_whisper_is_timed_beside_transformers_on_one_thread(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     folder = whisper(tmp_path)[0]

@@ -9,6 +9,7 @@ from simulations.speed.feature_speed import run
 CONTENDERS = {"mfcc", "full", "mfcc_one_by_one", "full_one_by_one", "librosa_mfcc", "librosa_full"}
 
 
+@pytest.mark.slow
 def test_every_contender_is_timed_on_one_thread() -> None:
     before = torch.get_num_threads()
     report = run(seconds=6.0, repeats=2)

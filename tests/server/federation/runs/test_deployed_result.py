@@ -70,12 +70,14 @@ def test_it_leaves_what_a_simulation_leaves_with_counts_by_site(run: RunFolder) 
     assert any(run.file("tensorboard").rglob("events*"))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_test_speakers_of_sites_are_a_number(run: RunFolder) -> None:
     whole = conclude(finish(run, test_speakers=2), 100.0)
     assert whole["folds"][0]["test_speakers"] == 2
     assert whole["corpus"]["speakers"] == 9 + 3 + 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_speakers_that_are_counted_together_have_a_score_and_no_interval(run: RunFolder) -> None:
     seven = {"test_speakers": 7, "by_speaker": None, "test_sites": {"charite": 80}}
     whole = conclude(finish(run, **seven), 100.0)
@@ -113,6 +115,7 @@ def test_a_run_that_nobody_scored_says_so_everywhere(run: RunFolder, capsys: pyt
     assert (row["uar"], row["loss"]) == (None, None)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_site_s_losses_and_epsilon_that_it_keeps_are_null(tmp_path: Path) -> None:
     folder = example_folder.folder(tmp_path)
     run = example_folder.run(folder, settings={"privacy.unit": "speaker", "privacy.epsilon": 8.0})
@@ -130,6 +133,7 @@ def test_a_site_s_losses_and_epsilon_that_it_keeps_are_null(tmp_path: Path) -> N
     assert "ε = 7.98 at charite; at lausanne it is not known, and may be larger" in card
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_site_that_did_not_score_the_model_is_null_and_named(run: RunFolder) -> None:
     whole = conclude(finish(run, test_speakers=[], test_sites={"charite": 80, "lausanne": None}), 100.0)
     assert whole["folds"][0]["test_sites"] == {"charite": 80, "lausanne": None}
@@ -137,6 +141,7 @@ def test_a_site_that_did_not_score_the_model_is_null_and_named(run: RunFolder) -
         assert "Held-out speakers at lausanne are not in the figures" in run.file(name).read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_without_a_result_is_one_line(run: RunFolder) -> None:
     with pytest.raises(FedserError, match="the run has no result"):
         conclude(run, 1.0)

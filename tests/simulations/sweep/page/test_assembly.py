@@ -279,6 +279,7 @@ def test_the_same_lines_give_the_same_bytes(out: Path, page: str, tmp_path: Path
     assert (tmp_path / "figures/frontier.svg").read_bytes() == (out / "figures/frontier.svg").read_bytes()
 
 
+@pytest.mark.slow
 def test_several_benchmarks_are_chapters_of_one_page(tmp_path: Path) -> None:
     one = example_benchmark.write(tmp_path / "one", skill={"inf": 0.7, "utterance:8": 0.5})
     other = example_benchmark.write(

@@ -1,4 +1,4 @@
-"""``fedser serve``: live streams of sound from elsewhere, over gRPC."""
+"""``fedser serve``: live streams of sound from elsewhere, over gRPC and WebSockets; files over HTTP; a page."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import typer
 
 from recogniser.listening.stream_options import Model
 
+_SWITCH = 0.0005  # seconds that the event loop waits at most for the thread that hears, or the other way round
+
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where it listens.")]
-Port = Annotated[int, typer.Option("--grpc-port", metavar="N", min=0, max=65535, help="0 for any that is free.")]
+Port = Annotated[
+    int, typer.Option("--port", metavar="N", min=0, max=65535, help="Of HTTP and WebSockets; 0 for any that is free.")
+]
+GrpcPort = Annotated[int, typer.Option("--grpc-port", metavar="N", min=0, max=65535, help="Of gRPC; likewise.")]
 Certificate = Annotated[
     Path | None, typer.Option("--tls-cert", metavar="PEM", help="The service's certificate.", show_default=False)
 ]
@@ -27,7 +32,16 @@ Proxy = Annotated[bool, typer.Option("--behind-proxy", help="TLS ends before it;
 Streams = Annotated[int, typer.Option("--max-streams", metavar="N", help="Served at once.")]
 Seconds = Annotated[float, typer.Option("--max-seconds", metavar="S", help="Of sound in a stream.")]
 Idle = Annotated[float, typer.Option("--idle", metavar="S", help="Without a message, after which a stream ends.")]
-
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Processes that hear, each a core's worth; else a thread.",
+        show_default=False,
+    ),
+]
 Monitor = Annotated[
     Path | None,
     typer.Option(
@@ -47,7 +61,8 @@ def add(app: typer.Typer) -> None:
 def serve(
     model: Model,
     host: Host = "127.0.0.1",
-    grpc_port: Port = 8091,
+    port: Port = 8090,
+    grpc_port: GrpcPort = 8091,
     tls_cert: Certificate = None,
     tls_key: Key = None,
     client_ca: ClientCa = None,
@@ -56,14 +71,17 @@ def serve(
     max_streams: Streams = 64,
     max_seconds: Seconds = 3600.0,
     idle: Idle = 30.0,
+    workers: Workers = None,
     monitor: Monitor = None,
 ) -> None:
-    """Hear streams of sound from other programs, over gRPC (fedser.emotion.v1), until it is ended.
+    """Hear streams of sound from other programs and from a page, over gRPC, WebSockets and HTTP, until it is ended.
 
     Nothing of the sound is kept. The uses that the EU's AI Act forbids, such as at work and at school, stay forbidden.
     """
     import asyncio
     import os
+    import sys
+    from dataclasses import replace
 
     from common.errors import FedserError
 
@@ -76,6 +94,8 @@ def serve(
     from recogniser.service.kept_scores import KeptScores
     from recogniser.service.server_access import Access, read_pair, read_pem, read_token
     from recogniser.service.stream_limits import StreamLimits
+    from recogniser.web.http_server import HttpServer
+    from recogniser.workers.worker_scoring import WorkerScoring
 
     certificate, key = read_pair(tls_cert, tls_key)
     access = Access(
@@ -92,8 +112,14 @@ def serve(
     if hears.said.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
 
-    def say(port: int) -> None:
-        typer.echo(f"Listens on {host}, port {port} (gRPC{', TLS' if tls_cert else ''}); Ctrl-C ends it", err=True)
+    def say(grpc_at: int, http_at: int) -> None:
+        tls = ", TLS" if tls_cert else ""
+        ports = f"port {grpc_at} (gRPC{tls}) and port {http_at} (page, HTTP{tls})"
+        typer.echo(f"Listens on {host}, {ports}; Ctrl-C ends it", err=True)
 
     kept = KeptScores(monitor, hears) if monitor else None
-    asyncio.run(serve_until_told(GrpcServer(model=hears, limits=limits, access=access, kept=kept), say))
+    beside = [HttpServer(access=replace(access, port=port), scores=monitor)]
+    scoring = WorkerScoring(model, workers, monitor) if workers else None
+    server = GrpcServer(model=hears, limits=limits, access=access, kept=kept, beside=beside, scoring=scoring)
+    sys.setswitchinterval(_SWITCH)
+    asyncio.run(serve_until_told(server, say))

@@ -15,13 +15,13 @@ from recogniser.listening.lane import ListenSettings
 from recogniser.listening.listener import Listener
 from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
-from tests.recogniser.service.serving import Running, client, messages, running, segments, slowly
+from tests.recogniser.service.serving import PATIENT, Running, client, in_windows, messages, running, segments
 from tests.recogniser.speech import RATE, talk
 
 
 @pytest.fixture(scope="module")
 def service(model: ExportedModel) -> Iterator[Running]:
-    with running(model) as found:
+    with running(model, limits=PATIENT) as found:
         yield found
 
 
@@ -66,7 +66,7 @@ def test_nothing_is_given_back_where_nothing_was_learnt(service: Running) -> Non
 def test_what_is_no_profile_of_this_model_is_refused(model: ExportedModel, service: Running, spoilt: str) -> None:
     with client(service) as stub:
         _, profile = heard(stub, talk(0)[:RATE])
-        wrong: dict[str, dict[str, Any]] = {
+        more: dict[str, dict[str, Any]] = {
             "short": {"profile": profile[:-1]},
             "other model": {"profile": profile[:4] + bytes(32) + profile[36:]},
             "nan": {"profile": profile[:-8] + struct.pack("<d", float("nan"))},
@@ -75,14 +75,14 @@ def test_what_is_no_profile_of_this_model_is_refused(model: ExportedModel, servi
             "not adapting": {"profile": profile, "adapt": proto.NONE},
         }
         with pytest.raises(grpc.RpcError, match="profile") as refused:
-            list(stub.StreamingRecognize(messages(talk(0)[:RATE], RATE, **wrong[spoilt])))
+            list(stub.StreamingRecognize(messages(talk(0)[:RATE], RATE, **more[spoilt])))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_windows_tell_how_little_they_changed(service: Running) -> None:
     """By hand: 1 less the largest difference from the window before it; 0 for a segment's first."""
     with client(service) as stub:
-        found = list(stub.StreamingRecognize(slowly(talk(0))))
+        found = list(stub.StreamingRecognize(in_windows(talk(0))))
     before: list[float] = []
     seen = []
     for own in found:

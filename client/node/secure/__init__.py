@@ -1,0 +1,4 @@
+"""A site's own part in a secure sum, outside of the bundle: its keys, its rules, its masks, and what it did already.
+
+It imports gate.
+"""

@@ -1,0 +1,1 @@
+"""A service over HTTP and WebSockets, with its page, and ``fedser serve``; imports ``recogniser.service``."""

@@ -1,0 +1,63 @@
+"""What robust rules need of the number of sites: how many the trimmed mean cuts off, how many Krum can bear."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from common.config.settings import FederationConfig
+from common.errors import UsageError
+
+log = logging.getLogger("fedser.server")
+
+_USUAL_TRIM = 0.2  # of the sites at each end, where no share was set
+FEWEST = 3  # sites of which one can be cut off at each end, and one is left
+
+
+def cut(trim: float, sites: int) -> int:
+    """How many of so many sites' values the trimmed mean leaves out at each end, at least one.
+
+    Args:
+        trim: the share that was set; 0 for none.
+        sites: whose updates there are.
+    """
+    return max(1, int((trim or _USUAL_TRIM) * sites))
+
+
+def selected(malicious: int, sites: int) -> int:
+    """How many updates Multi-Krum averages: all but as many as it allows for (Blanchard et al. 2017)."""
+    return max(1, sites - malicious)
+
+
+def check_rule(config: FederationConfig, sites: int) -> None:
+    """Refuse a robust rule that would do nothing in a run's rounds; warn where it promises less than it says.
+
+    Args:
+        config: of the run.
+        sites: that are in it; a round has the ``fraction`` of them.
+
+    Raises:
+        UsageError: the trimmed mean would cut nothing off, or nothing would be left.
+    """
+    sites = max(min(config.min_sites, sites), math.ceil(config.fraction * sites - 1e-9))
+    if config.strategy == "fedtrimmedavg":
+        if sites < FEWEST:
+            raise UsageError(
+                f"--strategy fedtrimmedavg: {sites} sites in a round, expected at least {FEWEST}: it leaves "
+                "out one at each end"
+            )
+        if config.trim and not int(config.trim * sites):
+            raise UsageError(
+                f"federation.trim {config.trim:g} of {sites} sites cuts nothing off: expected at least "
+                f"{least_trim(sites):g}, or 0 for a fifth and one site at least"
+            )
+    if config.strategy in ("krum", "multikrum") and sites < 2 * config.malicious + 3:
+        log.warning(
+            "%s allows for %d faulty of %d sites, which it can't promise below %d; federation.malicious can be smaller",
+            *(config.strategy, config.malicious, sites, 2 * config.malicious + 3),
+        )
+
+
+def least_trim(sites: int) -> float:
+    """The smallest share, in hundredths, of which one site is cut off at each end."""
+    return math.ceil(100 / sites) / 100
