@@ -65,7 +65,8 @@ def diarization_error(truth: Sequence[Span], said: Sequence[Span]) -> Diarizatio
         said: what was heard; likewise.
     """
     names = sorted({own.emotion for own in (*truth, *said) if own.emotion is not None})
-    numbers = {None: len(names) + 1, **{name: number for number, name in enumerate(names, 1)}}
+    numbers: dict[str | None, int] = {None: len(names) + 1}
+    numbers.update((name, number) for number, name in enumerate(names, 1))
     steps = round(max((own.end for own in (*truth, *said)), default=0.0) * _STEP)
     true, found = (_painted(spans, numbers, steps) for spans in (truth, said))
     spoken, heard = true != _SILENCE, found != _SILENCE
