@@ -206,7 +206,7 @@ def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
         (
             "model.kind",
             "bilsm",
-            r"model.kind is 'bilsm', expected one of bilstm, transformer, .*, linear; did you mean bilstm\?",
+            r"model.kind is 'bilsm', expected one of bilstm, lstm, transformer, .*, linear; did you mean bilstm\?",
         ),
         ("model.dropout", "nan", "model.dropout is nan"),
         ("augment.noise", [20, 5], r"augment.noise is \[20.0, 5.0\], expected two numbers"),

@@ -64,6 +64,15 @@ def test_speech_reaches_down_to_a_level_and_no_further() -> None:
     assert speech_bounds(sound, RATE) == (RATE, 3 * RATE)
 
 
+def test_a_click_is_no_speech_and_a_pause_inside_is() -> None:
+    tone, silence = np.sin(np.arange(RATE) / 5).astype(np.float32), np.zeros(RATE // 2, np.float32)
+    click, part = tone[: RATE // 20], tone[: RATE // 5]
+    sound = np.concatenate([click, silence, part, silence, part, silence, click])
+    first = len(click) + len(silence)
+    assert speech_bounds(sound, RATE) == (first, first + 2 * len(part) + len(silence))
+    assert speech_bounds(click, RATE) == (0, len(click))  # all there is
+
+
 @pytest.mark.slow
 def test_a_run_s_models_hear_their_strangers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
