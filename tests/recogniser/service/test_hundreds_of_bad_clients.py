@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ import pytest
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service import emotion_pb2_grpc
+from recogniser.service.live_stream import LiveStream
 from recogniser.service.stream_limits import StreamLimits
 from tests.recogniser.service.serving import audio, client, config, messages, running, segments
 from tests.recogniser.speech import RATE, talk
@@ -84,9 +86,11 @@ KINDS: dict[str, tuple[Client, grpc.StatusCode]] = {
 }
 
 
-def held() -> tuple[int, int]:
-    """Threads and open files of this process, in which the service runs too."""
-    return threading.active_count(), len(list(FILES.iterdir()))
+def held() -> tuple[int, int, int]:
+    """Threads, open files and streams of this process, in which the service runs too."""
+    gc.collect()
+    streams = sum(type(own) is LiveStream for own in gc.get_objects())
+    return threading.active_count(), len(list(FILES.iterdir())), streams
 
 
 @pytest.mark.skipif(not FILES.is_dir(), reason="open files are counted in /proc")
