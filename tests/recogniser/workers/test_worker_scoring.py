@@ -30,8 +30,6 @@ from tests.recogniser.service.serving import (
 from tests.recogniser.speech import RATE, talk
 from tests.recogniser.web.visiting import CONFIG, connected, pcm, say, told, visited
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Shared:
