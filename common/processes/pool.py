@@ -44,7 +44,7 @@ def processes(
 
 def one_thread() -> None:
     """For a worker: torch computes in one thread, and the process ends with its parent."""
+    end_with_parent()
     import torch  # takes seconds, and not all workers need it
 
-    end_with_parent()
     torch.set_num_threads(1)

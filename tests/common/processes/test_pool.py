@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,36 @@ def threads(_: int) -> int:
 def test_each_worker_computes_in_one_thread() -> None:
     with processes(2, KILLED, forked=True) as pool:
         assert list(pool.map(threads, range(4))) == [1] * 4
+
+
+class Ring:
+    """Something of a library whose threads a forked worker does not have; only the collector can let it go."""
+
+    gone = 0
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        Ring.gone += 1
+
+
+def collect(_: int) -> int:
+    gc.collect()
+    return Ring.gone
+
+
+def test_a_worker_lets_nothing_go_that_it_inherited() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        Ring()
+        before = Ring.gone
+        with processes(1, KILLED, forked=True) as pool:
+            assert pool.submit(collect, 0).result() == before
+    finally:
+        gc.enable()
+    assert collect(0) == before + 1
 
 
 def test_a_worker_that_was_killed_is_told_in_the_callers_words() -> None:
