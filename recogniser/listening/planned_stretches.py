@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recogniser.sound.gates import FRAME, RATE
-from recogniser.sound.hysteresis import EDGE, LEAST, Hysteresis, OpenSegment
+from recogniser.sound.hysteresis import LEAST, Hysteresis, OpenSegment
 from recogniser.sound.turns import Turns
 
 _GATE_MS = 1000 * FRAME // RATE
 _LEAST_MS = round(1000 * LEAST)
-_EDGE_MS = round(1000 * EDGE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +89,11 @@ class Planner:
 
     def _close(self, segment: OpenSegment, until: int) -> list[Plan]:
         """The whole of a segment that has closed, no further than here; nothing of one that is too short."""
-        onset, end = self._from(segment.start), min(segment.end * _GATE_MS + _EDGE_MS, until)
+        onset, end = self._from(segment.start), min(segment.end * _GATE_MS, until)
         self._closed = end
         if segment.seconds < LEAST:
             return []
         return [Plan(onset=onset, start=onset, end=end, due=end, speaker=segment.speaker, final=True)]
 
     def _from(self, frame: int) -> int:
-        return max(self._closed, frame * _GATE_MS - _EDGE_MS)
+        return max(self._closed, frame * _GATE_MS)

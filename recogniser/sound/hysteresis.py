@@ -11,7 +11,6 @@ STAYS = 0.35  # and from which it goes on
 PAUSE = 0.3  # seconds below it that close a segment
 LONGEST = 10.0  # seconds; a longer one goes on as the next
 LEAST = 0.5  # seconds of speech that can be scored
-EDGE = 0.0  # seconds before and behind it that belong to it too: more would take in more silence than speech
 SECONDS = FRAME / RATE  # of a frame
 
 

@@ -18,7 +18,6 @@ from recogniser.listening.listener import Event, Growing, Listener
 from recogniser.listening.recording_result import Segment
 from recogniser.listening.running_sums import Sums, adapted
 from recogniser.listening.unsure import Unsure
-from recogniser.sound.hysteresis import EDGE
 from recogniser.sound.turns import Turn, Turns
 from tests.recogniser.speech import RATE, Signal, no_speech, talk
 
@@ -75,7 +74,7 @@ def test_a_window_grows_from_the_onset_and_then_looks_back_so_far(model: Exporte
     found = events(Listener(model, ListenSettings(window=1.0, hop=0.25), RATE, 1), talk(0), 1600)
     first = next(own for own in found if isinstance(own, Segment))
     growing = [own for own in found if isinstance(own, Growing) and own.end <= first.end]
-    assert growing[0].end == pytest.approx(first.start + EDGE + 0.5)
+    assert growing[0].end == pytest.approx(first.start + 0.5)
     assert all(later.due - own.due == pytest.approx(0.25) for own, later in pairwise(growing))
     assert all(own.start == pytest.approx(max(first.start, own.end - 1.0)) for own in growing)
 
