@@ -24,6 +24,7 @@ from common.errors import FederationError
 from common.secure.pair_masks import KEY
 from common.secure.round_terms import joined
 
+LEAST = 3  # sites: of two each would see the other's update
 _MOST = 10**9  # of a count
 
 

@@ -1,4 +1,4 @@
-"""``fedser site``, what is done at the desk: keygen, bundle, dry-run, forget, audit verify."""
+"""``fedser site``, what is done at the desk: keygen, bundle, roster, dry-run, forget, audit verify."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def add(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog="Example: fedser site keygen --kit st-mary")(keygen)
     app.command("bundle", epilog="Example: fedser site bundle --kit st-mary")(check_bundle)
+    app.command(epilog="Example: fedser site roster roster.toml --kit st-mary")(roster)
     app.command(epilog="Example: fedser site dry-run --kit st-mary --data ~/recordings --epsilon 8")(
         takes_settings(
             *("data.root", "data.speaker_ids", "data.outside_root", "data.folds", "data.held_out", "data.sites"),
@@ -95,6 +96,28 @@ def check_bundle(
         for line in code_check.render(found):
             typer.echo(line)
     raise typer.Exit(0 if found.allowed else 1)
+
+
+def roster(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A roster.toml, instead of the one that the policy names.")
+    ] = None,
+    kit: KitFolder = None,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Show the digest of the keys with which this site adds up, to be read to the other sites by telephone.
+
+    Where the kit's own key is another than the file has of this site, the exit code is 1.
+    """
+    from client.node.site import peers
+
+    found = peers.look_at(file, kit)
+    if json_output:
+        typer.echo(json.dumps(dataclasses.asdict(found)))
+    else:
+        for line in peers.render(found):
+            typer.echo(line)
+    raise typer.Exit(1 if found.fault else 0)
 
 
 def dry_run(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from client.node.policy import inbound
+from client.node.policy.aggregation import AggregationPolicy
 from client.node.policy.bounds import DEFAULT_BOUNDS, Bound
 from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy, PrivacyPolicy, RunPolicy
 from common.config.settings import Config
@@ -33,6 +34,7 @@ class Policy:
     privacy: PrivacyPolicy = field(default_factory=PrivacyPolicy)
     data: DataPolicy = field(default_factory=DataPolicy)
     outbound: OutboundPolicy = field(default_factory=OutboundPolicy)
+    aggregation: AggregationPolicy = field(default_factory=AggregationPolicy)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -46,9 +48,18 @@ class Policy:
             sections = get_type_hints(cls)
             for name in table:
                 one_of("the section", name, sections)
-            return cls(**{name: _section(sections[name], name, content) for name, content in table.items()})
+            own = cls(**{name: _section(sections[name], name, content) for name, content in table.items()})
+            return own._beside(path.parent)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from None
+
+    def _beside(self, folder: Path) -> Self:
+        """The same with the file of its peers' keys found beside it, and looked at."""
+        if not self.aggregation.peers:
+            return self
+        aggregation = dataclasses.replace(self.aggregation, peers=str(folder / self.aggregation.peers))
+        aggregation.keys()
+        return dataclasses.replace(self, aggregation=aggregation)
 
     def of_corpus(self, corpus: str) -> Self:
         """The same at a site that has this corpus, whose own classes are meant where none are named.

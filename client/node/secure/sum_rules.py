@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from client.node.gate.answers import Refused
+from client.node.policy.aggregation import AggregationPolicy
 from common.secure import pinned_keys
 from common.secure.fixed_point import MOST, Vector
 from common.secure.pinned_keys import Keys
-from common.secure.roster import Roster, RosterEntry
+from common.secure.roster import LEAST, Roster, RosterEntry
 from common.secure.secret_shares import threshold
 from common.validate import in_range, positive
-
-LEAST = 3  # of two sites each would see the other's update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,21 @@ class SumRules:
         in_range("aggregation.max_update", self.max_update, 2.0**-20, MOST)
         in_range("aggregation.least_sites", self.least_sites, LEAST, 10**4)
         in_range("aggregation.largest_share", self.largest_share, 1 / LEAST, 1.0)
+
+    @classmethod
+    def of(cls, policy: AggregationPolicy) -> Self:
+        """The rules of a policy, with its peers' keys as their file has them now.
+
+        Raises:
+            UsageError: the file is missing, or is none of the kind.
+        """
+        return cls(
+            peers=policy.keys(),
+            max_norm=policy.max_norm,
+            max_update=policy.max_update,
+            least_sites=policy.least_sites,
+            largest_share=policy.largest_share,
+        )
 
     def check_roster(self, roster: Roster, own: RosterEntry, run: str, refit: bool) -> None:
         """Check a roster.

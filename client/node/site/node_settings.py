@@ -43,6 +43,11 @@ class StateFolder:
         return self.folder / "audit" / "node-id"
 
     @property
+    def sums(self) -> Path:
+        """Its keys of the runs that are on, and what it did in secure sums: the node's alone."""
+        return self.folder / "audit" / "sums"
+
+    @property
     def secret(self) -> Path:
         """What the trainer must know to get work: the node writes it, the trainer reads it."""
         return self.folder / "desk" / "secret"

@@ -28,6 +28,7 @@ def add(app: typer.Typer) -> None:
     )(add_site)
     app.command(epilog="Example: fedser federation revoke-site --name st-mary")(revoke_site)
     app.command(epilog="Example: fedser federation renew-certificates")(renew_certificates)
+    app.command(epilog="Example: fedser federation roster > roster.toml")(roster)
     app.command(epilog="Example: fedser federation status --json")(status)
 
 
@@ -169,6 +170,24 @@ def renew_certificates(
         sites = kit_builder.replace_authority(found)
         typer.echo(f"no site trusts the new authority yet: send its ca.crt, or its kit anew, to {', '.join(sites)}")
     typer.echo("start the server anew, so that it uses them (docker compose restart, or fedser server)")
+
+
+def roster(directory: Dir = None, as_json: JsonOutput = False) -> None:
+    """Write roster.toml, the sites' keys by name: each site keeps a copy and compares it, for secure sums."""
+    from common.secure import pinned_keys
+    from server.federation.folder import coordinator_folder, registry
+    from server.federation.service import setup
+
+    keys = registry.admitted_keys(setup.read_registry(coordinator_folder.find(directory)))
+    digest = pinned_keys.spoken(keys)
+    if as_json:
+        typer.echo(json.dumps({"sites": keys, "digest": digest}, indent=2))
+        return
+    typer.echo(pinned_keys.text_of(keys), nl=False)
+    typer.echo(
+        f"{len(keys)} sites: {', '.join(keys)}; each reads this to the others by telephone before it uses it:", err=True
+    )
+    typer.echo(digest, err=True)
 
 
 def status(directory: Dir = None, as_json: JsonOutput = False) -> None:

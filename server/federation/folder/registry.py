@@ -25,9 +25,12 @@ from common import edited_text
 from common.deployment.site_kit import openssh
 from common.errors import FederationError, UsageError
 from common.messages.fields import RECORDINGS
+from common.secure.roster import LEAST
 from common.storage import atomic
 from common.validate import in_range
 from server.federation.folder.coordinator_folder import check_site
+
+P384 = "ecdsa-sha2-nistp384"  # as OpenSSH calls the keys that ``fedser site keygen`` makes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +173,26 @@ def without(registry: Registry, name: str) -> dict[str, RegisteredSite]:
     if name not in registry:
         raise UsageError(f"no site is called {name!r}; there are {', '.join(sorted(registry)) or 'none yet'}")
     return {**registry, name: dataclasses.replace(registry[name], revoked=True)}
+
+
+def admitted_keys(registry: Registry) -> dict[str, str]:
+    """The public keys of the sites that may come in, by name in order: of those that can add up in secure sums.
+
+    Raises:
+        FederationError: they are fewer than a secure sum is of.
+    """
+    keys = {name: str(site.public_key) for name, site in sorted(registry.items()) if site.admitted}
+    if len(keys) < LEAST:
+        raise FederationError(
+            f"{len(keys)} sites have a key that is let in, a secure sum is of {LEAST} or more; let more in with: "
+            "fedser federation add-site"
+        )
+    if others := [name for name, key in keys.items() if not key.startswith(f"{P384} ")]:
+        raise FederationError(
+            f"the keys of {', '.join(others)} are not on the curve P-384, by which sites sign in secure sums; let them "
+            "make new ones: fedser site keygen"
+        )
+    return keys
 
 
 def changes(registry: Registry, nodes: Mapping[int, LinkedNode]) -> Changes:

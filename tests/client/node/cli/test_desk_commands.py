@@ -12,6 +12,7 @@ from client.node.audit import site_log
 from client.node.audit.site_log import AuditLog
 from common.cli import main
 from common.flower import bundle
+from common.secure import pinned_keys
 from common.storage.chained_file import Chain
 from tests.client.node import kits
 from tests.simulations import tiny
@@ -72,6 +73,40 @@ def test_bundle_compares_the_installed_code_with_the_policy(tmp_path: Path, caps
     assert site("bundle", "--policy", policy, "--source", tmp_path) == 1
     assert "is not an installation of fedser" in capsys.readouterr().err
     assert site("bundle") == site("bundle", "--kit", kit, "--policy", policy) == 2
+
+
+def test_the_roster_is_shown_before_it_is_pinned_and_after(tmp_path: Path, capsys: Captured) -> None:
+    kit = kits.make(tmp_path / "kit")
+    assert site("keygen", "--kit", kit) == 0
+    own = (kit / "key.pub").read_text().strip()
+    keys = {"st-mary": own, "charite": "ecdsa-sha2-nistp384 AAAA", "lausanne": "ecdsa-sha2-nistp384 BBBB"}
+    kept = kit / "roster.toml"
+    kept.write_text(pinned_keys.text_of(keys))
+    capsys.readouterr()
+    assert site("roster", "--kit", kit) == 2  # the policy names none
+    assert "aggregation.peers" in capsys.readouterr().err
+    assert site("roster", kept, "--kit", kit, "--json") == 0
+    found = told(capsys)
+    assert found == {
+        "file": str(kept),
+        "pinned": False,
+        "digest": pinned_keys.spoken(keys),
+        "sites": keys,
+        "fault": None,
+    }
+    with (kit / "policy.toml").open("a") as file:
+        file.write('[aggregation]\npeers = "roster.toml"\n')
+    assert site("roster", "--kit", kit) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1] == pinned_keys.spoken(keys)
+    assert shown[-1] == "the policy names this file"
+
+    kept.write_text(pinned_keys.text_of(keys | {"st-mary": "ecdsa-sha2-nistp384 CCCC"}))
+    assert site("roster", "--kit", kit) == 1
+    assert f"NOT TO BE USED: it has another key of st-mary than {kit / 'key.pub'}" in capsys.readouterr().out
+    kept.write_text(pinned_keys.text_of({"charite": own}))
+    assert site("roster", "--kit", kit) == 1
+    assert site("roster") == 2
 
 
 def test_forget_says_what_it_does_and_what_it_does_not(tmp_path: Path, capsys: Captured) -> None:

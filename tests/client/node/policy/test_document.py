@@ -91,6 +91,19 @@ def test_an_ordinary_run_is_allowed(tmp_path: Path) -> None:
         ("[privacy]\nreport_epsilon = 1\n", "privacy.report_epsilon is 1, expected true or false"),
         ("[data]\nmin_speakers = 0\n", "data.min_speakers is 0"),
         ("[outbound]\nmax_bytes_round = 0\n", "outbound.max_bytes_round is 0"),
+        (
+            "[aggregation]\nsecure = 'always'\n",
+            "aggregation.secure is 'always', expected one of",
+        ),
+        ("[aggregation]\nsecure = 'required'\n", 'aggregation.peers names no file, expected e.g. "roster.toml"'),
+        (
+            "[aggregation]\npeers = 'roster.toml'\n",
+            "roster.toml: No such file or directory; expected the roster",
+        ),
+        ("[aggregation]\nleast_sites = 2\n", "aggregation.least_sites is 2"),
+        ("[aggregation]\nlargest_share = 1.5\n", "aggregation.largest_share is 1.5"),
+        ("[aggregation]\nmax_update = 4\n", "aggregation.max_update is 4"),
+        ("[aggregation]\nmax_norm = inf\n", "aggregation.max_norm is inf"),
         ("[outbound\n", "is not TOML"),
     ],
 )

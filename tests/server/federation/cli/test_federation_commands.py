@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from common.errors import FedserError, UsageError
 from common.flower import bundle
+from common.secure import pinned_keys
 from server.federation.cli import federation_commands
 from server.federation.folder import ca, coordinator_folder, registry, site_image
 from server.federation.folder.kit_forms import OPEN, STRICT, KitForm
@@ -315,3 +316,22 @@ def test_how_much_a_site_holds_is_agreed_with_its_key_and_shown(tmp_path: Path) 
     assert "12" in shown
     with pytest.raises(UsageError, match="--recordings and --speakers go together"):
         call("add-site", *at, "--recordings", 480)
+
+
+def test_the_roster_has_the_keys_that_are_let_in_and_its_digest_for_the_telephone(tmp_path: Path) -> None:
+    root = tmp_path / "federation"
+    init(root, "--sites", "st-mary,charite,lausanne,basel", "--trial-keys")
+    call("revoke-site", "--dir", root, "--name", "basel")
+    result = CliRunner().invoke(app, ["roster", "--dir", str(root)], catch_exceptions=False)
+    (tmp_path / "roster.toml").write_text(result.stdout)
+    keys = pinned_keys.read(tmp_path / "roster.toml")
+    registered = registry.read(root / "sites.json")
+    assert keys == {name: registered[name].public_key for name in ("charite", "lausanne", "st-mary")}
+    assert pinned_keys.spoken(keys) in result.stdout
+    assert result.stderr.endswith(f"{pinned_keys.spoken(keys)}\n")
+    told = json.loads(call("roster", "--dir", root, "--json"))
+    assert told == {"sites": keys, "digest": pinned_keys.spoken(keys)}
+
+    call("revoke-site", "--dir", root, "--name", "charite")
+    with pytest.raises(FedserError, match="2 sites have a key that is let in, a secure sum is of 3 or more"):
+        call("roster", "--dir", root)
