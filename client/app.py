@@ -123,8 +123,9 @@ def train_round(message: Message, context: Context) -> Message:
     rate = learning_rate(config.training, turn, config.federation.rounds)
     strategy = StrategyRound(site, message, (part, turn), rate)
     model, data = _model(message, site), site.dataset(part, _scaling(message))
+    beside = _validated(message, site) if config.federation.secure and part == "train" and turn > 1 else {}
     if centring(model, turn, config):
-        return _finish_round(message, site, find_centre(model, data), strategy)
+        return _finish_round(message, site, find_centre(model, data), strategy, beside)
     trained = train(
         model,
         data,
@@ -135,13 +136,25 @@ def train_round(message: Message, context: Context) -> Message:
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
         after_step=strategy.steps.after_step if strategy.steps else None,
     )
-    return _finish_round(message, site, trained, strategy)
+    return _finish_round(message, site, trained, strategy, beside)
 
 
-def _finish_round(message: Message, site: Site, trained: Trained, strategy: StrategyRound) -> Message:
+def _validated(message: Message, site: Site) -> dict[str, Told]:
+    """How the model that came in does on the validation speakers, which leaves behind masks with the update."""
+    if not site.counts()[1]:
+        return {}
+    scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
+    together: list[int] = np.sum(list(scores.confusion.values()), axis=0).ravel().tolist()
+    told: dict[str, Told] = {protocol.VALIDATION_EXAMPLES: scores.examples, protocol.CONFUSION: together}
+    return told | {protocol.VALIDATION_LOSS: scores.loss}
+
+
+def _finish_round(
+    message: Message, site: Site, trained: Trained, strategy: StrategyRound, told: Mapping[str, Told]
+) -> Message:
     weights = ArrayRecord({name: Array(tensor.cpu().numpy()) for name, tensor in site.model.state_dict().items()})
     figures = {} if site.config.privacy.on else {protocol.LOSS: trained.loss, protocol.SECONDS: trained.seconds}
-    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **figures})
+    metrics = MetricRecord({protocol.EXAMPLES: trained.examples, **figures, **told})
     beside = strategy.end(site.model)
     return Message(RecordDict({protocol.ARRAYS: weights, **beside, protocol.METRICS: metrics}), reply_to=message)
 

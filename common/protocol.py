@@ -6,11 +6,15 @@ once at the end and never in a private run, of held-out speakers that it holds (
 ``evaluate.confidence``: once, when the round is chosen, and never in a private run: how sure the model is of the
 validation speakers, and how often it is then right. ``query.privacy``: what its ledger says.
 A ``query.hello`` that names a run is its farewell: the run is over, the site forgets what it kept for its strategy.
+
+Where updates are added up behind masks (``common.secure``) its node answers three more, and its app sees none of them:
+``query.keys``: its key of the run and its counts, signed; ``query.vote``: whose words are in a sum in which a site is
+missing, signed; ``query.unmask``: what opens a sum. What the app tells then leaves as masked words.
 """
 
 from __future__ import annotations
 
-VERSION = 9
+VERSION = 10
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
@@ -19,6 +23,9 @@ TRAIN = "train"
 EVALUATE = "evaluate"
 EVALUATE_TEST = "evaluate.test"
 EVALUATE_CONFIDENCE = "evaluate.confidence"
+KEYS = "query.keys"
+VOTE = "query.vote"
+UNMASK = "query.unmask"
 
 # Records of a message
 ARRAYS = "arrays"  # the model's weights
@@ -26,6 +33,8 @@ CONFIG = "config"
 METRICS = "metrics"
 HELD = "held"  # how much a site trains on, for its own outbound gate, which keeps it there
 SCALING = "scaling"  # mean and deviation of the training sites' features
+SECURE = "secure"  # of a sum behind masks: who adds up in which round; in a masked reply what opens it
+MASKED = "masked"  # the masked words
 
 # Keys in CONFIG, from the server
 ROUND = "server-round"
@@ -56,6 +65,7 @@ RELEASE = "release"  # of fedser and torch
 LABELS = "label-map"  # a digest of how its labels become classes
 ENCODER = "encoder"  # SHA-256 of the public encoder in front of the model; empty for none
 LOSS = "loss"
+VALIDATION_LOSS = "validation-loss"  # summed, of the model that came in; beside an update that leaves behind masks
 SECONDS = "seconds"
 CONFUSION = "confusion"  # (groups, classes, classes), flat: one group, or of held-out speakers one each, not named
 LOSSES = "losses"  # summed, at each of TEMPERATURES
@@ -74,6 +84,19 @@ TEMPERATURES = tuple(0.25 * 16 ** (place / 15) for place in range(16))
 BINS = 20  # of how sure a model is, from 0 to 1
 STOPPED = "stopped"  # the site's budget refuses another step
 CUT_SHORT = "cut-short"  # beside it: not the budget does, but that too many of the run's rounds were cut short there
+
+# Keys of sums behind masks
+ENTRY = "entry"  # what a site says of itself in a run, under its signature
+ROSTER = "roster"  # the entries of all
+NUMBER = "number"  # of the sum, in the run: a round's, or beyond the last round's
+WORDS = "words"
+CONTEXT = "context"  # what a site masked on: SHA-256 of all that it was sent
+COMMITMENT = "commitment"
+SHARES = "shares"  # of what a site drew for its own mask
+SEEDS = "seeds"  # of its masks with sites that are missing
+SITES = "sites"  # whose words are in a sum
+VOTES = "votes"  # their signatures, by who signed
+SIGNATURE = "signature"
 
 # Run config, from whoever starts the run
 PLAN = "plan"

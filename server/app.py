@@ -51,6 +51,8 @@ from server.run import checkpoint, run_log
 from server.run.checkpoint import Arrays, State
 from server.run.events import Events
 from server.run.paths import home, located, located_plan, place, read_agreements, read_node_names
+from server.secure.secure_sums import SecureSums
+from server.secure.tallied_sums import sums_behind_masks
 from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
 from server.sites.scaling_sums import gather_sums
@@ -95,8 +97,14 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     if audit:
         audit.begin(flatten(config), [node.site for node in nodes])
     start = _start(config, plan, nodes)
+    path = folder / "checkpoint.safetensors"
+    known = checkpoint.load(path) if path.exists() else None
+    run = known.run if known else _run_name(config)
+    secure = SecureSums(grid=grid, config=config, nodes=nodes, run=run) if config.federation.secure else None
     with note_refusals(audit, 0, protocol.STATISTICS) as refused:
-        state = _state(grid, config, plan, start, nodes, folder, refused)
+        state = known or _fresh(grid, config, plan, start, nodes, run, secure, refused)
+    if run and not known:
+        checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
     events = Events(place(context.run_config, EVENTS), plan.fold)
     events.catch_up([*state.history, *state.refit])
     heads = Heads(home() / FILE, nodes) if deployed else None
@@ -117,10 +125,18 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     keeps = CATALOGUE[config.federation.strategy].keeps
     pins = Pins(folder / STATE, config.federation, [node.site for node in nodes]) if keeps and not deployed else None
     rounds = Rounds(
-        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit, pins=pins
+        grid=grid,
+        config=config,
+        nodes=nodes,
+        folder=folder,
+        on_round=on_round,
+        private=private,
+        audit=audit,
+        secure=secure,
+        pins=pins,
     )
     state = rounds.refit(hear_confidence(rounds, rounds.run(state)), start.arrays)
-    if keeps:
+    if keeps or secure:
         say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
     _save_model(folder / "model.safetensors", state, config, plan)
     with note_refusals(audit, state.round, protocol.EVALUATE_TEST) as refused:
@@ -231,20 +247,27 @@ def _arrays(model: EmotionModel) -> Arrays:
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
-def _state(
-    grid: Grid, config: Config, plan: Plan, start: Start, nodes: Sequence[Node], folder: Path, refused: Refused
+def _fresh(
+    grid: Grid,
+    config: Config,
+    plan: Plan,
+    start: Start,
+    nodes: Sequence[Node],
+    run: str,
+    secure: SecureSums | None,
+    refused: Refused,
 ) -> State:
-    """The last checkpoint, or the state before round 1; of a model that has a scaling no site is asked for one."""
-    path = folder / "checkpoint.safetensors"
-    if path.exists():
-        return checkpoint.load(path)
+    """The state before round 1; of a model that has a scaling no site is asked for one."""
     check_held_out(config, plan, nodes)
-    scaling = start.scaling or _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
-    state = State(arrays=start.arrays, scaling=scaling.arrays())
-    if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:
-        state.run = secrets.token_hex(8)
-        checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
-    return state
+    scaling = start.scaling or _scaling(grid, config, nodes, secure, refused, whole=bool(plan.sites))
+    return State(arrays=start.arrays, scaling=scaling.arrays(), run=run)
+
+
+def _run_name(config: Config) -> str:
+    """A new name for a run that sites keep something of; empty where they don't."""
+    federation = config.federation
+    named = config.privacy.on or federation.secure or CATALOGUE[federation.strategy].keeps
+    return secrets.token_hex(8) if named else ""
 
 
 def _public_scaling(config: Config, width: int) -> Scaling:
@@ -272,12 +295,16 @@ def _public_scaling(config: Config, width: int) -> Scaling:
     return scaling
 
 
-def _scaling(grid: Grid, config: Config, nodes: Sequence[Node], refused: Refused, *, whole: bool) -> Scaling:
+def _scaling(
+    grid: Grid, config: Config, nodes: Sequence[Node], secure: SecureSums | None, refused: Refused, *, whole: bool
+) -> Scaling:
     """Of public data, of the training sites, or, where these are private, one that does nothing."""
     width = nodes[0].features
     if config.data.normalise == "public" or config.features.encoder.components:
         return _public_scaling(config, width)
     if config.privacy.on:
         return Scaling(mean=torch.zeros(width), deviation=torch.ones(width))
+    if secure is not None:
+        return scaling_of(sums_behind_masks(secure, width, refused), config)
     least = len(nodes) if whole else config.federation.min_sites
     return scaling_of(gather_sums(grid, nodes, config.federation.round_timeout, refused, least=least), config)

@@ -55,6 +55,7 @@ class Keywords(TypedDict, total=False):
     teacher: FilePath
     weights: str
     malicious: int
+    secure: bool
     fraction: float
     min_sites: int
     round_timeout: float

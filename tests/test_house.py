@@ -67,9 +67,9 @@ LAYERS = {
     ),
     "server": (
         "server.run",
-        "server.secure",
         "server.messages",
         "server.sites",
+        "server.secure",
         "server.records",
         "server.rounds",
         "server",

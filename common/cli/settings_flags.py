@@ -79,6 +79,8 @@ FLAGS = (
          "labels; simulations only.", TRAINING, "DIR"),
     Flag("federation.weights", str, "--weights", "What a site's update counts for: its examples, or equal.", TRAINING),
     Flag("federation.malicious", int, "--malicious", "How many faulty sites krum and multikrum allow for.", TRAINING),
+    Flag("federation.secure", bool, "--secure", "Add the sites' updates up behind masks: the server sees their sum "
+         "alone.", TRAINING),
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),

@@ -1,6 +1,6 @@
 """The messages between server and sites: what each may hold. This page is the protocol's reference.
 
-A site answers seven types of messages. For each there is here the form of the server's request and that of the site's
+A site answers ten types of messages. For each there is here the form of the server's request and that of the site's
 reply: its records, their keys, and of each key the kind of value, with its range. Whatever is not named is refused,
 with the whole message: by the site's node, a request before the app sees it and a reply before it leaves, and by the
 server, before anything is made of a reply. Each of them runs its own copy of this page.
@@ -19,6 +19,7 @@ import numpy as np
 
 from common import protocol
 from common.config.units import UNITS
+from common.messages import masked_forms
 from common.messages.fields import (
     RECORDINGS,
     SHA256,
@@ -160,7 +161,13 @@ def _train_request(scope: Scope) -> Form:
 
 def _train_reply(scope: Scope) -> Form:
     told: Fields = {} if scope.private else {protocol.LOSS: Number(), protocol.SECONDS: Number()}
-    metrics = _metrics({protocol.EXAMPLES: Count(1, RECORDINGS), **told})
+    validated: Fields = {
+        protocol.CONFUSION: Confusion(scope.class_count, 1),
+        protocol.VALIDATION_EXAMPLES: Count(1, RECORDINGS),
+        protocol.VALIDATION_LOSS: Number(),
+    }
+    beside = (validated,) if scope.secure and not scope.private else ()
+    metrics = _metrics({protocol.EXAMPLES: Count(1, RECORDINGS), **told}, *beside)
     ledger = {protocol.CONFIG: _config(LEDGER_HEAD, _FIGURES)} if scope.at_sites else {}
     return Form(records=_weights(scope) | {protocol.METRICS: metrics} | ledger)
 
@@ -331,7 +338,7 @@ def _all_or_each(classes: int) -> Callable[[Told], str | None]:
     return rule
 
 
-# The seven types: the request's form, and the reply's
+# The ten types: the request's form, and the reply's
 
 _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
     protocol.HELLO: (_hello_request, _hello_reply),
@@ -341,6 +348,9 @@ _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
     protocol.EVALUATE_TEST: (_evaluate_request, _test_reply),
     protocol.EVALUATE_CONFIDENCE: (_evaluate_request, _confidence_reply),
     protocol.PRIVACY: (_privacy_request, _privacy_reply),
+    protocol.KEYS: (masked_forms.keys_request, masked_forms.keys_reply),
+    protocol.VOTE: (masked_forms.vote_request, masked_forms.vote_reply),
+    protocol.UNMASK: (masked_forms.unmask_request, masked_forms.unmask_reply),
 }
 TYPES = tuple(_FORMS)
 NOT_IN_PRIVATE = {
@@ -353,7 +363,9 @@ NOT_IN_PRIVATE = {
 
 def request(kind: str, scope: Scope) -> Form:
     """What the server sends in a message of a type."""
-    return _FORMS[kind][0](scope)
+    form = _FORMS[kind][0](scope)
+    masked = scope.secure and kind in masked_forms.MASKABLE
+    return replace(form, records={**form.records, **masked_forms.asked()}) if masked else form
 
 
 def reply(kind: str, scope: Scope, content: Content) -> Form:
@@ -371,10 +383,20 @@ def reply_of_app(kind: str, scope: Scope, content: Content) -> Form:
 
 def reply_of_site(kind: str, scope: Scope, content: Content) -> Form:
     """A reply as the server gets it: in a deployment the gate has added how far the site's audit log is."""
-    form = reply(kind, scope, content)
+    form = _masked(kind, scope, content) or reply(kind, scope, content)
     config = form.records.get(protocol.CONFIG, _config({}, needed=False))
     config = replace(config, perhaps=(*config.perhaps, AUDIT_HEAD))
     return replace(form, records={**form.records, protocol.CONFIG: config})
+
+
+def _masked(kind: str, scope: Scope, content: Content) -> Form | None:
+    """The form in which a reply leaves its node behind masks; None for one that leaves as the app made it."""
+    stopped = kind == protocol.TRAIN and protocol.STOPPED in content.get(protocol.CONFIG, ())
+    if not scope.secure or kind not in masked_forms.MASKABLE or stopped:
+        return None
+    ledger = scope.at_sites and kind == protocol.TRAIN
+    config = {protocol.CONFIG: _config(LEDGER_HEAD, _FIGURES)} if ledger else {}
+    return Form(records=masked_forms.masked(scope.words) | config)
 
 
 def read_reply(kind: str, scope: Scope, content: Content) -> Told:

@@ -30,6 +30,8 @@ class Scope:
         simulated: whether all sites are on one machine, whose coordinator holds their held-out speakers.
         model: the form of each of the model's arrays; see ``forms_of``.
         extra: further records of arrays, each like the model's in ``float32``, that the strategy sends beside it.
+        secure: whether what is added up leaves the sites behind masks.
+        words: how many masked words there are; None where it is not known.
         max_rounds: the last round that may be asked for.
         mu: the least and the greatest weight of FedProx's term.
     """
@@ -48,14 +50,16 @@ class Scope:
     simulated: bool = False
     model: Mapping[str, Numbers] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
+    secure: bool = False
+    words: int | None = None
     max_rounds: int = 100_000
     mu: tuple[float, float] = (0.0, 1e6)
 
     @classmethod
     def of(cls, config: Config, **known: Any) -> Self:
         """With what a run's settings say; ``known`` are the other attributes."""
-        mode = config.data.normalise
-        return cls(private=config.privacy.on, at_sites=config.privacy.at_sites, normalise=mode, **known)
+        mode, secure = config.data.normalise, config.federation.secure
+        return cls(private=config.privacy.on, at_sites=config.privacy.at_sites, normalise=mode, secure=secure, **known)
 
 
 def extra_records(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:

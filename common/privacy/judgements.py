@@ -227,6 +227,7 @@ JUDGEMENTS: dict[str, Judgement] = {
     ),
     "federation.trim": Judgement(AFTER),
     "federation.malicious": Judgement(AFTER),
+    "federation.secure": Judgement("Masks hide; nothing more is told."),
     # The guarantee itself.
     "privacy.unit": Judgement(
         "It says who is hidden; each of these has a mechanism of its own.",

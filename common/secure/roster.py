@@ -96,7 +96,7 @@ class Roster:
         """
         try:
             table: Any = json.loads(text)
-            entries = tuple(_entry(row) for row in table.pop("entries"))
+            entries = tuple(entry_of(row) for row in table.pop("entries"))
             return cls(entries=entries, **{name: _count(value) for name, value in table.items()})
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             raise FederationError(
@@ -199,7 +199,12 @@ def is_signature(signature: str, identity: str, told: bytes) -> bool:
     return True
 
 
-def _entry(row: Any) -> RosterEntry:
+def entry_of(row: Any) -> RosterEntry:
+    """What a site says of itself, as JSON has it.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
     fields = {"site": str, "identity": str, "key": str, "examples": int, "validation": int, "signature": str}
     if not isinstance(row, dict) or {name: type(value) for name, value in row.items()} != fields:
         raise TypeError("no entry")

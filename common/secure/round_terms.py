@@ -10,6 +10,7 @@ line which site was told something else; it needs them for nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -91,6 +92,10 @@ class RoundTerms:
             model=inbound[protocol.ARRAYS],
             inbound=digest(inbound),
         )
+
+    def named(self, kind: str) -> Self:
+        """The terms of something else than an update of the model: it is bound to what that is."""
+        return dataclasses.replace(self, model=hashlib.sha256(joined(kind.encode(), self.model.encode())).hexdigest())
 
     def context(self, roster: str) -> bytes:
         """32 bytes that stand for the round and the roster: every key of the round is derived with them.

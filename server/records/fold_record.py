@@ -51,6 +51,7 @@ class Round(Record):
         validation: of its model; None without validation speakers.
         sites: by name, of those that took part.
         refit: in a training again, the round that was chosen.
+        loss: of the training, over all sites, where updates are added up behind masks.
     """
 
     round: int
@@ -58,6 +59,7 @@ class Round(Record):
     validation: Validation | None
     sites: Mapping[str, SiteRound]
     refit: int | None = may_lack()
+    loss: float | None = may_lack()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,18 @@ def says_stopped(reply: Message) -> bool:
     return protocol.STOPPED in _config_record(reply)
 
 
+def stop(state: State, site: str, reply: Message) -> None:
+    """Note, and say, that a site that says so takes no more part.
+
+    Args:
+        state: of the run; it is changed.
+        site: its name.
+        reply: that says it.
+    """
+    state.stopped.append(site)
+    log.warning("%s: %s; the others go on", site, why_stopped(reply))
+
+
 def why_stopped(reply: Message) -> str:
     """Why a site that says so takes no more part, in a few words."""
     cut_short = protocol.CUT_SHORT in _config_record(reply)

@@ -27,24 +27,32 @@ class GatheredRound:
         arrays: the new global model; the old one where no site with a budget is left.
         norm: the median L2 norm of the sound updates; 0 where there is none.
         sites: by site, the entry of ``result.json``.
+        loss: of the training, over all sites, where that is told of none.
+        validation: of the model that came in, where that is told with the updates.
     """
 
     arrays: Arrays
     norm: float
     sites: dict[str, dict[str, Any]]
+    loss: float | None = None
+    validation: dict[str, Any] | None = None
 
 
-class Gathered(Protocol):
-    """Sound updates, in the form in which a strategy takes them."""
-
-    def add(self, reply: Message) -> None:
-        """Take a site's update; the reply may lose its arrays."""
+class Averaged(Protocol):
+    """What a strategy takes of a round."""
 
     def replies(self) -> list[Message]:
         """What the strategy gets; nothing where no update came."""
 
     def beside(self) -> dict[str, Arrays]:
         """By name, the mean of each record of arrays that came beside the model."""
+
+
+class Gathered(Averaged, Protocol):
+    """Sound updates, gathered as they come."""
+
+    def add(self, reply: Message) -> None:
+        """Take a site's update; the reply may lose its arrays."""
 
 
 class Every:
@@ -103,6 +111,26 @@ class Mean:
     def _mean(self, record: str) -> Arrays:
         sums, dtypes = self._sums[record], self._dtypes[record]
         return {name: np.asarray(sums[name] / self._weight).astype(dtypes[name]) for name in sorted(sums)}
+
+
+class Opened:
+    """The mean of a sum that came behind masks, as the one update that there is.
+
+    Args:
+        mean: the new model.
+        reply: of any site, whose place it takes.
+    """
+
+    def __init__(self, mean: Arrays, reply: Message) -> None:
+        self._mean, self._reply = mean, reply
+
+    def replies(self) -> list[Message]:
+        """One, of the mean."""
+        return [carrying(self._mean, self._reply)]
+
+    def beside(self) -> dict[str, Arrays]:
+        """Nothing: a strategy with records beside the model is not added up behind masks."""
+        return {}
 
 
 def _add(sums: Arrays, name: str, term: np.ndarray[Any, Any]) -> None:

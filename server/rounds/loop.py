@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,11 @@ from common.seeds import numpy_generator
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, costing, refuse
 from server.records.audit_log import ServerAudit, note_refusals
-from server.records.ledger_reports import about, hear, why_stopped
+from server.records.ledger_reports import about, hear, stop
 from server.records.pins import Pins
 from server.rounds import model_selection
 from server.rounds.gathering import Gathered, GatheredRound
+from server.rounds.masked_training import collect_masked, last_validation
 from server.rounds.screening import Screening, Verdict, step_ratio
 from server.rounds.site_scores import ask, record
 from server.rounds.strategy import Averaging
@@ -39,6 +40,7 @@ from server.sites.shares import MOST_STEPS, bounded, limited
 
 if TYPE_CHECKING:
     from server.rounds.central_dp import SiteUnit
+    from server.secure.secure_sums import SecureSums
 
 log = logging.getLogger("fedser.server")
 
@@ -55,6 +57,7 @@ class Rounds:
         on_round: called with the history's new entry.
         private: the server's mechanism, where the unit of privacy is the site.
         audit: the server's log, in a deployment.
+        secure: sums behind masks, where updates are added up so.
         pins: what the checkpoint says of the sites' own states, in a simulation whose strategy has such.
     """
 
@@ -65,6 +68,7 @@ class Rounds:
     on_round: Callable[[dict[str, Any]], None]
     private: SiteUnit | None = None
     audit: ServerAudit | None = None
+    secure: SecureSums | None = None
     pins: Pins | None = None
 
     def run(self, state: State) -> State:
@@ -79,18 +83,31 @@ class Rounds:
         plan = Averaging(self.config.federation, state.strategy)
         for number in range(state.round + 1, self.config.federation.rounds + 1):
             began, before = time.perf_counter(), state.arrays
-            sites = self._train(plan, state, number)
-            if sites is None:
+            done = self._train(plan, state, number)
+            if done is None:
                 break
-            validation = self._validate(state, number, sites)
+            validation = None if self.secure else self._validate(state, number, done.sites)
             model_selection.choose(state, number, validation)
-            if validation is None:
+            if validation is None and not (self.secure and self._validates):
                 model_selection.average(self.config, state, number)
             seconds = time.perf_counter() - began
-            entry = {"round": number, "seconds": seconds, "validation": validation, "sites": sites}
-            state.history.append(entry)
+            state.history.append(entry := _entry(number, seconds, done, validation))
             self._keep(plan, state, entry, before)
+        if self.secure and state.history and self._validates and state.history[-1]["validation"] is None:
+            self._choose_late(state, last_validation(self.secure, state, self))
+            checkpoint.save(state, self.folder / "checkpoint.safetensors")
         return state
+
+    @property
+    def _validates(self) -> bool:
+        """Whether validation speakers are asked."""
+        return not self.config.privacy.on and any(node.validation for node in self.nodes)
+
+    def _choose_late(self, state: State, validation: dict[str, Any] | None) -> None:
+        """Judge the last round's model, of which it is known by now how it does."""
+        if state.history and validation is not None and state.round <= self.config.federation.rounds:
+            model_selection.choose(state, state.round, validation)
+            state.history[-1]["validation"] = validation
 
     def refit(self, state: State, initial: Arrays) -> State:
         """Train again from the start, the validation speakers' recordings too, to the round that these have chosen.
@@ -113,10 +130,11 @@ class Rounds:
         plan = Averaging(self.config.federation, state.strategy)
         for number in range(state.round + 1, last + state.best_round + 1):
             began, before = time.perf_counter(), state.arrays
-            sites = self._train(plan, state, number) or {}
+            done = self._train(plan, state, number)
+            if done is None:
+                break
             seconds = time.perf_counter() - began
-            entry = {"round": number, "seconds": seconds, "validation": None, "sites": sites, "refit": state.best_round}
-            state.refit.append(entry)
+            state.refit.append(entry := {**_entry(number, seconds, done, None), "refit": state.best_round})
             self._keep(plan, state, entry, before)
         state.best = state.arrays
         return state
@@ -133,7 +151,7 @@ class Rounds:
             self.audit.note_round(state.round, before, state, entry["sites"], spent)
         self.on_round(entry)
 
-    def _train(self, plan: Averaging, state: State, number: int) -> dict[str, dict[str, Any]] | None:
+    def _train(self, plan: Averaging, state: State, number: int) -> GatheredRound | None:
         """Train a round, and put its model into the state; None where every budget is spent."""
         try:
             if self.private is None:
@@ -148,8 +166,9 @@ class Rounds:
                 raise FederationError("no round could be trained: every site's privacy budget is spent")
             log.warning("every budget is spent: the run ends with the model of round %d", state.round)
             return None
+        self._choose_late(state, done.validation)
         state.arrays, state.norm = done.arrays, done.norm
-        return done.sites or {node.site: untold(node) for node in self.nodes}
+        return done if done.sites else replace(done, sites={node.site: untold(node) for node in self.nodes})
 
     def _collect(self, plan: Averaging, state: State, number: int, updates: Gathered) -> GatheredRound:
         """Have a round's sites train, and gather the updates that are taken, each as it comes.
@@ -157,15 +176,18 @@ class Rounds:
         Raises:
             FederationError: fewer sound updates than ``min_sites``.
         """
+        if self.secure is not None:
+            return collect_masked(self, self.secure, plan, state, number)
         federation = self.config.federation
-        chosen = [node for node in self._present(number) if node.site not in state.stopped]
+        chosen = [node for node in self.present(number) if node.site not in state.stopped]
         limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
         scope = Scope.of(self.config, model=forms_of(state.arrays), extra=plan.declared.up)
         beside = plan.declared.up if any(node.registered for node in self.nodes) else ()
         screening = Screening(scope, state.arrays, limit, state.norm, self._ways, beside)
         sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
-        for verdict in self._verdicts(self._send(plan, state, number, chosen), state, screening, refused):
+        replies = exchange(self.grid, self.messages(plan, state, number, chosen), federation.round_timeout)
+        for verdict in self._verdicts(replies, state, screening, refused):
             if verdict.fault is not None:
                 refuse(verdict.site, "update", verdict.fault, refused)
             else:
@@ -188,8 +210,7 @@ class Rounds:
             with costing(site, "update", refused):
                 hear(state, site, reply)
                 if screening.is_stop(reply):
-                    state.stopped.append(site)
-                    log.warning("%s: %s; the others go on", site, why_stopped(reply))
+                    stop(state, site, reply)
                 else:
                     verdicts = screening.judge(site, reply)
             yield from verdicts
@@ -220,7 +241,7 @@ class Rounds:
         found = step_ratio({node.site: node.examples for node in self.nodes}, self.config.training)
         return found | {site: min(found[site], MOST_STEPS) for site in limited(self.nodes)}
 
-    def _present(self, number: int) -> list[Node]:
+    def present(self, number: int) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
 
         Raises:
@@ -249,8 +270,8 @@ class Rounds:
         drawn = numpy_generator(self.config.seed, number, "sites").permutation(len(self.nodes))
         return [self.nodes[i] for i in sorted(drawn[: min(count, len(self.nodes))])]
 
-    def _send(self, plan: Averaging, state: State, number: int, chosen: Sequence[Node]) -> Iterator[Message]:
-        """Send each node its message, in the order of the sites' names; their replies, likewise."""
+    def messages(self, plan: Averaging, state: State, number: int, chosen: Sequence[Node]) -> list[Message]:
+        """A round's messages to nodes, in the order of the sites' names."""
         messages = plan.messages(number, state.arrays, [node.id for node in chosen])
         scaling, log_head = record(state.scaling), self.audit.about() if self.audit else {}
         stage, _ = self.config.federation.pass_round(number)
@@ -260,7 +281,9 @@ class Rounds:
             if plan.declared.keeps:
                 settings[protocol.TAKEN] = state.last_taken(node.site, stage, self.config.federation.rounds)
             message.content[protocol.CONFIG] = ConfigRecord(settings)
-        return exchange(self.grid, messages, self.config.federation.round_timeout)
+            if self.secure is not None:
+                message.content[protocol.SECURE] = self.secure.about(number)
+        return messages
 
     def _share(self, number: int, sites: Collection[str]) -> float:
         """Of all sites' weight, that of some."""
@@ -285,6 +308,12 @@ class Rounds:
         scores = {name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}
         examples = sum(own.examples for own in counts.values())
         return {**scores, "loss": sum(own.loss or 0.0 for own in counts.values()) / examples}
+
+
+def _entry(number: int, seconds: float, done: GatheredRound, validation: dict[str, Any] | None) -> dict[str, Any]:
+    """A round's, as ``result.json`` has it."""
+    entry = {"round": number, "seconds": seconds, "validation": validation, "sites": done.sites}
+    return entry if done.loss is None else {**entry, "loss": done.loss}
 
 
 def _part(counted: int, told: int) -> float | int:

@@ -111,13 +111,7 @@ def ask_each(
     Returns:
         By site, in the order of ``nodes``, of those that answered as they should.
     """
-    content = RecordDict(
-        {
-            protocol.ARRAYS: record(arrays),
-            protocol.SCALING: record(state.scaling),
-            protocol.CONFIG: ConfigRecord({protocol.ROUND: state.round}),
-        }
-    )
+    content = RecordDict(dict(scored(state, arrays)))
     asked = {node.id: node for node in nodes}
     messages = [Message(content, node.id, message_type) for node in nodes]
     answers: dict[str, _Answer] = {}
@@ -129,6 +123,20 @@ def ask_each(
         with costing(node.site, "evaluation", refused):
             answers[node.site] = read(node, reply)
     return answers
+
+
+def scored(state: State, arrays: Arrays) -> dict[str, ArrayRecord | ConfigRecord]:
+    """What sites are sent to score a model.
+
+    Args:
+        state: has the scaling, and the number of the round.
+        arrays: the model.
+    """
+    return {
+        protocol.ARRAYS: record(arrays),
+        protocol.SCALING: record(state.scaling),
+        protocol.CONFIG: ConfigRecord({protocol.ROUND: state.round}),
+    }
 
 
 def _counts(reply: Message, message_type: str, scope: Scope) -> Counts:

@@ -26,7 +26,7 @@ from common.config.settings import FederationConfig
 from common.errors import FederationError
 from common.protocol import ARRAYS
 from common.strategies.available import CATALOGUE
-from server.rounds.gathering import Arrays, Every, Gathered, Mean
+from server.rounds.gathering import Arrays, Averaged, Every, Gathered, Mean
 from server.rounds.site_scores import record
 from server.sites.robust import FEWEST, cut, selected
 
@@ -71,7 +71,7 @@ class Averaging:
         """What a round's updates are gathered in."""
         return Every() if self.declared.holds_all else Mean((ARRAYS, *self.declared.up))
 
-    def aggregate(self, turn: int, updates: Gathered, like: Arrays, share: float = 1.0) -> Arrays | None:
+    def aggregate(self, turn: int, updates: Averaged, like: Arrays, share: float = 1.0) -> Arrays | None:
         """The new global model of a round; None where no update came.
 
         Args:

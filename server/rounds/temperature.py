@@ -22,9 +22,10 @@ from server.messages.rejections import Refused
 from server.records.audit_log import note_refusals
 from server.records.scores import Calibration
 from server.rounds.loop import Rounds
-from server.rounds.site_scores import ask_each
+from server.rounds.site_scores import ask_each, scored
 from server.run import checkpoint
 from server.run.checkpoint import Arrays, State
+from server.secure.tallied_sums import confidence_behind_masks
 from server.sites.handshake import Node
 from server.sites.shares import bounded, limited
 
@@ -44,10 +45,18 @@ def hear_confidence(rounds: Rounds, state: State) -> State:
     if not holders or not state.best or state.confidence is not None:
         return state
     with note_refusals(rounds.audit, state.round, protocol.EVALUATE_CONFIDENCE) as refused:
-        told = ask_confidence(rounds.grid, rounds.config, state, holders, state.best, refused)
-    state.confidence = _as_json(together(told, holders, _classes(rounds.config, state))) if told else {}
+        known = _heard(rounds, state, holders, refused)
+    state.confidence = _as_json(known) if known else {}
     checkpoint.save(state, rounds.folder / "checkpoint.safetensors")
     return state
+
+
+def _heard(rounds: Rounds, state: State, holders: Sequence[Node], refused: Refused) -> Confidence | None:
+    classes = _classes(rounds.config, state)
+    if rounds.secure is not None:
+        return confidence_behind_masks(rounds.secure, scored(state, state.best), classes, refused)
+    told = ask_confidence(rounds.grid, rounds.config, state, holders, state.best, refused)
+    return together(told, holders, classes) if told else None
 
 
 def ask_confidence(

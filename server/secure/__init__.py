@@ -1,4 +1,4 @@
-"""The coordinator's side of a secure sum: masked words added, and taken off what hides their sum.
+"""The coordinator's side of secure sums: masked words added, and taken off what hides their sum.
 
-It imports nothing of the server.
+It imports messages and sites.
 """

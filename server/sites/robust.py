@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 
-from common.config.settings import FederationConfig
+from common.config.settings import Config, FederationConfig
 from common.errors import UsageError
+from common.strategies.available import CATALOGUE
 
 log = logging.getLogger("fedser.server")
 
@@ -55,6 +56,39 @@ def check_rule(config: FederationConfig, sites: int) -> None:
         log.warning(
             "%s allows for %d faulty of %d sites, which it can't promise below %d; federation.malicious can be smaller",
             *(config.strategy, config.malicious, sites, 2 * config.malicious + 3),
+        )
+
+
+def check_secure(config: Config, sites: int) -> None:
+    """Refuse what a sum behind masks can't be of.
+
+    Args:
+        config: of the run.
+        sites: that are in it.
+
+    Raises:
+        UsageError: a rule needs each update, or a share of the sites, or there are too few.
+    """
+    federation = config.federation
+    if not federation.secure:
+        return
+    declared = CATALOGUE[federation.strategy]
+    if declared.holds_all or declared.up or declared.keeps:
+        raise UsageError(
+            f"--secure has the sum of the updates alone, {federation.strategy} needs "
+            f"{'each of them' if declared.holds_all else 'more beside them'}; use fedavg, fedprox, fedavgm, fedadam or "
+            "fedyogi"
+        )
+    if federation.fraction < 1.0 or federation.weights != "examples":
+        raise UsageError(
+            "--secure adds up all sites, each by its own count: leave out --fraction and --weights; with a part of the "
+            "sites two rounds would differ by one"
+        )
+    if config.privacy.on and not config.privacy.at_sites:
+        raise UsageError("--secure hides each site's update from the server, which --privacy-unit site has to clip")
+    if sites < FEWEST:
+        raise UsageError(
+            f"--secure: {sites} sites, expected at least {FEWEST}: of two each would know the other's update"
         )
 
 

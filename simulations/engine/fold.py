@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flwr.app import Context, RecordDict
-from flwr.clientapp import ClientApp
 
 from common.config.run_config import build_run_config
 from common.config.settings import Config, Scalar, flatten
@@ -17,8 +17,11 @@ from common.splits import plan as plans
 from common.splits.plan import Plan
 from server.records.fold_record import FoldRecord, read_fold
 from simulations.engine.promises import refuse_unkept
+from simulations.engine.secured_app import SecuredApp, make_keys
 from simulations.engine.teachers import settle_teacher
-from simulations.engine.worker_grid import RUN_ID, InProcessGrid
+from simulations.engine.worker_grid import RUN_ID, Answering, InProcessGrid
+
+SUMS = "sums"  # in a fold's folder: what the sites' nodes keep where updates are added up behind masks
 
 
 def local_run_config(
@@ -88,8 +91,13 @@ def run_in_process(
     from server.app import app as server_app
 
     settings = local_run_config(config, folder, events, cache, ledger)
+    load = _client_app
+    if config.federation.secure:
+        names = [site.name for site in plan.sites]
+        make_keys(folder / SUMS, names)
+        load = functools.partial(_secured_app, folder / SUMS, names)
     grid = InProcessGrid(
-        _client_app,
+        load,
         [{PARTITION: i} for i in range(len(plan.sites))],
         settings,
         workers=workers,
@@ -101,7 +109,11 @@ def run_in_process(
     return read_result(folder)
 
 
-def _client_app() -> ClientApp:
+def _client_app() -> Answering:
     from client.app import app
 
     return app
+
+
+def _secured_app(folder: Path, sites: Sequence[str]) -> Answering:
+    return SecuredApp(_client_app(), folder, sites)

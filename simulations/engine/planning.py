@@ -14,7 +14,7 @@ from common.splits.folds import Fold, held_out, read_emobox
 from common.splits.plan import Plan
 from common.splits.sites import split_sites
 from common.utterance import Utterance
-from server.sites.robust import check_rule
+from server.sites.robust import check_rule, check_secure
 
 
 def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:
@@ -78,6 +78,7 @@ def _plan(
     if config.federation.min_sites > len(sites):
         raise UsageError(f"--min-sites is {config.federation.min_sites}, fold {fold.name} has {len(sites)} sites")
     check_rule(config.federation, len(sites))
+    check_secure(config, len(sites))
     held = {speaker for site in sites for speaker in site.test}
     train = {speaker for site in sites for speaker in site.train}
     seen = {u.emotion for u in usable if u.speaker in train}

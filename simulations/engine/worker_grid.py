@@ -18,7 +18,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
 from flwr.app import Context, Message, RecordDict
-from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from common.errors import FederationError
@@ -30,6 +29,7 @@ PATIENCE = 1.0  # seconds that one pull waits
 RUN_ID = 1
 
 Scalars = dict[str, Any]
+Answering = Callable[[Message, Context], Message]  # a ClientApp, or one behind its node
 
 
 def share_out(weights: Sequence[float], workers: int) -> list[int]:
@@ -45,7 +45,7 @@ def share_out(weights: Sequence[float], workers: int) -> list[int]:
 class Nodes:
     """The ClientApp's side: answers messages to any node from that node's own context."""
 
-    def __init__(self, load: Callable[[], ClientApp], configs: Sequence[Scalars], run_config: Scalars) -> None:
+    def __init__(self, load: Callable[[], Answering], configs: Sequence[Scalars], run_config: Scalars) -> None:
         self._app = load()
         self._configs, self._run_config = configs, run_config
         self._contexts: dict[int, Context] = {}
@@ -59,7 +59,7 @@ class Nodes:
         return self._app(message, self._contexts[node])
 
 
-def _serve(pipe: Connection, load: Callable[[], ClientApp], configs: Sequence[Scalars], run_config: Scalars) -> None:
+def _serve(pipe: Connection, load: Callable[[], Answering], configs: Sequence[Scalars], run_config: Scalars) -> None:
     end_with_parent()
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
@@ -100,7 +100,7 @@ class InProcessGrid(Grid):
 
     def __init__(
         self,
-        load: Callable[[], ClientApp],
+        load: Callable[[], Answering],
         configs: Sequence[Scalars],
         run_config: Scalars,
         *,

@@ -118,6 +118,8 @@ def _fresh(wish: Start) -> Job:
     if wish.engine == "flower" and importlib.util.find_spec("ray") is None:
         raise UsageError("--engine flower needs Ray: install fedser[ray], or use --engine inprocess")
     config = Config().with_values(private_settings(wish.flags)).with_whole_paths()
+    if wish.engine == "flower" and config.federation.secure:
+        raise UsageError("--secure adds up at the sites' nodes, which --engine flower has none of; use inprocess")
     if wish.engine == "flower":
         for path in (wish.out.absolute(), *(flatten(config)[name] for name in PATHS)):
             plain_path("--engine flower:", path)

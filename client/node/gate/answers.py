@@ -82,6 +82,7 @@ class Reply:
         classes = {emotion_name(name) for name in self.config.data.classes} or EMOTIONS
         _, extra = extra_records(self.config)
         scoring = self.kind in (protocol.EVALUATE, protocol.EVALUATE_TEST, protocol.EVALUATE_CONFIDENCE)
+        scoring |= self.config.federation.secure and self.kind == protocol.TRAIN and not self.config.privacy.on
         return Scope.of(
             self.config,
             site=self.site,

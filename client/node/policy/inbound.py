@@ -55,6 +55,7 @@ def fault(kind: str, content: RecordDict, config: Config) -> str | None:
     if config.privacy.on and kind in schema.NOT_IN_PRIVATE:
         return f"the run is private, {schema.NOT_IN_PRIVATE[kind]} may not leave: the server asks for {kind}"
     extra, _ = extra_records(config)
-    scope = Scope(model=forms_of(content.array_records.get(protocol.ARRAYS, {})), extra=extra)
+    model = forms_of(content.array_records.get(protocol.ARRAYS, {}))
+    scope = Scope(model=model, extra=extra, secure=config.federation.secure)
     found = schema.request(kind, scope).fault(content)
     return found and f"the message's {found}"

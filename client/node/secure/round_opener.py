@@ -70,7 +70,7 @@ class RoundOpener:
                 raise Refused(f"round {opening.number} of run {opening.run} was not reserved with this roster")
             sum_journal.check_on(writer.entries, asked.run)
             sites = tuple(sorted(opening.sites))
-            self._site.rules.check_sites(roster, sites, asked.refit)
+            self._site.rules.check_sites(roster, sites, asked.refit, asked.least)
             if self._site.name in sites and sum_journal.stored(writer.entries, asked.key) is None:
                 raise Refused(
                     f"this site has sent nothing in round {asked.round} of run {asked.run}, and is named in it"

@@ -1,8 +1,8 @@
 """What a site did in secure sums, over all runs, and what it so may not do again.
 
 Lines of a hash-chained file, on the disk before anything is sent. By kind: ``bound`` (run, round, refit, model,
-members, roster, context): the site is asked to train a model with a roster; ``masked`` (run, round, sha256): what it
-sends is stored; ``chosen`` (run, round, model, sites): whose sum it helps to open; ``ended`` (run).
+members, roster, context, least): the site is asked to train a model with a roster; ``masked`` (run, round, sha256):
+what it sends is stored; ``chosen`` (run, round, model, sites): whose sum it helps to open; ``ended`` (run).
 
 The rules. A round has one set of terms, and one list of sites to open. A model is trained with one set of sites and
 counts, over all runs, and wherever it comes again it is opened for the same list: else the difference of two sums
@@ -37,6 +37,7 @@ class Bound:
         members: of the roster, over runs.
         roster: its digest.
         context: of the terms with the roster.
+        least: sites that its sum may be opened of.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Bound:
     members: str
     roster: str
     context: str
+    least: int
 
     @property
     def key(self) -> tuple[str, int]:
@@ -53,8 +55,8 @@ class Bound:
         return self.run, self.round
 
 
-def binding(terms: RoundTerms, roster: Roster) -> Bound:
-    """A round on these terms with this roster."""
+def binding(terms: RoundTerms, roster: Roster, least: int) -> Bound:
+    """A round on these terms with this roster, whose sum is opened of so many sites at least."""
     return Bound(
         run=terms.run,
         round=terms.number,
@@ -63,6 +65,7 @@ def binding(terms: RoundTerms, roster: Roster) -> Bound:
         members=roster.members,
         roster=roster.digest,
         context=terms.context(roster.digest).hex(),
+        least=least,
     )
 
 
@@ -105,7 +108,7 @@ def _check_model(earlier: Sequence[Bound], known: Sequence[Bound], asked: Bound)
             "this very model was trained with another roster before; the difference would tell of one site; begin from "
             "another model, as by another seed"
         )
-    own = [each for each in known if each.run == asked.run]
+    own = [each for each in known if each.run == asked.run and each.round]  # before round 1 nothing was trained
     came = [each for each in own if each.model == asked.model]
     begins_refit = asked.refit and not any(each.refit for each in own)
     if came and not (begins_refit and came == own[:1]):

@@ -88,13 +88,27 @@ class SumRules:
             )
         yield from self._too_few(roster, roster.sites, refit)
 
-    def check_sites(self, roster: Roster, sites: tuple[str, ...], refit: bool) -> None:
+    def check_least(self, roster: Roster, least: int) -> None:
+        """Check that a roster's sum can be opened at all.
+
+        Args:
+            roster: which was checked.
+            least: sites that it is opened of.
+
+        Raises:
+            Refused: there are fewer.
+        """
+        if len(roster.sites) < least:
+            raise Refused(f"the roster has {len(roster.sites)} sites, a sum of this run is opened of {least} or more")
+
+    def check_sites(self, roster: Roster, sites: tuple[str, ...], refit: bool, least: int) -> None:
         """Check whose words are to be in an opened sum.
 
         Args:
             roster: which was checked.
             sites: of it.
             refit: whether the round is of the second pass.
+            least: how many, by what the round was reserved for.
 
         Raises:
             Refused: they are not of the roster, or too few.
@@ -103,7 +117,7 @@ class SumRules:
             raise Refused(f"a sum of {', '.join(sites)} is asked for, expected sites of the roster, each once")
         for fault in self._too_few(roster, sites, refit):
             raise Refused(fault)
-        if len(sites) < (least := threshold(len(roster.entries))):
+        if len(sites) < (least := max(least, threshold(len(roster.entries)))):
             raise Refused(
                 f"a sum of {len(sites)} of {len(roster.entries)} sites is asked for, expected {least} or more"
             )
