@@ -11,6 +11,7 @@ from common.messages.forms import Form, RecordForm
 from common.messages.scope import Scope
 
 MASKABLE = (protocol.STATISTICS, protocol.TRAIN, protocol.EVALUATE, protocol.EVALUATE_CONFIDENCE)
+ALONE = (protocol.KEYS, protocol.VOTE, protocol.UNMASK)  # which a node answers without its app
 MOST_NUMBER = 10**6  # of a sum in a run
 
 _RUN = Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, '_', '.' and '-'")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flwr.app import RecordDict
@@ -20,8 +20,9 @@ from client.node.gate.outbound import Refused
 from common import protocol
 from common.storage.hash_chain import Entry
 
-# In a line of the audit log: the run's name in the ledger; of a model, a digest; units or recordings to train on.
-NAME, TESTED, CALIBRATED, COUNTED = "name", "tested", "calibrated", "counted"
+# In a line of the audit log: the run's name in the ledger; of a model, a digest; units or recordings to train on; those
+# that are set aside to choose the round by.
+NAME, TESTED, CALIBRATED, COUNTED, ASIDE = "name", "tested", "calibrated", "counted", "aside"
 _ONE_MODEL = {
     protocol.EVALUATE_TEST: (TESTED, "the held-out speakers have scored a model in this run, and score no other"),
     protocol.EVALUATE_CONFIDENCE: (CALIBRATED, "the run was told how sure one model is of the validation speakers"),
@@ -66,17 +67,18 @@ def check_replay(
     return fields | {key: digest}
 
 
-def check_answered(earlier: Sequence[Entry], run: int) -> None:
+def check_answered(earlier: Sequence[Entry], run: int, alone: Collection[str] = ()) -> None:
     """Refuse another message of a private run in which too many were taken in and not answered.
 
     Args:
         earlier: the lines of the audit log; none of these messages is in hand any more.
         run: Flower's number.
+        alone: types that the node answers without its app, whose failure tells nothing.
 
     Raises:
         Refused: the site is out of the run.
     """
-    kinds = Counter(line["kind"] for line in earlier if line.get("run") == run)
+    kinds = Counter(line["kind"] for line in earlier if line.get("run") == run and line.get("type") not in alone)
     if (failed := kinds["in"] - kinds["out"]) >= MOST_UNANSWERED:
         raise Refused(f"{failed} messages of this private run were not answered here; the site is out of the run")
 
@@ -86,13 +88,24 @@ def told_counts(kind: str, content: RecordDict) -> dict[str, int]:
     answer = content.config_records.get(protocol.CONFIG)
     if kind != protocol.HELLO or answer is None or protocol.EXAMPLES not in answer:
         return {}
-    return {COUNTED: int(str(answer[protocol.EXAMPLES]))}
+    return {COUNTED: int(str(answer[protocol.EXAMPLES])), ASIDE: int(str(answer[protocol.VALIDATION_EXAMPLES]))}
 
 
 def counted(earlier: Sequence[Entry], run: int) -> int | None:
     """How much the run was told that the site trains on; None where it was not told yet."""
     found = _before(earlier, run, COUNTED)
     return None if found is None else int(found)
+
+
+def set_aside(earlier: Sequence[Entry], run: int) -> int | None:
+    """How much the run was told that the site sets aside to choose the round by; None where it was not told yet."""
+    found = _before(earlier, run, ASIDE)
+    return None if found is None else int(found)
+
+
+def named(earlier: Sequence[Entry], run: int) -> str | None:
+    """The name by which a run goes in ledgers and sums; None where it told none yet."""
+    return _before(earlier, run, NAME)
 
 
 def keep_count(kind: str, content: RecordDict, earlier: Sequence[Entry], run: int) -> None:

@@ -22,8 +22,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from flwr.app import Error, Message
+from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.object_store import ObjectStore
@@ -34,16 +35,19 @@ from client.node.audit.refusals import Refusals
 from client.node.audit.site_log import AuditLog
 from client.node.audit.spend import Spent
 from client.node.flower import wire
-from client.node.flower.fab import NotAllowed
+from client.node.flower.fab import CheckedRun, NotAllowed
 from client.node.flower.intake import Asked, Callbacks, Intake, about, model
+from client.node.flower.run_sums import RunSums
 from client.node.flower.wire import Parcel
 from client.node.gate import outbound
 from client.node.gate.accounted import check_accounted
-from client.node.gate.outbound import Refused, RoundBytes
+from client.node.gate.outbound import Refused, RoundBytes, with_head
 from client.node.policy.document import Policy
 from common import protocol
 from common.errors import FederationError, FedserError
 from common.flower import packing
+from common.messages import masked_forms
+from common.messages.npy import values_of
 from common.repeats import Repeats
 
 log = logging.getLogger("fedser.node")
@@ -67,6 +71,7 @@ class Guard:
         audit: the site's log.
         store: the node's objects, where the app leaves its replies.
         ledger: the folder of the site's ledger.
+        sums: the site in sums behind masks.
         clock: the time, for the policy's hours.
         patience: how long ``receive`` waits for a message before it gives Flower's loop a turn, in seconds.
     """
@@ -80,11 +85,12 @@ class Guard:
         audit: AuditLog,
         store: ObjectStore,
         ledger: Path,
+        sums: RunSums,
         clock: Callable[[], datetime] = datetime.now,
         patience: float = 600.0,
     ) -> None:
-        self._server, self._site, self._audit, self._store = server, site, audit, store
-        self._intake = Intake(server, policy, audit, clock)
+        self._server, self._site, self._audit, self._store, self._sums = server, site, audit, store, sums
+        self._intake = Intake(server, policy, audit, sums, clock)
         self._spent = Spent(ledger, site, audit)
         self._sent = RoundBytes(line for line in audit.settled() if line["kind"] == "out")
         self._refusals = Refusals(audit, Repeats())
@@ -116,27 +122,45 @@ class Guard:
                     self._last = time.monotonic()
                     if self._accept(*came):
                         return came
-                    time.sleep(PAUSE_SECONDS)
                     continue
             time.sleep(BUSY_POLL if time.monotonic() - self._last < BUSY_SECONDS else IDLE_POLL)
         return None
 
     def _accept(self, message: Message, tree: ObjectTree) -> bool:
-        """Check a message and its run, and keep it; or refuse it."""
+        """Check a message and its run, and keep it for the app; or answer it alone, or refuse it."""
         try:
             asked = self._intake.check(message, tree)
             self._spent.note(asked.run.config.privacy, asked.run.policy.privacy)
-            self._asked = asked
-        except NotAllowed as reason:
-            text = f"{REFUSED}: {_line(reason)}" if reason.told else REFUSED
-            self._refuse(message, reason, text, ErrorCode.INVALID_FAB)
+            if message.metadata.message_type not in masked_forms.ALONE:
+                self._asked = asked
+                return True
+            parcel = self._answer_alone(asked)
         except Exception as reason:
-            self._refuse(message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
+            self._refuse_message(message, reason)
+            time.sleep(PAUSE_SECONDS)
         else:
-            return True
-        with self._survive("confirming a refused message"):  # so that the server keeps it no longer
+            with self._survive("sending the node's own answer"):
+                self._push(parcel, 0.0)
+        with self._survive("confirming a message that no app is given"):  # so that the server keeps it no longer
             self._server.confirm_message_received(message.metadata.run_id, message.metadata.message_id)
         return False
+
+    def _refuse_message(self, message: Message, reason: Exception) -> None:
+        if isinstance(reason, NotAllowed):
+            text = f"{REFUSED}: {_line(reason)}" if reason.told else REFUSED
+            self._refuse(message, reason, text, ErrorCode.INVALID_FAB)
+        else:
+            self._refuse(message, reason, REFUSED if isinstance(reason, Refused) else FAILED)
+
+    def _answer_alone(self, asked: Asked) -> Parcel:
+        """What the node itself answers, noted in the audit log; no app is started for it."""
+        message, head = asked.message, self._audit.head()
+        told = self._sums.answer(message.metadata.message_type, message.content, asked.run, self._audit.settled())
+        content = with_head(told, head)
+        parcel = wire.pack_parcel(Message(content, reply_to=message))
+        self._note_out(asked, parcel, content, asked.run.policy)
+        log.info("run %s: %s answered by the node", message.metadata.run_id, message.metadata.message_type)
+        return parcel
 
     def _pull_object(self, run_id: int, object_id: str) -> bytes:
         if self._asked is None or self._asked.message.metadata.run_id != run_id:
@@ -192,14 +216,24 @@ class Guard:
         if privacy.at_sites and kind == protocol.TRAIN:
             budget = run.policy.privacy.budget
             check_accounted(content, asked.message.content, self._spent.ledger(), budget=budget, privacy=privacy)
-        leaving = packing.pack(content) if packing.is_packed(asked.message.content) else content
-        parcel = wire.pack_parcel(Message(leaving, reply_to=asked.message))
-        self._sent.add(fields["run"], fields["round"], parcel.size, run.policy)
-        records = {name: sorted(record) for name, record in content.items()}
-        spent = self._spent.since(privacy)
-        counts = replay.told_counts(kind, content)
-        self._audit.add("out", **fields, bytes=parcel.size, records=records, model=model(content), **spent, **counts)
+        leaving = self._masked(asked, content, run)
+        packed = packing.pack(leaving) if packing.is_packed(asked.message.content) else leaving
+        parcel = wire.pack_parcel(Message(packed, reply_to=asked.message))
+        more = {"model": model(content), **self._spent.since(privacy), **replay.told_counts(kind, content)}
+        self._note_out(asked, parcel, leaving, run.policy, **more)
         return parcel
+
+    def _masked(self, asked: Asked, content: RecordDict, run: CheckedRun) -> RecordDict:
+        """What leaves in place of a reply that passed, which the audit log has the plain fingerprint of."""
+        if asked.reserved is None:
+            return content
+        return self._sums.masked(asked.reserved, packing.unpack(asked.message.content, values_of), content, run)
+
+    def _note_out(self, asked: Asked, parcel: Parcel, content: RecordDict, policy: Policy, **more: Any) -> None:
+        """Count what is about to leave, and note it in the audit log."""
+        fields, records = about(asked.message), {name: sorted(record) for name, record in content.items()}
+        self._sent.add(fields["run"], fields["round"], parcel.size, policy)
+        self._audit.add("out", **fields, bytes=parcel.size, records=records, **more)
 
     def _refuse(
         self, message: Message, reason: Exception, text: str, code: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION

@@ -21,13 +21,16 @@ from client.node.audit.model_hash import model_hash
 from client.node.audit.site_log import ALLOWED, AuditLog
 from client.node.flower import wire
 from client.node.flower.fab import CheckedRun, NotAllowed, check_run, hash_of
+from client.node.flower.run_sums import RunSums
 from client.node.flower.wire import Parcel
 from client.node.gate.outbound import Refused
 from client.node.policy import inbound
 from client.node.policy.document import Policy
+from client.node.secure.secure_node import Reserved
 from common import protocol
 from common.errors import FederationError
 from common.flower import packing
+from common.messages import masked_forms
 from common.messages.npy import values_of
 from common.repeats import Repeats
 from common.storage.hash_chain import Head
@@ -58,11 +61,13 @@ class Asked:
         parcel: the message.
         run: whose it is.
         since: ``time.monotonic`` when it came.
+        reserved: the sum that it is of, where its reply leaves behind masks.
     """
 
     parcel: Parcel
     run: CheckedRun
     since: float
+    reserved: Reserved | None = None
 
     @property
     def message(self) -> Message:
@@ -90,13 +95,20 @@ class Intake:
         server: Flower's own callbacks.
         policy: reads the site's policy; asked anew at each message and before each reply: a change holds at once.
         audit: the site's log.
+        sums: the site in sums behind masks.
         clock: the time, for the policy's hours.
     """
 
     def __init__(
-        self, server: Callbacks, policy: Callable[[], Policy], audit: AuditLog, clock: Callable[[], datetime]
+        self,
+        server: Callbacks,
+        policy: Callable[[], Policy],
+        audit: AuditLog,
+        sums: RunSums,
+        clock: Callable[[], datetime],
     ) -> None:
         self._server, self._policy, self._audit, self._clock = server, policy, audit, clock
+        self._sums = sums
         self._runs: dict[int, CheckedRun] = {}
         self._refused: dict[int, tuple[str, bool]] = {}  # why, and whether that is told, under this policy
         self._refused_under: Policy | None = None
@@ -187,11 +199,14 @@ class Intake:
             raise Refused(fault)
         number, earlier = message.metadata.run_id, self._audit.settled()
         if run.config.privacy.at_sites:
-            replay.check_answered(earlier, number)
+            replay.check_answered(earlier, number, masked_forms.ALONE)
         settled = replay.check_replay(earlier, number, kind, config, content)
         told = witness.check_server_log(earlier, number, kind, config)
+        reserved = self._sums.reserve(kind, content, run, earlier)
+        if kind == protocol.HELLO:
+            self._sums.end(content, run, earlier)
         self._audit.add("in", **about(parcel.message), bytes=parcel.size, model=model(content), **settled, **told)
-        return Asked(parcel=parcel, run=run, since=time.monotonic())
+        return Asked(parcel=parcel, run=run, since=time.monotonic(), reserved=reserved)
 
     def _check_audit_log(self, config: Mapping[str, Any]) -> None:
         """The server says what it was last told of this log: the log must have gone on from there."""

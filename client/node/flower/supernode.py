@@ -25,6 +25,7 @@ from client.node.flower.hook import check_flower, guard_connection, is_unauthori
 from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
 from client.node.flower.retry import Patience
+from client.node.flower.run_sums import RunSums
 from client.node.policy.document import Policy
 from client.node.site import kit, log_lines, trainer_secret
 from client.node.site.node_settings import PORT, Address, NodeSettings
@@ -99,6 +100,7 @@ class NodeParts:
             audit=self.audit,
             store=self.states.store,
             ledger=self._ledger,
+            sums=RunSums(self._settings.state.sums, self._kit.name, self.coordinator.key),
         )
 
 

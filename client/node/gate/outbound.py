@@ -23,7 +23,7 @@ from common.messages.fields import short
 from common.messages.npy import values_of
 from common.storage.hash_chain import Entry, Head
 
-__all__ = ["Refused", "RoundBytes", "passed", "record_bytes"]
+__all__ = ["Refused", "RoundBytes", "passed", "record_bytes", "with_head"]
 
 
 def passed(reply: Message, asked: Message, *, site: str, policy: Policy, config: Config, head: Head) -> RecordDict:
@@ -52,10 +52,14 @@ def passed(reply: Message, asked: Message, *, site: str, policy: Policy, config:
     except FedserError as error:
         raise Refused(str(error)) from None
     answer = Reply(kind=kind, content=content, asked=asked_content, site=site, policy=policy, config=config)
-    records = answer.made_anew()
-    record: Any = records.get(protocol.CONFIG, {})
+    return with_head(RecordDict(answer.made_anew()), head)
+
+
+def with_head(content: RecordDict, head: Head) -> RecordDict:
+    """The same records, and how far the site's audit log is."""
+    record: Any = content.config_records.get(protocol.CONFIG, {})
     audit: Any = {protocol.AUDIT_ENTRIES: head.entries, protocol.AUDIT_HASH: head.hash}
-    return RecordDict({**records, protocol.CONFIG: ConfigRecord({**record, **audit})})
+    return RecordDict({**content, protocol.CONFIG: ConfigRecord({**record, **audit})})
 
 
 def record_bytes(content: RecordDict) -> dict[str, int]:

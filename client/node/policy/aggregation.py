@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.config.settings import FederationConfig
 from common.errors import UsageError
 from common.secure import pinned_keys
 from common.secure.fixed_point import MOST
@@ -48,6 +50,17 @@ class AggregationPolicy:
         in_range("aggregation.largest_share", self.largest_share, 1 / LEAST, 1.0)
         in_range("aggregation.max_update", self.max_update, 2.0**-20, MOST)
         in_range("aggregation.max_norm", self.max_norm, 2.0**-20, 1e9)
+
+    def reasons(self, run: FederationConfig) -> Iterator[str]:
+        """Why a run is refused."""
+        if self.secure == REQUIRED and not run.secure:
+            yield "the run adds updates up in plain, the policy asks for masks (aggregation.secure); see --secure"
+        if not run.secure:
+            return
+        if self.secure == NEVER:
+            yield "the run adds updates up behind masks, which the policy takes no part in (aggregation.secure)"
+        if not self.peers:
+            yield "the run adds updates up behind masks, and the policy names no keys of peers (aggregation.peers)"
 
     def keys(self) -> dict[str, str]:
         """The registered keys of the sites with which this one adds up, by name; none where no file is named.

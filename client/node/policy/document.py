@@ -84,6 +84,7 @@ class Policy:
         yield from self.run.reasons(config)
         yield from self.data.reasons(config.data, config.features.encoder)
         yield from self.privacy.reasons(config.privacy)
+        yield from self.aggregation.reasons(config.federation)
         try:
             refuse_leaks(config)
         except UsageError as error:

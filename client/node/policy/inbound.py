@@ -12,7 +12,7 @@ from flwr.app import RecordDict
 
 from common import protocol
 from common.config.settings import Config
-from common.messages import schema
+from common.messages import masked_forms, schema
 from common.messages.fields import Misfit, short
 from common.messages.schema import TYPES
 from common.messages.scope import Scope, extra_records, forms_of
@@ -54,6 +54,8 @@ def fault(kind: str, content: RecordDict, config: Config) -> str | None:
     """
     if config.privacy.on and kind in schema.NOT_IN_PRIVATE:
         return f"the run is private, {schema.NOT_IN_PRIVATE[kind]} may not leave: the server asks for {kind}"
+    if kind in masked_forms.ALONE and not config.federation.secure:
+        return f"the run adds updates up in plain, no {kind} belongs to it"
     extra, _ = extra_records(config)
     model = forms_of(content.array_records.get(protocol.ARRAYS, {}))
     scope = Scope(model=model, extra=extra, secure=config.federation.secure)

@@ -22,12 +22,14 @@ from client.node.flower import guard as module
 from client.node.flower import wire
 from client.node.flower.guard import Guard
 from client.node.flower.intake import Callbacks
+from client.node.flower.run_sums import RunSums
 from client.node.policy.clauses import BundlePolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.privacy.accounting.accountants import Spend
 from common.privacy.ledger.account import Ledger
 from tests.client.node.bundles import Server, run_of, weights
+from tests.client.node.secure.adding import identity
 
 NODE = 99
 
@@ -35,23 +37,30 @@ NODE = 99
 class Site:
     """A guarded node with a server at the other end, and an app that is played by the test."""
 
-    def __init__(self, folder: Path, server: Server, policy: Policy, clock: datetime | None = None) -> None:
-        self.server, self.policy = server, policy
+    def __init__(
+        self, folder: Path, server: Server, policy: Policy, clock: datetime | None = None, name: str = "st-mary"
+    ) -> None:
+        self.folder, self.server, self.policy, self.name = folder, server, policy, name
         self.now = clock or datetime(2026, 11, 21, 12, 0)  # noqa: DTZ001 - the node's own clock
         self.audit = AuditLog(folder / "audit.jsonl")
         self.store: ObjectStore = ObjectStoreFactory().store()
         names = Callbacks._fields[1:]
         self.guard = Guard(
             Callbacks(NODE, *(getattr(server, name) for name in names)),
-            site="st-mary",
+            site=name,
             policy=lambda: self.policy,
             audit=self.audit,
             store=self.store,
             ledger=folder / "ledger",
+            sums=RunSums(folder / "sums", name, lambda: identity(name)),
             clock=lambda: self.now,
             patience=0.05,
         )
         self.flower = self.guard.callbacks()
+
+    def restarted(self) -> Site:
+        """The same after its process ended: what is not on the disk is gone."""
+        return Site(self.folder, self.server, self.policy, self.now, self.name)
 
     def take(self) -> Message | None:
         """What Flower's loop does with a message, up to the app."""
@@ -97,8 +106,13 @@ LOG: dict[str, Any] = {protocol.SERVER_LOG: "1f" * 32, protocol.SERVER_ENTRIES: 
 _GROWN = itertools.count(1)
 
 
+def grown() -> int:
+    """How many lines the server's log has by now."""
+    return next(_GROWN)
+
+
 def train_message(server: Server, **more: object) -> Message:
-    config = ConfigRecord({protocol.ROUND: 1} | LOG | {protocol.SERVER_ENTRIES: next(_GROWN)} | more)
+    config = ConfigRecord({protocol.ROUND: 1} | LOG | {protocol.SERVER_ENTRIES: grown()} | more)
     return server.ask(protocol.TRAIN, RecordDict({protocol.ARRAYS: weights(), protocol.CONFIG: config}))
 
 

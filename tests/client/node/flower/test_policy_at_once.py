@@ -26,6 +26,7 @@ from common.privacy.ledger.account import Ledger
 from common.privacy.recipe import private_settings
 from tests.client.node.bundles import bundle, run_of, scaling, weights
 from tests.client.node.guarded import Site, site_of, train_message, update
+from tests.client.node.summing import TIGHTENED
 
 pytestmark = pytest.mark.usefixtures("quick")
 PRIVATE = {"privacy.epsilon": 8.0, "privacy.unit": "utterance", "privacy.insecure_seed": True}
@@ -113,7 +114,7 @@ def why(site: Site) -> str:
 def test_every_clause_is_tried() -> None:
     sections = typing.get_type_hints(Policy)
     clauses = {f"{section}.{item.name}" for section, kind in sections.items() for item in dataclasses.fields(kind)}
-    assert clauses == {*RUNS, *REPLIES, *TOLD}
+    assert clauses == {*RUNS, *REPLIES, *TOLD, *(f"aggregation.{name}" for name in TIGHTENED)}
 
 
 @pytest.mark.parametrize("clause", RUNS)

@@ -30,6 +30,7 @@ from client.node.flower import guard, hook, supernode, trainer
 from client.node.flower.guard import Guard
 from client.node.flower.intake import Callbacks
 from client.node.flower.node_state import NodeStates
+from client.node.flower.run_sums import RunSums
 from client.node.flower.trainer import Trainer
 from client.node.policy.clauses import BundlePolicy
 from client.node.policy.document import Policy
@@ -37,6 +38,7 @@ from client.node.site.node_settings import Address
 from common import protocol
 from tests.client.node.bundles import Server, bundle, run_of, weights
 from tests.client.node.guarded import LOG
+from tests.client.node.secure.adding import identity
 
 SECRET = bytes(range(32))
 APP = """
@@ -105,6 +107,7 @@ class Node:
             audit=self.audit,
             store=self.states.store,
             ledger=self.folder / "ledger",
+            sums=RunSums(self.folder / "sums", "st-mary", lambda: identity("st-mary")),
         )
 
     def _train(self) -> None:
