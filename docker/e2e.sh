@@ -20,6 +20,7 @@ export PYTHON PYTHONPATH=$ROOT FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHEC
 . docker/e2e/lib.sh
 . docker/e2e/setup.sh
 . docker/e2e/kits.sh
+. docker/e2e/sums.sh
 . docker/e2e/walls.sh
 . docker/e2e/faults.sh
 . docker/e2e/figures.sh
@@ -63,6 +64,16 @@ strict() {
   check "a run with an encoder ends, once the sites' policies name it" encoder_run_ends
 }
 
+sums() {
+  check "a fourth site comes in" fourth_site_comes_in
+  check "each site pins the keys of all, and shows the digest that the coordinator does" roster_is_pinned
+  check "policies that ask for masks refuse a run without, and the coordinator is told why by site" masks_are_required
+  check "a run behind masks ends, with one of four sites killed in it" masked_run_ends
+  check "of no site anything is told in it beside the sums" nothing_beside_the_sums
+  check "a site's key of the run is its node's alone, and is deleted when the run is over" run_keys_are_gone
+  check "the fourth site leaves, and the others agree to an open kit's policy again" fourth_site_leaves
+}
+
 walls() {
   check "root is read-only, no capabilities, no new privileges, no root" hardened
   check "the authority's key is in no container" ca_key_in_no_container
@@ -94,6 +105,7 @@ faults() {
 set_up
 train
 strict
+sums
 walls
 faults
 figures

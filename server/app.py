@@ -81,7 +81,8 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
-    config = located(parse_run_config(context.run_config))
+    received = parse_run_config(context.run_config)
+    config = located(received)
     refuse_leaks(config)
     refuse_unaccounted(config, context.run_config)
     cache = FeatureCache(place(context.run_config, CACHE) if context.run_config.get(CACHE) else default_directory())
@@ -100,7 +101,8 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     path = folder / "checkpoint.safetensors"
     known = checkpoint.load(path) if path.exists() else None
     run = known.run if known else _run_name(config)
-    secure = SecureSums(grid=grid, config=config, nodes=nodes, run=run) if config.federation.secure else None
+    sums = SecureSums(grid=grid, config=config, nodes=nodes, run=run, settings=flatten(received))
+    secure = sums if config.federation.secure else None
     with note_refusals(audit, 0, protocol.STATISTICS) as refused:
         state = known or _fresh(grid, config, plan, start, nodes, run, secure, refused)
     if run and not known:

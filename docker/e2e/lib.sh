@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 CHECKS=0 LAST=""
-readonly SITES=(st-mary charite lausanne) HOST=fl.example.org
+readonly SITES=(st-mary charite lausanne) FOURTH=basel HOST=fl.example.org
 
 say() {
   printf '%s\n' "$*"
@@ -36,7 +36,7 @@ show_logs() {
 
 compose_containers() {
   local project
-  for project in fl "${SITES[@]}"; do
+  for project in fl "${SITES[@]}" "$FOURTH"; do
     docker ps --all --quiet --filter "label=com.docker.compose.project=$RUN-$project"
   done
 }
@@ -120,7 +120,7 @@ clean_up() {
   fi
   say "tearing it down"
   docker ps --all --quiet --filter "label=$LABEL" | xargs --no-run-if-empty docker rm --force > /dev/null
-  for name in "${SITES[@]}"; do
+  for name in "${SITES[@]}" "$FOURTH"; do
     if [ -e "$WORK/kits/$name/compose.yaml" ]; then site "$name" down --volumes --timeout 5 > /dev/null 2>&1 || true; fi
   done
   if [ -e "$WORK/fl/compose.yaml" ]; then

@@ -36,23 +36,27 @@ deal_recordings() {
 # As its people would: init, here of open kits, unpack them, a key made at each site and let in, the recordings named.
 # Nobody but the node's user may read a site's key.
 make_federation() {
-  local name kit
+  local name
   CLASSES=$(tail -n +2 "$WORK/data/held-out/manifest.csv" | cut -d , -f 2 | sort -u | paste -s -d ,)
   "$FEDSER" federation init "$WORK/fl" --host "$HOST" --sites "$(IFS=,; echo "${SITES[*]}")" --classes "$CLASSES" --open
   cp -r "$WORK/data/held-out/." "$WORK/fl/held-out"
   make_encoder "$WORK/fl/held-out/encoder"
   for name in "${SITES[@]}"; do
-    kit=$WORK/kits/$name
-    mkdir -p "$kit"
-    "$PYTHON" -m zipfile --extract "$WORK/fl/sites/$name.zip" "$kit"
-    echo "FEDSER_DATA=$WORK/data/$name" > "$kit/.env"
     cp -r "$WORK/fl/held-out/encoder" "$WORK/data/$name/encoder"
-    sed -i 's/^encoder = ""$/encoder = "encoder"/' "$kit/site.toml"
-    "$FEDSER" site keygen --kit "$kit"
-    "$FEDSER" federation add-site --dir "$WORK/fl" --name "$name" --public-key "$kit/key.pub"
-    chmod -R a+rX "$WORK/data/$name" "$kit"
-    own_key "$kit"
+    make_site "$name"
   done
+}
+
+make_site() {
+  local name=$1 kit=$WORK/kits/$1
+  mkdir -p "$kit"
+  "$PYTHON" -m zipfile --extract "$WORK/fl/sites/$name.zip" "$kit"
+  echo "FEDSER_DATA=$WORK/data/$name" > "$kit/.env"
+  sed -i 's/^encoder = ""$/encoder = "encoder"/' "$kit/site.toml"
+  "$FEDSER" site keygen --kit "$kit"
+  "$FEDSER" federation add-site --dir "$WORK/fl" --name "$name" --public-key "$kit/key.pub"
+  chmod -R a+rX "$WORK/data/$name" "$kit"
+  own_key "$kit"
 }
 
 # A small public encoder, of random weights; containers only read it.
@@ -81,10 +85,14 @@ start_coordinator() {
 start_sites() {
   local name
   for name in "${SITES[@]}"; do
-    docker network create --internal --label "$LABEL" "$RUN-$name"
-    docker network connect --alias "$HOST" "$RUN-$name" "$PROXY"
-    site "$name" up --detach
+    start_site "$name"
   done
+}
+
+start_site() {
+  docker network create --internal --label "$LABEL" "$RUN-$1"
+  docker network connect --alias "$HOST" "$RUN-$1" "$PROXY"
+  site "$1" up --detach
 }
 
 no_cuda() {

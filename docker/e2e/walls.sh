@@ -33,7 +33,7 @@ hardened() {
   done
 }
 
-# The trainer reaches its node, and nothing else; it sees no key, no policy, no audit log. Nobody else reaches the node.
+# The trainer reaches its node, and nothing else; it sees no key, of a run neither, no policy, no audit log. Nobody else reaches the node.
 trainer_is_shut_in() {
   local id target node address
   id=$(container st-mary trainer) node=$(container st-mary node)
@@ -45,7 +45,7 @@ trainer_is_shut_in() {
   for target in "$HOST/8443" 1.1.1.1/443 deb.debian.org/80 "$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.Gateway}} {{end}}' "$PROXY" | cut -d ' ' -f 1)/$FEDSER_PORT"; do
     refused docker exec "$id" timeout 5 bash -c "< /dev/tcp/$target" || return 1
   done
-  refused docker exec "$id" sh -c 'ls /kit || ls /state/audit/audit.jsonl'
+  refused docker exec "$id" sh -c 'ls /kit || ls /state/audit/audit.jsonl || ls /state/audit/sums'
 }
 
 # A coordinator whose certificate ended a day ago: the site's log says so.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from flwr.app import Message
 
+from common.errors import FederationError
 from common.escaping import one_line
 from common.flower import internals
 from common.messages.fields import Misfit
@@ -48,6 +49,8 @@ def costing(site: str, what: str, refused: Refused) -> Iterator[None]:
 
 def unreadable(error: BaseException) -> str:
     """Why what a site sent is not taken, by what was raised where it was read."""
+    if isinstance(error, FederationError):  # the coordinator's own words
+        return short(str(error))
     return f"its {error}" if isinstance(error, Misfit) else f"it cannot be read ({type(error).__name__})"
 
 

@@ -15,7 +15,7 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from common import protocol
-from common.config.settings import Config, flatten
+from common.config.settings import Config
 from common.errors import FederationError
 from common.messages import schema
 from common.messages.forms import Told
@@ -61,12 +61,14 @@ class SecureSums:
         config: of the run.
         nodes: all that take part.
         run: its name.
+        settings: of the run, as the sites received them, whatever paths mean here.
     """
 
     grid: Grid
     config: Config
     nodes: Sequence[Node]
     run: str
+    settings: Mapping[str, Any]
 
     @cached_property
     def roster(self) -> Roster:
@@ -112,9 +114,8 @@ class SecureSums:
             number: of the sum.
             content: of the request to any site, its arrays not packed.
         """
-        rounds = self.config.federation.rounds
-        settings = flatten(self.config)
-        terms = sum_messages.terms_of(kind, content, bundle=self.grid.run.fab_hash, settings=settings, rounds=rounds)
+        rounds, bundle = self.config.federation.rounds, self.grid.run.fab_hash
+        terms = sum_messages.terms_of(kind, content, bundle=bundle, settings=self.settings, rounds=rounds)
         return MaskedSum(self.roster, self.run, number, terms.context(self.roster.digest))
 
     def read(self, node: Node, kind: str, reply: Message, layout: RoundLayout) -> MaskedUpdate:
