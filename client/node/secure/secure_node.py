@@ -19,7 +19,7 @@ from client.node.secure.round_opener import RoundOpener
 from client.node.secure.secure_site import SecureSite
 from common import protocol
 from common.config.settings import Config, flatten
-from common.secure import sum_messages
+from common.flower import sum_messages
 from common.secure.model_update import update_of
 from common.secure.roster import Roster
 from common.secure.round_terms import RoundTerms
