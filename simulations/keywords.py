@@ -55,6 +55,7 @@ class Keywords(TypedDict, total=False):
     teacher: FilePath
     weights: str
     malicious: int
+    secure: bool
     fraction: float
     min_sites: int
     round_timeout: float
@@ -66,6 +67,8 @@ class Keywords(TypedDict, total=False):
     delta: float
     max_grad_norm: float
     noise_multiplier: float
+    privacy_noise: str
+    honest: int
     max_physical_batch: int
     max_seconds: float
     budget: float

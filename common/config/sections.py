@@ -344,6 +344,7 @@ class FederationConfig:
         weights: what a site's update counts for: its ``examples``, or all sites' the same, ``equal``.
         trim: the share that the trimmed mean cuts off at each end; 0 for a fifth, and at least one site.
         malicious: how many faulty sites Krum and Multi-Krum allow for.
+        secure: whether sites mask their updates, so that the coordinator sees sums alone.
     """
 
     strategy: str = "fedavg"
@@ -360,6 +361,7 @@ class FederationConfig:
     weights: str = "examples"
     trim: float = 0.0
     malicious: int = 1
+    secure: bool = False
 
     def __post_init__(self) -> None:
         one_of("federation.strategy", self.strategy, STRATEGIES)
