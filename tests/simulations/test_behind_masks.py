@@ -123,7 +123,8 @@ def _failing(answer: Any, fails: Any) -> Any:
     def answers(self: SecuredApp, node: Any, message: Message, context: Context) -> Message:
         if fails(message, context):
             raise FederationError("no disk")
-        return answer(self, node, message, context)
+        reply: Message = answer(self, node, message, context)
+        return reply
 
     return answers
 
