@@ -69,16 +69,16 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                 known = ledger.terms(run) is not None
                 held = site.holding
                 terms = agree_terms(ledger, run, site.config, site.units, most=held.max_epsilon, named=held.budget_unit)
-                if not known:
+                if not known and not terms.honest:
                     _warn_if_drowned(terms, site)
                 steps = terms.affordable(ledger.spends(terms.budget_unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 ready = _Ready.of(site, arrays, scaling, terms, asked, number)
                 entry.reserve(spend, terms.filter)
-                _train(site, ready, terms, spend, number)
+                made = (_sum if terms.honest else _train)(site, ready, terms, spend, number)
                 if ready.planted is not None:
                     keep(ready.planted, ledger.path, run, number)
-                reply = safetensors.torch.save({name: t.contiguous() for name, t in site.model.state_dict().items()})
+                reply = safetensors.torch.save({name: tensor.contiguous() for name, tensor in made.items()})
                 entry.store(reply)
     except BudgetSpent as error:
         log.warning("site %s: round %d: %s", site.name, number, error)
@@ -186,15 +186,29 @@ class _Ready:
         return cls(data=data, planted=planted, mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))))
 
 
-def _train(site: Site, ready: _Ready, terms: Terms, spend: Spend, number: int) -> None:
-    config = site.config
+def _stream(site: Site, terms: Terms, number: int) -> SecretStream:
+    return SecretStream(seed_of(site.config.seed, number, site.name, "insecure") if terms.insecure_seed else None)
+
+
+def _sum(site: Site, ready: _Ready, terms: Terms, spend: Spend, number: int) -> Mapping[str, Tensor]:
+    """The site's part of a summed step with shared noise, in whole numbers."""
+    from common.privacy.shared.summed_step import centre_sum, gradient_sum
+
+    config, stream = site.config, _stream(site, terms, number)
+    if centring(site.model, number, config):
+        return centre_sum(site.model, ready.data, spend, config, stream=stream)
+    canaries = ready.planted if isinstance(ready.planted, Canaries) else None
+    return gradient_sum(site.model, ready.data, spend, config, stream=stream, canaries=canaries)
+
+
+def _train(site: Site, ready: _Ready, terms: Terms, spend: Spend, number: int) -> Mapping[str, Tensor]:
+    """The weights after the site's own noisy steps."""
+    config, stream = site.config, _stream(site, terms, number)
     recorded = ready.planted if isinstance(ready.planted, RecordedCanaries) else None
     planted = recorded.planted if recorded else 0
-    insecure = seed_of(config.seed, number, site.name, "insecure") if terms.insecure_seed else None
-    stream = SecretStream(insecure)
     if centring(site.model, number, config):
         centre_privately(site.model, ready.data, spend, turn=number, stream=stream, planted=planted)
-        return
+        return site.model.state_dict()
     before = recorded.losses(site.model) if recorded else None
     train_privately(
         site.model,
@@ -211,3 +225,4 @@ def _train(site: Site, ready: _Ready, terms: Terms, spend: Spend, number: int) -
     )
     if recorded is not None and before is not None:
         recorded.see(before, site.model)
+    return site.model.state_dict()

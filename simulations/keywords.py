@@ -67,6 +67,8 @@ class Keywords(TypedDict, total=False):
     delta: float
     max_grad_norm: float
     noise_multiplier: float
+    privacy_noise: str
+    honest: int
     max_physical_batch: int
     max_seconds: float
     budget: float

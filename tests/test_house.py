@@ -51,6 +51,7 @@ LAYERS = {
         "common.privacy.ledger",
         "common.privacy.per_sample",
         "common.privacy",
+        "common.privacy.shared",
         "common.cli",
     ),
     "client": (

@@ -10,6 +10,7 @@ from common.errors import UsageError
 from common.validate import in_range, one_of
 
 CANARY_KINDS = ("gradients", "recordings")
+NOISES = ("site", "shared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,10 @@ class PrivacyConfig:
         max_grad_norm: each unit's contribution is clipped to this L2 norm.
         noise_multiplier: the noise's deviation over ``max_grad_norm``; 0 to calibrate it to ``epsilon``.
         sample_rate: each unit's chance to be drawn in a step; 0 for ``training.batch_size`` over the number of units.
+        noise: where its deviation is whole: at each ``site``, or ``shared``, in the sum of all sites' parts, of which
+            nobody sees one alone.
+        honest: of shared noise, how many sites' parts make it whole; 0 for all sites but one, as whoever plans the run
+            writes here.
         multiplicity: altered copies of a recording that its gradient is the mean of (unit utterance).
         average: the share of the rounds, the last ones, whose mean is the model; 0 for the last round's model.
         max_physical_batch: recordings in memory at a time.
@@ -40,6 +45,8 @@ class PrivacyConfig:
     max_grad_norm: float = 1.0
     noise_multiplier: float = 0.0
     sample_rate: float = 0.0
+    noise: str = "site"
+    honest: int = 0
     multiplicity: int = 1
     average: float = 0.0
     max_physical_batch: int = 64
@@ -56,6 +63,8 @@ class PrivacyConfig:
         in_range("privacy.max_grad_norm", self.max_grad_norm, 1e-9, 1e12)
         in_range("privacy.noise_multiplier", self.noise_multiplier, 0.0, 1e9)
         in_range("privacy.sample_rate", self.sample_rate, 0.0, 1.0)
+        one_of("privacy.noise", self.noise, NOISES)
+        in_range("privacy.honest", self.honest, 0, 10_000)
         in_range("privacy.multiplicity", self.multiplicity, 1, 1000)
         in_range("privacy.average", self.average, 0.0, 1.0)
         in_range("privacy.max_physical_batch", self.max_physical_batch, 1, 1_000_000)
@@ -80,6 +89,11 @@ class PrivacyConfig:
     def at_server(self) -> bool:
         """Whether a trusted server adds it."""
         return self.on and not self.protects.at_sites
+
+    @property
+    def shared(self) -> bool:
+        """Whether the sites share one noise, and nobody may see less than the sum of all."""
+        return self.on and self.noise == "shared"
 
     @property
     def longest(self) -> float:

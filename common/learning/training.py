@@ -152,7 +152,11 @@ def train(
 
 def make_optimizer(model: nn.Module, config: TrainingConfig, rate: float) -> torch.optim.Optimizer:
     """AdamW or SGD over those of a model's parameters that are trained."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return optimizer_over([parameter for parameter in model.parameters() if parameter.requires_grad], config, rate)
+
+
+def optimizer_over(trained: list[nn.Parameter], config: TrainingConfig, rate: float) -> torch.optim.Optimizer:
+    """AdamW or SGD over some parameters."""
     if config.optimizer == "sgd":
         return torch.optim.SGD(trained, rate, config.momentum, weight_decay=config.weight_decay)
     return torch.optim.AdamW(trained, rate, weight_decay=config.weight_decay)

@@ -1,6 +1,6 @@
 """The messages of sums behind masks (``common.secure``): the coordinator's requests, and what leaves a site's node.
 
-Texts of JSON are not looked into here: ``common.secure.sum_messages`` reads them, and refuses what is none.
+Texts of JSON are not looked into here: ``common.flower.sum_messages`` reads them, and refuses what is none.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from common import protocol
+from common.config.kinds import CENTRE
 from common.config.units import UNITS
 from common.messages import masked_forms
 from common.messages.fields import (
@@ -169,7 +170,17 @@ def _train_reply(scope: Scope) -> Form:
     beside = (validated,) if scope.secure and not scope.private else ()
     metrics = _metrics({protocol.EXAMPLES: Count(1, RECORDINGS), **told}, *beside)
     ledger = {protocol.CONFIG: _config(LEDGER_HEAD, _FIGURES)} if scope.at_sites else {}
+    if scope.summed:
+        return Form(records={protocol.ARRAYS: _sums(scope), protocol.METRICS: metrics, **ledger}, rules=(_one_sum,))
     return Form(records=_weights(scope) | {protocol.METRICS: metrics} | ledger)
+
+
+def _sums(scope: Scope) -> RecordForm:
+    """A noised sum in whole numbers: of the gradients of all but the model's centre, or of the ways to that alone."""
+    whole = {name: replace(own, dtype="int32") for name, own in scope.model.items()}
+    centre = {name: own for name, own in whole.items() if name == CENTRE}
+    others = {name: own for name, own in whole.items() if name != CENTRE}
+    return _arrays({}, *filter(None, (centre, others)))
 
 
 def _stopped_reply(_: Scope) -> Form:
@@ -262,6 +273,11 @@ def _privacy_reply(_: Scope) -> Form:
 
 def _has_a_model(told: Told) -> str | None:
     return None if told[protocol.ARRAYS] else f"{protocol.ARRAYS}: there is no model"
+
+
+def _one_sum(told: Told) -> str | None:
+    names = told[protocol.ARRAYS].keys()
+    return None if names and (CENTRE not in names or len(names) == 1) else f"{protocol.ARRAYS}: it is not one sum"
 
 
 def _one_width(name: str) -> Callable[[Told], str | None]:

@@ -18,6 +18,7 @@ class Scope:
     Attributes:
         private: whether the run is; then nothing is told but what the noise covers.
         at_sites: whether the sites add the noise, and keep ledgers.
+        summed: whether a site sends its part of a summed step with shared noise in place of a model.
         site: the name that a site must give; empty where any may come.
         classes: the names of classes that may be told; None where any may come.
         class_count: how many the model tells apart.
@@ -38,6 +39,7 @@ class Scope:
 
     private: bool = False
     at_sites: bool = False
+    summed: bool = False
     site: str = ""
     classes: tuple[str, ...] | None = None
     class_count: int = 2
@@ -58,8 +60,15 @@ class Scope:
     @classmethod
     def of(cls, config: Config, **known: Any) -> Self:
         """With what a run's settings say; ``known`` are the other attributes."""
-        mode, secure = config.data.normalise, config.federation.secure
-        return cls(private=config.privacy.on, at_sites=config.privacy.at_sites, normalise=mode, secure=secure, **known)
+        privacy, mode = config.privacy, config.data.normalise
+        return cls(
+            private=privacy.on,
+            at_sites=privacy.at_sites,
+            summed=privacy.shared,
+            secure=config.federation.secure,
+            normalise=mode,
+            **known,
+        )
 
 
 def extra_records(config: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -45,25 +45,34 @@ def centre_privately(
         stream: of secret random numbers.
         planted: how many units at the data's end an audit put in.
     """
-    model.to(device())
-    units = units_of(data, spend.unit)
-    own = _figures(model, data)
-    means = torch.stack([own[unit].mean(0) for unit in units])  # of an empty unit NaN, which adds nothing
+    means = unit_means(model, data, spend)
     centre = centred(model).centre
     with freeze_all_but_centre(model):
         optimizer = PrivateOptimizer(
             torch.optim.SGD([centre], 1.0),
             noise_multiplier=spend.noise_multiplier,
             max_grad_norm=NORM,
-            expected_batch_size=spend.sample_rate * (len(units) - planted),
+            expected_batch_size=spend.sample_rate * (len(means) - planted),
             stream=stream,
         )
         for step in range((turn - 1) * spend.steps, turn * spend.steps):
-            optimizer.param_groups[0]["lr"] = (step + 1) ** -0.5
-            drawn = stream.sample(len(units), spend.sample_rate)
+            optimizer.param_groups[0]["lr"] = rate_of(step)
+            drawn = stream.sample(len(means), spend.sample_rate)
             centre.grad_sample = centre.detach() - means[drawn]  # type: ignore[attr-defined]
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+
+def rate_of(step: int) -> float:
+    """The learning rate of a run's step, from 0."""
+    return (step + 1) ** -0.5
+
+
+def unit_means(model: EmotionModel, data: SpeechDataset, spend: Spend) -> torch.Tensor:
+    """The mean of each unit's figures, ``(units, width)``; of an empty unit NaN, which adds nothing."""
+    model.to(device())
+    own = _figures(model, data)
+    return torch.stack([own[unit].mean(0) for unit in units_of(data, spend.unit)])
 
 
 def _figures(model: EmotionModel, data: SpeechDataset) -> torch.Tensor:

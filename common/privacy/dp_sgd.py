@@ -13,7 +13,9 @@ holds: a unit without recordings has its place and adds nothing, and so has one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -74,38 +76,73 @@ def train_privately(
             they are is as secret as which.
     """
     model.to(device()).train()
-    units = units_of(data, spend.unit)
+    expected = spend.sample_rate * (len(units_of(data, spend.unit)) - planted)
     optimizer = PrivateOptimizer(
         make_optimizer(model, training, rate),
         noise_multiplier=spend.noise_multiplier,
         max_grad_norm=privacy.max_grad_norm,
-        expected_batch_size=spend.sample_rate * (len(units) - planted),
+        expected_batch_size=expected,
         stream=stream,
     )
-    gradients = UnitGradients(
-        data=data,
-        loss=Loss(training, None),
-        augment=augment,
-        random=torch.Generator().manual_seed(stream.seed()),
-        copies=privacy.multiplicity,
-        physical=privacy.max_physical_batch,
-    )
     start = [p.detach().clone() for p in optimizer.params] if proximal_mu else []
-    sampled = GradSampleModule(model, loss_reduction="sum") if UNITS[spend.unit].single else model
-    step = StepSum(sampled, optimizer, _gradients_of(gradients, sampled), gradients.random)
-    try:
-        with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
-            for _ in range(spend.steps):
-                seed = stream.seed()
-                drawn = [units[i] for i in stream.sample(len(units), spend.sample_rate).tolist()]
-                step.add(drawn, seed)
-                for rows in canaries.rows(stream, spend.sample_rate) if canaries else ():
-                    _set_rows(optimizer.params, rows)
-                    accumulate(optimizer)
-                _release(optimizer, canaries, start, proximal_mu)
-    finally:
-        if isinstance(sampled, GradSampleModule):
-            sampled.to_standard_module()
+    own = Sampling(data, spend, training, augment, privacy)
+    with own.sums(model, optimizer, canaries) as add_sample:
+        for _ in range(spend.steps):
+            add_sample()
+            _release(optimizer, canaries, start, proximal_mu)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What the clipped gradients of a step are made of: ``train_privately`` says what each is."""
+
+    data: SpeechDataset
+    spend: Spend
+    training: TrainingConfig
+    augment: AugmentConfig
+    privacy: PrivacyConfig
+
+    @contextmanager
+    def sums(
+        self, model: nn.Module, optimizer: PrivateOptimizer, canaries: PlantedUnits | None = None
+    ) -> Iterator[Callable[[], None]]:
+        """What draws a step's sample and adds its clipped gradients to the optimizer's sum, within the block.
+
+        Args:
+            model: in training.
+            optimizer: over its parameters; its stream draws the sample.
+            canaries: of an audit.
+        """
+        spend, stream = self.spend, optimizer.stream
+        units = units_of(self.data, spend.unit)
+        gradients = self._gradients(stream)
+        sampled = GradSampleModule(model, loss_reduction="sum") if UNITS[spend.unit].single else model
+        step = StepSum(sampled, optimizer, _gradients_of(gradients, sampled), gradients.random)
+
+        def add_sample() -> None:
+            seed = stream.seed()
+            drawn = [units[i] for i in stream.sample(len(units), spend.sample_rate).tolist()]
+            step.add(drawn, seed)
+            for rows in canaries.rows(stream, spend.sample_rate) if canaries else ():
+                _set_rows(optimizer.params, rows)
+                accumulate(optimizer)
+
+        try:
+            with torch.random.fork_rng(devices=[device()] if device().type == "cuda" else []):
+                yield add_sample
+        finally:
+            if isinstance(sampled, GradSampleModule):
+                sampled.to_standard_module()
+
+    def _gradients(self, stream: SecretStream) -> UnitGradients:
+        return UnitGradients(
+            data=self.data,
+            loss=Loss(self.training, None),
+            augment=self.augment,
+            random=torch.Generator().manual_seed(stream.seed()),
+            copies=self.privacy.multiplicity,
+            physical=self.privacy.max_physical_batch,
+        )
 
 
 def units_of(data: SpeechDataset, unit: str) -> list[list[int]]:

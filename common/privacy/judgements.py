@@ -57,6 +57,9 @@ FRACTION = "--fraction: with --privacy-unit site all sites take part in every ro
 STRATEGY = "--strategy {value} needs every update as it is; use fedavg"
 KIND = "--canary-kind recordings would put speakers into several units; use --privacy-unit utterance"
 TEXT = "text.buckets {value}: a private run hears no words, of which it makes no gradient by recording; leave it out"
+SHARED = (
+    "--privacy-noise {value} is for the units utterance and speaker; with --privacy-unit site the server adds the noise"
+)
 CANARIES = "--canaries are put in at the sites; with --privacy-unit site the server adds the noise"
 
 JUDGEMENTS: dict[str, Judgement] = {
@@ -239,6 +242,17 @@ JUDGEMENTS: dict[str, Judgement] = {
     "privacy.max_grad_norm": Judgement("Each unit's part is clipped to it, and the noise is measured by it."),
     "privacy.noise_multiplier": Judgement("It is the noise itself; what it comes to is accounted."),
     "privacy.sample_rate": Judgement(STEP),
+    "privacy.noise": Judgement(
+        "At each site it is whole by itself; shared it is whole in masked sums, of which nobody sees a part, while so "
+        "many sites are honest as privacy.honest says.",
+        only("site", "shared"),
+        units={"site": only("site", line=SHARED)},
+        flag="--privacy-noise",
+    ),
+    "privacy.honest": Judgement(
+        "It divides the noise among the sites: whoever takes more of these for honest than are gets less noise; each "
+        "site's policy bounds it.",
+    ),
     "privacy.multiplicity": Judgement("It is how many copies of a recording the recording's own gradient is of."),
     "privacy.average": Judgement(AFTER),
     "privacy.max_physical_batch": Judgement("It is how much is in memory at a time; the sums are the same."),

@@ -10,6 +10,7 @@ from common.config.settings import Config, PrivacyConfig
 from common.errors import UsageError
 from common.privacy.allowances import refusals
 from common.privacy.judgements import JUDGEMENTS
+from common.privacy.sharing import refuse_unshareable, steps_per_round
 
 # How these were chosen: LOG.md, "The private recipe".
 RECIPES: dict[str, dict[str, Any]] = {
@@ -90,9 +91,19 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         recipe = ENCODED | recipe
     if "training.batch_size" in given and "privacy.sample_rate" not in given:
         recipe.pop("privacy.sample_rate", None)  # then it is the batch size over the number of units
+    if privacy.shared:
+        recipe = _summed(recipe, given)
     settings = {**_with_copies(recipe, given), **given}
     refuse_leaks(Config().with_values(settings))
     return settings
+
+
+def _summed(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with as many steps in all, each a round of all sites."""
+    others = {name: value for name, value in given.items() if name not in ("privacy.noise", "federation.rounds")}
+    own = Config().with_values({**recipe, **others})
+    rate = own.privacy.sample_rate or 1.0
+    return {**recipe, "federation.rounds": own.federation.rounds * steps_per_round(own, rate)}
 
 
 def _with_copies(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +158,8 @@ def refuse_leaks(config: Config) -> None:
     if not privacy.on:
         if privacy.canaries or privacy.budget < float("inf"):
             raise UsageError("--canaries and --budget need a private run: give --epsilon or --noise-multiplier")
+        refuse_unshareable(config)
         return
     for line in refusals(JUDGEMENTS, config):
         raise UsageError(line)
+    refuse_unshareable(config)

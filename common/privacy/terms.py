@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from common.config.settings import Config, PrivacyConfig
 from common.config.units import UNITS
-from common.errors import UsageError
+from common.errors import BudgetSpent, UsageError
 from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, epsilon_rdp
 from common.privacy.accounting.calibration import calibrate
 from common.privacy.ledger.account import Ledger
 from common.privacy.ledger.budget_unit import budget_unit, refuse_other
+from common.privacy.sharing import steps_per_round
 
 FEDERATION = "federation"  # the name of the server's own ledger, where the unit is the site
 
@@ -36,6 +37,7 @@ class Terms:
         budget: over all runs; None for none.
         insecure_seed: the noise can be replayed, and nothing is guaranteed.
         budget_unit: whom the budget is for, and all runs' ε is told of: ``unit``, or a finer one.
+        honest: of shared noise, how many sites' parts make it whole; None where each site's own is.
         order: of the budget's Rényi filter, fixed with the first budget of the ledger; None where none was yet.
     """
 
@@ -52,6 +54,7 @@ class Terms:
     insecure_seed: bool
     budget_unit: str = ""
     order: float | None = None
+    honest: int | None = None
 
     @classmethod
     def of(
@@ -76,14 +79,13 @@ class Terms:
         privacy = config.privacy
         check_delta(privacy.delta, units, privacy.unit)
         rate = sample_rate(config, units)
-        per_round = max(1, round(config.training.local_epochs / rate)) if privacy.protects.at_sites else 1
         terms = cls(
             unit=privacy.unit,
             units=units,
             sample_rate=rate,
             noise_multiplier=privacy.noise_multiplier,
             max_grad_norm=privacy.max_grad_norm,
-            steps_per_round=per_round,
+            steps_per_round=steps_per_round(config, rate),
             rounds=config.federation.rounds,
             delta=privacy.delta,
             target_epsilon=_finite(privacy.epsilon),
@@ -91,8 +93,10 @@ class Terms:
             insecure_seed=privacy.insecure_seed,
             budget_unit=budget_unit or privacy.unit,
             order=order,
+            honest=privacy.honest if privacy.shared else None,
         )
         terms = terms if privacy.noise_multiplier else terms._calibrated(spent)
+        terms._check_shared(spent)
         fixed = terms.filter and terms.filter.order_of([*spent, terms.spend(1)])
         return dataclasses.replace(terms, order=fixed or order)
 
@@ -100,11 +104,25 @@ class Terms:
         target, steps = self.target_epsilon or math.inf, self.steps_per_round * self.rounds
         noise = calibrate(target, self.delta, self.sample_rate, steps)
         terms = dataclasses.replace(self, noise_multiplier=noise)
-        if self.filter is None or self.budget is None or self.filter.admits(spent, terms.spend(steps)):
+        if (
+            self.honest is not None
+            or self.filter is None
+            or self.budget is None
+            or self.filter.admits(spent, terms.spend(steps))
+        ):
             return terms
         asked = (self.budget, self.delta, self.sample_rate, steps)
         noise = calibrate(*asked, accountant="rdp", spent=spent, unit=self.unit, keep=self.filter)
         return dataclasses.replace(self, noise_multiplier=noise)
+
+    def _check_shared(self, spent: Sequence[Spend]) -> None:
+        """Refuse to begin what the site would have to leave: where all share one noise, none can take more of it."""
+        if self.honest is None or self.filter is None:
+            return
+        if not self.filter.admits(spent, self.spend(self.steps_per_round * self.rounds)):
+            raise BudgetSpent(
+                f"the budget of ε = {self.budget:g} does not hold the {self.rounds} steps of a run with shared noise"
+            )
 
     @property
     def filter(self) -> Filter | None:
@@ -151,9 +169,14 @@ class Terms:
         }
 
 
+def _as_json(terms: Terms) -> dict[str, Any]:
+    """As a ledger keeps them."""
+    return {name: value for name, value in dataclasses.asdict(terms).items() if name != "honest" or value is not None}
+
+
 def from_json(values: Mapping[str, Any]) -> Terms:
     """The terms as a ledger keeps them; the budget of an older one is for the run's own unit."""
-    own = {"budget_unit": values["unit"], "order": None, **values}
+    own = {"budget_unit": values["unit"], "order": None, "honest": None, **values}
     return Terms(**{field.name: own[field.name] for field in dataclasses.fields(Terms)})
 
 
@@ -185,7 +208,7 @@ def agree_terms(
         fixed = next((terms["order"] for terms in begun if terms.get("order")), None)
         terms = Terms.of(config, units, ledger.spends(unit), budget_unit=unit, order=fixed)
         _check_most(terms, most)
-        kept = ledger.begin(run, dataclasses.asdict(terms))
+        kept = ledger.begin(run, _as_json(terms))
     terms = from_json(kept)
     _check_same(run, terms, config)
     _check_most(terms, most)
@@ -214,6 +237,7 @@ def _check_same(run: str, terms: Terms, config: Config) -> None:
         "target_epsilon": _finite(privacy.epsilon),
         "rounds": config.federation.rounds,
         "insecure_seed": privacy.insecure_seed,
+        "honest": privacy.honest if privacy.shared else None,
     }
     if privacy.noise_multiplier:
         asked["noise_multiplier"] = privacy.noise_multiplier

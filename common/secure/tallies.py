@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flwr.app import RecordDict
-
 from common import protocol
 from common.secure.long_numbers import DIGITS, digits_of, numbers_of
 from common.secure.round_words import Beside, RoundLayout
@@ -39,18 +37,17 @@ def layout_of_update(entries: int, classes: int, *, refit: bool) -> RoundLayout:
     return RoundLayout(entries=entries, means=(protocol.LOSS,), counts=counts)
 
 
-def tally_of(kind: str, reply: RecordDict, weight: int) -> Beside:
+def tally_of(kind: str, reply: Mapping[str, Any], weight: int) -> Beside:
     """The numbers of a reply that is no update.
 
     Args:
         kind: of the message.
-        reply: of the app.
+        reply: of the app: its records.
         weight: the site's recordings, where most are matrices of features what these count for.
     """
-    told: dict[str, Any] = dict(reply.metric_records[protocol.METRICS])
+    told: dict[str, Any] = dict(reply[protocol.METRICS])
     if kind == protocol.STATISTICS:
-        arrays = reply.array_records[protocol.ARRAYS]
-        told |= {name: array.numpy().tolist() for name, array in arrays.items()}
+        told |= {name: array.numpy().tolist() for name, array in reply[protocol.ARRAYS].items()}
         told[protocol.MATRICES] = told[protocol.MATRICES] * weight
     return Beside(counts={name: digits_of(_listed(own)) for name, own in told.items()})
 

@@ -155,7 +155,7 @@ class Rounds:
         """Train a round, and put its model into the state; None where every budget is spent."""
         try:
             if self.private is None:
-                done = self._collect(plan, state, number, plan.gathered())
+                done = self._collect(plan, state, number, self._gathered(plan, state, number))
             else:
                 done = self.private.release(number, state, functools.partial(self._collect, plan, state, number))
         except BudgetSpent as error:
@@ -170,6 +170,14 @@ class Rounds:
         state.arrays, state.norm = done.arrays, done.norm
         return done if done.sites else replace(done, sites={node.site: untold(node) for node in self.nodes})
 
+    def _gathered(self, plan: Averaging, state: State, number: int) -> Gathered:
+        """What a round's updates are gathered in: by the strategy, or as one summed step with shared noise."""
+        if not self.config.privacy.shared:
+            return plan.gathered()
+        from server.rounds.shared_noise import SharedStep  # opacus: a second to import
+
+        return SharedStep(self.config, state.arrays, number, sum(node.examples for node in self.nodes))
+
     def _collect(self, plan: Averaging, state: State, number: int, updates: Gathered) -> GatheredRound:
         """Have a round's sites train, and gather the updates that are taken, each as it comes.
 
@@ -177,10 +185,12 @@ class Rounds:
             FederationError: fewer sound updates than ``min_sites``.
         """
         if self.secure is not None:
-            return collect_masked(self, self.secure, plan, state, number)
+            step: Any = updates if self.config.privacy.shared else None  # a SharedStep, whose module takes a second
+            return collect_masked(self, self.secure, plan, state, number, step)
         federation = self.config.federation
         chosen = [node for node in self.present(number) if node.site not in state.stopped]
-        limit = 0.0 if self.private else federation.screen_norm  # a hidden site's part is its own affair
+        open_ = self.private is None and not self.config.privacy.shared  # a hidden site's part is its own affair
+        limit = federation.screen_norm if open_ else 0.0
         scope = Scope.of(self.config, model=forms_of(state.arrays), extra=plan.declared.up)
         beside = plan.declared.up if any(node.registered for node in self.nodes) else ()
         screening = Screening(scope, state.arrays, limit, state.norm, self._ways, beside)

@@ -31,10 +31,13 @@ from server.sites.handshake import Node
 
 if TYPE_CHECKING:
     from server.rounds.loop import Rounds
+    from server.rounds.shared_noise import SharedStep
     from server.secure.secure_sums import SecureSums
 
 
-def collect_masked(rounds: Rounds, secure: SecureSums, plan: Averaging, state: State, number: int) -> GatheredRound:
+def collect_masked(
+    rounds: Rounds, secure: SecureSums, plan: Averaging, state: State, number: int, step: SharedStep | None
+) -> GatheredRound:
     """Have a round's sites train, add their updates up behind masks, and open the sum.
 
     Args:
@@ -43,6 +46,7 @@ def collect_masked(rounds: Rounds, secure: SecureSums, plan: Averaging, state: S
         plan: the strategy.
         state: before the round.
         number: of the round.
+        step: where the sites share one noise what their sum goes into.
 
     Raises:
         FederationError: the sum can't be opened.
@@ -51,7 +55,8 @@ def collect_masked(rounds: Rounds, secure: SecureSums, plan: Averaging, state: S
     chosen = [node for node in rounds.present(number) if node.site not in state.stopped and node in secure.members]
     messages = rounds.messages(plan, state, number, chosen)
     found = secure.begin(protocol.TRAIN, number, messages[0].content)
-    layout, by_id = _layout(rounds, state, refit=stage == "all"), {node.id: node for node in chosen}
+    layout = RoundLayout(entries=step.entries) if step else _layout(rounds, state, refit=stage == "all")
+    by_id = {node.id: node for node in chosen}
     sites, refused, came = dict[str, dict[str, Any]](), Refused(), list[Message]()
     for reply in exchange(rounds.grid, messages, rounds.config.federation.round_timeout):
         node = by_id[reply.metadata.src_node_id]
@@ -71,11 +76,17 @@ def collect_masked(rounds: Rounds, secure: SecureSums, plan: Averaging, state: S
         rounds.audit.note_refused(number, protocol.TRAIN, refused)
     if not came:
         return _nothing(state, chosen, refused, number)
+    if step is not None:
+        step.check_enough(len(found.sites))
     opened = secure.open(found, refit=stage == "all", refused=refused)
+    if step is not None:
+        step.add_sum(opened.words.view(np.int32).astype(np.int64), len(opened.sites))
+        arrays = plan.aggregate(turn, step, state.arrays)
+        return GatheredRound(arrays=arrays or state.arrays, norm=0.0, sites=sites)
     mean, beside = opened.mean(layout)
     arrays = plan.aggregate(turn, Opened(moved(state.arrays, mean), came[0]), state.arrays)
     return GatheredRound(
-        arrays=state.arrays if arrays is None else arrays,
+        arrays=arrays or state.arrays,
         norm=float(np.linalg.norm(mean)),
         sites=sites,
         loss=beside.means.get(protocol.LOSS),

@@ -62,7 +62,8 @@ def strip_reply(
         **(spent_so_far(reply) if config.privacy.at_sites else {}),
     }
     updates = {
-        record: ArrayRecord({n: arrays[n] for n in names}) for record, arrays in reply.content.array_records.items()
+        record: ArrayRecord({n: arrays[n] for n in names if n in arrays})
+        for record, arrays in reply.content.array_records.items()
     }
     metrics = MetricRecord({protocol.EXAMPLES: examples if weight is None else weight})
     reply.content = RecordDict({**updates, protocol.METRICS: metrics})

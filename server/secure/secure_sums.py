@@ -17,10 +17,10 @@ from flwr.serverapp import Grid
 from common import protocol
 from common.config.settings import Config
 from common.errors import FederationError
+from common.flower import sum_messages
 from common.messages import schema
 from common.messages.forms import Told
 from common.messages.scope import Scope
-from common.secure import sum_messages
 from common.secure.fixed_point import Vector, Words
 from common.secure.roster import Roster
 from common.secure.round_words import Beside, RoundLayout

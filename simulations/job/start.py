@@ -16,6 +16,7 @@ from common.errors import UsageError
 from common.features.encoded import refuse_other
 from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import private_settings
+from common.privacy.sharing import shared_among
 from common.processes.cores import usable_cores
 from common.progress import Display, log_to
 from common.validate import in_range, one_of, plain_path
@@ -89,6 +90,7 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         load_initial(kept(job.config, job.out) if wish.resume else job.config, tuple(selection.classes))
         begun = wish.resume is not None and (job.out / "folds").exists()
         planned = plans(job.config, selection, [])
+        job = dataclasses.replace(job, config=shared_among(job.config, min(len(plan.sites) for plan in planned)))
         refuse_overspent(job, planned, selection, begun=begun)
         for plan in planned:
             find_teacher(job.config, plan)

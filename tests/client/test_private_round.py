@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from client import private_round
@@ -21,6 +21,7 @@ from client.holding import Holding
 from client.private_round import train_round
 from client.site import Site
 from common import protocol
+from common.config.kinds import CENTRE
 from common.config.settings import Config
 from common.data.extraction import Recording
 from common.data.normalise import Scaling
@@ -48,12 +49,16 @@ SETTINGS = {
     "privacy.insecure_seed": True,
 }
 CONTOURS = {"model.hidden": 0, "model.statistics": "contours", "augment.time_masks": 0, "augment.feature_masks": 0}
+SHARED = {"privacy.noise": "shared", "privacy.honest": 3, "federation.secure": True}
 KINDS: dict[str, dict[str, Any]] = {
     "utterance": {"privacy.unit": "utterance"},
     "speaker": {"privacy.unit": "speaker"},
     "utterance, contours": {"privacy.unit": "utterance", **CONTOURS},
     "utterance, contours, their centre": {"privacy.unit": "utterance", **CONTOURS, "federation.rounds": 10},
     "utterance, public scaling": {"privacy.unit": "utterance", "data.normalise": "public"},
+    "utterance, shared noise": {"privacy.unit": "utterance", **SHARED},
+    "centre, shared noise": {"privacy.unit": "utterance", **CONTOURS, **SHARED, "federation.rounds": 10},
+    "speaker, shared noise": {"privacy.unit": "speaker", **SHARED},
     "speaker, by speaker": {"privacy.unit": "speaker", "data.normalise": "speaker"},
 }
 PUBLIC = Scaling(mean=torch.zeros(FEATURES), deviation=torch.ones(FEATURES))
@@ -273,3 +278,38 @@ def test_a_reply_says_nothing_of_units_that_could_not_be_used(tmp_path: Path, ca
     assert "1 of 12 recordings cannot be used" in caplog.text  # in the site's own log
     assert set(odd[protocol.CONFIG]) == {protocol.LEDGER_ENTRIES, protocol.LEDGER_HASH}
     assert dict(odd[protocol.METRICS]) == {protocol.EXAMPLES: 12}
+
+
+@pytest.mark.parametrize("kind", ["utterance, shared noise", "centre, shared noise", "speaker, shared noise"])
+def test_a_part_of_shared_noise_is_one_step_on_the_grid_and_is_stored_as_it_is_sent(tmp_path: Path, kind: str) -> None:
+    settings = {**KINDS[kind], "privacy.insecure_seed": False}
+    first = answer(site(tmp_path, recordings(), **settings))
+    arrays = first.array_records[protocol.ARRAYS]
+    assert {array.dtype for array in arrays.values()} == {"int32"}
+    assert (set(arrays) == {CENTRE}) is (kind == "centre, shared noise")
+    again = answer(site(tmp_path, recordings(), **settings))  # another noise would be drawn
+    assert weights(again) == weights(first)
+    [spend] = Ledger(tmp_path / "ledger/a.jsonl").spends(settings["privacy.unit"], "run")
+    assert (spend.noise_multiplier, spend.steps) == (1.0, 1)  # of the sum, not of this part
+    model = site(tmp_path, recordings(), **settings).model.state_dict()
+    scope = Scope(
+        private=True, at_sites=True, summed=True, model=forms_of({name: v.numpy() for name, v in model.items()})
+    )
+    assert schema.reply_of_site(protocol.TRAIN, scope, first).fault(first) is None
+    floats = {name: Array(array.numpy().astype(np.float32)) for name, array in arrays.items()}
+    first.array_records[protocol.ARRAYS] = ArrayRecord(floats)
+    assert "expected int32" in str(schema.reply_of_site(protocol.TRAIN, scope, first).fault(first))
+
+
+def test_a_run_that_takes_another_number_of_sites_for_honest_is_another_run(tmp_path: Path) -> None:
+    settings = KINDS["utterance, shared noise"]
+    answer(site(tmp_path, recordings(), **settings))
+    with pytest.raises(FedserError, match="run run began with honest 3 and is asked to go on with 9"):
+        answer(site(tmp_path, recordings(), **{**settings, "privacy.honest": 9}), 2)
+
+
+def test_a_budget_that_does_not_hold_all_rounds_of_shared_noise_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    settings = {**KINDS["utterance, shared noise"], "privacy.noise_multiplier": 0.0, "privacy.epsilon": 8.0}
+    answer(site(tmp_path, recordings(), **settings), run="first")
+    out = answer(site(tmp_path, recordings(), **settings, **{"privacy.budget": 8.5}), run="second")
+    assert out.config_records[protocol.CONFIG][protocol.STOPPED] is True

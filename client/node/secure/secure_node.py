@@ -19,7 +19,7 @@ from client.node.secure.round_opener import RoundOpener
 from client.node.secure.secure_site import SecureSite
 from common import protocol
 from common.config.settings import Config, flatten
-from common.secure import sum_messages
+from common.flower import sum_messages
 from common.secure.model_update import update_of
 from common.secure.roster import Roster
 from common.secure.round_terms import RoundTerms
@@ -70,7 +70,7 @@ class SecureNode:
         """The answer to ``query.unmask``; raises as ``RoundOpener.tell``."""
         return sum_messages.unmask_reply(self._opener.tell(sum_messages.read_opening(asked)))
 
-    def reserve(self, kind: str, asked: RecordDict, config: Config, bundle: str, least: int | None = None) -> Reserved:
+    def reserve(self, kind: str, asked: RecordDict, config: Config, bundle: str) -> Reserved:
         """Bind the site to what a request asks for, before the app sees it.
 
         Args:
@@ -78,7 +78,6 @@ class SecureNode:
             asked: it, its arrays not packed.
             config: of the run.
             bundle: SHA-256 of the app's code.
-            least: sites that the sum may be opened of, if more than by the site's rules.
 
         Raises:
             Refused: the site does not add up on these terms.
@@ -89,6 +88,8 @@ class SecureNode:
         if (kind == protocol.TRAIN) != (0 < terms.number <= config.most_rounds):
             raise Refused(f"sum {terms.number} is asked for by {kind}, expected a round's number for train, or another")
         roster = sum_messages.roster_of(asked)
+        # Of shared noise so many parts have to be in a sum as are honest, and those that whoever looks knows.
+        least = config.privacy.honest + self.site.rules.colluding if config.privacy.shared else None
         self.rounds.reserve(terms, roster, least)
         return Reserved(kind=kind, terms=terms, roster=roster)
 
@@ -118,6 +119,8 @@ class SecureNode:
         if (found := figures[protocol.EXAMPLES]) != (said := roster.weight([self.site.name], terms.refit)):
             raise Refused(f"the app trained on {found}, this site said {said} in this run")
         new = _arrays(reply)
+        if config.privacy.shared:
+            return self.rounds.mask_integers(terms, roster, np.concatenate([new[name].ravel() for name in sorted(new)]))
         classes = new[config.model.architecture.output_bias].size
         beside = Beside() if config.privacy.on else beside_update(figures, classes, refit=terms.refit)
         return self.rounds.mask(terms, roster, update_of(new, _arrays(asked)), beside)

@@ -31,6 +31,7 @@ class SumRules:
         max_update: the largest entry, in absolute value; above ``MOST`` it would not fit a word.
         least_sites: that a sum is of.
         largest_share: of a sum's recordings that one site may have.
+        colluding: of shared noise, how many sites' parts somebody may know, so that they hide nothing from them.
     """
 
     peers: Keys
@@ -38,12 +39,14 @@ class SumRules:
     max_update: float = MOST
     least_sites: int = LEAST
     largest_share: float = 0.5
+    colluding: int = 1
 
     def __post_init__(self) -> None:
         positive("aggregation.max_norm", self.max_norm)
         in_range("aggregation.max_update", self.max_update, 2.0**-20, MOST)
         in_range("aggregation.least_sites", self.least_sites, LEAST, 10**4)
         in_range("aggregation.largest_share", self.largest_share, 1 / LEAST, 1.0)
+        in_range("privacy.colluding", self.colluding, 1, 10**4)
 
     @classmethod
     def of(cls, policy: AggregationPolicy) -> Self:

@@ -23,6 +23,7 @@ from common.errors import FederationError
 from common.flower.packing import pack, unpack
 from common.messages import schema
 from common.messages.fields import Count, Numbers
+from common.messages.masked_forms import MASKABLE
 from common.messages.scope import Scope, extra_records, forms_of
 from server.records.ledger_reports import site_figures
 from server.rounds.screening import fault
@@ -177,12 +178,19 @@ def test_the_word_that_a_budget_is_spent_is_a_reply_of_its_own(data: st.DataObje
         assert one_line(end(protocol.TRAIN, good, config_of(PLAIN)))
 
 
-ASKED = [(kind, PLAIN) for kind in schema.TYPES if kind != protocol.PRIVACY] + [(protocol.PRIVACY, PRIVATE)]
+BY_NODE = (protocol.KEYS, protocol.VOTE, protocol.UNMASK)  # whose answers no app and no gate sees
+SECURED = {**PLAIN, "federation.secure": True}
+ASKED = [
+    *((kind, PLAIN) for kind in schema.TYPES if kind not in (protocol.PRIVACY, *BY_NODE)),
+    *((kind, SECURED) for kind in (*BY_NODE, *MASKABLE)),
+    (protocol.PRIVACY, PRIVATE),
+]
 
 
 def asked(config: Config) -> Scope:
     extra, _ = extra_records(config)
-    return Scope(model=forms_of(MODEL), extra=extra, max_rounds=200, mu=(0.0, 10.0))
+    secure = config.federation.secure
+    return Scope(model=forms_of(MODEL), extra=extra, secure=secure, max_rounds=200, mu=(0.0, 10.0))
 
 
 @pytest.mark.parametrize(("kind", "run"), ASKED)
@@ -197,7 +205,8 @@ def test_a_request_that_the_schema_allows_reaches_the_app_and_no_other_does(
     assert node_refuses(kind, good, config) is None
     assert node_refuses(kind, unpack(pack(good)), config) is None
     bad = data.draw(drawn.spoilt(form))
-    if schema.request(kind, Scope(model=forms_of(bad.array_records.get(protocol.ARRAYS, {})))).fault(bad) is None:
+    other = Scope(model=forms_of(bad.array_records.get(protocol.ARRAYS, {})), secure=config.federation.secure)
+    if schema.request(kind, other).fault(bad) is None:
         return  # another model: the server's to choose
     assert one_line(node_refuses(kind, bad, config))
 
@@ -241,6 +250,6 @@ def test_without_such_a_strategy_no_record_goes_beside_the_model() -> None:
 
 
 def test_each_type_of_message_is_declared() -> None:
-    assert set(schema.TYPES) == {kind for kind, _ in RUNS} == {kind for kind, _ in ASKED}
+    assert set(schema.TYPES) == {*(kind for kind, _ in RUNS), *BY_NODE} == {kind for kind, _ in ASKED}
     rounds = schema.request(protocol.TRAIN, Scope(max_rounds=7)).records[protocol.CONFIG].fields[protocol.ROUND]
     assert rounds == Count(1, 7)
