@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.secure.tallies import layout_of_update
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.fab import Fab
 
@@ -28,6 +27,7 @@ from common.secure import pinned_keys, sum_messages
 from common.secure.fixed_point import Vector
 from common.secure.roster import Roster, RosterEntry
 from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking
+from common.secure.tallies import layout_of_update
 from server.secure.masked_sum import MaskedSum
 from tests.client.node.bundles import Server, bundle, run_of
 from tests.client.node.gated import ABOUT, CLASSES, SCORES, Arrays, arrays, counted
