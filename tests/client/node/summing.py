@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.secure.tallies import layout_of_update
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.fab import Fab
 
@@ -21,13 +20,15 @@ from client.node.policy.document import Policy
 from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
+from common.flower import sum_messages
 from common.messages import schema
 from common.messages.forms import Told
 from common.messages.scope import Scope
-from common.secure import pinned_keys, sum_messages
+from common.secure import pinned_keys
 from common.secure.fixed_point import Vector
 from common.secure.roster import Roster, RosterEntry
 from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking
+from common.secure.tallies import layout_of_update
 from server.secure.masked_sum import MaskedSum
 from tests.client.node.bundles import Server, bundle, run_of
 from tests.client.node.gated import ABOUT, CLASSES, SCORES, Arrays, arrays, counted

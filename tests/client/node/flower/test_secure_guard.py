@@ -15,7 +15,7 @@ from flwr.supercore.fab import Fab
 from client.node.audit.model_hash import model_hash
 from common import protocol
 from common.errors import FederationError
-from common.secure import sum_messages
+from common.flower import sum_messages
 from common.secure.pair_masks import new_key
 from common.secure.roster import Roster
 from tests.client.node.guarded import Site
