@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,15 @@ class DryAnswer:
         when: ``once`` a run, or ``each round``.
         refused: why nothing of it would leave; None where it would.
         records: what would leave: by record and key a value, or an array's type and shape.
-        bytes: of all that, on its way.
+        behind: likewise, what is in it behind masks, of which the coordinator sees the sum over the sites.
+        bytes: of all that leaves, on its way.
     """
 
     type: str
     when: str
     refused: str | None = None
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    behind: dict[str, dict[str, Any]] = field(default_factory=dict)
     bytes: int = 0
 
 
@@ -88,15 +90,24 @@ def _code(report: Report) -> str:
 def _outcome(outcome: DryAnswer) -> Iterator[RenderableType]:
     leaves = f"nothing leaves: {outcome.refused}" if outcome.refused else f"{outcome.bytes:,} bytes"
     yield Text.assemble((outcome.type, "bold"), f", {outcome.when}: {leaves}")
+    if outcome.records:
+        yield _table(outcome.records)
+    if outcome.behind:
+        yield Text("  behind the masks, of which the coordinator sees the sum over the sites:")
+        yield _table(outcome.behind)
+
+
+def _table(records: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for name, record in outcome.records.items():
+    for name, record in records.items():
         for key, value in record.items():
             table.add_row(Text(f"{name}/{key}", no_wrap=True), Text(_form(value)))
-    if outcome.records:
-        yield table
+    return table
 
 
 def _form(value: Any) -> str:
+    if isinstance(value, dict) and "characters" in value:
+        return f"{value['characters']} characters"
     if isinstance(value, dict):
         return f"{value['length']} counts" if "length" in value else f"{value['dtype']} {value['shape']}"
     if isinstance(value, list):

@@ -21,6 +21,7 @@ from client.app import app
 from client.node.audit.site_log import AuditLog
 from client.node.audit.spend import Spent
 from client.node.dry_run.dry_report import EACH_ROUND, ONCE, DryAnswer, Report
+from client.node.dry_run.made_up_sums import MadeUpSums
 from client.node.flower import wire
 from client.node.flower.supernode import node_config, of_policy
 from client.node.gate import outbound
@@ -38,7 +39,7 @@ from common.config.settings import Config, flatten
 from common.curation.selection import list_corpus
 from common.errors import FedserError
 from common.flower import internals
-from common.messages import schema
+from common.messages import masked_forms, schema
 from common.messages.scope import Scope, extra_records, forms_of
 from common.privacy.recipe import private_settings
 from common.storage.hash_chain import Head
@@ -47,6 +48,7 @@ from common.strategies.available import CATALOGUE
 RUN, NODE, NAME = 1, 1, "dry-run"
 _UNSCALED = {"mean": 0.0, "deviation": 1.0}
 _SHOWN = 20  # of a list; of a longer one its length
+_LONG = 300  # characters; likewise
 
 
 def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> Report:
@@ -79,7 +81,7 @@ def dry_run(settings: NodeSettings, site_kit: Kit, given: Mapping[str, Any]) -> 
         )
         if report.refused:
             return report
-        dry = _Dry(policy, config, node, AuditLog(settings.state.audit).head())
+        dry = _Dry(policy, config, node, AuditLog(settings.state.audit).head(), state.sums)
         outcomes = list(dry.outcomes())
         each_round = sum(outcome.bytes for outcome in outcomes if outcome.when == EACH_ROUND)
         refit = config.refits and any(outcome.type == protocol.EVALUATE for outcome in outcomes)
@@ -122,11 +124,18 @@ def _uncounted(state: StateFolder, site: str, policy: Policy, config: Config) ->
 class _Dry:
     """One run at one site, in this process."""
 
-    def __init__(self, policy: Policy, config: Config, node: Mapping[str, Any], head: Head) -> None:
+    def __init__(self, policy: Policy, config: Config, node: Mapping[str, Any], head: Head, kept: Path) -> None:
         internals.let_messages_be_made(RUN)
         self._policy, self._config, self._head = policy, config, head
         self._settings = {**flatten(config), **dict.fromkeys(protocol.RUN_KEYS, "")}
         self._node, self._sent = dict(node), RoundBytes()
+        self._sums = self._made_up(kept) if config.federation.secure else None
+
+    def _made_up(self, kept: Path) -> MadeUpSums:
+        """Sums behind masks with peers that are made up."""
+        examples, validation, _ = self.site().counts()
+        name = str(self._node[protocol.NODE_SITE])
+        return MadeUpSums(kept, name, self._policy, self._config, NAME, (examples, validation))
 
     def site(self) -> Site:
         """The site as the app sees it."""
@@ -141,7 +150,7 @@ class _Dry:
             yield self._outcome(protocol.STATISTICS, ONCE)
         yield self._outcome(protocol.TRAIN, EACH_ROUND)
         if validation and not private:
-            yield self._outcome(protocol.EVALUATE, EACH_ROUND)
+            yield self._outcome(protocol.EVALUATE, ONCE if self._sums else EACH_ROUND)  # it rides with the updates
             yield self._outcome(protocol.EVALUATE_CONFIDENCE, ONCE)
         if test and not private:
             yield self._outcome(protocol.EVALUATE_TEST, ONCE)
@@ -154,13 +163,15 @@ class _Dry:
         if refused := self._policy.message_refusal(kind, settings) or inbound.fault(kind, asked.content, self._config):
             return DryAnswer(type=kind, when=when, refused=refused)
         try:
-            left = self._answer(asked)
+            left = passed = self._answer(asked)
+            if self._sums is not None and protocol.SECURE in asked.content:
+                left = self._sums.masked(kind, asked.content, passed)
             size = wire.pack_parcel(Message(left, reply_to=asked)).size
             self._sent.add(RUN, "1" if when == EACH_ROUND else kind, size, self._policy)
         except Refused as reason:
             return DryAnswer(type=kind, when=when, refused=str(reason))
-        records = {name: {key: _shown(value) for key, value in record.items()} for name, record in left.items()}
-        return DryAnswer(type=kind, when=when, records=records, bytes=size)
+        behind = {} if left is passed else _told(passed)
+        return DryAnswer(type=kind, when=when, records=_told(left), behind=behind, bytes=size)
 
     def _answer(self, asked: Message) -> RecordDict:
         with _Heard() as heard:
@@ -196,6 +207,8 @@ class _Dry:
             for name, values in arrays.items()
             if name in form.records
         }
+        if self._sums is not None and kind in masked_forms.MASKABLE:
+            content[protocol.SECURE] = self._sums.about(kind)
         return RecordDict({**content, protocol.CONFIG: ConfigRecord(config)})
 
     def cost(self) -> dict[str, Any] | None:
@@ -231,8 +244,15 @@ class _Heard(logging.Handler):
         logging.getLogger("fedser.client").removeHandler(self)
 
 
+def _told(left: RecordDict) -> dict[str, dict[str, Any]]:
+    """All values of a reply, as they are shown."""
+    return {name: {key: _shown(value) for key, value in record.items()} for name, record in left.items()}
+
+
 def _shown(value: Any) -> Any:
-    """A value as it would leave; of an array its type and shape, of a long list its length."""
+    """A value as it would leave; of an array its type and shape, of a long list or text its length."""
     if isinstance(value, Array):
         return {"dtype": value.dtype, "shape": list(value.shape)}
+    if isinstance(value, str) and len(value) > _LONG:
+        return {"characters": len(value)}
     return {"length": len(value)} if isinstance(value, list) and len(value) > _SHOWN else value

@@ -117,7 +117,7 @@ class RunSums:
 
     def _node(self, run: CheckedRun) -> SecureNode:
         """The node by the policy's rules, with the keys of its peers as they are on the disk now."""
-        rules = SumRules.of(run.policy.aggregation)
+        rules = SumRules.of(run.policy)
         if self._known is None or self._known.site.rules != rules:
             site = SecureSite(folder=self._folder, name=self._site, identity=self._identity(), rules=rules)
             self._known = SecureNode(site)

@@ -119,6 +119,10 @@ class PrivacyPolicy:
             private; one that hides the site, of which the coordinator keeps the account, must be named as ``unit``.
         report_epsilon: whether the server is told what was spent here.
         allow_insecure_seed: whether noise may be replayable, which protects nobody.
+        allow_shared_noise: whether the site may add a part of a noise that is whole in the sum of all sites alone.
+        honest: of shared noise, the most sites that a run may trust to keep their parts to themselves; 0 for no bound.
+        colluding: of shared noise, how many sites' parts whoever looks may know: a sum is opened of so many more than
+            the run's honest ones.
     """
 
     unit: str = ""
@@ -128,6 +132,9 @@ class PrivacyPolicy:
     budget: float = math.inf
     report_epsilon: bool = False
     allow_insecure_seed: bool = False
+    allow_shared_noise: bool = False
+    honest: int = 0
+    colluding: int = 1
 
     def __post_init__(self) -> None:
         if self.unit:
@@ -136,6 +143,8 @@ class PrivacyPolicy:
         in_range("privacy.min_noise_multiplier", self.min_noise_multiplier, 0.0, 1e9)
         in_range("privacy.max_delta", self.max_delta, 1e-300, 0.1)
         in_range("privacy.budget", self.budget, 1e-6, math.inf)
+        in_range("privacy.honest", self.honest, 0, 10**4)
+        in_range("privacy.colluding", self.colluding, 1, 10**4)
 
     def reasons(self, run: PrivacyConfig) -> Iterator[str]:
         """Why a run is refused."""
@@ -150,10 +159,23 @@ class PrivacyPolicy:
         if not run.on:
             return
         yield from self._strength(run)
+        yield from self._sharing(run)
         if run.delta > self.max_delta:
             yield f"the run's δ is {run.delta:g}, the policy allows {self.max_delta:g} (privacy.max_delta)"
         if run.insecure_seed and not self.allow_insecure_seed:
             yield "the run's noise comes from its seed, and can be replayed (privacy.allow_insecure_seed)"
+
+    def _sharing(self, run: PrivacyConfig) -> Iterator[str]:
+        if run.shared and not self.allow_shared_noise:
+            yield (
+                "this site's part of the run's noise hides nobody without the others' parts, and the policy allows no "
+                "such run (privacy.allow_shared_noise)"
+            )
+        if run.shared and 0 < self.honest < run.honest:
+            yield (
+                f"the run's noise is whole if {run.honest} sites keep their parts to themselves, the policy trusts "
+                f"{self.honest} (privacy.honest)"
+            )
 
     def _strength(self, run: PrivacyConfig) -> Iterator[str]:
         bounded, least = self.max_epsilon < math.inf, self.min_noise_multiplier

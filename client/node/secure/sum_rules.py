@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from client.node.gate.answers import Refused
-from client.node.policy.aggregation import AggregationPolicy
+from client.node.policy.document import Policy
 from common.secure import pinned_keys
 from common.secure.fixed_point import MOST, Vector
 from common.secure.pinned_keys import Keys
@@ -49,18 +49,20 @@ class SumRules:
         in_range("privacy.colluding", self.colluding, 1, 10**4)
 
     @classmethod
-    def of(cls, policy: AggregationPolicy) -> Self:
+    def of(cls, policy: Policy) -> Self:
         """The rules of a policy, with its peers' keys as their file has them now.
 
         Raises:
             UsageError: the file is missing, or is none of the kind.
         """
+        own = policy.aggregation
         return cls(
-            peers=policy.keys(),
-            max_norm=policy.max_norm,
-            max_update=policy.max_update,
-            least_sites=policy.least_sites,
-            largest_share=policy.largest_share,
+            peers=own.keys(),
+            max_norm=own.max_norm,
+            max_update=own.max_update,
+            least_sites=own.least_sites,
+            largest_share=own.largest_share,
+            colluding=policy.privacy.colluding,
         )
 
     def check_roster(self, roster: Roster, own: RosterEntry, run: str, refit: bool) -> None:

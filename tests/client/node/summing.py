@@ -15,15 +15,16 @@ from flwr.supercore.fab import Fab
 
 from client.node.flower import guard as module
 from client.node.policy.aggregation import AggregationPolicy
-from client.node.policy.clauses import BundlePolicy, DataPolicy
+from client.node.policy.clauses import BundlePolicy, DataPolicy, PrivacyPolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.run_config import parse_run_config
 from common.config.settings import Config, flatten
+from common.flower import sum_messages
 from common.messages import schema
 from common.messages.forms import Told
 from common.messages.scope import Scope
-from common.secure import pinned_keys, sum_messages
+from common.secure import pinned_keys
 from common.secure.fixed_point import Vector
 from common.secure.roster import Roster, RosterEntry
 from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking
@@ -43,12 +44,15 @@ LAYOUT = layout_of_update(ENTRIES, len(CLASSES), refit=False)
 CONFIG = parse_run_config({**flatten(Config()), **SETTINGS})
 # Of each clause on sums what it becomes, so that a round is refused that was allowed: see ``test_secure_guard``.
 TIGHTENED: dict[str, Any] = {
-    "secure": "never",
-    "peers": "",
-    "least_sites": 5,
-    "largest_share": 0.4,
-    "max_update": 0.1,
-    "max_norm": 0.1,
+    "aggregation.secure": "never",
+    "aggregation.peers": "",
+    "aggregation.least_sites": 5,
+    "aggregation.largest_share": 0.4,
+    "aggregation.max_update": 0.1,
+    "aggregation.max_norm": 0.1,
+    "privacy.allow_shared_noise": False,
+    "privacy.honest": 2,
+    "privacy.colluding": 2,
 }
 
 
@@ -65,7 +69,8 @@ def policy_of(folder: Path, fab: Fab, names: Iterable[str], **clauses: Any) -> P
     (folder / "roster.toml").write_text(pinned_keys.text_of({name: public(name) for name in names}))
     aggregation = AggregationPolicy(**{"secure": "required", "peers": str(folder / "roster.toml"), **clauses})
     allowed, data = BundlePolicy(hashes=(fab.hash_str,)), DataPolicy(classes=tuple(CLASSES))
-    return Policy(bundle=allowed, data=data, aggregation=aggregation)
+    privacy = PrivacyPolicy(allow_shared_noise=True, honest=3)
+    return Policy(bundle=allowed, data=data, privacy=privacy, aggregation=aggregation)
 
 
 def sites_of(folder: Path, fab: Fab, count: int, pinned: int | None = None, **clauses: Any) -> dict[str, Site]:
@@ -103,7 +108,7 @@ def meet(site: Site, run: int = 1, examples: int = COUNTS["examples"]) -> None:
     """The run's first message, which says how much there is."""
     message = ask(site, protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}), run)
     assert message is not None
-    about = ABOUT | {protocol.SITE: site.name, protocol.EXAMPLES: examples}
+    about = ABOUT | {protocol.SITE: site.name, protocol.EXAMPLES: examples, protocol.MISSING: []}
     told = RecordDict({protocol.CONFIG: ConfigRecord(about | {protocol.VALIDATION_EXAMPLES: COUNTS["validation"]})})
     site.answer(Message(counted(told), reply_to=message))
     hear(site)

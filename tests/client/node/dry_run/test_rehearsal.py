@@ -20,6 +20,7 @@ from common.deployment.loopback import LOOPBACK
 from common.errors import FedserError, UsageError
 from common.flower import bundle
 from common.privacy.ledger.account import Ledger
+from common.secure import pinned_keys
 from tests.client.node import kits
 from tests.client.node.site.test_forget import spent
 from tests.simulations import tiny
@@ -175,6 +176,27 @@ def test_noise_that_is_fixed_too_low_for_the_policys_epsilon_is_told(tmp_path: P
     with pytest.raises(FedserError, match=r"^the app fails on train: .* come to ε = [\d.]+, at most 10 is allowed"):
         run(tmp_path, **fixed)
     assert run(tmp_path, "[privacy]\nmax_epsilon = inf\nmin_noise_multiplier = 0\n", **fixed).privacy is not None
+
+
+def test_behind_masks_both_are_shown_what_leaves_and_what_is_behind(tmp_path: Path) -> None:
+    kept = tmp_path / "kit" / "roster.toml"
+    kept.parent.mkdir()
+    kept.write_text(pinned_keys.text_of({"charite": "ecdsa-sha2-nistp384 AAAA"}))
+    pinned = '[aggregation]\nsecure = "required"\npeers = "roster.toml"\n'
+    plain, report = run(tmp_path / "plain"), run(tmp_path, pinned, federation__secure=True)
+    assert report.refused is None
+    assert [outcome.refused for outcome in report.outcomes] == [None] * 5
+    train = report.outcomes[2]
+    assert set(train.records) == {"masked", "secure", "config"}
+    assert train.records["masked"]["words"]["dtype"] == "uint32"
+    assert train.behind["arrays"] == plain.outcomes[2].records["arrays"]
+    assert report.outcomes[0].behind == {}  # how much there is, is public
+    assert report.bytes_round == train.bytes > 4000  # nothing else leaves each round
+    assert "behind the masks, of which the coordinator sees the sum over the sites:" in shown(report)
+    assert not (tmp_path / "state").exists()
+    refused = run(tmp_path, pinned)
+    assert refused.refused is not None
+    assert "(aggregation.secure)" in refused.refused
 
 
 def test_a_setting_that_would_tell_beside_the_noise_is_refused(tmp_path: Path) -> None:

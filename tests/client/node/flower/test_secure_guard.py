@@ -15,7 +15,8 @@ from flwr.supercore.fab import Fab
 from client.node.audit.model_hash import model_hash
 from common import protocol
 from common.errors import FederationError
-from common.secure import sum_messages
+from common.flower import sum_messages
+from common.privacy.recipe import private_settings
 from common.secure.pair_masks import new_key
 from common.secure.roster import Roster
 from tests.client.node.guarded import Site
@@ -46,6 +47,8 @@ from tests.client.node.summing import (
 pytestmark = pytest.mark.usefixtures("quick")
 NAMES = ("site-00", "site-01", "site-02", "site-03")
 BY = dict(zip(NAMES, (0.5, -0.25, 0.125, 1.0), strict=True))  # how far each moves every weight
+SHARED = {**private_settings({"privacy.noise_multiplier": 4.0}), "privacy.noise": "shared", "privacy.honest": 3}
+SHARED |= {"privacy.sample_rate": 0.5}
 Sites = dict[str, Site]
 
 
@@ -286,24 +289,27 @@ def test_after_the_farewell_nothing_is_opened(four: Sites, secure: Fab, tmp_path
 
 
 @pytest.mark.parametrize("clause", TIGHTENED)
-def test_a_clause_that_was_tightened_holds_from_the_next_message_on(four: Sites, clause: str) -> None:
-    site = four["site-00"]
-    meet(site, examples=100)
-    for other in without(four, "site-00").values():
-        meet(other)
-    roster = Roster.of(key(own) for own in four.values())
-    asked = train(roster)
-    message = ask(site, protocol.TRAIN, asked)
+def test_a_clause_that_was_tightened_holds_from_the_next_message_on(tmp_path: Path, clause: str) -> None:
+    section, name = clause.split(".")
+    fab = fab_of(tmp_path / "fab", **(SHARED if section == "privacy" else {}))
+    four = sites_of(tmp_path, fab, 4)
+    for other in four.values():
+        meet(other, examples=100 if other.name == "site-00" else COUNTS["examples"])
+    roster, site = Roster.of(key(own) for own in four.values()), four["site-00"]
+    message = ask(site, protocol.TRAIN, train(roster))
     assert message is not None
-    tightened = {"secure": "allowed", clause: TIGHTENED[clause]}
-    aggregation = dataclasses.replace(site.policy.aggregation, **tightened)
-    site.policy = dataclasses.replace(site.policy, aggregation=aggregation)
-    if clause.startswith("max_"):  # while the app works
+    allowed = dataclasses.replace(site.policy.aggregation, secure="allowed")
+    before = dataclasses.replace(site.policy, aggregation=allowed)
+    tightened = dataclasses.replace(getattr(before, section), **{name: TIGHTENED[clause]})
+    site.policy = dataclasses.replace(before, **{section: tightened})
+    if name.startswith("max_"):  # while the app works
         site.answer(Message(update(examples=100), reply_to=message))
         assert site.server.reply().has_error()
-        assert f"(aggregation.{clause})" in str(site.lines("refused")[-1]["why"])
+        why = str(site.lines("refused")[-1]["why"])
     else:
-        assert f"(aggregation.{clause})" in refused(site, protocol.TRAIN, train(roster))
+        why = refused(site, protocol.TRAIN, train(roster))
+    parts = "the roster has 4 sites, a sum of this run is opened of 5 or more"
+    assert (parts if name == "colluding" else f"({clause})") in why
 
 
 def test_another_roster_in_the_policy_holds_at_once(four: Sites, secure: Fab, tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ def test_the_keys_lie_beside_the_policy_and_are_read_as_they_are_now(tmp_path: P
     own = policy(
         tmp_path, 'secure = "required"\npeers = "roster.toml"\nleast_sites = 4\nlargest_share = 0.4\nmax_norm = 7\n'
     )
-    rules = SumRules.of(own.aggregation)
+    rules = SumRules.of(own)
     assert rules == SumRules(peers=KEYS, least_sites=4, largest_share=0.4, max_norm=7.0, max_update=3.99)
     kept.write_text(pinned_keys.text_of({"charite": KEYS["charite"]}))
-    assert SumRules.of(own.aggregation).peers == {"charite": KEYS["charite"]}
+    assert SumRules.of(own).peers == {"charite": KEYS["charite"]}
 
 
 def test_a_policy_whose_keys_are_broken_is_none(tmp_path: Path) -> None:
@@ -37,4 +37,4 @@ def test_a_policy_whose_keys_are_broken_is_none(tmp_path: Path) -> None:
 
 
 def test_who_names_no_keys_has_no_peers(tmp_path: Path) -> None:
-    assert SumRules.of(policy(tmp_path, "").aggregation).peers == {}
+    assert SumRules.of(policy(tmp_path, "")).peers == {}
