@@ -109,6 +109,10 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
             heads.keep(state)
 
     tell_few_steps(nodes, config)
+    if config.privacy.shared:
+        from server.rounds.shared_noise import refuse_unfit  # opacus: a second to import
+
+        refuse_unfit(config, state.arrays, {node.site: node.examples for node in nodes})
     private: SiteUnit | None = None
     if config.privacy.on and not config.privacy.at_sites:
         from server.rounds.central_dp import SiteUnit  # opacus: a second to import
