@@ -122,6 +122,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
             heads.keep(state)
 
     tell_few_steps(nodes, config)
+    _refuse_unfit_noise(config, state, nodes)
     private = _site_unit(config, state.run, len(nodes), context.run_config)
     keeps = CATALOGUE[config.federation.strategy].keeps
     pins = Pins(folder / STATE, config.federation, [node.site for node in nodes]) if keeps and not deployed else None
@@ -157,6 +158,14 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     atomic.write(folder / "fold.json", json.dumps(fold.as_json(), indent=1), durable=True)
     if secure:  # nothing is added up any more, and nobody asks again: the sites delete their keys of the run
         say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
+
+
+def _refuse_unfit_noise(config: Config, state: State, nodes: Sequence[Node]) -> None:
+    """Refuse, before round 1, a sum with shared noise that its numbers could not hold."""
+    if config.privacy.shared:
+        from server.rounds.shared_noise import refuse_unfit  # opacus: a second to import
+
+        refuse_unfit(config, state.arrays, {node.site: node.examples for node in nodes})
 
 
 def _site_unit(config: Config, run: str, sites: int, run_config: Mapping[str, object]) -> SiteUnit | None:
