@@ -94,7 +94,8 @@ _COUNTED = (
 PUBLIC = (  # in every private run, whatever its unit
     "The sites' names and versions, and which took part in a round; a digest of how labels become classes; how far "
     "each site's ledger and audit log are, as a count and a digest, that its budget is spent or that too many of its "
-    "rounds were cut short, and what it spent where its policy has that told; all settings. Whoever joins or leaves "
+    "rounds were cut short, and what it spent where its policy has that told; where updates are added up behind masks, "
+    "the sites' keys of the run, signatures, and shares and seeds of masks; all settings. Whoever joins or leaves "
     "between two runs changes the numbers: that somebody did shows, not what they sound like."
 )
 

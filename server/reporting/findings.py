@@ -9,7 +9,7 @@ from typing import Any
 from common.config.units import UNITS
 from common.strategies.available import CATALOGUE
 from server.records import front
-from server.records.fold_record import PrivacyAccount
+from server.records.fold_record import PrivacyAccount, Round
 from server.reporting.formatting import CORPORA, flat, kind_of_model, natural
 from server.reporting.run_record import Figure, Result, RunFold
 
@@ -230,11 +230,12 @@ def validation_curves(result: Result, figure: str = "uar") -> Curves:
 
 
 def loss_curves(result: Result) -> Curves:
-    """The training loss by round of each fold: the mean over its sites."""
-    return {
-        fold_name(fold): [mean(site.loss for site in item.sites.values()) for item in fold.rounds]
-        for fold in result.folds
-    }
+    """The training loss by round of each fold: over all its sites, where no site tells its own, else their mean."""
+
+    def loss(item: Round) -> float | None:
+        return item.loss if item.loss is not None else mean(site.loss for site in item.sites.values())
+
+    return {fold_name(fold): [loss(item) for item in fold.rounds] for fold in result.folds}
 
 
 def site_curves(result: Result, figure: str) -> Curves:
@@ -275,6 +276,11 @@ def models(result: Result) -> list[Model]:
     return [(name, figure, of_fold) for name, figure, of_fold in every if figure]
 
 
+def is_masked(result: Result) -> bool:
+    """Whether updates were added up behind masks, so that the coordinator saw their sums alone."""
+    return flat(result.config).get("federation.secure") == "True"
+
+
 def overview(result: Result) -> dict[str, Any]:
     """What a reader asks first, by the names that the templates use."""
     corpus = result.corpus
@@ -291,6 +297,7 @@ def overview(result: Result) -> dict[str, Any]:
         "chance": chance(result),
         "transductive": is_transductive(result),
         "validated": bool(validation_curves(result)),
+        "masked": is_masked(result),
         "taught": any(fold.taught_by for fold in result.folds),
         "refitted": any(fold.refit for fold in result.folds),
         "counted": is_counted(result),

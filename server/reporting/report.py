@@ -178,7 +178,22 @@ def _rounds(result: Result) -> Illustration:
     )
 
 
+def _all_sites(result: Result) -> Illustration:
+    """The training loss where no site tells its own."""
+    title, curves = "Training loss by round", findings.loss_curves(result)
+    return Illustration(
+        key="sites",
+        heading=title,
+        title=title,
+        caption="Over all sites' recordings; no site tells its own, which the masks hide with its updates.",
+        drawing=figures.curves_by_round({"Training loss": curves}),
+        table=tables.curves(title, curves),
+    )
+
+
 def _sites(result: Result) -> Illustration:
+    if findings.is_masked(result):
+        return _all_sites(result)
     losses, uars = findings.site_curves(result, "loss"), findings.site_curves(result, "uar")
     panels = {"Training loss": losses}
     validated = any(findings.mean(curve) is not None for curve in uars.values())

@@ -164,7 +164,10 @@ def test_what_a_sum_alone_is_not_enough_for_is_a_usage_error(
 def test_the_servers_optimizers_work_on_the_sums_mean(corpus: Path, tmp_path: Path) -> None:
     own = {**SITES, "federation__strategy": "fedavgm", "federation__refit": False}
     run(job(corpus, tmp_path / "plain", **own))
-    run(job(corpus, tmp_path / "masked", federation__secure=True, **own))
+    run(job(corpus, tmp_path / "masked", federation__secure=True, **own), pages=True)
+    report = " ".join((tmp_path / "masked/report.html").read_text().split())
+    assert "that was added up behind masks, so that the coordinator saw the sum of all sites" in report
+    assert "no site tells its own, which the masks hide" in report
     assert furthest(model(tmp_path / "plain"), model(tmp_path / "masked")) < 1e-5
 
 

@@ -33,6 +33,12 @@ WORDS: dict[str, str | None] = {
     protocol.STOPPED: "that its budget is spent",
     protocol.CUT_SHORT: "that too many of its rounds were cut short",
     protocol.FIGURES: "what it spent where its policy has that told",
+    protocol.ENTRY: "keys of the run",
+    protocol.SIGNATURE: "signatures",
+    protocol.CONTEXT: "a digest",
+    protocol.COMMITMENT: "shares",
+    protocol.SHARES: "shares",
+    protocol.SEEDS: "seeds of masks",
     protocol.CLASSES: None,
     protocol.ENCODER: None,
     protocol.FEATURES: None,
@@ -47,9 +53,10 @@ SAID_OF_OTHERS = {"common/privacy/accounting/accountants.py": 1}  # "the formula
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_all_that_a_site_may_tell_in_a_private_run_is_listed_as_public(unit: str) -> None:
-    scope, words = Scope(private=True, at_sites=UNITS[unit].at_sites), promise(unit)["Public"]
+    words, at_sites = promise(unit)["Public"], UNITS[unit].at_sites
     for kind in [kind for kind in schema.TYPES if kind not in schema.NOT_IN_PRIVATE]:
-        for content in ({}, {protocol.CONFIG: {protocol.STOPPED: True}}):
+        for content, secure in (({}, False), ({}, True), ({protocol.CONFIG: {protocol.STOPPED: True}}, False)):
+            scope = Scope(private=True, at_sites=at_sites, secure=secure)
             records = schema.reply_of_site(kind, scope, content).records
             told = {key for record in records.values() if record.kind != "ArrayRecord" for key in record.keys}
             for key in told:
