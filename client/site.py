@@ -98,6 +98,11 @@ class Site:
         train, validation = ({r.utterance.speaker for r in self._parts[part]} for part in ("train", "validation"))
         return self._places.speakers if self._places else len(train), len(validation)
 
+    def class_counts(self) -> list[int]:
+        """How many training recordings each class has, in the order of the classes."""
+        own = [recording.utterance.emotion for recording in self._train]
+        return [own.count(name) for name in self.classes]
+
     def missing(self) -> list[str]:
         """The classes that no training recording has."""
         return [name for name in self.classes if all(r.utterance.emotion != name for r in self._train)]

@@ -53,6 +53,7 @@ from server.run.events import Events
 from server.run.paths import home, located, located_plan, place, read_agreements, read_node_names
 from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
+from server.sites.pooled_classes import pooled_weights
 from server.sites.scaling_sums import gather_sums
 from server.sites.shares import Agreement
 
@@ -240,11 +241,20 @@ def _state(
         return checkpoint.load(path)
     check_held_out(config, plan, nodes)
     scaling = start.scaling or _scaling(grid, config, nodes, refused, whole=bool(plan.sites))
-    state = State(arrays=start.arrays, scaling=scaling.arrays())
+    weights = _class_weights(grid, config, plan, nodes, refused)
+    state = State(arrays=start.arrays, scaling=scaling.arrays(), class_weights=weights)
     if config.privacy.on or CATALOGUE[config.federation.strategy].keeps:
         state.run = secrets.token_hex(8)
         checkpoint.save(state, path)  # the run's name must outlive a crash in round 1
     return state
+
+
+def _class_weights(grid: Grid, config: Config, plan: Plan, nodes: Sequence[Node], refused: Refused) -> Arrays:
+    """By the counts of all sites, where the run pools them; else none are sent."""
+    if config.training.class_weights != "pooled":
+        return {}
+    least = len(nodes) if plan.sites else config.federation.min_sites
+    return pooled_weights(grid, nodes, plan.classes, config.federation.round_timeout, refused, least=least)
 
 
 def _public_scaling(config: Config, width: int) -> Scaling:

@@ -52,6 +52,7 @@ class Keywords(TypedDict, total=False):
     local_epochs: int
     least_steps: int
     batch_size: int
+    class_weights: str
     teacher: FilePath
     weights: str
     malicious: int

@@ -75,6 +75,8 @@ FLAGS = (
     Flag("training.least_steps", int, "--least-steps", "A site with few recordings passes over them until it has made "
          "so many steps.", TRAINING),
     Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
+    Flag("training.class_weights", str, "--class-weights", "A class weighs the inverse of its share: at the site, own, "
+         "the default; at all sites together, pooled; or none.", TRAINING),
     Flag("training.teacher", str, "--teacher", "A run over the same folds, whose models' answers are learnt beside the "
          "labels; simulations only.", TRAINING, "DIR"),
     Flag("federation.weights", str, "--weights", "What a site's update counts for: its examples, or equal.", TRAINING),

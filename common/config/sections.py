@@ -254,6 +254,9 @@ class AugmentConfig:
             in_range(f"augment.{name}", getattr(self, name), 0.0, 1.0)
 
 
+CLASS_WEIGHTS = ("own", "pooled", "none")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How a site trains; see ``common.learning.training``.
@@ -266,7 +269,8 @@ class TrainingConfig:
         least_steps: a site with few recordings passes over them more often, until it has made so many steps in a round;
             0 for no floor. A private run's steps are fixed, whatever this says.
         loss: ``cross-entropy`` or ``focal`` (Lin et al. 2017, with ``focal_gamma``).
-        class_weights: weigh each class by the inverse of its share at the site.
+        class_weights: weigh each class by the inverse of its share: at the site, ``own``; at all sites together, whose
+            counts are asked once, ``pooled``; or not at all, ``none``. ``true`` and ``false`` are read as own and none.
         clip_norm: largest norm of a step's gradient; 0 for no clipping.
         mixed_precision: 16-bit arithmetic where there is a GPU.
         teacher: a run over the same folds, whose models' answers for a recording are learnt beside its label
@@ -286,7 +290,7 @@ class TrainingConfig:
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.1
-    class_weights: bool = True
+    class_weights: str = "own"
     clip_norm: float = 5.0
     mixed_precision: bool = True
     teacher: str = ""
@@ -297,6 +301,7 @@ class TrainingConfig:
         one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
         one_of("training.schedule", self.schedule, ("cosine", "constant"))
         one_of("training.loss", self.loss, ("cross-entropy", "focal"))
+        one_of("training.class_weights", self.class_weights, CLASS_WEIGHTS)
         positive("training.learning_rate", self.learning_rate)
         in_range("training.batch_size", self.batch_size, 1, 100_000)
         in_range("training.local_epochs", self.local_epochs, 1, 1000)

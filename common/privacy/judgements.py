@@ -40,7 +40,11 @@ POOLED = "--encoder-pool is {value}: a private run takes statistics, whose rows 
 BESIDE = (
     "--encoder-beside: classic features are not scaled by the encoder's public speech; leave it out of a private run"
 )
-CLASS_WEIGHTS = "training.class_weights tells how often classes occur: a private run has none; leave it out"
+CLASS_WEIGHTS = "--class-weights {value} tells how often classes occur: a private run has none; leave it out"
+POOLED_COUNTS = (
+    "--class-weights pooled: each site would tell how often every class occurs there, and no noise covers that; leave "
+    "it out of a private run"
+)
 CROP = (
     "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
     "recordings; leave it out"
@@ -184,8 +188,10 @@ JUDGEMENTS: dict[str, Judgement] = {
     "training.focal_gamma": Judgement(OWN_LOSS),
     "training.label_smoothing": Judgement(OWN_LOSS),
     "training.class_weights": Judgement(
-        "Weights would tell how often each class occurs at a site, which only a hidden site's own update may.",
-        units=dict.fromkeys(("utterance", "speaker"), only(False, line=CLASS_WEIGHTS)),
+        "Weights would tell how often each class occurs at a site, which only a hidden site's own update may; no site "
+        "is asked for its counts.",
+        only("own", "none", line=POOLED_COUNTS),
+        units=dict.fromkeys(("utterance", "speaker"), only("none", line=CLASS_WEIGHTS)),
     ),
     "training.clip_norm": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
     "training.mixed_precision": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),

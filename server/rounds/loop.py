@@ -256,6 +256,8 @@ class Rounds:
         stage, _ = self.config.federation.pass_round(number)
         for node, message in zip(chosen, messages, strict=True):
             message.content[protocol.SCALING] = scaling
+            if state.class_weights:
+                message.content[protocol.CLASS_WEIGHTS] = record(state.class_weights)
             settings = {**message.content.config_records[protocol.CONFIG], **about(state, node.site), **log_head}
             if plan.declared.keeps:
                 settings[protocol.TAKEN] = state.last_taken(node.site, stage, self.config.federation.rounds)
