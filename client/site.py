@@ -160,6 +160,11 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
     return _open[key]
 
 
+def put_site(run_config: Mapping[str, object], node_config: Mapping[str, object], site: Site) -> None:
+    """Put a site in place of the one that a node of a simulation is, for audits: it holds what it should not."""
+    _open[str(run_config[PLAN]), int(str(node_config[PARTITION]))] = site
+
+
 def close_sites() -> None:
     """Let go of all sites that this process has opened: another run may have the same folder."""
     _open.clear()

@@ -65,6 +65,7 @@ def run_in_process(
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
+    app: Callable[[], ClientApp] | None = None,
 ) -> FoldRecord:
     """Run one fold, or go on with it, over local worker processes.
 
@@ -77,6 +78,7 @@ def run_in_process(
         workers: processes; 0 for none beside this one. The result is the same.
         on_reply: called with a site's name when it has answered.
         ledger: the folder of the sites' ledgers; the fold's own by default.
+        app: makes the sites' app; the real one by default, another where an audit has sites that are not honest.
 
     Raises:
         FedserError: as ``settle`` and ``settle_teacher``, or the federation cannot go on.
@@ -89,7 +91,7 @@ def run_in_process(
 
     settings = local_run_config(config, folder, events, cache, ledger)
     grid = InProcessGrid(
-        _client_app,
+        app or _client_app,
         [{PARTITION: i} for i in range(len(plan.sites))],
         settings,
         workers=workers,
