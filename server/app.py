@@ -35,6 +35,7 @@ from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.storage import atomic
 from common.strategies.available import CATALOGUE
+from server.messages.quorum import Quorum
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, note_refusals
 from server.records.fold_record import FoldRecord, Round
@@ -118,7 +119,15 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     keeps = CATALOGUE[config.federation.strategy].keeps
     pins = Pins(folder / STATE, config.federation, [node.site for node in nodes]) if keeps and not deployed else None
     rounds = Rounds(
-        grid=grid, config=config, nodes=nodes, folder=folder, on_round=on_round, private=private, audit=audit, pins=pins
+        grid=grid,
+        config=config,
+        nodes=nodes,
+        folder=folder,
+        on_round=on_round,
+        private=private,
+        audit=audit,
+        pins=pins,
+        quorum=Quorum(config.federation.quorum, config.federation.grace) if deployed else Quorum(),
     )
     state = rounds.refit(hear_confidence(rounds, rounds.run(state)), start.arrays)
     if keeps:

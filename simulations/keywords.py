@@ -59,6 +59,8 @@ class Keywords(TypedDict, total=False):
     fraction: float
     min_sites: int
     round_timeout: float
+    quorum: float
+    grace: float
     augment_noise: str | tuple[float, float]
     noise_recordings: FilePath
     seed: int

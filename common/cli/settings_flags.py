@@ -84,6 +84,9 @@ FLAGS = (
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
+    Flag("federation.quorum", float, "--quorum", "Of a deployment: end a round when this share of its sites has "
+         "answered, and the grace time has passed; 1, all.", TRAINING),
+    Flag("federation.grace", float, "--grace", "Seconds that late sites have from then on.", TRAINING),
     Flag("augment.noise", str, "--augment-noise", "Train on copies in noise too, at so many dB, as 0,25: pink noise, "
          "babble of made-up voices, rooms.", TRAINING, "LOW,HIGH"),
     Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for --augment-noise.",

@@ -342,6 +342,9 @@ class FederationConfig:
         fraction: the share of the sites that train in a round.
         min_sites: fewer usable updates than this end the run.
         round_timeout: seconds that a round waits for its sites.
+        quorum: of a deployment: a round ends when this share of the sites asked has answered and ``grace`` has passed;
+            1 for all, the default. Results then depend on who is fast, and a private site that came late has spent.
+        grace: seconds that the others have from then on.
         screen_norm: an update is refused whose norm is more than so many times the median; 0 for no such limit.
         proximal_mu: FedProx's weight of the distance to the global model.
         server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
@@ -358,6 +361,8 @@ class FederationConfig:
     fraction: float = 1.0
     min_sites: int = 1
     round_timeout: float = 3600.0
+    quorum: float = 1.0
+    grace: float = 60.0
     screen_norm: float = 10.0
     proximal_mu: float = 0.01
     server_learning_rate: float = 0.0
@@ -373,6 +378,8 @@ class FederationConfig:
         in_range("federation.fraction", self.fraction, 1e-9, 1.0)
         in_range("federation.min_sites", self.min_sites, 1, 1_000_000)
         in_range("federation.round_timeout", self.round_timeout, 1e-3, 1e7)
+        in_range("federation.quorum", self.quorum, 0.01, 1.0)
+        in_range("federation.grace", self.grace, 0.0, 1e6)
         in_range("federation.screen_norm", self.screen_norm, 0.0, 1e9)
         in_range("federation.trim", self.trim, 0.0, 0.49)
         for name in ("proximal_mu", "server_learning_rate", "malicious"):

@@ -220,6 +220,13 @@ JUDGEMENTS: dict[str, Judgement] = {
     "federation.refit": Judgement("It does nothing in a private run, where no validation speaker chooses a round."),
     "federation.min_sites": Judgement("It counts answers; that a site takes part, or fails to answer, is not hidden."),
     "federation.round_timeout": Judgement("It bounds how long a site may take, which whoever is sent its answer sees."),
+    "federation.quorum": Judgement(
+        "It counts answers, and whoever is sent them sees who was late; a late site's steps are in its ledger all the "
+        "same, and its answer in no model."
+    ),
+    "federation.grace": Judgement(
+        "It bounds how long a late site is waited for, which whoever is sent its answer sees."
+    ),
     "federation.screen_norm": Judgement(
         "It compares the lengths of noised updates; where sites are hidden, nothing is compared."
     ),

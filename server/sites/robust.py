@@ -1,11 +1,11 @@
-"""What robust rules need of the number of sites: how many the trimmed mean cuts off, how many Krum can bear."""
+"""What a run asks of its sites and of their answers: how many a robust rule can bear, whether some may be late."""
 
 from __future__ import annotations
 
 import logging
 import math
 
-from common.config.settings import FederationConfig
+from common.config.settings import Config, FederationConfig, flatten
 from common.errors import UsageError
 
 log = logging.getLogger("fedser.server")
@@ -56,6 +56,27 @@ def check_rule(config: FederationConfig, sites: int) -> None:
             "%s allows for %d faulty of %d sites, which it can't promise below %d; federation.malicious can be smaller",
             *(config.strategy, config.malicious, sites, 2 * config.malicious + 3),
         )
+
+
+# Settings under which a round needs the answer of every site that was asked, and what they are then.
+NEED_ALL = {"federation.secure": (True, "--secure"), "privacy.noise": ("shared", "--privacy-noise shared")}
+
+
+def check_quorum(config: Config) -> None:
+    """Refuse a quorum where a round needs every site that was asked.
+
+    Raises:
+        UsageError: it does.
+    """
+    if config.federation.quorum == 1:
+        return
+    settings = flatten(config)
+    for name, (value, flag) in NEED_ALL.items():
+        if settings.get(name) == value:
+            raise UsageError(
+                f"--quorum {config.federation.quorum:g}: with {flag} a round needs the answer of every site that was "
+                "asked; leave it out"
+            )
 
 
 def least_trim(sites: int) -> float:

@@ -31,7 +31,7 @@ from server.federation.service import status
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
 from server.sites.meeting import NOBODY
-from server.sites.robust import check_rule
+from server.sites.robust import check_quorum, check_rule
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own
 
@@ -92,6 +92,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")
     check_rule(config.federation, quorum)
+    check_quorum(config)
     _refuse_another(folder, runs, place.name)
     plan, kept = plan_run(config, quorum, folder, display, wish.command)
     place.write_start(kept)
