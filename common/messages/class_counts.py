@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from common import protocol
-from common.messages.fields import RECORDINGS, Count, Numbers, Several
+from common.messages.fields import RECORDINGS, Count, Fields, Numbers, Several
 from common.messages.forms import Form, RecordForm, Told
 from common.messages.scope import Scope
 
@@ -23,7 +23,7 @@ def counts_request(_: Scope) -> Form:
 def counts_reply(scope: Scope) -> Form:
     """The counts of all training recordings together."""
     counts = Several(Count(0, RECORDINGS), scope.class_count)
-    fields = {protocol.EXAMPLES: Count(1, RECORDINGS), protocol.COUNTS: counts}
+    fields: Fields = {protocol.EXAMPLES: Count(1, RECORDINGS), protocol.COUNTS: counts}
     return Form(records={protocol.METRICS: RecordForm(kind="MetricRecord", fields=fields)}, rules=(_of_all,))
 
 

@@ -54,8 +54,8 @@ def fault(kind: str, content: RecordDict, config: Config) -> str | None:
     """
     if config.privacy.on and kind in schema.NOT_IN_PRIVATE:
         return f"the run is private, {schema.NOT_IN_PRIVATE[kind]} may not leave: the server asks for {kind}"
-    if kind == protocol.CLASSES_HELD and (found := config.training.class_weights) != "pooled":
-        return f"the server asks for class counts, and the run's training.class_weights is {found}"
+    if kind == protocol.CLASSES_HELD and (weighed := config.training.class_weights) != "pooled":
+        return f"the server asks for class counts, and the run's training.class_weights is {weighed}"
     extra, _ = extra_records(config)
     scope = Scope(model=forms_of(content.array_records.get(protocol.ARRAYS, {})), extra=extra)
     found = schema.request(kind, scope).fault(content)

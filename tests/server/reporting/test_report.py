@@ -78,11 +78,11 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> str:
     return written(tmp_path_factory.mktemp("lean"), lean_result())
 
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"strategy": "fedavg", "attack": "sign", "bad": 1, "sites": 4, "uar": 0.118, "uar_without": 0.483},
     {"strategy": "fedavg", "attack": "backdoor", "bad": 1, "sites": 4, "uar": 0.521, "uar_without": 0.483},
 ]
-TAKEN = ({"taken": None, "taken_without": None}, {"taken": 0.998, "taken_without": 0.071})
+TAKEN: tuple[dict[str, Any], ...] = ({"taken": None, "taken_without": None}, {"taken": 0.998, "taken_without": 0.071})
 
 
 def test_what_hostile_sites_were_found_to_do_stands_in_the_report_and_nothing_where_nobody_looked(

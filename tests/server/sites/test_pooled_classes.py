@@ -50,10 +50,11 @@ def test_at_one_site_they_are_its_own_and_where_sites_differ_they_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
-    manifest, plain = skewed(tmp_path), {"data__validation": "none", "data__held_out": "speaker:07"}
+    plain: dict[str, Any] = {"data__validation": "none", "data__held_out": "speaker:07"}
+    manifest = skewed(tmp_path)
     for how in ("own", "pooled"):
         for name, sites in (("one", "1"), ("column", "column")):
-            own = {**plain, "data__sites": sites, "training__class_weights": how}
+            own: dict[str, Any] = {**plain, "data__sites": sites, "training__class_weights": how}
             result = run(job(manifest, tmp_path / f"{name}-{how}", **own))
             assert result["config"]["training.class_weights"] == how
     assert same(tmp_path / "one-own", tmp_path / "one-pooled")
@@ -62,7 +63,7 @@ def test_at_one_site_they_are_its_own_and_where_sites_differ_they_are_not(
 
 def test_a_run_goes_on_with_the_weights_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
-    own = {"data__sites": "column", "data__held_out": "speaker:07", "training__class_weights": "pooled"}
+    own: dict[str, Any] = {"data__sites": "column", "data__held_out": "speaker:07", "training__class_weights": "pooled"}
     run(job(skewed(tmp_path), tmp_path / "out", **own))
     state = checkpoint.load(next((tmp_path / "out").rglob("checkpoint.safetensors")))
     pooled = state.class_weights[protocol.WEIGHTS]
