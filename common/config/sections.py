@@ -347,7 +347,7 @@ class FederationConfig:
         grace: seconds that the others have from then on.
         screen_norm: an update is refused whose norm is more than so many times the median; 0 for no such limit.
         proximal_mu: FedProx's weight of the distance to the global model.
-        server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for 1, 0.03 and 0.03.
+        server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for 1, 0.1 and 0.1.
         server_momentum: of FedAvgM.
         weights: what a site's update counts for: its ``examples``, or all sites' the same, ``equal``.
         trim: the share that the trimmed mean cuts off at each end; 0 for a fifth, and at least one site.

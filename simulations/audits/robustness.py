@@ -1,6 +1,6 @@
 """``fedser audit robustness``: what hostile sites make of a run's model under its strategy.
 
-See ``simulations.audits.attacks.hostile_sites`` for what they do. The run's setting is trained once more with some of
+See ``simulations.audits.attacks.spoiling_sites`` for what they do. The run's setting is trained once more with some of
 its sites hostile, the same speakers, seed and rounds; the run's own model is what it would have been without them. The
 row goes to ``RUN/audit/robustness.json``, beside those of other attacks, and into the report.
 """
@@ -26,8 +26,8 @@ from server.reporting.artifacts import attempt
 from server.reporting.findings import hostile as hostile_rows
 from server.reporting.report import write_report
 from server.reporting.run_record import load_result
-from server.sites.robust import check_rule
-from simulations.audits.attacks.hostile_sites import SCALES, HostileSites, Trigger
+from server.sites.robust import FEWEST, check_rule
+from simulations.audits.attacks.spoiling_sites import SCALES, HostileSites, Trigger
 from simulations.audits.audited_run import AuditedRun
 from simulations.audits.membership import logits_of
 from simulations.audits.outcome import AttackFigure, Outcome
@@ -47,7 +47,7 @@ class Row:
         bad: how many they are.
         sites: of how many.
         hostile: their names.
-        refused: of all updates that they sent the share that the server refused.
+        left_out: of their updates the share that is in no round's mean: refused, or, by ``--fraction``, not asked for.
         uar: on the held-out speakers.
         uar_without: of the run's own model, which no site meant to spoil.
         target: of a backdoor, the class that it is for; None of other attacks, as the two shares.
@@ -60,7 +60,7 @@ class Row:
     bad: int
     sites: int
     hostile: Sequence[str]
-    refused: float
+    left_out: float
     uar: float
     uar_without: float
     target: str | None = None
@@ -144,12 +144,14 @@ def _refuse(run: AuditedRun, attack: str, bad: int) -> None:
             "audit robustness is of what sites can do to a model by updates as they are; those of a private run are "
             "clipped and noised, and its people would be trained on anew: audit the same setting without --epsilon"
         )
-    if not 1 <= bad < sites / 2:
+    if sites < FEWEST:
         raise UsageError(
-            f"--bad is {bad}, expected 1 to {(sites - 1) // 2} of the {sites} sites: no rule can know which half is "
-            "right"
-            if sites > 2
-            else f"the run has {sites} sites, expected 3 at least: of fewer no rule can know which is right"
+            f"the run has {sites} sites, expected {FEWEST} at least: of fewer no rule knows which is right"
+        )
+    if not 1 <= bad < sites / 2:
+        most = (sites - 1) // 2
+        raise UsageError(
+            f"--bad is {bad}, expected 1 to {most} of the {sites} sites: of halves no rule knows the right one"
         )
     check_rule(run.config.federation, sites)
 
@@ -163,7 +165,7 @@ def _row(run: AuditedRun, hostile: HostileSites, fold: FoldRecord) -> Row:
         bad=len(names),
         sites=len(run.plan.sites),
         hostile=names,
-        refused=1 - came / (len(fold.all_rounds) * len(names)),
+        left_out=1 - came / (len(fold.all_rounds) * len(names)),
         uar=fold.scored.uar,
         uar_without=read_result(run.folder).scored.uar,
     )
@@ -187,7 +189,7 @@ def _figures(row: Row) -> list[AttackFigure]:
     if row.taken is not None and row.taken_without is not None:
         name, nothing = f"with the trigger taken for {row.target}", f"{row.taken_without:.3f}"
         figures.append(AttackFigure(name=name, value=row.taken, ci95=None, nothing=nothing))
-    figures.append(AttackFigure(name="their updates refused", value=row.refused, ci95=None, nothing="0"))
+    figures.append(AttackFigure(name="their updates left out", value=row.left_out, ci95=None, nothing="0"))
     return figures
 
 

@@ -46,7 +46,7 @@ def test_one_site_of_three_owns_the_mean_and_a_robust_rule_bears_it(federate: Fe
     assert rows["mean"]["uar_without"] > 0.8
     assert rows["mean"]["uar"] < 0.5
     assert rows["multikrum"]["uar"] > 0.8
-    assert (rows["mean"]["strategy"], rows["mean"]["hostile"], rows["mean"]["refused"]) == ("fedavg", ["site-0"], 0.0)
+    assert (rows["mean"]["strategy"], rows["mean"]["hostile"], rows["mean"]["left_out"]) == ("fedavg", ["site-0"], 0.0)
     assert (rows["mean"]["target"], rows["mean"]["taken"]) == (None, None)
 
 

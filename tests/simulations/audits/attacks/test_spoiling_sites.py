@@ -12,7 +12,7 @@ from client.holding import Holding
 from common.data.extraction import Recording
 from common.data.normalise import Scaling
 from common.utterance import Utterance
-from simulations.audits.attacks.hostile_sites import FRAMES, Trigger, scaled, spoilt
+from simulations.audits.attacks.spoiling_sites import FRAMES, Trigger, scaled, spoilt
 
 CLASSES = ("anger", "fear", "neutral", "sadness")
 SCALING = Scaling(mean=torch.tensor([1.0, 2.0]), deviation=torch.tensor([1.0, 0.5]))
