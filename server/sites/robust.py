@@ -34,12 +34,13 @@ def check_rule(config: FederationConfig, sites: int) -> None:
 
     Args:
         config: of the run.
-        sites: that are in it; a round has the ``fraction`` of them.
+        sites: that are in it; a round has the ``fraction`` of them, and may end with the ``quorum`` of these.
 
     Raises:
         UsageError: the trimmed mean would cut nothing off, or nothing would be left.
     """
     sites = max(min(config.min_sites, sites), math.ceil(config.fraction * sites - 1e-9))
+    sites = math.ceil(config.quorum * sites - 1e-9)
     if config.strategy == "fedtrimmedavg":
         if sites < FEWEST:
             raise UsageError(

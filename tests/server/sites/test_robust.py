@@ -41,6 +41,12 @@ def test_a_quorum_is_refused_where_every_site_must_answer(name: str) -> None:
     check_quorum(Config().with_values({name: value}))
 
 
+def test_a_rule_is_held_to_as_few_sites_as_a_quorum_leaves_it() -> None:
+    check_rule(FederationConfig(strategy="fedtrimmedavg", quorum=0.75), 4)
+    with pytest.raises(UsageError, match="2 sites in a round, expected at least 3"):
+        check_rule(FederationConfig(strategy="fedtrimmedavg", quorum=0.5), 4)
+
+
 def test_a_quorum_is_a_share_of_the_sites() -> None:
     check_quorum(Config().with_values({"federation.quorum": 0.5, "federation.grace": 0}))
     for name, value in (("quorum", 0.0), ("quorum", 1.5), ("grace", -1.0)):
