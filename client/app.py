@@ -1,4 +1,4 @@
-"""The Flower ClientApp: seven messages, each answered from the site's own recordings."""
+"""The Flower ClientApp: eight messages, each answered from the site's own recordings."""
 
 from __future__ import annotations
 
@@ -107,6 +107,15 @@ def statistics(message: Message, context: Context) -> Message:
     return Message(RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: metrics}), reply_to=message)
 
 
+@app.query("classes")
+def classes(message: Message, context: Context) -> Message:
+    """Send how often each class occurs among the training recordings."""
+    site = open_site(context.run_config, context.node_config)
+    _refuse_if_private(site, "how often each class occurs")
+    metrics = MetricRecord({protocol.EXAMPLES: site.recordings, protocol.COUNTS: site.class_counts()})
+    return Message(RecordDict({protocol.METRICS: metrics}), reply_to=message)
+
+
 @app.train()
 def train_round(message: Message, context: Context) -> Message:
     """Train the global model on this site's recordings and send the new weights."""
@@ -135,6 +144,7 @@ def train_round(message: Message, context: Context) -> Message:
         seed=seed_of(config.seed, round_number, site.name),
         proximal_mu=float(str(settings.get(protocol.PROXIMAL_MU, 0.0))),
         after_step=strategy.steps.after_step if strategy.steps else None,
+        pooled=_pooled_weights(message, site),
     )
     return _finish_round(message, site, trained, strategy, beside)
 
@@ -251,6 +261,16 @@ def _refuse_if_private(site: Site, what: str) -> None:
 def _model(message: Message, site: Site) -> EmotionModel:
     site.model.load_state_dict(tensors(message, protocol.ARRAYS))
     return site.model
+
+
+def _pooled_weights(message: Message, site: Site) -> torch.Tensor | None:
+    """The classes' weights by the counts of all sites, ``(classes,)``; None where the run pools none."""
+    if site.config.training.class_weights != "pooled":
+        return None
+    found = tensors(message, protocol.CLASS_WEIGHTS)[protocol.WEIGHTS]
+    if len(found) != len(site.classes):
+        raise FedserError(f"site {site.name}: the server sent {len(found)} class weights, expected {len(site.classes)}")
+    return found
 
 
 def _scaling(message: Message) -> Scaling | None:

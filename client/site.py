@@ -98,6 +98,11 @@ class Site:
         train, validation = ({r.utterance.speaker for r in self._parts[part]} for part in ("train", "validation"))
         return self._places.speakers if self._places else len(train), len(validation)
 
+    def class_counts(self) -> list[int]:
+        """How many training recordings each class has, in the order of the classes."""
+        own = [recording.utterance.emotion for recording in self._train]
+        return [own.count(name) for name in self.classes]
+
     def missing(self) -> list[str]:
         """The classes that no training recording has."""
         return [name for name in self.classes if all(r.utterance.emotion != name for r in self._train)]
@@ -153,6 +158,11 @@ def open_site(run_config: Mapping[str, object], node_config: Mapping[str, object
             _open.clear()  # another fold: a process that runs many would hold all their data
         _open[key] = _open_simulated(run_config, *key)
     return _open[key]
+
+
+def put_site(run_config: Mapping[str, object], node_config: Mapping[str, object], site: Site) -> None:
+    """Put a site in place of the one that a node of a simulation is, for audits: it holds what it should not."""
+    _open[str(run_config[PLAN]), int(str(node_config[PARTITION]))] = site
 
 
 def close_sites() -> None:

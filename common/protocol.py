@@ -1,8 +1,9 @@
 """What server and client agree on: the names of messages, records and keys, and nothing else.
 
-A site answers seven messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
-features, for the scaling. ``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked
-once at the end and never in a private run, of held-out speakers that it holds (``evaluate.test``).
+A site answers eight messages. ``query.hello``: what it is and how much it holds. ``query.statistics``: sums of its
+features, for the scaling. ``query.classes``: how often each class occurs there, for class weights that all share.
+``train``: new weights. ``evaluate``: confusion counts, of its validation speakers, or, asked once at the end and never
+in a private run, of held-out speakers that it holds (``evaluate.test``).
 ``evaluate.confidence``: once, when the round is chosen, and never in a private run: how sure the model is of the
 validation speakers, and how often it is then right. ``query.privacy``: what its ledger says.
 A ``query.hello`` that names a run is its farewell: the run is over, the site forgets what it kept for its strategy.
@@ -18,6 +19,7 @@ VERSION = 10
 
 HELLO = "query.hello"
 STATISTICS = "query.statistics"
+CLASSES_HELD = "query.classes"
 PRIVACY = "query.privacy"
 TRAIN = "train"
 EVALUATE = "evaluate"
@@ -32,6 +34,7 @@ ARRAYS = "arrays"  # the model's weights
 CONFIG = "config"
 METRICS = "metrics"
 HELD = "held"  # how much a site trains on, for its own outbound gate, which keeps it there
+CLASS_WEIGHTS = "class-weights"  # by the counts of all sites, where a run pools them
 SCALING = "scaling"  # mean and deviation of the training sites' features
 SECURE = "secure"  # of a sum behind masks: who adds up in which round; in a masked reply what opens it
 MASKED = "masked"  # the masked words
@@ -60,6 +63,8 @@ TEST_EXAMPLES = "test-examples"
 SPEAKERS = "speakers"  # how many it trains on; in METRICS how many held-out ones were scored
 RECORDINGS = "recordings"  # likewise; in HELD
 VALIDATION_SPEAKERS = "validation-speakers"
+COUNTS = "counts"  # of training recordings, class by class
+WEIGHTS = "weights"  # in CLASS_WEIGHTS: (classes,)
 MISSING = "missing-classes"  # that none of its training recordings has; empty in a private run
 RELEASE = "release"  # of fedser and torch
 LABELS = "label-map"  # a digest of how its labels become classes

@@ -35,6 +35,7 @@ from common.splits import plan as plans
 from common.splits.plan import Plan
 from common.storage import atomic
 from common.strategies.available import CATALOGUE
+from server.messages.quorum import Quorum
 from server.messages.rejections import Refused
 from server.records.audit_log import ServerAudit, note_refusals
 from server.records.fold_record import FoldRecord, Round
@@ -52,9 +53,10 @@ from server.run.checkpoint import Arrays, State
 from server.run.events import Events
 from server.run.paths import home, located, located_plan, place, read_agreements, read_node_names
 from server.secure.secure_sums import SecureSums
-from server.secure.tallied_sums import sums_behind_masks
+from server.secure.tallied_sums import classes_behind_masks, sums_behind_masks
 from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
+from server.sites.pooled_classes import pooled_weights, weights_of_all
 from server.sites.scaling_sums import gather_sums
 from server.sites.shares import Agreement
 
@@ -136,6 +138,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         audit=audit,
         secure=secure,
         pins=pins,
+        quorum=Quorum(config.federation.quorum, config.federation.grace) if deployed else Quorum(),
     )
     state = rounds.refit(hear_confidence(rounds, rounds.run(state)), start.arrays)
     if keeps:
@@ -281,7 +284,8 @@ def _fresh(
     """The state before round 1; of a model that has a scaling no site is asked for one."""
     check_held_out(config, plan, nodes)
     scaling = start.scaling or _scaling(grid, config, nodes, secure, refused, whole=bool(plan.sites))
-    return State(arrays=start.arrays, scaling=scaling.arrays(), run=run)
+    weights = _class_weights(grid, config, plan, nodes, secure, refused)
+    return State(arrays=start.arrays, scaling=scaling.arrays(), class_weights=weights, run=run)
 
 
 def _run_name(config: Config) -> str:
@@ -289,6 +293,18 @@ def _run_name(config: Config) -> str:
     federation = config.federation
     named = config.privacy.on or federation.secure or CATALOGUE[federation.strategy].keeps
     return secrets.token_hex(8) if named else ""
+
+
+def _class_weights(
+    grid: Grid, config: Config, plan: Plan, nodes: Sequence[Node], secure: SecureSums | None, refused: Refused
+) -> Arrays:
+    """By the counts of all sites, where the run pools them; else none are sent."""
+    if config.training.class_weights != "pooled":
+        return {}
+    if secure is not None:
+        return {protocol.WEIGHTS: weights_of_all(classes_behind_masks(secure, len(plan.classes), refused))}
+    least = len(nodes) if plan.sites else config.federation.min_sites
+    return pooled_weights(grid, nodes, plan.classes, config.federation.round_timeout, refused, least=least)
 
 
 def _public_scaling(config: Config, width: int) -> Scaling:

@@ -113,6 +113,30 @@ def reconstruction(
     _tell(outcome, json_output)
 
 
+@audit.command(epilog="Example: fedser audit robustness runs/plain --attack backdoor --bad 1")
+def robustness(
+    run: Run,
+    attack: Annotated[
+        str,
+        typer.Option("--attack", metavar="KIND", help="labels, flipped; sign, of the update; backdoor, by a trigger."),
+    ],
+    bad: Annotated[int, typer.Option("--bad", help="How many sites are hostile; fewer than half.")] = 1,
+    fold: Fold = None,
+    workers: Workers = None,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """What hostile sites make of the model under the run's --strategy? Trains the run's setting again with some."""
+    from simulations.audits.audited_run import open_run
+    from simulations.audits.robustness import audit as attack_with
+    from simulations.audits.robustness import draw
+
+    audited = open_run(run, fold)
+    with _work(workers) as (count, display):
+        outcome = attack_with(audited, attack=attack, bad=bad, workers=count, display=display)
+    _tell(outcome, json_output)
+    draw(audited)
+
+
 @contextlib.contextmanager
 def _work(workers: int | None) -> Iterator[tuple[int, Display]]:
     """Federations are to be run: the number of processes, and what shows the progress."""

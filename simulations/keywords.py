@@ -52,6 +52,7 @@ class Keywords(TypedDict, total=False):
     local_epochs: int
     least_steps: int
     batch_size: int
+    class_weights: str
     teacher: FilePath
     weights: str
     malicious: int
@@ -59,6 +60,8 @@ class Keywords(TypedDict, total=False):
     fraction: float
     min_sites: int
     round_timeout: float
+    quorum: float
+    grace: float
     augment_noise: str | tuple[float, float]
     noise_recordings: FilePath
     seed: int

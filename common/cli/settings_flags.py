@@ -75,6 +75,8 @@ FLAGS = (
     Flag("training.least_steps", int, "--least-steps", "A site with few recordings passes over them until it has made "
          "so many steps.", TRAINING),
     Flag("training.batch_size", int, "--batch-size", "Recordings a step.", TRAINING),
+    Flag("training.class_weights", str, "--class-weights", "A class weighs the inverse of its share: at the site, own, "
+         "the default; at all sites together, pooled; or none.", TRAINING),
     Flag("training.teacher", str, "--teacher", "A run over the same folds, whose models' answers are learnt beside the "
          "labels; simulations only.", TRAINING, "DIR"),
     Flag("federation.weights", str, "--weights", "What a site's update counts for: its examples, or equal.", TRAINING),
@@ -84,6 +86,9 @@ FLAGS = (
     Flag("federation.fraction", float, "--fraction", "The share of the sites that train in a round.", TRAINING),
     Flag("federation.min_sites", int, "--min-sites", "Fewer sound updates end the run.", TRAINING),
     Flag("federation.round_timeout", float, "--round-timeout", "Seconds that a round waits for its sites.", TRAINING),
+    Flag("federation.quorum", float, "--quorum", "Of a deployment: end a round when this share of its sites has "
+         "answered, and the grace time has passed; 1, all.", TRAINING),
+    Flag("federation.grace", float, "--grace", "Seconds that late sites have from then on.", TRAINING),
     Flag("augment.noise", str, "--augment-noise", "Train on copies in noise too, at so many dB, as 0,25: pink noise, "
          "babble of made-up voices, rooms.", TRAINING, "LOW,HIGH"),
     Flag("augment.noise_recordings", str, "--noise-recordings", "A folder of noise, one more kind for --augment-noise.",

@@ -254,6 +254,9 @@ class AugmentConfig:
             in_range(f"augment.{name}", getattr(self, name), 0.0, 1.0)
 
 
+CLASS_WEIGHTS = ("own", "pooled", "none")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How a site trains; see ``common.learning.training``.
@@ -266,7 +269,8 @@ class TrainingConfig:
         least_steps: a site with few recordings passes over them more often, until it has made so many steps in a round;
             0 for no floor. A private run's steps are fixed, whatever this says.
         loss: ``cross-entropy`` or ``focal`` (Lin et al. 2017, with ``focal_gamma``).
-        class_weights: weigh each class by the inverse of its share at the site.
+        class_weights: weigh each class by the inverse of its share: at the site, ``own``; at all sites together, whose
+            counts are asked once, ``pooled``; or not at all, ``none``. ``true`` and ``false`` are read as own and none.
         clip_norm: largest norm of a step's gradient; 0 for no clipping.
         mixed_precision: 16-bit arithmetic where there is a GPU.
         teacher: a run over the same folds, whose models' answers for a recording are learnt beside its label
@@ -286,7 +290,7 @@ class TrainingConfig:
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.1
-    class_weights: bool = True
+    class_weights: str = "own"
     clip_norm: float = 5.0
     mixed_precision: bool = True
     teacher: str = ""
@@ -297,6 +301,7 @@ class TrainingConfig:
         one_of("training.optimizer", self.optimizer, ("adamw", "sgd"))
         one_of("training.schedule", self.schedule, ("cosine", "constant"))
         one_of("training.loss", self.loss, ("cross-entropy", "focal"))
+        one_of("training.class_weights", self.class_weights, CLASS_WEIGHTS)
         positive("training.learning_rate", self.learning_rate)
         in_range("training.batch_size", self.batch_size, 1, 100_000)
         in_range("training.local_epochs", self.local_epochs, 1, 1000)
@@ -337,9 +342,12 @@ class FederationConfig:
         fraction: the share of the sites that train in a round.
         min_sites: fewer usable updates than this end the run.
         round_timeout: seconds that a round waits for its sites.
+        quorum: of a deployment: a round ends when this share of the sites asked has answered and ``grace`` has passed;
+            1 for all, the default. Results then depend on who is fast, and a private site that came late has spent.
+        grace: seconds that the others have from then on.
         screen_norm: an update is refused whose norm is more than so many times the median; 0 for no such limit.
         proximal_mu: FedProx's weight of the distance to the global model.
-        server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for the strategy's own default.
+        server_learning_rate: of FedAvgM, FedAdam and FedYogi; 0 for 1, 0.1 and 0.1.
         server_momentum: of FedAvgM.
         weights: what a site's update counts for: its ``examples``, or all sites' the same, ``equal``.
         trim: the share that the trimmed mean cuts off at each end; 0 for a fifth, and at least one site.
@@ -354,6 +362,8 @@ class FederationConfig:
     fraction: float = 1.0
     min_sites: int = 1
     round_timeout: float = 3600.0
+    quorum: float = 1.0
+    grace: float = 60.0
     screen_norm: float = 10.0
     proximal_mu: float = 0.01
     server_learning_rate: float = 0.0
@@ -370,6 +380,8 @@ class FederationConfig:
         in_range("federation.fraction", self.fraction, 1e-9, 1.0)
         in_range("federation.min_sites", self.min_sites, 1, 1_000_000)
         in_range("federation.round_timeout", self.round_timeout, 1e-3, 1e7)
+        in_range("federation.quorum", self.quorum, 0.01, 1.0)
+        in_range("federation.grace", self.grace, 0.0, 1e6)
         in_range("federation.screen_norm", self.screen_norm, 0.0, 1e9)
         in_range("federation.trim", self.trim, 0.0, 0.49)
         for name in ("proximal_mu", "server_learning_rate", "malicious"):

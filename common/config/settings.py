@@ -48,6 +48,7 @@ __all__ = [
     "Scalar",
     "TextConfig",
     "TrainingConfig",
+    "as_read",
     "flatten",
     "read_toml",
     "refuse_other_version",
@@ -55,6 +56,8 @@ __all__ = [
 ]
 
 Scalar = bool | int | float | str
+# Values that a setting had before it could be more than true or false, by its flat name; they are read as ever.
+READ_AS = {"training.class_weights": {"true": "own", "false": "none"}}
 PATHS = (  # settings that say where things lie
     *("data.root", "data.label_map", "data.folds", "data.public", "augment.noise_recordings"),
     *("encoder.path", "training.teacher", "federation.initial"),
@@ -153,7 +156,15 @@ def _kinds() -> dict[str, Any]:
     return kinds
 
 
+def as_read(name: str, value: Any) -> Any:
+    """A setting's value, that of an earlier spelling in today's."""
+    if isinstance(value, (bool, str)):
+        return READ_AS.get(name, {}).get(str(value).lower(), value)
+    return value
+
+
 def _parse(name: str, value: Any, kind: Any) -> Any:
+    value = as_read(name, value)
     if kind in (tuple[int, ...], tuple[float, ...], tuple[str, ...]):
         if isinstance(value, str):
             value = [item.strip() for item in value.split(",")] if "," in value else value.split()

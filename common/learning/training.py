@@ -56,7 +56,12 @@ def learning_rate(config: TrainingConfig, round_number: int, rounds: int) -> flo
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
     """The inverse of each class's share, ``(classes,)``, 1 where all are even; 0 for a class without examples."""
-    counts = torch.bincount(labels, minlength=classes).float()
+    return inverse_shares(torch.bincount(labels, minlength=classes))
+
+
+def inverse_shares(counts: Tensor) -> Tensor:
+    """As ``class_weights``, of how often each class occurs, ``(classes,)``."""
+    counts = counts.float()
     return torch.where(counts > 0, counts.sum() / (counts > 0).sum() / counts.clamp_min(1), torch.zeros(()))
 
 
@@ -108,6 +113,7 @@ def train(
     seed: int,
     proximal_mu: float = 0.0,
     after_step: Callable[[nn.Module], None] | None = None,
+    pooled: Tensor | None = None,
 ) -> Trained:
     """Train a model in place for as many epochs as ``config.passes`` says.
 
@@ -120,11 +126,14 @@ def train(
         seed: of the batches, the masks and the dropout; the same seed gives the same weights.
         proximal_mu: FedProx's weight of half the squared distance to the weights at the start (Li et al. 2020).
         after_step: called after each step of the optimizer; it may change the weights.
+        pooled: the weights of the classes ``(classes,)`` by the counts of all sites; None for those of these
+            recordings, which at one place are all there are.
     """
     began = time.perf_counter()
     where = device()
     model.to(where).train()
-    weights = class_weights(data.labels, len(data.classes)).to(where) if config.class_weights else None
+    own = class_weights(data.labels, len(data.classes)) if pooled is None else pooled
+    weights = None if config.class_weights == "none" else own.to(where)
     half = config.mixed_precision and where.type == "cuda"
     criterion = Loss(config, weights)
     optimizer = make_optimizer(model, config, rate)

@@ -11,7 +11,7 @@ from common.messages.forms import Form, RecordForm
 from common.messages.scope import Scope
 
 SCORES = (protocol.EVALUATE, protocol.EVALUATE_CONFIDENCE, protocol.EVALUATE_TEST)  # of which a site may have none
-MASKABLE = (protocol.STATISTICS, protocol.TRAIN, *SCORES)
+MASKABLE = (protocol.STATISTICS, protocol.CLASSES_HELD, protocol.TRAIN, *SCORES)
 ALONE = (protocol.KEYS, protocol.VOTE, protocol.UNMASK)  # which a node answers without its app
 MOST_NUMBER = 10**6  # of a sum in a run
 

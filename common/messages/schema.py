@@ -1,6 +1,6 @@
 """The messages between server and sites: what each may hold. This page is the protocol's reference.
 
-A site answers ten types of messages. For each there is here the form of the server's request and that of the site's
+A site answers eleven types of messages. For each there is here the form of the server's request and that of the site's
 reply: its records, their keys, and of each key the kind of value, with its range. Whatever is not named is refused,
 with the whole message: by the site's node, a request before the app sees it and a reply before it leaves, and by the
 server, before anything is made of a reply. Each of them runs its own copy of this page.
@@ -21,6 +21,7 @@ from common import protocol
 from common.config.kinds import CENTRE
 from common.config.units import UNITS
 from common.messages import masked_forms
+from common.messages.class_counts import counts_reply, counts_request, no_weights, weights_sent
 from common.messages.fields import (
     RECORDINGS,
     SHA256,
@@ -157,7 +158,8 @@ def _train_request(scope: Scope) -> Form:
     taken: Fields = {protocol.TAKEN: Count(0, scope.max_rounds)}
     needed: Fields = {protocol.ROUND: Count(1, scope.max_rounds)}
     config = _config(needed, fedprox, run, taken, _LEDGER_TOLD, _AUDIT_TOLD, _SERVER_HEAD)
-    return Form(records=_weights(scope) | _scaling(scope) | {protocol.CONFIG: config}, rules=_MODEL_SENT)
+    records = _weights(scope) | _scaling(scope) | weights_sent() | {protocol.CONFIG: config}
+    return Form(records=records, rules=(*_MODEL_SENT, no_weights))
 
 
 def _train_reply(scope: Scope) -> Form:
@@ -354,11 +356,12 @@ def _all_or_each(classes: int) -> Callable[[Told], str | None]:
     return rule
 
 
-# The ten types: the request's form, and the reply's
+# The eleven types: the request's form, and the reply's
 
 _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
     protocol.HELLO: (_hello_request, _hello_reply),
     protocol.STATISTICS: (_statistics_request, _statistics_reply),
+    protocol.CLASSES_HELD: (counts_request, counts_reply),
     protocol.TRAIN: (_train_request, _train_reply),
     protocol.EVALUATE: (_evaluate_request, _evaluate_reply),
     protocol.EVALUATE_TEST: (_evaluate_request, _test_reply),
@@ -371,6 +374,7 @@ _FORMS: dict[str, tuple[Callable[[Scope], Form], Callable[[Scope], Form]]] = {
 TYPES = tuple(_FORMS)
 NOT_IN_PRIVATE = {
     protocol.STATISTICS: "sums of features",
+    protocol.CLASSES_HELD: "class counts",
     protocol.EVALUATE: "scores of validation speakers",
     protocol.EVALUATE_TEST: "scores of held-out speakers",
     protocol.EVALUATE_CONFIDENCE: "how sure the model is of validation speakers",

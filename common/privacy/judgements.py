@@ -40,7 +40,11 @@ POOLED = "--encoder-pool is {value}: a private run takes statistics, whose rows 
 BESIDE = (
     "--encoder-beside: classic features are not scaled by the encoder's public speech; leave it out of a private run"
 )
-CLASS_WEIGHTS = "training.class_weights tells how often classes occur: a private run has none; leave it out"
+CLASS_WEIGHTS = "--class-weights {value} tells how often classes occur: a private run has none; leave it out"
+POOLED_COUNTS = (
+    "--class-weights pooled: each site would tell how often every class occurs there, and no noise covers that; leave "
+    "it out of a private run"
+)
 CROP = (
     "augment.crop {value} would do nothing in a run that is private for each {unit}, whose noisy steps take whole "
     "recordings; leave it out"
@@ -187,8 +191,10 @@ JUDGEMENTS: dict[str, Judgement] = {
     "training.focal_gamma": Judgement(OWN_LOSS),
     "training.label_smoothing": Judgement(OWN_LOSS),
     "training.class_weights": Judgement(
-        "Weights would tell how often each class occurs at a site, which only a hidden site's own update may.",
-        units=dict.fromkeys(("utterance", "speaker"), only(False, line=CLASS_WEIGHTS)),
+        "Weights would tell how often each class occurs at a site, which only a hidden site's own update may; no site "
+        "is asked for its counts.",
+        only("own", "none", line=POOLED_COUNTS),
+        units=dict.fromkeys(("utterance", "speaker"), only("none", line=CLASS_WEIGHTS)),
     ),
     "training.clip_norm": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
     "training.mixed_precision": Judgement("No noisy step uses it; where sites are hidden, it works within one site."),
@@ -217,6 +223,13 @@ JUDGEMENTS: dict[str, Judgement] = {
     "federation.refit": Judgement("It does nothing in a private run, where no validation speaker chooses a round."),
     "federation.min_sites": Judgement("It counts answers; that a site takes part, or fails to answer, is not hidden."),
     "federation.round_timeout": Judgement("It bounds how long a site may take, which whoever is sent its answer sees."),
+    "federation.quorum": Judgement(
+        "It counts answers, and whoever is sent them sees who was late; a late site's steps are in its ledger all the "
+        "same, and its answer in no model."
+    ),
+    "federation.grace": Judgement(
+        "It bounds how long a late site is waited for, which whoever is sent its answer sees."
+    ),
     "federation.screen_norm": Judgement(
         "It compares the lengths of noised updates; where sites are hidden, nothing is compared."
     ),

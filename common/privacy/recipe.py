@@ -14,10 +14,10 @@ from common.privacy.sharing import refuse_unshareable, steps_per_round
 
 # How these were chosen: LOG.md, "The private recipe".
 RECIPES: dict[str, dict[str, Any]] = {
-    "utterance": {"data.normalise": "utterance", "training.class_weights": False},
+    "utterance": {"data.normalise": "utterance", "training.class_weights": "none"},
     "speaker": {
         "data.normalise": "speaker",
-        "training.class_weights": False,
+        "training.class_weights": "none",
         "privacy.sample_rate": 1.0,
         "privacy.max_grad_norm": 0.03,  # a speaker's gradient is the mean of many that point everywhere: it is short
     },

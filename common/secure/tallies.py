@@ -78,6 +78,8 @@ def _sizes(kind: str, features: int, classes: int) -> dict[str, int]:
     match kind:
         case protocol.STATISTICS:
             return {"total": features, "square": features, protocol.FRAMES: 1, protocol.MATRICES: 1}
+        case protocol.CLASSES_HELD:
+            return {protocol.COUNTS: classes}
         case protocol.EVALUATE:
             return examples | {protocol.LOSS: 1, protocol.CONFUSION: table}
         case protocol.EVALUATE_CONFIDENCE:

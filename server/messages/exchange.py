@@ -21,21 +21,26 @@ from common.errors import FedserError
 from common.flower import internals, packing
 from common.messages.npy import values_of
 from server.messages.pulling import Pulling
+from server.messages.quorum import Quorum
 from server.messages.rejections import unreadable
 
 POLL_SECONDS = 0.1
 UNREADABLE = 0  # Flower's code of an error that it has no other for
 
 
-def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterator[Message]:
+def exchange(
+    grid: Grid, messages: Sequence[Message], timeout: float, quorum: Quorum | None = None
+) -> Iterator[Message]:
     """Send messages and yield the replies in the messages' order.
 
     A reply that comes before its turn waits on disk. Where a node is gone the SuperLink answers, with an error; that
     reply has the node's number all the same, and so has an error in place of a reply that cannot be read. When
-    ``timeout`` seconds have passed, the replies that are there are yielded and the others are given up. Arrays go
-    packed, except over a grid that is ``direct``, where nothing travels.
+    ``timeout`` seconds have passed, or the ``quorum`` says so, the replies that are there are yielded and the others
+    are given up. Arrays go packed, except over a grid that is ``direct``, where nothing travels.
     """
-    deadline = time.monotonic() + timeout
+    quorum = quorum or Quorum()
+    quorum.begin(len(messages))
+    over = deadline = time.monotonic() + timeout
     records: dict[int, Any] = {}
     for message in messages:
         message.metadata.ttl = timeout  # a site that comes back later trains no old round, and spends nothing on it
@@ -54,6 +59,7 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
                 if number in place:
                     i = place.pop(number)
                     came[i] = _read(reply, messages[i])
+                    deadline = quorum.hear(came[i], deadline)
             if not came:
                 time.sleep(max(POLL_SECONDS, time.monotonic() - asked))  # no more than half of the SuperLink's time
             while turn in came or turn in early:
@@ -61,6 +67,7 @@ def exchange(grid: Grid, messages: Sequence[Message], timeout: float) -> Iterato
                 turn += 1
             for i, reply in came.items():
                 early[i] = _keep(reply, folder / str(i), messages[i])
+        quorum.leave({messages[i].metadata.dst_node_id: number for number, i in place.items()}, over)
         for i in sorted(early):
             yield _take(early[i], messages[i])
     finally:  # also where the caller ended early, by an error

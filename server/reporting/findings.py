@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from common.config.units import UNITS
@@ -20,6 +22,7 @@ UNTOLD = "an untold number of"  # recordings at sites that count speakers
 NOT_SCORED = (
     "Not scored: no held-out speaker was at the coordinator, and in a private run those of the sites are asked nothing."
 )
+ROBUSTNESS = "robustness.json"  # in a run's folder ``audit``: what hostile sites made of the model
 ENOUGH = 5  # test speakers for an interval
 
 
@@ -305,3 +308,17 @@ def overview(result: Result) -> dict[str, Any]:
         "interval_note": interval_note(result),
         "command": result.command or "",
     }
+
+
+def hostile(folder: Path, fold: str | None = None) -> list[dict[str, Any]]:
+    """What ``fedser audit robustness`` found of a run, a row an attack; none where it found nothing that can be read.
+
+    Args:
+        folder: the run's.
+        fold: of which fold; None for whichever was audited.
+    """
+    try:
+        kept = json.loads((folder / "audit" / ROBUSTNESS).read_text(encoding="utf-8"))
+        return list(kept["rows"]) if fold in (None, kept["fold"]) else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

@@ -20,10 +20,12 @@ def write_report(result: Result, path: Path) -> None:
 
     Args:
         result: of a run.
-        path: the HTML file to write.
+        path: the HTML file to write; what hostile sites were found to do is read from beside it, where it was audited.
     """
     environment = pages.html(score=formatting.score, joined=findings.joined)
-    page = environment.get_template("report.html.j2").render(_content(result))
+    found = findings.hostile(path.parent)
+    hostile = tables.hostile(found) if found else None
+    page = environment.get_template("report.html.j2").render(_content(result), hostile=hostile)
     atomic.write(path, page)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from common.strategies.available import CATALOGUE
 from server.reporting import findings
 from server.reporting.findings import Curves, count, fold_name, is_counted, mean
 from server.reporting.formatting import NONE, interval, natural, noise_level, score
@@ -177,3 +179,18 @@ def problems(result: Result) -> Table:
     """The recordings that were skipped, where the result names them."""
     rows = [[getattr(item, key) for key in ("path", "kind", "detail")] for item in result.problems or ()]
     return Table(caption="Skipped recordings", head=["Recording", "Problem", "Detail"], rows=rows)
+
+
+def hostile(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What hostile sites made of the model, a row an attack, with the same without them."""
+    head = ["Rule", "Attack", "Hostile sites", "UAR", "Without them", "Triggered taken for the target", "Without them"]
+    found = [
+        [
+            CATALOGUE[row["strategy"]].title,
+            row["attack"],
+            f"{row['bad']} of {row['sites']}",
+            *(score(row[name]) for name in ("uar", "uar_without", "taken", "taken_without")),
+        ]
+        for row in sorted(rows, key=lambda own: (own["attack"], own["bad"]))
+    ]
+    return Table(caption="Held-out speakers, where some sites mean to spoil the model", head=head, rows=found)

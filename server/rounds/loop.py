@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from common.learning import metrics
 from common.messages.scope import Scope, forms_of
 from common.seeds import numpy_generator
 from server.messages.exchange import exchange
+from server.messages.quorum import Quorum
 from server.messages.rejections import Refused, costing, refuse
 from server.records.audit_log import ServerAudit, note_refusals
 from server.records.ledger_reports import about, hear, stop
@@ -58,6 +59,7 @@ class Rounds:
         private: the server's mechanism, where the unit of privacy is the site.
         audit: the server's log, in a deployment.
         secure: sums behind masks, where updates are added up so.
+        quorum: when a round ends in which not all have answered; all must by default.
         pins: what the checkpoint says of the sites' own states, in a simulation whose strategy has such.
     """
 
@@ -70,6 +72,7 @@ class Rounds:
     audit: ServerAudit | None = None
     secure: SecureSums | None = None
     pins: Pins | None = None
+    quorum: Quorum = field(default_factory=Quorum)
 
     def run(self, state: State) -> State:
         """Run the rounds that are left, from a fresh state or a checkpoint.
@@ -188,7 +191,7 @@ class Rounds:
             step: Any = updates if self.config.privacy.shared else None  # a SharedStep, whose module takes a second
             return collect_masked(self, self.secure, plan, state, number, step)
         federation = self.config.federation
-        chosen = [node for node in self.present(number) if node.site not in state.stopped]
+        chosen = self._free(number, [node for node in self.present(number) if node.site not in state.stopped])
         open_ = self.private is None and not self.config.privacy.shared  # a hidden site's part is its own affair
         limit = federation.screen_norm if open_ else 0.0
         scope = Scope.of(self.config, model=forms_of(state.arrays), extra=plan.declared.up)
@@ -196,7 +199,8 @@ class Rounds:
         screening = Screening(scope, state.arrays, limit, state.norm, self._ways, beside)
         sites: dict[str, dict[str, Any]] = {}
         refused: Refused = {}
-        replies = exchange(self.grid, self.messages(plan, state, number, chosen), federation.round_timeout)
+        messages = self.messages(plan, state, number, chosen)
+        replies = exchange(self.grid, messages, federation.round_timeout, self.quorum)
         for verdict in self._verdicts(replies, state, screening, refused):
             if verdict.fault is not None:
                 refuse(verdict.site, "update", verdict.fault, refused)
@@ -237,7 +241,8 @@ class Rounds:
     def _check_enough(self, number: int, left: Sequence[str], sites: Collection[str], refused: Refused) -> None:
         """Name those that were silent, and end the run where too few of those with a budget sent a sound update."""
         if silent := sorted(set(left) - set(sites) - set(refused)):
-            log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
+            why = "; enough of the others have (federation.quorum)" if self.quorum.reached else ""
+            log.warning("round %d: no answer in time from %s%s", number, ", ".join(silent), why)
         least = self.config.federation.min_sites
         if left and len(sites) < least:
             lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
@@ -274,6 +279,16 @@ class Rounds:
             log.warning("round %d: not connected: %s; the others go on", number, ", ".join(absent))
         return present
 
+    def _free(self, number: int, nodes: list[Node]) -> list[Node]:
+        """Those that are not at work on an earlier round, as a quorum leaves some; all, where these are too few."""
+        busy = self.quorum.busy(self.grid)
+        free = [node for node in nodes if node.id not in busy]
+        if len(free) < min(self.config.federation.min_sites, len(nodes)):
+            return nodes
+        if late := [node.site for node in nodes if node.id in busy]:
+            log.warning("round %d: still at an earlier round, and not asked: %s", number, ", ".join(late))
+        return free
+
     def _sample(self, number: int) -> list[Node]:
         fraction = self.config.federation.fraction
         count = max(self.config.federation.min_sites, math.ceil(fraction * len(self.nodes) - 1e-9))
@@ -287,6 +302,8 @@ class Rounds:
         stage, _ = self.config.federation.pass_round(number)
         for node, message in zip(chosen, messages, strict=True):
             message.content[protocol.SCALING] = scaling
+            if state.class_weights:
+                message.content[protocol.CLASS_WEIGHTS] = record(state.class_weights)
             settings = {**message.content.config_records[protocol.CONFIG], **about(state, node.site), **log_head}
             if plan.declared.keeps:
                 settings[protocol.TAKEN] = state.last_taken(node.site, stage, self.config.federation.rounds)
@@ -302,11 +319,15 @@ class Rounds:
 
     def _validate(self, state: State, number: int, sites: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
         """Confusion counts of the validation speakers, summed; each site's own UAR is noted beside its loss."""
-        holders = [] if self.config.privacy.on else [node for node in self.nodes if node.validation]
+        busy = self.quorum.busy(self.grid)
+        asked = [] if self.config.privacy.on else [node for node in self.nodes if node.id not in busy]
+        holders = [node for node in asked if node.validation]
         if not holders:
             return None
         with note_refusals(self.audit, number, protocol.EVALUATE) as refused:
-            counts = ask(self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays, refused)
+            counts = ask(
+                self.grid, self.config, state, holders, protocol.EVALUATE, state.arrays, refused, quorum=self.quorum
+            )
         for site, own in counts.items():
             if site in sites:
                 sites[site]["uar"] = float(metrics.uar(own.confusion.sum(axis=0)))

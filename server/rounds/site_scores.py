@@ -16,6 +16,7 @@ from common.learning import metrics
 from common.messages import schema
 from common.messages.scope import Scope
 from server.messages.exchange import exchange
+from server.messages.quorum import Quorum
 from server.messages.rejections import Refused, costing, failure, refuse
 from server.run.checkpoint import Arrays, State
 from server.sites.handshake import Node
@@ -60,6 +61,7 @@ def ask(
     refused: Refused,
     *,
     simulated: bool = False,
+    quorum: Quorum | None = None,
 ) -> dict[str, Counts]:
     """Send sites a model to score, and collect their counts.
 
@@ -72,6 +74,7 @@ def ask(
         arrays: the model.
         refused: the sites whose answer is not taken are added, with the reason.
         simulated: whether the sites are on this machine.
+        quorum: when the waiting ends before all have answered.
 
     Returns:
         By site, what those counted that answered as they should.
@@ -83,7 +86,7 @@ def ask(
         scope = Scope.of(config, class_count=classes, most=most, most_speakers=node.unseen, simulated=simulated)
         return _counts(reply, message_type, scope)
 
-    return ask_each(grid, config, state, nodes, message_type, arrays, read, refused)
+    return ask_each(grid, config, state, nodes, message_type, arrays, read, refused, quorum)
 
 
 def ask_each(
@@ -95,6 +98,7 @@ def ask_each(
     arrays: Arrays,
     read: Callable[[Node, Message], _Answer],
     refused: Refused,
+    quorum: Quorum | None = None,
 ) -> dict[str, _Answer]:
     """Send sites a model to evaluate, and collect what ``read`` makes of their replies.
 
@@ -107,6 +111,7 @@ def ask_each(
         arrays: the model.
         read: may raise; then the site's answer is not taken.
         refused: the sites whose answer is not taken are added, with the reason.
+        quorum: when the waiting ends before all have answered.
 
     Returns:
         By site, in the order of ``nodes``, of those that answered as they should.
@@ -115,7 +120,7 @@ def ask_each(
     asked = {node.id: node for node in nodes}
     messages = [Message(content, node.id, message_type) for node in nodes]
     answers: dict[str, _Answer] = {}
-    for reply in exchange(grid, messages, config.federation.round_timeout):
+    for reply in exchange(grid, messages, config.federation.round_timeout, quorum):
         node = asked[reply.metadata.src_node_id]
         if reply.has_error():
             refuse(node.site, "evaluation", failure(reply), refused)

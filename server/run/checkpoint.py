@@ -29,6 +29,7 @@ class State:
         round: the last that is complete.
         arrays: the global model.
         scaling: mean and deviation of the training sites' features.
+        class_weights: of the classes, by the counts of all sites, where the run pools them; else empty.
         strategy: what the strategy remembers.
         best: the chosen model so far, where there are validation speakers.
         best_round: when it was made; 0 where none was chosen.
@@ -47,6 +48,7 @@ class State:
     round: int = 0
     arrays: Arrays
     scaling: Arrays
+    class_weights: Arrays = field(default_factory=dict)
     strategy: Arrays = field(default_factory=dict)
     best: Arrays = field(default_factory=dict)
     best_round: int = 0
@@ -72,7 +74,7 @@ class State:
         return max((entry["round"] - before for entry in entries if site in entry["sites"]), default=0)
 
 
-_GROUPS = ("arrays", "scaling", "strategy", "best")
+_GROUPS = ("arrays", "scaling", "class_weights", "strategy", "best")
 _ABOUT = (
     *("round", "best_round", "history", "refit", "confidence"),
     *("run", "heads", "audits", "norm", "stopped", "kept"),

@@ -58,6 +58,22 @@ def confidence_behind_masks(
     return Confidence(recordings=round(examples), losses=losses, right=right, wrong=wrong) if examples else None
 
 
+def classes_behind_masks(secure: SecureSums, classes: int, refused: Refused) -> list[float]:
+    """How often each class occurs among all sites' training recordings.
+
+    Args:
+        secure: the run's sums.
+        classes: of the run.
+        refused: as above.
+
+    Raises:
+        FederationError: the sum can't be opened.
+    """
+    number, asked = secure.config.most_rounds + 4, {protocol.CONFIG: ConfigRecord()}
+    told, _ = _told(secure, protocol.CLASSES_HELD, number, asked, refused, classes=classes)
+    return told[protocol.COUNTS]
+
+
 def held_out_behind_masks(
     secure: SecureSums, content: Mapping[str, Any], classes: int, refused: Refused
 ) -> tuple[Numbers, tuple[str, ...]]:

@@ -1,11 +1,11 @@
-"""What robust rules need of the number of sites: how many the trimmed mean cuts off, how many Krum can bear."""
+"""What a run asks of its sites and of their answers: how many a robust rule can bear, whether some may be late."""
 
 from __future__ import annotations
 
 import logging
 import math
 
-from common.config.settings import Config, FederationConfig
+from common.config.settings import Config, FederationConfig, flatten
 from common.errors import UsageError
 from common.strategies.available import CATALOGUE
 
@@ -35,12 +35,13 @@ def check_rule(config: FederationConfig, sites: int) -> None:
 
     Args:
         config: of the run.
-        sites: that are in it; a round has the ``fraction`` of them.
+        sites: that are in it; a round has the ``fraction`` of them, and may end with the ``quorum`` of these.
 
     Raises:
         UsageError: the trimmed mean would cut nothing off, or nothing would be left.
     """
     sites = max(min(config.min_sites, sites), math.ceil(config.fraction * sites - 1e-9))
+    sites = math.ceil(config.quorum * sites - 1e-9)
     if config.strategy == "fedtrimmedavg":
         if sites < FEWEST:
             raise UsageError(
@@ -90,6 +91,27 @@ def check_secure(config: Config, sites: int) -> None:
         raise UsageError(
             f"--secure: {sites} sites, expected at least {FEWEST}: of two each would know the other's update"
         )
+
+
+# Settings under which a round needs the answer of every site that was asked, and what they are then.
+NEED_ALL = {"federation.secure": (True, "--secure"), "privacy.noise": ("shared", "--privacy-noise shared")}
+
+
+def check_quorum(config: Config) -> None:
+    """Refuse a quorum where a round needs every site that was asked.
+
+    Raises:
+        UsageError: it does.
+    """
+    if config.federation.quorum == 1:
+        return
+    settings = flatten(config)
+    for name, (value, flag) in NEED_ALL.items():
+        if settings.get(name) == value:
+            raise UsageError(
+                f"--quorum {config.federation.quorum:g}: with {flag} a round needs the answer of every site that was "
+                "asked; leave it out"
+            )
 
 
 def least_trim(sites: int) -> float:

@@ -46,6 +46,7 @@ class Outcome:
         figures: those of the table.
         meaning: what they mean, a sentence each.
         refuted: None, or why the run's claim of privacy can't be true.
+        beside: what the table calls the column of what stands beside each figure.
     """
 
     attack: str
@@ -54,6 +55,7 @@ class Outcome:
     figures: Sequence[AttackFigure]
     meaning: Sequence[str]
     refuted: str | None = None
+    beside: str = "if nothing leaks"
 
     def json(self) -> dict[str, Any]:
         """All of it, JSON-ready."""
@@ -69,7 +71,7 @@ class Outcome:
     def table(self) -> RenderableType:
         """For the terminal."""
         table = Table(box=None, header_style="italic", padding=(0, 2, 0, 0))
-        for title in ("", "found", "95 % interval", "if nothing leaks"):
+        for title in ("", "found", "95 % interval", self.beside):
             table.add_column(title, justify="right" if title else "left")
         for figure in self.figures:
             table.add_row(figure.name, score(figure.value), _interval(figure.ci95), figure.nothing)

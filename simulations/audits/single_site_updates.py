@@ -74,6 +74,8 @@ def updates_of(
     own: dict[str, Any] = {"privacy.canaries": 0, "privacy.budget": "inf"}
     if CATALOGUE[run.config.federation.strategy].keeps:
         own["federation.strategy"] = "fedavg"  # sites that never were before have kept nothing: the model is all
+    if run.config.training.class_weights == "pooled":
+        own["training.class_weights"] = "own"  # nobody pools what one speaker holds
     config = run.config.with_values(own)
     found: list[Update] = []
     with tempfile.TemporaryDirectory(prefix="fedser-audit-") as name:

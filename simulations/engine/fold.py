@@ -68,6 +68,7 @@ def run_in_process(
     workers: int,
     on_reply: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
+    app: Callable[[], Answering] | None = None,
 ) -> FoldRecord:
     """Run one fold, or go on with it, over local worker processes.
 
@@ -80,6 +81,7 @@ def run_in_process(
         workers: processes; 0 for none beside this one. The result is the same.
         on_reply: called with a site's name when it has answered.
         ledger: the folder of the sites' ledgers; the fold's own by default.
+        app: makes the sites' app; the real one by default, another where an audit has sites that are not honest.
 
     Raises:
         FedserError: as ``settle`` and ``settle_teacher``, or the federation cannot go on.
@@ -91,7 +93,7 @@ def run_in_process(
     from server.app import app as server_app
 
     settings = local_run_config(config, folder, events, cache, ledger)
-    load = _client_app
+    load = app or _client_app
     if config.federation.secure:
         names = [site.name for site in plan.sites]
         make_keys(folder / SUMS, names)

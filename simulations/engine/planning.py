@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from common.splits.folds import Fold, held_out, read_emobox
 from common.splits.plan import Plan
 from common.splits.sites import split_sites
 from common.utterance import Utterance
-from server.sites.robust import check_rule, check_secure
+from server.sites.robust import check_quorum, check_rule, check_secure
+
+log = logging.getLogger("fedser.simulation")
 
 
 def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:
@@ -33,6 +36,8 @@ def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> l
         SplitError: these speakers cannot be split in this way.
         CorpusError: the run is private, and stretches of one file overlap that are two units'.
     """
+    if config.federation.quorum < 1:
+        log.warning("--quorum does nothing here: on one machine all sites answer, and each round has all of them")
     broken = {item.name for item in skipped}
     if not config.privacy.on:
         usable = [u for u in selection.utterances if u.name not in broken]
@@ -79,6 +84,7 @@ def _plan(
         raise UsageError(f"--min-sites is {config.federation.min_sites}, fold {fold.name} has {len(sites)} sites")
     check_rule(config.federation, len(sites))
     check_secure(config, len(sites))
+    check_quorum(config)
     held = {speaker for site in sites for speaker in site.test}
     train = {speaker for site in sites for speaker in site.train}
     seen = {u.emotion for u in usable if u.speaker in train}

@@ -27,7 +27,9 @@ from simulations.engine.worker_grid import RUN_ID, InProcessGrid
 from tests.simulations import tiny
 
 SITES = ("s0", "s1", "s2", "s3")
-POLICY = Policy(data=DataPolicy(min_speakers=1), outbound=OutboundPolicy(allow_test_speakers=True))
+POLICY = Policy(
+    data=DataPolicy(min_speakers=1), outbound=OutboundPolicy(allow_test_speakers=True, allow_class_counts=True)
+)
 
 
 def deal(manifest: Path, folder: Path) -> None:

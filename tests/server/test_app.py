@@ -127,6 +127,18 @@ def test_answers_that_are_none_to_any_message_leave_the_run_to_the_others(
     }
 
 
+def test_a_deployed_round_may_end_before_all_have_answered(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of this grid the sites' answers come one by one: without a grace time two of four are all that are taken."""
+    own = settings(federation__quorum=0.5, federation__grace=0.0, federation__refit=False, federation__rounds=2)
+    fold = deployment.run_deployed(folder, own, monkeypatch)
+    assert set(fold["rounds"][0]["sites"]) == {"s0", "s1"}
+    assert "round 1: no answer in time from s2, s3; enough of the others have (federation.quorum)" in caplog.text
+    assert "round 2: still at an earlier round, and not asked: " in caplog.text
+    assert fold["test_sites"] == {"s0": 8, "s1": 8}  # the score waits for all
+
+
 def test_a_private_run_ends_well_where_a_site_gives_no_account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {name: value for name, value in tiny.SMALL.items() if name not in ("training.batch_size", "data.held_out")}
     asked = private_settings({**small, "privacy.epsilon": 8.0, "data.classes": list(tiny.CLASSES)})

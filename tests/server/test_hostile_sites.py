@@ -30,6 +30,7 @@ from server.rounds.temperature import ask_confidence, together
 from server.run.checkpoint import State
 from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
+from server.sites.pooled_classes import pooled_weights
 from server.sites.scaling_sums import gather_sums
 from server.sites.shares import Agreement
 from tests.client.node.gated import CLASSES, MODEL, PLAIN, PRIVATE, config_of
@@ -73,6 +74,13 @@ def statistics(grid: ThreeSites, config: Config, folder: Path) -> Taken:
     refused: dict[str, str] = {}
     scaling = gather_sums(grid, NODES, 10, refused, least=2).scaling()  # type: ignore[arg-type]
     assert bool(scaling.mean.isfinite().all() and scaling.deviation.isfinite().all())
+    return set(SITES.values()) - set(refused), refused
+
+
+def class_counts(grid: ThreeSites, config: Config, folder: Path) -> Taken:
+    refused: dict[str, str] = {}
+    weights = pooled_weights(grid, NODES, CLASSES, 10, refused, least=2)[protocol.WEIGHTS]  # type: ignore[arg-type]
+    assert bool(np.isfinite(weights).all() and (weights > 0).all())
     return set(SITES.values()) - set(refused), refused
 
 
@@ -125,6 +133,7 @@ PLAYED = [
     (protocol.HELLO, PRIVATE, hello),
     (protocol.HELLO, PLAIN, farewell),
     (protocol.STATISTICS, PLAIN, statistics),
+    (protocol.CLASSES_HELD, PLAIN, class_counts),
     (protocol.TRAIN, PLAIN, train),
     (protocol.TRAIN, PRIVATE, train),
     (protocol.TRAIN, PLAIN | {"federation.strategy": "fedmedian"}, train),

@@ -98,4 +98,7 @@ def test_a_mistake_is_one_line(fedser: Fedser, tmp_path: Path) -> None:
     assert "out has no canaries; put some into a new run with fedser simulate" in bare.stderr
     fold = fedser("audit", "attributes", "out", "--fold", "kfold:4:1")
     assert "out has no fold kfold:4:1; it has kfold:4:0" in fold.stderr
+    few = fedser("audit", "robustness", "out", "--attack", "sign")
+    assert (few.returncode, few.stdout) == (2, "")
+    assert "the run has 2 sites, expected 3 at least" in few.stderr
     assert not (tmp_path / "out/audit").exists()

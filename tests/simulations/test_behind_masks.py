@@ -161,8 +161,8 @@ def test_what_a_sum_alone_is_not_enough_for_is_a_usage_error(
 
 
 @pytest.mark.slow
-def test_the_servers_optimizers_work_on_the_sums_mean(corpus: Path, tmp_path: Path) -> None:
-    own = {**SITES, "federation__strategy": "fedavgm", "federation__refit": False}
+def test_the_servers_optimizers_and_pooled_class_weights_work_on_sums(corpus: Path, tmp_path: Path) -> None:
+    own = {**SITES, "federation__strategy": "fedavgm", "training__class_weights": "pooled"}
     run(job(corpus, tmp_path / "plain", **own))
     run(job(corpus, tmp_path / "masked", federation__secure=True, **own), pages=True)
     report = " ".join((tmp_path / "masked/report.html").read_text().split())

@@ -57,7 +57,7 @@ POLICY = Policy(bundle=BundlePolicy(hashes=(BUNDLE,)), run=RunPolicy(bounds={}),
 OUTSIDE: dict[str, st.SearchStrategy[Any]] = {
     "data.normalise": st.sampled_from(["running", "speaker", "utterance", "global"]),
     "data.validation": st.sampled_from(["one", "0.2", "0.5"]),
-    "training.class_weights": st.just(True),
+    "training.class_weights": st.sampled_from(["own", "pooled"]),
     "augment.crop": st.floats(0.01, 1.0),
     "federation.fraction": st.floats(0.01, 0.99),
     "federation.strategy": st.sampled_from(["fedmedian", "fedtrimmedavg", "krum"]),

@@ -141,6 +141,10 @@ class _Dry:
         """The site as the app sees it."""
         return open_site(self._settings, self._node)
 
+    @property
+    def _pools(self) -> bool:
+        return self._config.training.class_weights == "pooled"
+
     def outcomes(self) -> Iterator[DryAnswer]:
         """The answers, in a run's order; a type that such a run does not ask for is left out."""
         site, private = self.site(), self._config.privacy.on
@@ -148,6 +152,8 @@ class _Dry:
         yield self._outcome(protocol.HELLO, ONCE)
         if not private and self._config.data.normalise != "public":
             yield self._outcome(protocol.STATISTICS, ONCE)
+        if self._pools:
+            yield self._outcome(protocol.CLASSES_HELD, ONCE)
         yield self._outcome(protocol.TRAIN, EACH_ROUND)
         if validation and not private:
             yield self._outcome(protocol.EVALUATE, ONCE if self._sums else EACH_ROUND)  # it rides with the updates
@@ -194,6 +200,8 @@ class _Dry:
         arrays = {name: {key: np.zeros(array.shape, np.float32) for key, array in model.items()} for name in extra}
         arrays[protocol.SCALING] = {name: np.full(site.features, n, np.float32) for name, n in _UNSCALED.items()}
         arrays[protocol.ARRAYS] = model
+        if self._pools:
+            arrays[protocol.CLASS_WEIGHTS] = {protocol.WEIGHTS: np.ones(len(site.classes), np.float32)}
         settings: dict[str, Any] = {protocol.ROUND: 1}
         declared = CATALOGUE[federation.strategy]
         settings |= {protocol.RUN: NAME} if self._config.privacy.at_sites or declared.keeps else {}

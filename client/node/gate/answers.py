@@ -87,7 +87,7 @@ class Reply:
             self.config,
             site=self.site,
             classes=tuple(classes),
-            class_count=_class_count(arrays, self.config.model.architecture.output_bias) if scoring else 2,
+            class_count=_class_count(arrays, self.config.model.architecture.output_bias) if scoring else len(classes),
             model=forms_of(arrays),
             extra=extra,
             farewell=protocol.RUN in self.asked.get(protocol.CONFIG, ()),

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import reduce
 from typing import Any, Self
 
-from common.config.settings import Config, flatten
+from common.config.settings import Config, as_read, flatten
 from common.errors import UsageError
 from common.validate import one_of
 
@@ -37,6 +37,14 @@ DEFAULT_BOUNDS: dict[str, Bound] = {
     "privacy.canaries": (0, 0),  # made-up people: for audits of simulations
 }
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+def bound_of(name: str, item: Any) -> Any:
+    """A bound as a policy file has it, as one of a setting's today's values."""
+    if isinstance(item, list):
+        return tuple(as_read(name, own) for own in item)
+    found = as_read(name, item)
+    return item if found is item else (found,)
 
 
 def check_bound(name: str, bound: Bound) -> None:

@@ -261,6 +261,8 @@ class OutboundPolicy:
     Attributes:
         max_bytes_round: of all records together, in a round.
         allow_statistics: sums of the training features, before round 1; never in a private run.
+        allow_class_counts: how often each class occurs among the training recordings, before round 1, where a run pools
+            its class weights; never in a private run.
         allow_validation: confusion counts of the validation speakers, summed, and, once a run, how sure the model is of
             them; never in a private run.
         allow_test: confusion counts of the held-out speakers that the site holds, summed; never in a private run.
@@ -269,6 +271,7 @@ class OutboundPolicy:
 
     max_bytes_round: int = 16 * 2**20
     allow_statistics: bool = True
+    allow_class_counts: bool = False
     allow_validation: bool = True
     allow_test: bool = True
     allow_test_speakers: bool = False
@@ -281,6 +284,7 @@ class OutboundPolicy:
         """The types of messages that are answered."""
         asked = {
             protocol.STATISTICS: self.allow_statistics,
+            protocol.CLASSES_HELD: self.allow_class_counts,
             protocol.EVALUATE: self.allow_validation,
             protocol.EVALUATE_CONFIDENCE: self.allow_validation,
             protocol.EVALUATE_TEST: self.allow_test,

@@ -16,7 +16,7 @@ from typing import Any, Self, get_type_hints
 
 from client.node.policy import inbound
 from client.node.policy.aggregation import AggregationPolicy
-from client.node.policy.bounds import DEFAULT_BOUNDS, Bound
+from client.node.policy.bounds import DEFAULT_BOUNDS, Bound, bound_of
 from client.node.policy.clauses import BundlePolicy, DataPolicy, OutboundPolicy, PrivacyPolicy, RunPolicy
 from common.config.settings import Config
 from common.config.toml_file import read_table
@@ -128,7 +128,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     if kind == tuple[str, ...] and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if kind == Mapping[str, Bound] and isinstance(value, dict):
-        return DEFAULT_BOUNDS | {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+        return DEFAULT_BOUNDS | {key: bound_of(key, item) for key, item in value.items()}
     raise UsageError(f"{name} is {value!r}, expected {_EXPECTED[kind]}")
 
 

@@ -56,6 +56,8 @@ def fault(kind: str, content: RecordDict, config: Config) -> str | None:
         return f"the run is private, {schema.NOT_IN_PRIVATE[kind]} may not leave: the server asks for {kind}"
     if kind in masked_forms.ALONE and not config.federation.secure:
         return f"the run adds updates up in plain, no {kind} belongs to it"
+    if kind == protocol.CLASSES_HELD and (weighed := config.training.class_weights) != "pooled":
+        return f"the server asks for class counts, and the run's training.class_weights is {weighed}"
     extra, _ = extra_records(config)
     model = forms_of(content.array_records.get(protocol.ARRAYS, {}))
     scope = Scope(model=model, extra=extra, secure=config.federation.secure)

@@ -116,7 +116,8 @@ class SecureNode:
             weight = roster.weight([self.site.name], refit=False)
             sent = asked.array_records[protocol.ARRAYS] if protocol.ARRAYS in asked else ArrayRecord()
             bias = config.model.architecture.output_bias
-            classes = sent[bias].shape[0] if bias in sent else 0
+            told: Any = reply.metric_records[protocol.METRICS]
+            classes = sent[bias].shape[0] if bias in sent else len(told.get(protocol.COUNTS, ()))
             return self.rounds.mask_counts(
                 terms, roster, tally_of(reserved.kind, reply, classes=classes, weight=weight)
             )

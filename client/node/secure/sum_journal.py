@@ -111,7 +111,7 @@ def _check_model(earlier: Sequence[Bound], known: Sequence[Bound], asked: Bound)
     own = [each for each in known if each.run == asked.run and each.round]  # before round 1 nothing was trained
     came = [each for each in own if each.model == asked.model]
     begins_refit = asked.refit and not any(each.refit for each in own)
-    if came and not (begins_refit and came == own[:1]):
+    if came and not (begins_refit and came == [min(own, key=lambda each: each.round)]):
         raise Refused(f"the model of round {asked.round} was trained in round {came[-1].round} of the same run before")
 
 

@@ -32,9 +32,13 @@ from server.federation.service import status
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
 from server.sites.meeting import NOBODY
-from server.sites.robust import check_rule, check_secure
+from server.sites.robust import check_quorum, check_rule, check_secure
 
 GONE = "No heartbeat"  # how Flower says that a ServerApp is gone without a word of its own
+FAST = (
+    "--quorum: a round ends without slow sites, so the result depends on who is fast; a private site that comes late "
+    "has spent its budget"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,9 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")
     check_rule(config.federation, quorum)
     check_secure(config, quorum)
+    check_quorum(config)
+    if config.federation.quorum < 1:
+        display.say(FAST)
     _refuse_another(folder, runs, place.name)
     plan, kept = plan_run(config, quorum, folder, display, wish.command)
     place.write_start(kept)

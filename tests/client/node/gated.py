@@ -103,6 +103,9 @@ def content(kind: str, settings: dict[str, Any] = PLAIN) -> RecordDict:
         protocol.STATISTICS: RecordDict(
             {protocol.ARRAYS: sums, protocol.METRICS: MetricRecord({protocol.FRAMES: 900, protocol.MATRICES: 0})}
         ),
+        protocol.CLASSES_HELD: RecordDict(
+            {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 40, protocol.COUNTS: [20, 15, 5]})}
+        ),
         protocol.TRAIN: RecordDict(update),
         protocol.EVALUATE: RecordDict({protocol.METRICS: MetricRecord(SCORES)}),
         protocol.EVALUATE_TEST: RecordDict({protocol.METRICS: MetricRecord(TEST_SCORES)}),

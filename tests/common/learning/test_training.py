@@ -23,7 +23,7 @@ PLAIN = TrainingConfig(
     local_epochs=1,
     loss="cross-entropy",
     label_smoothing=0.0,
-    class_weights=False,
+    class_weights="none",
     clip_norm=0.0,
 )
 STILL = AugmentConfig(time_masks=0, feature_masks=0)
@@ -103,7 +103,7 @@ def test_training_leaves_the_global_random_state_alone() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"optimizer": "sgd"}, {"loss": "focal"}, {"class_weights": True, "label_smoothing": 0.1, "clip_norm": 5.0}],
+    [{}, {"optimizer": "sgd"}, {"loss": "focal"}, {"class_weights": "own", "label_smoothing": 0.1, "clip_norm": 5.0}],
 )
 def test_every_recipe_learns(change: dict[str, Any]) -> None:
     model, rows = fresh(dropout=0.0), data()
@@ -154,7 +154,7 @@ def test_class_weights_even_out_the_gradient() -> None:
         def forward(self, batch: Tensor, lengths: Tensor) -> Tensor:
             return self.bias.expand(len(batch), 3)
 
-    for on, expected in ((True, [1 / 6, 1 / 6, -1 / 3]), (False, [0.9 - 1 / 3, 0.1 - 1 / 3, -1 / 3])):
+    for on, expected in (("own", [1 / 6, 1 / 6, -1 / 3]), ("none", [0.9 - 1 / 3, 0.1 - 1 / 3, -1 / 3])):
         model = Bias()
         config = dataclasses.replace(PLAIN, optimizer="sgd", class_weights=on, batch_size=10)
         train(model, SpeechDataset(rows, CLASSES), config, STILL, rate=1.0, seed=0)

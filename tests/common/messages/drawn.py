@@ -136,6 +136,7 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
         scaling: Any = content[protocol.SCALING]
         scaling[protocol.WEIGHT] = Array(np.array([draw(st.integers(1, 10**6))], np.float32))
     metrics: Any = content.get(protocol.METRICS, {})
+    _count_classes(content, metrics)
     if protocol.RIGHT in metrics:
         metrics[protocol.RIGHT] = [metrics[protocol.RIGHT][0] + 1, *metrics[protocol.RIGHT][1:]]
         metrics[protocol.EXAMPLES] = sum(metrics[protocol.RIGHT]) + sum(metrics[protocol.WRONG])
@@ -151,6 +152,16 @@ def message(draw: st.DrawFn, form: Form) -> RecordDict:
             times = protocol.DRAWS if key in (protocol.after("2"), protocol.after("8")) else 1  # by default it adapts
             metrics[key] = [count * times for count in counts]
     return content
+
+
+def _count_classes(content: Any, metrics: Any) -> None:
+    """Weights of classes are above 0, and counts of them come to the recordings that they are of."""
+    if protocol.CLASS_WEIGHTS in content:
+        pooled = content[protocol.CLASS_WEIGHTS]
+        pooled[protocol.WEIGHTS] = Array(np.abs(pooled[protocol.WEIGHTS].numpy()) + 1)
+    if protocol.COUNTS in metrics:
+        metrics[protocol.COUNTS] = [metrics[protocol.COUNTS][0] + 1, *metrics[protocol.COUNTS][1:]]
+        metrics[protocol.EXAMPLES] = sum(metrics[protocol.COUNTS])
 
 
 @st.composite

@@ -6,6 +6,7 @@ A site's end is its gate for what leaves, and its node's look at what comes; the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from server.rounds.temperature import ask_confidence
 from server.run.checkpoint import State
 from server.sites import handshake
 from server.sites.handshake import Node
+from server.sites.pooled_classes import pooled_weights
 from server.sites.scaling_sums import gather_sums
 from tests.client.node.gated import CLASSES, HEAD, MODEL, PLAIN, PRIVATE, SITE, arrays, config_of, counted
 from tests.common.messages import drawn
@@ -39,7 +41,7 @@ from tests.common.messages import drawn
 POLICY = Policy(
     privacy=PrivacyPolicy(report_epsilon=True),
     data=DataPolicy(min_speakers=1),
-    outbound=OutboundPolicy(allow_test_speakers=True),
+    outbound=OutboundPolicy(allow_test_speakers=True, allow_class_counts=True),
 )
 SITE_UNIT = PRIVATE | {"privacy.unit": "site"}
 EVERYWHERE = (protocol.HELLO, protocol.TRAIN)
@@ -109,11 +111,21 @@ def server_refuses(kind: str, content: RecordDict, config: Config) -> str | None
             gather_sums(grid, [NODE], 10, refused, least=1)
         except FederationError:
             assert refused
+    elif kind == protocol.CLASSES_HELD:
+        try:
+            pooled_weights(grid, [replace(NODE, examples=examples(content))], CLASSES, 10, refused, least=1)
+        except FederationError:
+            assert refused
     elif kind == protocol.PRIVACY:
         site_figures(grid, config, [NODE], state, refused, whole=False)
     else:
         return one_message(kind, content, config)
     return refused.get(SITE)
+
+
+def examples(content: RecordDict) -> int:
+    told: Any = content.get(protocol.METRICS, {})
+    return int(told[protocol.EXAMPLES]) if isinstance(told.get(protocol.EXAMPLES), int) else 40
 
 
 def one_message(kind: str, content: RecordDict, config: Config) -> str | None:
@@ -179,11 +191,12 @@ def test_the_word_that_a_budget_is_spent_is_a_reply_of_its_own(data: st.DataObje
 
 
 BY_NODE = (protocol.KEYS, protocol.VOTE, protocol.UNMASK)  # whose answers no app and no gate sees
-SECURED = {**PLAIN, "federation.secure": True}
+POOLED = {**PLAIN, "training.class_weights": "pooled"}
+SECURED = {**POOLED, "federation.secure": True}
+RUN_OF = {protocol.PRIVACY: PRIVATE, protocol.CLASSES_HELD: POOLED}
 ASKED = [
-    *((kind, PLAIN) for kind in schema.TYPES if kind not in (protocol.PRIVACY, *BY_NODE)),
+    *((kind, RUN_OF.get(kind, PLAIN)) for kind in schema.TYPES if kind not in BY_NODE),
     *((kind, SECURED) for kind in (*BY_NODE, *MASKABLE)),
-    (protocol.PRIVACY, PRIVATE),
 ]
 
 
@@ -243,6 +256,15 @@ def test_what_a_strategy_sends_beside_the_model_leaves_and_must_come() -> None:
     form = schema.reply(protocol.TRAIN, known(config), {})
     assert list(form.records) == [protocol.ARRAYS, "control", protocol.METRICS]
     assert "control" not in schema.request(protocol.EVALUATE, asked(config)).records
+
+
+def test_class_counts_are_asked_for_in_no_run_that_does_not_pool_them() -> None:
+    bare = RecordDict({protocol.CONFIG: ConfigRecord()})
+    assert node_refuses(protocol.CLASSES_HELD, bare, config_of(POOLED)) is None
+    assert "training.class_weights is own" in str(node_refuses(protocol.CLASSES_HELD, bare, config_of(PLAIN)))
+    assert "class counts may not leave" in str(node_refuses(protocol.CLASSES_HELD, bare, config_of(PRIVATE)))
+    closed = Policy().message_refusal(protocol.CLASSES_HELD, {})
+    assert "the policy does not allow (outbound)" in str(closed)
 
 
 def test_without_such_a_strategy_no_record_goes_beside_the_model() -> None:

@@ -21,7 +21,7 @@ from tests.common.examples import random_recordings
 
 CLASSES = ("anger", "neutral", "sadness")
 FEATURES = 4
-PLAIN = TrainingConfig(optimizer="sgd", momentum=0.0, weight_decay=0.0, label_smoothing=0.1, class_weights=False)
+PLAIN = TrainingConfig(optimizer="sgd", momentum=0.0, weight_decay=0.0, label_smoothing=0.1, class_weights="none")
 STILL = AugmentConfig(time_masks=0, feature_masks=0)
 OPEN = PrivacyConfig(max_grad_norm=1e9, noise_multiplier=1e-9)
 QUIET = 1e-18  # a noise multiplier that leaves nothing of the noise, even times a clipping norm of 1e9

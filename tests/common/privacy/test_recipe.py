@@ -21,7 +21,7 @@ def test_what_would_leak_is_off(unit: str, normalise: str) -> None:
     settings = private_settings({"privacy.epsilon": 8, "privacy.unit": unit})
     assert settings["data.normalise"] == normalise
     assert settings["data.validation"] == "none"
-    assert settings.get("training.class_weights", True) is (unit == "site")
+    assert settings.get("training.class_weights", "own") == ("own" if unit == "site" else "none")
 
 
 def test_at_sites_the_model_is_linear_unless_a_wider_one_is_chosen() -> None:
@@ -72,7 +72,8 @@ def test_a_batch_size_that_is_given_sets_the_sample_rate() -> None:
         ({"data.normalise": "global", "privacy.unit": "site"}, "--normalise global would tell"),
         ({"data.validation": "one"}, "--validation"),
         ({"data.validation": "0.2", "privacy.unit": "site"}, "--validation"),
-        ({"training.class_weights": True}, "class_weights"),
+        ({"training.class_weights": True}, "--class-weights own"),
+        *(({"training.class_weights": "pooled", "privacy.unit": unit}, "class") for unit in ("speaker", "site")),
         ({"federation.fraction": 0.5, "privacy.unit": "site"}, "--fraction"),
         ({"federation.strategy": "krum", "privacy.unit": "site"}, "krum"),
         ({"privacy.canaries": 10, "privacy.unit": "site"}, "--canaries"),

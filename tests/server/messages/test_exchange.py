@@ -20,6 +20,7 @@ from common.flower.internals import DecodeError
 from common.flower.packing import KEY, is_packed, pack
 from common.messages.scope import Scope, forms_of
 from server.messages.exchange import exchange
+from server.messages.quorum import Quorum
 from server.rounds.screening import fault
 from tests.server.replies import asked, failure, reply
 
@@ -74,6 +75,38 @@ def test_a_site_that_never_answers_is_given_up_and_the_others_are_kept() -> None
     began = time.monotonic()
     assert received(Post([0, 3, 2]), 4, timeout=1.0) == [0, 2, 3]
     assert 0.9 < time.monotonic() - began < 5
+
+
+def test_where_enough_have_answered_the_others_have_the_grace_time_and_no_more() -> None:
+    for order, at_once, share, expected in (
+        ([0, 3], 1, 0.5, [0, 3]),
+        ([3, 0], 2, 0.5, [0, 3]),
+        ([0, 3, 2], 1, 0.5, [0, 2, 3]),  # the third comes within the grace time
+        ([1, 2, 3, 0], 4, 0.25, [0, 1, 2, 3]),
+    ):
+        began, quorum = time.monotonic(), Quorum(share, 0.5)
+        replies = exchange(Post(order, at_once), [asked(i + 1) for i in range(4)], 10, quorum)  # type: ignore[arg-type]
+        assert [int(r.content.array_records["arrays"]["w"].numpy()[0]) for r in replies] == expected
+        assert time.monotonic() - began < 3
+        assert quorum.reached
+
+
+def test_an_answer_that_is_an_error_is_none_of_those_that_are_enough() -> None:
+    began, quorum = time.monotonic(), Quorum(0.5, 0.0)
+    replies = exchange(Failing([0, 3]), [asked(i + 1) for i in range(4)], 1.0, quorum)  # type: ignore[arg-type]
+    assert [r.has_error() for r in replies] == [False, True]
+    assert 0.9 < time.monotonic() - began < 5
+    assert not quorum.reached
+
+
+class Failing(Post):
+    """A grid whose last node answers with an error."""
+
+    @staticmethod
+    def _reply(i: int) -> Message:
+        message = Post._reply(i) if i < 3 else failure(node=i + 1)
+        message.metadata.__dict__["_reply_to_message_id"] = str(i)
+        return message
 
 
 def test_a_late_reply_to_an_earlier_message_is_passed_over() -> None:

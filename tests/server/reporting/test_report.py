@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from server.reporting.drawing import Illustration
+from server.reporting.formatting import NONE
 from server.reporting.report import write_report
 from server.reporting.run_record import Result
 from tests.server.example_result import (
@@ -75,6 +76,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def lean(tmp_path_factory: pytest.TempPathFactory) -> str:
     return written(tmp_path_factory.mktemp("lean"), lean_result())
+
+
+ROWS: list[dict[str, Any]] = [
+    {"strategy": "fedavg", "attack": "sign", "bad": 1, "sites": 4, "uar": 0.118, "uar_without": 0.483},
+    {"strategy": "fedavg", "attack": "backdoor", "bad": 1, "sites": 4, "uar": 0.521, "uar_without": 0.483},
+]
+TAKEN: tuple[dict[str, Any], ...] = ({"taken": None, "taken_without": None}, {"taken": 0.998, "taken_without": 0.071})
+
+
+def test_what_hostile_sites_were_found_to_do_stands_in_the_report_and_nothing_where_nobody_looked(
+    tmp_path: Path, lean: str
+) -> None:
+    rows = [row | taken for row, taken in zip(ROWS, TAKEN, strict=True)]
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit/robustness.json").write_text(json.dumps({"fold": "kfold:5:0", "rows": rows}))
+    write_report(Result.from_json(lean_result()), tmp_path / "report.html")
+    page = words((tmp_path / "report.html").read_text())
+    assert "FedAvg backdoor 1 of 4 0.521 0.483 0.998 0.071" in page
+    assert f"FedAvg sign 1 of 4 0.118 0.483 {NONE} {NONE}" in page
+    assert "Hostile sites" not in words(lean)
 
 
 def words(page: str) -> str:

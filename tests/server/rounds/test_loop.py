@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +19,7 @@ from flwr.clientapp import ClientApp
 from common.config.settings import Config
 from common.errors import FederationError
 from common.storage.chained_file import Chain
+from server.messages.quorum import Quorum
 from server.records.audit_log import ServerAudit
 from server.rounds.central_dp import SiteUnit
 from server.rounds.loop import Rounds
@@ -71,6 +74,8 @@ def app() -> ClientApp:
     def train(message: Message, context: Context) -> Message:
         about: Any = message.content.config_records["config"]
         late = about["server-round"] >= context.node_config.get("from", 1)
+        seconds: Any = context.node_config.get("seconds", {})
+        time.sleep(seconds.get(about["server-round"], seconds.get("usual", 0.0)))
         step = float(str(context.node_config["step"])) if late else 1.0
         given = message.content.array_records["arrays"]
         arrays = ArrayRecord({name: Array(array.numpy() + np.float32(step)) for name, array in given.items()})
@@ -108,6 +113,8 @@ def rounds(
     private: bool = False,
     audit: ServerAudit | None = None,
     held: dict[str, Any] | None = None,
+    quorum: Quorum | None = None,
+    workers: int = 0,
     **more: Any,
 ) -> State:
     """``held`` is what is otherwise known of ``lausanne``, e.g. how many recordings it says that it has."""
@@ -119,10 +126,17 @@ def rounds(
     nodes[1] = dataclasses.replace(nodes[1], **(held or {}))
     start = State(arrays={"w": np.full(4, 2, np.float32)}, scaling={"mean": np.zeros(1), "deviation": np.ones(1)})
     configs = [{"step": 1.0, "private": private, **steps.get(site, {})} for site in SITES]
-    with grid_of(app, configs, {}, workers=0) as grid:
+    with grid_of(app, configs, {}, workers=workers) as grid:
         own = SiteUnit(config, "run", len(SITES), folder) if private else None
         return Rounds(
-            grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, private=own, audit=audit
+            grid=grid,
+            config=config,
+            nodes=nodes,
+            folder=folder,
+            on_round=lambda _: None,
+            private=own,
+            audit=audit,
+            quorum=quorum or Quorum(),
         ).run(start)
 
 
@@ -172,6 +186,35 @@ def test_a_round_waits_for_the_quorum_but_not_for_ever(tmp_path: Path, monkeypat
     monkeypatch.setattr(Away, "until", 10**9)
     with pytest.raises(FederationError, match="round 1: 1 sites are connected, expected at least 2"):
         rounds(tmp_path, {}, Away, federation__min_sites=2, federation__round_timeout=0.6)
+
+
+class Racing(InProcessGrid):
+    """A grid that hands replies out as they come, as a SuperLink does."""
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        self._work(0.02)
+        came = [number for number in message_ids if number in self._replies]
+        self._due = deque(message for message in self._due if message.metadata.message_id not in came)
+        return [self._replies.pop(number) for number in came]
+
+
+def test_a_round_ends_without_a_slow_site_which_is_asked_again_once_it_has_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is slow in round 1 alone, and as long as several rounds of the others."""
+    slow = {site: {"seconds": {"usual": 0.1, **({1: 0.8} if site == "st-mary" else {})}} for site in SITES}
+    more: dict[str, Any] = {"workers": 3, "federation__rounds": 8}
+    state = rounds(tmp_path / "quorum", slow, Racing, quorum=Quorum(0.6, 0.05), **more)
+    there = ["st-mary" in entry["sites"] for entry in state.history]
+    assert (there[:3], there[-1]) == ([False] * 3, True)
+    assert {frozenset(entry["sites"]) for entry in state.history} <= {frozenset(SITES), frozenset(SITES[:2])}
+    said = warnings(caplog)
+    assert said[0] == "round 1: no answer in time from st-mary; enough of the others have (federation.quorum)"
+    assert said[1] == "round 2: still at an earlier round, and not asked: st-mary"
+    np.testing.assert_allclose(state.arrays["w"], 2 + 8)  # the late answer of round 1 is in no mean
+    more["federation__rounds"] = 2
+    whole = rounds(tmp_path / "whole", slow, Racing, **more)
+    assert [set(entry["sites"]) for entry in whole.history] == [set(SITES)] * 2
 
 
 def test_weights_can_be_equal(tmp_path: Path) -> None:

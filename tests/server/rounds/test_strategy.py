@@ -81,6 +81,16 @@ def test_it_is_flowers_own_strategy(name: str, theirs: Any) -> None:
         np.testing.assert_allclose(value, arrays[key].numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["fedadam", "fedyogi"])
+def test_an_adaptive_rate_that_nobody_sets_is_a_tenth(name: str) -> None:
+    values = [(1.0, 1), (4.0, 3), (2.0, 2)]
+    usual, set_to = (aggregate(name, values, rounds=2, server_learning_rate=rate) for rate in (0.0, 0.1))
+    lower = aggregate(name, values, rounds=2, server_learning_rate=0.03)
+    for key, value in usual.items():
+        np.testing.assert_array_equal(value, set_to[key])
+        assert (value != lower[key]).any()
+
+
 def test_the_median_ignores_one_wild_site() -> None:
     new = aggregate("fedmedian", [(1.0, 1), (2.0, 1), (1e6, 1)])
     np.testing.assert_allclose(new["b"], 2.0)

@@ -2,9 +2,9 @@ import logging
 
 import pytest
 
-from common.config.settings import FederationConfig
+from common.config.settings import Config, FederationConfig, flatten
 from common.errors import UsageError
-from server.sites.robust import check_rule, least_trim
+from server.sites.robust import NEED_ALL, check_quorum, check_rule, least_trim
 
 
 @pytest.mark.parametrize("sites", [2, 4])
@@ -31,3 +31,24 @@ def test_krum_says_how_many_sites_it_needs(caplog: pytest.LogCaptureFixture) -> 
         check_rule(FederationConfig(strategy="multikrum", malicious=1), sites)
     [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "1 faulty of 4 sites, which it can't promise below 5" in line
+
+
+@pytest.mark.parametrize("name", [name for name in NEED_ALL if name in flatten(Config())])
+def test_a_quorum_is_refused_where_every_site_must_answer(name: str) -> None:
+    value, flag = NEED_ALL[name]
+    with pytest.raises(UsageError, match=f"^--quorum 0.8: with {flag} a round needs the answer of every site"):
+        check_quorum(Config().with_values({"federation.quorum": 0.8, name: value}))
+    check_quorum(Config().with_values({name: value}))
+
+
+def test_a_rule_is_held_to_as_few_sites_as_a_quorum_leaves_it() -> None:
+    check_rule(FederationConfig(strategy="fedtrimmedavg", quorum=0.75), 4)
+    with pytest.raises(UsageError, match="2 sites in a round, expected at least 3"):
+        check_rule(FederationConfig(strategy="fedtrimmedavg", quorum=0.5), 4)
+
+
+def test_a_quorum_is_a_share_of_the_sites() -> None:
+    check_quorum(Config().with_values({"federation.quorum": 0.5, "federation.grace": 0}))
+    for name, value in (("quorum", 0.0), ("quorum", 1.5), ("grace", -1.0)):
+        with pytest.raises(UsageError, match=f"federation.{name} is "):
+            Config().with_values({f"federation.{name}": value})

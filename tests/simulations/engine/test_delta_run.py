@@ -87,7 +87,7 @@ def test_an_utterance_private_run_tells_its_epsilon_and_nothing_else_of_the_reco
             assert own["examples"] == 16
             assert own["loss"] is own["uar"] is own["seconds"] is None
     assert whole["config"]["data.normalise"] == "utterance"
-    assert whole["config"]["training.class_weights"] is False
+    assert whole["config"]["training.class_weights"] == "none"
     assert whole["transductive"] is False
     page = (tmp_path / "out" / "report.html").read_text()
     assert "with differential privacy" in page

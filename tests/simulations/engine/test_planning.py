@@ -22,6 +22,16 @@ def heard(
     )
 
 
+def test_a_quorum_does_nothing_on_one_machine_and_a_line_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = tiny.write(tmp_path / "corpus")
+    for quorum, said in ((1.0, 0), (0.5, 1)):
+        config = tiny.config(manifest, federation__quorum=quorum)
+        plans(config, listing(config.data), [])
+        assert sum("--quorum does nothing here" in line for line in caplog.messages) == said
+
+
 SIX = [heard(speaker=speaker) for speaker in "abcdef"]
 
 

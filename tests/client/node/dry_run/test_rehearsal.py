@@ -171,6 +171,17 @@ def test_what_the_gate_or_the_policy_keeps_is_named(tmp_path: Path) -> None:
     assert refused[protocol.STATISTICS] is None
 
 
+def test_class_counts_are_shown_where_a_run_pools_them_and_refused_where_the_policy_does_not_let_them_leave(
+    tmp_path: Path,
+) -> None:
+    shut = {outcome.type: outcome for outcome in run(tmp_path, training__class_weights="pooled").outcomes}
+    assert "which the policy does not allow" in str(shut[protocol.CLASSES_HELD].refused)
+    report = run(tmp_path, "[outbound]\nallow_class_counts = true\n", training__class_weights="pooled")
+    own = {outcome.type: outcome for outcome in report.outcomes}
+    assert sum(own[protocol.CLASSES_HELD].records["metrics"]["counts"]) == 56
+    assert own[protocol.TRAIN].refused is None
+
+
 def test_noise_that_is_fixed_too_low_for_the_policys_epsilon_is_told(tmp_path: Path) -> None:
     fixed: dict[str, Any] = {"privacy__noise_multiplier": 0.6, "privacy__delta": 1e-4, "federation__rounds": 50}
     with pytest.raises(FedserError, match=r"^the app fails on train: .* come to ε = [\d.]+, at most 10 is allowed"):

@@ -53,6 +53,7 @@ RUNS: dict[str, Tightened] = {
     "data.style": ("scripted", {}),
     "data.encoders": ((), ENCODER),
     "outbound.allow_statistics": (False, {}),
+    "outbound.allow_class_counts": (False, {"training.class_weights": "pooled"}),
     "outbound.allow_validation": (False, {}),
     "outbound.allow_test": (False, {}),
 }
@@ -65,6 +66,7 @@ TOLD: dict[str, Any] = {
 }
 ASKED = {
     "outbound.allow_statistics": protocol.STATISTICS,
+    "outbound.allow_class_counts": protocol.CLASSES_HELD,
     "outbound.allow_validation": protocol.EVALUATE,
     "outbound.allow_test": protocol.EVALUATE_TEST,
 }
@@ -84,7 +86,8 @@ def opened(folder: Path, settings: dict[str, Any]) -> Site:
     fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
     site = site_of(folder, fab)
     allowed = {"data.classes": ("anger", "neutral"), "data.encoders": (ENCODER["encoder.sha256"],)}
-    for clause, value in {"privacy.allow_insecure_seed": True, **allowed}.items():
+    widened = {"privacy.allow_insecure_seed": True, "outbound.allow_class_counts": True}
+    for clause, value in {**widened, **allowed}.items():
         site.policy = changed(site.policy, clause, value)
     site.server.runs, site.server.fabs = {1: site.server.runs[1], 2: run_of(2, fab)}, {1: [fab], 2: [fab]}
     site.server.ask(protocol.HELLO, run=2)
@@ -99,7 +102,8 @@ def ask(site: Site, kind: str = protocol.TRAIN) -> Message | None:
         return site.take()
     config = ConfigRecord({protocol.ROUND: 1} if kind == protocol.EVALUATE else {})
     arrays = {protocol.ARRAYS: weights(), protocol.SCALING: scaling()}
-    site.server.ask(kind, RecordDict({**({} if kind == protocol.STATISTICS else arrays), protocol.CONFIG: config}))
+    bare = kind in (protocol.STATISTICS, protocol.CLASSES_HELD)
+    site.server.ask(kind, RecordDict({**({} if bare else arrays), protocol.CONFIG: config}))
     return site.take()
 
 

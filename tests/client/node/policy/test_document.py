@@ -347,15 +347,26 @@ def test_a_strangers_text_stays_short_and_in_its_line(tmp_path: Path) -> None:
     ("key", "kind"),
     [
         ("allow_statistics", protocol.STATISTICS),
+        ("allow_class_counts", protocol.CLASSES_HELD),
         ("allow_validation", protocol.EVALUATE),
         ("allow_validation", protocol.EVALUATE_CONFIDENCE),
         ("allow_test", protocol.EVALUATE_TEST),
     ],
 )
 def test_a_type_that_the_site_does_not_answer(tmp_path: Path, key: str, kind: str) -> None:
-    assert policy(tmp_path).message_refusal(kind, {}) is None
+    assert policy(tmp_path, f"[outbound]\n{key} = true\n").message_refusal(kind, {}) is None
     reason = policy(tmp_path, f"[outbound]\n{key} = false\n").message_refusal(kind, {})
     assert reason == f"the server asks for {kind}, which the policy does not allow (outbound)"
+
+
+@pytest.mark.parametrize(
+    ("bound", "allowed"), [("true", ["own"]), ("false", ["none"]), ("['pooled', 'true']", ["own", "pooled"])]
+)
+def test_a_bound_in_an_earlier_spelling_bounds_what_it_did(tmp_path: Path, bound: str, allowed: list[str]) -> None:
+    own = policy(tmp_path, f"[run.bounds]\n'training.class_weights' = {bound}\n")
+    for value in ("own", "pooled", "none"):
+        reason = refusal(own, settings(training__class_weights=value))
+        assert (reason is None) == (value in allowed)
 
 
 def test_a_run_has_the_classes_and_the_style_that_the_site_says(tmp_path: Path) -> None:

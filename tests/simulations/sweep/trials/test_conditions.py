@@ -55,15 +55,15 @@ def test_all_share_what_the_strictest_may_have() -> None:
     configs = [config_of(c, {}, shared({}, [INF, SITE, PERSON, EIGHT])) for c in (INF, SITE, PERSON, EIGHT)]
     assert {config.data.normalise for config in configs} == {"utterance"}
     assert {config.data.validation for config in configs} == {"none"}
-    assert {config.training.class_weights for config in configs} == {False}
+    assert {config.training.class_weights for config in configs} == {"none"}
     assert len({(config.model, config.augment, config.federation, config.features) for config in configs}) == 1
 
 
 def test_the_strictest_is_the_smallest_unit_that_is_there() -> None:
     config = config_of(INF, {}, shared({}, [INF, PERSON, SITE]))
-    assert (config.data.normalise, config.training.class_weights) == ("speaker", False)
+    assert (config.data.normalise, config.training.class_weights) == ("speaker", "none")
     config = config_of(INF, {}, shared({}, [INF, SITE]))
-    assert (config.data.normalise, config.training.class_weights) == ("speaker", True)
+    assert (config.data.normalise, config.training.class_weights) == ("speaker", "own")
 
 
 def test_each_unit_samples_and_clips_as_its_own_recipe_says() -> None:
@@ -120,7 +120,7 @@ def test_epsilon_and_unit_reach_the_settings() -> None:
         ({"privacy.epsilon": 8.0}, "for --conditions to say"),
         ({"data.normalise": "speaker"}, "would tell of other utterances"),
         ({"data.validation": "one"}, "sets no speaker aside"),
-        ({"training.class_weights": True}, "class_weights"),
+        ({"training.class_weights": True}, "--class-weights own"),
     ],
 )
 def test_what_the_strictest_may_not_have_is_refused(given: dict[str, object], words: str) -> None:
