@@ -286,7 +286,7 @@ class TrainingConfig:
     schedule: str = "cosine"
     batch_size: int = 8
     local_epochs: int = 2
-    least_steps: int = 0
+    least_steps: int = 48
     loss: str = "cross-entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.1
