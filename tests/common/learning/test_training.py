@@ -17,6 +17,7 @@ from tests.common.examples import random_recordings, recording
 CLASSES = ("anger", "neutral", "sadness")
 FEATURES = 4
 PLAIN = TrainingConfig(
+    least_steps=0,
     optimizer="adamw",
     weight_decay=0.0,
     batch_size=4,
@@ -56,6 +57,12 @@ def test_a_site_with_few_recordings_makes_the_least_steps() -> None:
     floor = dataclasses.replace(config, least_steps=10)
     assert (config.passes(10), floor.passes(10), floor.steps(10), floor.passes(400)) == (2, 4, 12, 2)
     assert torch.equal(trained(floor, data=ten), trained(dataclasses.replace(config, local_epochs=4), data=ten))
+
+
+def test_by_default_a_speakers_recordings_make_48_steps_and_a_large_site_stays_as_it_is() -> None:
+    config = TrainingConfig()
+    assert (config.passes(60), config.steps(60)) == (6, 48)  # one actor of RAVDESS
+    assert (config.passes(240), config.steps(240)) == (config.local_epochs, 60)  # four
 
 
 class Straight(nn.Module):
