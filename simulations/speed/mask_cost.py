@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from client.node.secure.masked_rounds import MaskedRounds
 from client.node.secure.round_opener import RoundOpener
 from client.node.secure.secure_site import SecureSite
-from client.node.secure.sum_rules import LEAST, SumRules
+from client.node.secure.sum_rules import SumRules
 from common import protocol
 from common.deployment.site_kit import openssh
-from common.secure.roster import Roster
+from common.secure.roster import LEAST, Roster
 from common.secure.round_terms import RoundTerms
 from common.validate import in_range
 from server.secure.masked_sum import MaskedSum
