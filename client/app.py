@@ -164,6 +164,8 @@ def validate(message: Message, context: Context) -> Message:
     """Send confusion counts of the validation speakers."""
     site = open_site(context.run_config, context.node_config)
     _refuse_if_private(site, "scores of its validation speakers")
+    if _holds_none(site, site.counts()[1]):
+        return _nothing(message)
     scores = evaluate(_model(message, site), site.dataset("validation", _scaling(message)))
     together: list[int] = np.sum(list(scores.confusion.values()), axis=0).ravel().tolist()
     told: dict[str, Told] = {protocol.EXAMPLES: scores.examples, protocol.CONFUSION: together}
@@ -179,6 +181,8 @@ def confidence(message: Message, context: Context) -> Message:
     """
     site = open_site(context.run_config, context.node_config)
     _refuse_if_private(site, "how sure the model is of its validation speakers")
+    if _holds_none(site, site.counts()[1]):
+        return _nothing(message)
     sure = Confidence.of(*outputs(_model(message, site), site.lone_validation(_scaling(message))))
     told: dict[str, Told] = {
         protocol.EXAMPLES: sure.recordings,
@@ -209,6 +213,8 @@ def test(message: Message, context: Context) -> Message:
     site = open_site(context.run_config, context.node_config)
     if site.holding.deployed:
         _refuse_if_private(site, "scores of its held-out speakers")
+        if _holds_none(site, site.counts()[2]):
+            return _nothing(message)
     scored = site.score_held_out(_model(message, site), _scaling(message))
     told: dict[str, Told] = {protocol.SPEAKERS: len(scored.known.confusion)}
     told |= {} if site.holding.deployed else {protocol.LOSS: scored.known.loss}
@@ -218,6 +224,15 @@ def test(message: Message, context: Context) -> Message:
         first = {protocol.after(name) for name in protocol.AFTER[:1]}
         told = {key: own for key, own in told.items() if key in first or not key.startswith(protocol.CONFUSION)}
     return Message(RecordDict({protocol.METRICS: MetricRecord(told)}), reply_to=message)
+
+
+def _holds_none(site: Site, recordings: int) -> bool:
+    """Whether all sites are asked, so that their sum is of all, and this one has nothing to score."""
+    return site.config.federation.secure and not recordings
+
+
+def _nothing(message: Message) -> Message:
+    return Message(RecordDict({protocol.METRICS: MetricRecord({protocol.EXAMPLES: 0})}), reply_to=message)
 
 
 def _flat(confusion: Mapping[str, Confusion], site: Site) -> list[int]:

@@ -40,6 +40,7 @@ from common.privacy.dp_sgd import train_privately
 from common.privacy.ledger.account import Ledger
 from common.privacy.ledger.budget_unit import budget_unit
 from common.privacy.recorded_canaries import RecordedCanaries
+from common.privacy.shared.summed_step import centre_sum, gradient_sum, refuse_unfit
 from common.privacy.stream import SecretStream
 from common.privacy.terms import Terms, agree_terms, as_of_now, from_json, nothing_spent
 from common.seeds import seed_of
@@ -69,13 +70,13 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
                 known = ledger.terms(run) is not None
                 held = site.holding
                 terms = agree_terms(ledger, run, site.config, site.units, most=held.max_epsilon, named=held.budget_unit)
-                if not known and not terms.honest:
+                if not known and terms.honest is None:
                     _warn_if_drowned(terms, site)
                 steps = terms.affordable(ledger.spends(terms.budget_unit))
                 spend = terms.spend(steps or terms.steps_per_round)  # no step: let the ledger write the refusal
                 ready = _Ready.of(site, arrays, scaling, terms, asked, number)
                 entry.reserve(spend, terms.filter)
-                made = (_sum if terms.honest else _train)(site, ready, terms, spend, number)
+                made = (_train if terms.honest is None else _sum)(site, ready, terms, spend, number)
                 if ready.planted is not None:
                     keep(ready.planted, ledger.path, run, number)
                 reply = safetensors.torch.save({name: tensor.contiguous() for name, tensor in made.items()})
@@ -183,6 +184,8 @@ class _Ready:
             raise FedserError(f"site {site.name}: the server sent another model than the run's settings make") from None
         planted = plant(site, terms, scaling, number)
         data = planted.training if isinstance(planted, RecordedCanaries) else site.dataset("train", scaling)
+        if terms.honest is not None:
+            refuse_unfit(site.model, site.config, terms, number)
         return cls(data=data, planted=planted, mu=float(str(asked.get(protocol.PROXIMAL_MU, 0.0))))
 
 
@@ -192,9 +195,9 @@ def _stream(site: Site, terms: Terms, number: int) -> SecretStream:
 
 def _sum(site: Site, ready: _Ready, terms: Terms, spend: Spend, number: int) -> Mapping[str, Tensor]:
     """The site's part of a summed step with shared noise, in whole numbers."""
-    from common.privacy.shared.summed_step import centre_sum, gradient_sum
-
     config, stream = site.config, _stream(site, terms, number)
+    if isinstance(ready.planted, RecordedCanaries):
+        ready.planted.see_sums(site.model, first=number == 1, last=number == terms.rounds)
     if centring(site.model, number, config):
         return centre_sum(site.model, ready.data, spend, config, stream=stream)
     canaries = ready.planted if isinstance(ready.planted, Canaries) else None

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from flwr.app import Context
@@ -57,6 +57,9 @@ from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
 from server.sites.scaling_sums import gather_sums
 from server.sites.shares import Agreement
+
+if TYPE_CHECKING:
+    from server.rounds.central_dp import SiteUnit
 
 app = ServerApp()
 refuse_redirects()  # from the SuperLink, by which this process was started
@@ -119,11 +122,8 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
             heads.keep(state)
 
     tell_few_steps(nodes, config)
-    private: SiteUnit | None = None
-    if config.privacy.on and not config.privacy.at_sites:
-        from server.rounds.central_dp import SiteUnit  # opacus: a second to import
-
-        private = SiteUnit(config, state.run, len(nodes), place(context.run_config, LEDGER))
+    _refuse_unfit_noise(config, state, nodes)
+    private = _site_unit(config, state.run, len(nodes), context.run_config)
     keeps = CATALOGUE[config.federation.strategy].keeps
     pins = Pins(folder / STATE, config.federation, [node.site for node in nodes]) if keeps and not deployed else None
     rounds = Rounds(
@@ -138,11 +138,11 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         pins=pins,
     )
     state = rounds.refit(hear_confidence(rounds, rounds.run(state)), start.arrays)
-    if keeps or secure:
+    if keeps:
         say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
     _save_model(folder / "model.safetensors", state, config, plan)
     with note_refusals(audit, state.round, protocol.EVALUATE_TEST) as refused:
-        held = score_held_out(grid, config, plan, nodes, state, cache, refused)
+        held = score_held_out(grid, config, plan, nodes, state, cache, refused, secure)
     spent = private.figures() if private else {}
     if config.privacy.at_sites:
         with note_refusals(audit, state.round, protocol.PRIVACY) as refused:
@@ -156,6 +156,25 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
         seconds=time.perf_counter() - began,
     )
     atomic.write(folder / "fold.json", json.dumps(fold.as_json(), indent=1), durable=True)
+    if secure:  # nothing is added up any more, and nobody asks again: the sites delete their keys of the run
+        say_farewell(grid, nodes, state, folder, config.federation.round_timeout)
+
+
+def _refuse_unfit_noise(config: Config, state: State, nodes: Sequence[Node]) -> None:
+    """Refuse, before round 1, a sum with shared noise that its numbers could not hold."""
+    if config.privacy.shared:
+        from server.rounds.shared_noise import refuse_unfit  # opacus: a second to import
+
+        refuse_unfit(config, state.arrays, {node.site: node.examples for node in nodes})
+
+
+def _site_unit(config: Config, run: str, sites: int, run_config: Mapping[str, object]) -> SiteUnit | None:
+    """The server's own mechanism, where the unit of privacy is the site."""
+    if not config.privacy.on or config.privacy.at_sites:
+        return None
+    from server.rounds.central_dp import SiteUnit  # opacus: a second to import
+
+    return SiteUnit(config, run, sites, place(run_config, LEDGER))
 
 
 def _save_model(path: Path, state: State, config: Config, plan: Plan) -> None:

@@ -10,7 +10,8 @@ from common.messages.fields import SHA256, Count, Fields, Names, Numbers, Text
 from common.messages.forms import Form, RecordForm
 from common.messages.scope import Scope
 
-MASKABLE = (protocol.STATISTICS, protocol.TRAIN, protocol.EVALUATE, protocol.EVALUATE_CONFIDENCE)
+SCORES = (protocol.EVALUATE, protocol.EVALUATE_CONFIDENCE, protocol.EVALUATE_TEST)  # of which a site may have none
+MASKABLE = (protocol.STATISTICS, protocol.TRAIN, *SCORES)
 ALONE = (protocol.KEYS, protocol.VOTE, protocol.UNMASK)  # which a node answers without its app
 MOST_NUMBER = 10**6  # of a sum in a run
 

@@ -388,6 +388,8 @@ def reply(kind: str, scope: Scope, content: Content) -> Form:
     """What may leave a site; of a private round's two replies the one that ``content`` itself says that it is."""
     if kind == protocol.TRAIN and scope.at_sites and protocol.STOPPED in content.get(protocol.CONFIG, ()):
         return _stopped_reply(scope)
+    if scope.secure and kind in masked_forms.SCORES and content.get(protocol.METRICS, {}).get(protocol.EXAMPLES) == 0:
+        return Form(records={protocol.METRICS: _metrics({protocol.EXAMPLES: Count(0, 0)})})
     return _FORMS[kind][1](scope)
 
 
@@ -408,7 +410,7 @@ def reply_of_site(kind: str, scope: Scope, content: Content) -> Form:
 def _masked(kind: str, scope: Scope, content: Content) -> Form | None:
     """The form in which a reply leaves its node behind masks; None for one that leaves as the app made it."""
     stopped = kind == protocol.TRAIN and protocol.STOPPED in content.get(protocol.CONFIG, ())
-    if not scope.secure or kind not in masked_forms.MASKABLE or stopped:
+    if not scope.secure or kind not in masked_forms.MASKABLE or stopped or scope.simulated:
         return None
     ledger = scope.at_sites and kind == protocol.TRAIN
     config = {protocol.CONFIG: _config(LEDGER_HEAD, _FIGURES)} if ledger else {}

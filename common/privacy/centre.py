@@ -8,6 +8,7 @@ computed adds nothing, and the others what they add without it.
 from __future__ import annotations
 
 import logging
+import math
 
 import torch
 
@@ -65,7 +66,7 @@ def centre_privately(
 
 def rate_of(step: int) -> float:
     """The learning rate of a run's step, from 0."""
-    return (step + 1) ** -0.5
+    return 1.0 / math.sqrt(step + 1)
 
 
 def unit_means(model: EmotionModel, data: SpeechDataset, spend: Spend) -> torch.Tensor:

@@ -60,6 +60,20 @@ class RecordedCanaries:
         """
         self.scores += (before - self.losses(after)).double()
 
+    def see_sums(self, model: nn.Module, *, first: bool, last: bool) -> None:
+        """Add a round's evidence to ``scores`` where the sites share one step, and see no model but the global one.
+
+        What a loss fell by over all rounds is its first value less its last.
+
+        Args:
+            model: that the site got.
+            first: whether the round is the run's first.
+            last: whether it is the last, whose own step no site sees.
+        """
+        if first is not last:
+            losses = self.losses(model).double()
+            self.scores += losses if first else -losses
+
     @torch.no_grad()
     def losses(self, model: nn.Module) -> Tensor:
         """Each canary's cross-entropy, ``(count,)``."""

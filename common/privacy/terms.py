@@ -15,7 +15,7 @@ from common.privacy.accounting.accountants import Filter, Spend, epsilon_prv, ep
 from common.privacy.accounting.calibration import calibrate
 from common.privacy.ledger.account import Ledger
 from common.privacy.ledger.budget_unit import budget_unit, refuse_other
-from common.privacy.sharing import steps_per_round
+from common.privacy.sharing import LEAST_HONEST, steps_per_round
 
 FEDERATION = "federation"  # the name of the server's own ledger, where the unit is the site
 
@@ -117,9 +117,13 @@ class Terms:
 
     def _check_shared(self, spent: Sequence[Spend]) -> None:
         """Refuse to begin what the site would have to leave: where all share one noise, none can take more of it."""
-        if self.honest is None or self.filter is None:
+        if self.honest is None:
             return
-        if not self.filter.admits(spent, self.spend(self.steps_per_round * self.rounds)):
+        if self.honest < LEAST_HONEST:
+            raise UsageError(
+                f"privacy.honest is {self.honest}, expected {LEAST_HONEST} or more sites: whoever plans the run says it"
+            )
+        if self.filter and not self.filter.admits(spent, self.spend(self.steps_per_round * self.rounds)):
             raise BudgetSpent(
                 f"the budget of ε = {self.budget:g} does not hold the {self.rounds} steps of a run with shared noise"
             )

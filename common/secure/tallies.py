@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import protocol
+from common.errors import FederationError
 from common.secure.long_numbers import DIGITS, digits_of, numbers_of
 from common.secure.round_words import Beside, RoundLayout
 
@@ -37,19 +38,26 @@ def layout_of_update(entries: int, classes: int, *, refit: bool) -> RoundLayout:
     return RoundLayout(entries=entries, means=(protocol.LOSS,), counts=counts)
 
 
-def tally_of(kind: str, reply: Mapping[str, Any], weight: int) -> Beside:
-    """The numbers of a reply that is no update.
+def tally_of(kind: str, reply: Mapping[str, Any], *, classes: int, weight: int) -> Beside:
+    """The numbers of a reply that is no update; zeros for what a site has nothing of.
 
     Args:
         kind: of the message.
         reply: of the app: its records.
+        classes: that the model tells apart.
         weight: the site's recordings, where most are matrices of features what these count for.
+
+    Raises:
+        FederationError: there are more numbers of something than there should be.
     """
     told: dict[str, Any] = dict(reply[protocol.METRICS])
+    features = 0
     if kind == protocol.STATISTICS:
         told |= {name: array.numpy().tolist() for name, array in reply[protocol.ARRAYS].items()}
         told[protocol.MATRICES] = told[protocol.MATRICES] * weight
-    return Beside(counts={name: digits_of(_listed(own)) for name, own in told.items()})
+        features = len(told["total"])
+    counts = {name: _added(told.get(name, 0), size) for name, size in _sizes(kind, features, classes).items()}
+    return Beside(counts={name: digits_of(own) for name, own in counts.items()})
 
 
 def layout_of_tally(kind: str, *, features: int, classes: int) -> RoundLayout:
@@ -60,18 +68,24 @@ def layout_of_tally(kind: str, *, features: int, classes: int) -> RoundLayout:
         features: of a frame.
         classes: how many the model tells apart.
     """
-    bins = protocol.BINS
-    sizes = {
-        protocol.STATISTICS: {"total": features, "square": features, protocol.FRAMES: 1, protocol.MATRICES: 1},
-        protocol.EVALUATE: {protocol.EXAMPLES: 1, protocol.LOSS: 1, protocol.CONFUSION: classes**2},
-        protocol.EVALUATE_CONFIDENCE: {
-            protocol.EXAMPLES: 1,
-            protocol.LOSSES: len(protocol.TEMPERATURES),
-            protocol.RIGHT: bins,
-            protocol.WRONG: bins,
-        },
-    }[kind]
+    sizes = _sizes(kind, features, classes)
     return RoundLayout(entries=0, counts={name: DIGITS * size for name, size in sizes.items()})
+
+
+def _sizes(kind: str, features: int, classes: int) -> dict[str, int]:
+    """How many numbers there are of each name."""
+    examples, table = {protocol.EXAMPLES: 1}, classes**2
+    match kind:
+        case protocol.STATISTICS:
+            return {"total": features, "square": features, protocol.FRAMES: 1, protocol.MATRICES: 1}
+        case protocol.EVALUATE:
+            return examples | {protocol.LOSS: 1, protocol.CONFUSION: table}
+        case protocol.EVALUATE_CONFIDENCE:
+            bins = {protocol.RIGHT: protocol.BINS, protocol.WRONG: protocol.BINS}
+            return examples | {protocol.LOSSES: len(protocol.TEMPERATURES), **bins}
+        case _:
+            tables = (protocol.CONFUSION, *map(protocol.after, protocol.AFTER))
+            return examples | {protocol.SPEAKERS: 1} | dict.fromkeys(tables, table)
 
 
 def numbers_told(beside: Beside) -> Numbers:
@@ -85,3 +99,11 @@ def _validated(classes: int) -> dict[str, int]:
 
 def _listed(own: Any) -> Sequence[float]:
     return own if isinstance(own, Sequence) else [own]
+
+
+def _added(told: Any, size: int) -> Sequence[float]:
+    """So many numbers, those of several groups added up; zeros for none."""
+    listed = _listed(told or [0] * size)
+    if len(listed) % size:
+        raise FederationError(f"{len(listed)} numbers are to be added up, expected {size}; nothing is masked")
+    return [sum(listed[place::size]) for place in range(size)]

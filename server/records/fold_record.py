@@ -118,6 +118,7 @@ class PrivacyAccount(Record):
         accountant: of the run's ε.
         insecure_seed: the noise came from the seed, so that nothing is hidden.
         sites: by name; where sites are hidden, of the federation.
+        honest: of shared noise, how many sites' parts make it whole; absent where each site adds it whole.
         all: of a run, what its models tell together; a fold's own account has none.
     """
 
@@ -127,6 +128,7 @@ class PrivacyAccount(Record):
     accountant: str
     insecure_seed: bool
     sites: Mapping[str, LedgerFigures]
+    honest: int | None = may_lack()
     all: AllModels | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
 
 

@@ -125,6 +125,7 @@ def account(config: Config, sites: Mapping[str, Any]) -> PrivacyAccount:
         accountant="prv",
         insecure_seed=privacy.insecure_seed,
         sites={site: LedgerFigures.from_json(own) for site, own in sites.items()},
+        honest=privacy.honest if privacy.shared else None,
     )
 
 

@@ -51,7 +51,7 @@ def _content(result: Result) -> dict[str, Any]:
     named += [("Pooled UAR", "pooled_uar"), ("Each site alone, UAR", "local_uar")]
     privacy = result.privacy
     return findings.overview(result) | {
-        "promise": guarantee.promise(privacy.unit) if privacy else {},
+        "promise": guarantee.promised(privacy) if privacy else {},
         "claim": findings.claim(privacy) if privacy else "",
         "together": findings.together(privacy) if privacy else "",
         "result": result,

@@ -34,6 +34,39 @@ def promise(unit: str) -> dict[str, str]:
     return words
 
 
+def promised(privacy: PrivacyAccount) -> dict[str, str]:
+    """The guarantee of a run in words, by heading: of its unit, and of who must be honest where noise is shared."""
+    if privacy.honest is None:
+        return promise(privacy.unit)
+    return promise_shared(privacy.unit, privacy.honest, len(privacy.sites))
+
+
+def promise_shared(unit: str, honest: int, sites: int) -> dict[str, str]:
+    """The guarantee of a unit in words, by heading, where the sites share their noise.
+
+    Args:
+        unit: of privacy.
+        honest: how many sites' parts make the noise whole.
+        sites: how many there are.
+    """
+    return promise(unit) | {
+        "Trust": f"Each site adds a part of the noise, and {honest} parts together make it whole. So ε holds against "
+        f"whoever sees the sums of all sites and the models: the coordinator, or any one of the {sites} sites, alone "
+        f"or together (a site knows its own part of the noise), as long as {honest} other sites in each sum add their "
+        "parts as they should and tell nobody which numbers these were. Of the coordinator nothing is assumed, so long "
+        f"as the masks hold. If fewer than {honest} such sites are honest, the noise is less than ε says. Against "
+        "someone who sees one site's update without its masks, as that site's own staff may, ε does not hold.",
+        "Mechanism": "One summed step a round: each site's clipped gradients are counted on a grid of whole numbers, "
+        "and its part of the noise is an exact discrete Gaussian; only the sum of the sites' masked parts is opened. "
+        f"The account is that of a continuous Gaussian with the variance of {honest} parts.",
+        "Public": f"The number of {UNITS[unit].nouns} at each site, which it tells when it is met, and of all "
+        "together, by which sums are divided; the numbers of its speakers and of its held-out speakers and recordings; "
+        f"which sites are in each sum. {PUBLIC}",
+        "Not covered": "How long a site computes is not hidden, nor that its process is killed. Choosing the settings "
+        "on the same data is not accounted. Nobody has reviewed how masks and noise were put together.",
+    }
+
+
 def started(result: Result) -> str:
     """What to know of the model that the run started from, in sentences; nothing where it started from a new one."""
     first = next((fold.started_from for fold in result.folds if fold.started_from), None)

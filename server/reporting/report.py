@@ -42,7 +42,7 @@ def _content(result: Result) -> dict[str, Any]:
         "lists": _lists(result),
         "averaged": bool(result.privacy and formatting.flat(result.config).get("privacy.average", "0.0") != "0.0"),
         "protected": UNITS[result.privacy.unit].noun if result.privacy else "",
-        "promise": guarantee.promise(result.privacy.unit) if result.privacy else {},
+        "promise": guarantee.promised(result.privacy) if result.privacy else {},
         "untold": findings.untold(result.privacy) if result.privacy else [],
         "together": findings.together(result.privacy) if result.privacy else "",
         "spent": guarantee.spent(result.privacy) if result.privacy else None,

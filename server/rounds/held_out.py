@@ -28,8 +28,10 @@ from server.messages.rejections import Refused
 from server.records.scores import Counts, NoiseCounts, Scores
 from server.rounds.noise_scores import figures_of, noise_figures, score_noise
 from server.rounds.site_scores import Counts as Answer
-from server.rounds.site_scores import ask
+from server.rounds.site_scores import ask, scored
 from server.run.checkpoint import Arrays, State
+from server.secure.secure_sums import SecureSums
+from server.secure.tallied_sums import held_out_behind_masks
 from server.sites.handshake import Node
 
 log = logging.getLogger("fedser.server")
@@ -66,6 +68,7 @@ def score_held_out(
     state: State,
     cache: FeatureCache,
     refused: Refused,
+    secure: SecureSums | None = None,
 ) -> HeldOut:
     """Score the chosen model on the held-out speakers, the server's own and those that sites hold.
 
@@ -81,19 +84,24 @@ def score_held_out(
         state: after the last round.
         cache: of the server's own features.
         refused: the sites whose answer was not taken are added, with the reason.
+        secure: sums behind masks, in which the sites of a deployment score it together.
 
     Raises:
-        FederationError: nobody scored it; in a simulation, any site that holds test speakers did not.
+        FederationError: nobody scored it, or the sum can't be opened; in a simulation, any site that holds test
+            speakers did not.
     """
     chosen, simulated = state.best or state.arrays, bool(plan.sites)
     holders = [] if untouched(config, plan) else [node for node in nodes if node.test]
-    answers = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused, simulated=simulated)
-    if not untouched(config, plan):
-        _check_scored(plan, holders, answers)
-    parts = list(answers.values())
+    if secure is not None and holders and not simulated:
+        parts, sites, answers = *_together(secure, state, chosen, holders, refused), dict[str, Answer]()
+    else:
+        answers = ask(grid, config, state, holders, protocol.EVALUATE_TEST, chosen, refused, simulated=simulated)
+        parts = list(answers.values())
+        sites = {node.site: answers[node.site].examples if node.site in answers else None for node in holders}
+        if not untouched(config, plan):
+            _check_scored(plan, holders, answers)
     if plan.test:
         parts.insert(0, _own(score(config, plan, plan.test, chosen, state.scaling, cache)))
-    sites = {node.site: answers[node.site].examples if node.site in answers else None for node in holders}
     if not parts:
         log.warning("the model is not scored: the run is private, and no held-out speaker is at the coordinator")
         return HeldOut(test=None, speakers=0, by_speaker=None, strangers={}, sites=sites)
@@ -116,6 +124,36 @@ def score_held_out(
         sites=sites,
         scores={site: _scores(answer.confusion, plan, _mean_loss([answer])) for site, answer in answers.items()},
     )
+
+
+def _together(
+    secure: SecureSums, state: State, chosen: Arrays, holders: Sequence[Node], refused: Refused
+) -> tuple[list[Answer], dict[str, int | None]]:
+    """What the sites told behind masks, as one answer; and by site how many recordings are in it."""
+    classes = int(chosen[secure.config.model.architecture.output_bias].shape[0])
+    told, members = held_out_behind_masks(secure, scored(state, chosen), classes, refused)
+    tables = {
+        key: np.rint(own).astype(np.int64).reshape(1, classes, classes) for key, own in told.items() if len(own) > 1
+    }
+    [examples], [speakers] = told[protocol.EXAMPLES], told[protocol.SPEAKERS]
+    if not examples:
+        raise FederationError(
+            "no held-out speaker was scored behind masks: the sites' policies let none out (allow_test)"
+        )
+
+    def is_whole(heard: str) -> bool:
+        draws = protocol.DRAWS if int(heard) and secure.config.data.normalise == "running" else 1
+        return bool(tables[protocol.after(heard)].sum() == examples * draws)
+
+    first, known = protocol.after(protocol.AFTER[0]), bool(tables[protocol.CONFUSION].sum() == examples)
+    answer = Answer(
+        confusion=tables[protocol.CONFUSION if known else first],
+        known=known,
+        examples=round(examples),
+        speakers=round(speakers),
+        after={heard: tables[protocol.after(heard)] for heard in protocol.AFTER if is_whole(heard)},
+    )
+    return [answer], {node.site: node.test if node.site in members else None for node in holders}
 
 
 def _scores(tables: Sequence[metrics.Confusion] | metrics.Confusion, plan: Plan, loss: float | None) -> Scores:

@@ -7,6 +7,8 @@ divisor is public, and a site that is missing contributes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,6 +22,8 @@ from common.learning.centring import moved
 from common.learning.training import learning_rate, optimizer_over
 from common.privacy.centre import NORM, rate_of
 from common.privacy.shared.grid import Grid, wrapped
+from common.privacy.sharing import shared_among
+from common.privacy.terms import Terms
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 from server.rounds.gathering import Arrays, carrying
 
@@ -41,9 +45,9 @@ class SharedStep:
         self._expected = config.privacy.sample_rate * units
         self.names = sorted(moved(like, number, config))
         own = {name: like[name] for name in self.names}
-        self._grid = Grid.of(own, NORM if self.names == [CENTRE] else config.privacy.max_grad_norm)
-        self.entries = self._grid.entries
-        self._sum: Whole = np.zeros(self._grid.entries, np.int64)
+        self.grid = Grid.of(own, NORM if self.names == [CENTRE] else config.privacy.max_grad_norm)
+        self.entries = self.grid.entries
+        self._sum: Whole = np.zeros(self.grid.entries, np.int64)
         self._sites = 0
 
     def add(self, reply: Message) -> None:
@@ -94,7 +98,7 @@ class SharedStep:
     def _stepped(self) -> Arrays:
         """The model after one step of the run's optimizer, which begins anew each round, along the sum."""
         parameters = {name: nn.Parameter(torch.from_numpy(self._like[name].copy())) for name in self.names}
-        gradient = self._sum * (self._grid.step / self._expected)
+        gradient = self._sum * (self.grid.step / self._expected)
         ends = np.cumsum([self._like[name].size for name in self.names])[:-1]
         for (name, parameter), own in zip(parameters.items(), np.split(gradient, ends), strict=True):
             parameter.grad = torch.from_numpy(own.reshape(self._like[name].shape)).to(parameter.dtype)
@@ -108,6 +112,24 @@ class SharedStep:
         return optimizer_over(
             parameters, training, learning_rate(training, self._number, self._config.federation.rounds)
         )
+
+
+def refuse_unfit(config: Config, like: Arrays, units: Mapping[str, int]) -> None:
+    """Refuse, before round 1, a run whose sums could be none of the numbers that are told apart.
+
+    Args:
+        config: of the run.
+        like: the global model.
+        units: of each site.
+
+    Raises:
+        UsageError: as ``Grid.variance`` and ``Grid.refuse_overflow``, or ``common.privacy.sharing.shared_among``.
+    """
+    shared_among(config, len(units))
+    noise = Terms.of(config.with_values({"privacy.budget": "inf"}), min(units.values()), []).noise_multiplier
+    for number in (1, config.federation.rounds):  # one that finds the centre, where there are such, and another
+        grid = SharedStep(config, like, number, sum(units.values())).grid
+        grid.refuse_overflow(sum(units.values()), grid.variance(noise, config.privacy.honest), len(units))
 
 
 def least_sites(honest: int) -> int:

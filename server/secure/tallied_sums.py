@@ -58,6 +58,26 @@ def confidence_behind_masks(
     return Confidence(recordings=round(examples), losses=losses, right=right, wrong=wrong) if examples else None
 
 
+def held_out_behind_masks(
+    secure: SecureSums, content: Mapping[str, Any], classes: int, refused: Refused
+) -> tuple[Numbers, tuple[str, ...]]:
+    """The counts of the held-out speakers that sites hold, all together; and whose are in them.
+
+    Args:
+        secure: the run's sums.
+        content: of the request: the model and its scaling.
+        classes: that the model tells apart.
+        refused: as above.
+
+    Raises:
+        FederationError: the sum can't be opened.
+    """
+    number, kind = secure.config.most_rounds + 3, protocol.EVALUATE_TEST
+    layout = layout_of_tally(kind, features=0, classes=classes)
+    opened = secure.gather(kind, number, content, layout, refused)
+    return numbers_told(opened.mean(layout)[1]), opened.sites
+
+
 def _told(
     secure: SecureSums,
     kind: str,

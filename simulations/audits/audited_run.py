@@ -209,13 +209,18 @@ def _plans(path: Path) -> list[Plan]:
 
 
 def refuse_site_unit(run: AuditedRun, attack: str) -> None:
-    """Refuse to attack a site's update where only a trusted server ever sees it.
+    """Refuse to attack a site's update where only a trusted server ever sees it, or nobody does.
 
     Raises:
-        UsageError: the run protects sites.
+        UsageError: the run protects sites, or its sites share their noise.
     """
     if run.config.privacy.at_server:
         raise UsageError(
             f"audit {attack} attacks the update of one site; with --privacy-unit site only the trusted server sees it, "
             "as it is, and what leaves the server is of all sites: audit a run without privacy, whose updates are alike"
+        )
+    if run.config.privacy.shared:
+        raise UsageError(
+            f"audit {attack} attacks the update of one site; with --privacy-noise shared nobody sees it, but a sum of "
+            "all sites: audit a run with --privacy-noise site, or audit membership or canaries"
         )

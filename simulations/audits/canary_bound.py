@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from common.config.settings import PrivacyConfig
 from common.errors import UsageError
 from simulations.audits.attacks.one_run import Bound, epsilon_lower_bound
 from simulations.audits.audited_run import AuditedRun
@@ -25,6 +26,9 @@ SUFFIX = ".canaries.json"
 KINDS = {
     "gradients": "The canaries are crafted gradients, seen in every step that trains the whole model; no attack sees "
     "more.",
+    "summed": "The canaries are crafted gradients, seen in the sum of every step that trains the whole model, as by an "
+    "onlooker who knows all of it but one site's units and the noise of as many sites as are taken for honest; no "
+    "attack sees more.",
     "recordings": "The canaries are recordings under wrong labels, seen through the models that left the sites; "
     "crafted gradients (--canary-kind gradients) show more.",
 }
@@ -68,7 +72,7 @@ def audit(run: AuditedRun) -> Outcome:
         run=run,
         details=details,
         figures=[AttackFigure(name="ε at least", value=bound.epsilon, ci95=(bound.epsilon, float("inf")), nothing="0")],
-        meaning=[*_meaning(bound, claimed, most.epsilon), KINDS[run.config.privacy.canary_kind]],
+        meaning=[*_meaning(bound, claimed, most.epsilon), KINDS[_seen(run.config.privacy)]],
         refuted=_refutation(bound, claimed) if refuted else None,
     )
 
@@ -88,6 +92,10 @@ def read(files: list[Path]) -> Planted:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{file} holds no canaries' scores; run the simulation anew") from None
     return Planted(scores=np.concatenate(scores), included=np.concatenate(included), sites=len(files))
+
+
+def _seen(privacy: PrivacyConfig) -> str:
+    return "summed" if privacy.shared and privacy.canary_kind == "gradients" else privacy.canary_kind
 
 
 def _files(run: AuditedRun) -> list[Path]:

@@ -30,6 +30,11 @@ def refuse_unkept(config: Config, *, baselines: bool = False) -> None:
         raise UsageError("--public MODEL needs --normalise public, which scales by that model of public data")
     if config.privacy.on and not config.privacy.at_sites and baselines:
         raise UsageError("--baselines has federations of one site, which --privacy-unit site can't hide")
+    if config.privacy.shared and baselines:
+        raise UsageError(
+            "--baselines has federations of one site, which has nobody to share noise with; leave it out, or use "
+            "--privacy-noise site"
+        )
 
 
 def refuse_large_delta(config: Config, plans: Sequence[Plan], selection: Selection, *, pooled: bool) -> None:

@@ -66,6 +66,18 @@ def test_behind_masks_a_run_comes_to_what_it_comes_to_in_plain(
     assert other["calibration"]["bins"] == one["calibration"]["bins"]
 
 
+def test_a_site_without_validation_speakers_is_in_every_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    four = tiny.write(tmp_path / "corpus", speakers=18)  # two sites have five speakers, of which one validates
+    own = {**SITES, "data__sites": "column", "data__held_out": "speaker:03", "federation__refit": False}
+    plain, masked = (
+        run(job(four, tmp_path / str(secure), federation__secure=secure, **own))["folds"][0] for secure in (False, True)
+    )
+    assert masked["rounds"][-1]["validation"] == pytest.approx(plain["rounds"][-1]["validation"], abs=1e-4)
+    assert masked["calibration"]["bins"] == plain["calibration"]["bins"]
+    assert all(len(entry["sites"]) == 4 for entry in masked["rounds"])
+
+
 def test_of_a_site_nothing_is_told(masked: tuple[dict[str, Any], Path]) -> None:
     result, _ = masked
     for entry in (*result["folds"][0]["rounds"], *result["folds"][0]["refit"]):

@@ -60,7 +60,7 @@ class Reply:
         except Misfit as misfit:
             raise Refused(f"the reply's {misfit}") from None
         self._check_enough(values.pop(protocol.HELD), "to train on")
-        if self.kind == protocol.EVALUATE_TEST:
+        if self.kind == protocol.EVALUATE_TEST and values[protocol.METRICS][protocol.EXAMPLES]:
             self._check_enough({protocol.SPEAKERS: values[protocol.METRICS][protocol.SPEAKERS]}, "to score")
         self._keep_what_was_spent(values)
         return {name: _MAKERS[form.records[name].kind](values[name]) for name in values}

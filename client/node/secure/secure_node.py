@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 
 from client.node.gate.answers import Refused
 from client.node.secure.masked_rounds import MaskedRounds
@@ -114,7 +114,12 @@ class SecureNode:
         terms, roster = reserved.terms, reserved.roster
         if reserved.kind != protocol.TRAIN:
             weight = roster.weight([self.site.name], refit=False)
-            return self.rounds.mask_counts(terms, roster, tally_of(reserved.kind, reply, weight))
+            sent = asked.array_records[protocol.ARRAYS] if protocol.ARRAYS in asked else ArrayRecord()
+            bias = config.model.architecture.output_bias
+            classes = sent[bias].shape[0] if bias in sent else 0
+            return self.rounds.mask_counts(
+                terms, roster, tally_of(reserved.kind, reply, classes=classes, weight=weight)
+            )
         figures = reply.metric_records[protocol.METRICS]
         if (found := figures[protocol.EXAMPLES]) != (said := roster.weight([self.site.name], terms.refit)):
             raise Refused(f"the app trained on {found}, this site said {said} in this run")

@@ -16,6 +16,7 @@ from common.errors import FederationError, UsageError
 from common.flower import bundle
 from common.privacy.ledger.budget_unit import joined
 from common.privacy.recipe import refuse_leaks
+from common.privacy.sharing import shared_among
 from common.progress import Display, log_to
 from common.splits import plan as plans
 from common.splits.plan import Plan
@@ -89,6 +90,7 @@ def _fresh(folder: Folder, runs: Runs, wish: Wish, display: Display) -> RunFolde
     named = {"data.classes": list(folder.class_names)} if folder.classes else {}  # what the kits' policies allow
     config = joined(folder.root / STATE_LEDGER, configured({**named, **wish.settings}))
     quorum = _quorum(folder, wish.sites)
+    config = shared_among(config, quorum)
     if config.federation.min_sites > quorum:
         raise UsageError(f"--min-sites is {config.federation.min_sites}, the run is for {quorum} sites")
     check_rule(config.federation, quorum)

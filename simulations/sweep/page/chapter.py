@@ -52,13 +52,22 @@ def chapter(benchmark: Benchmark, prefix: str = "") -> Chapter:
         synthetic=corpus["synthetic"],
         insecure=any(row["config"]["privacy.insecure_seed"] for row in benchmark.rows if row["unit"]),
         sections=sections,
-        promises={unit: guarantee.promise(unit) for unit in UNITS if _has(benchmark, unit)},
+        promises=_promises(benchmark),
         command=benchmark.about["command"],
     )
 
 
-def _has(benchmark: Benchmark, unit: str) -> bool:
-    return any(series.unit == unit for series in benchmark.series)
+def _promises(benchmark: Benchmark) -> dict[str, dict[str, str]]:
+    """What is promised with each unit, and with shared noise."""
+    told = {}
+    for unit in UNITS:
+        own = [series for series in benchmark.series if series.unit == unit]
+        if any(not series.asked.sharing for series in own):
+            told[unit] = guarantee.promise(unit)
+        if sharing := next((series.rows[0] for series in own if series.asked.sharing), None):
+            honest, sites = sharing["config"]["privacy.honest"], len(sharing["details"]["privacy"])
+            told[f"{unit}, shared noise"] = guarantee.promise_shared(unit, int(honest), sites)
+    return told
 
 
 def _tiles(benchmark: Benchmark, results: Sequence[SeriesResult]) -> list[Tile]:

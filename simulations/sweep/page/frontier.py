@@ -121,22 +121,23 @@ def _differences(benchmark: Benchmark, found: Sequence[Comparison], prefix: str)
 
 
 def curves(results: Sequence[tuple[Series, Estimate]], label: str = "", *, hollow: bool = False) -> list[Curve]:
-    """A curve for each unit, front end, strategy and sites, and a point for each series without privacy."""
+    """A curve for each unit, front end, noise, strategy and sites, and a point for each series without privacy."""
     kinds = list(dict.fromkeys(_kind(series) for series, _ in results))
     fronts = sorted({series.front for series, _ in results})
-    by_curve: dict[tuple[str | None, tuple[str, str, str]], list[tuple[Series, Estimate]]] = {}
+    by_curve: dict[tuple[str | None, tuple[str, str, str, bool]], list[tuple[Series, Estimate]]] = {}
     for series, estimate in results:
         by_curve.setdefault((series.unit, _kind(series)), []).append((series, estimate))
     made = []
     for (unit, kind), own in by_curve.items():
-        front, strategy, sites = kind
+        front, strategy, sites, sharing = kind
         which = f", {front}" if len(fronts) > 1 else ""
-        which += f", {strategy}, sites {sites}" if len({other[1:] for other in kinds}) > 1 else ""
+        which += ", shared noise" if sharing else ""
+        which += f", {strategy}, sites {sites}" if len({other[1:3] for other in kinds}) > 1 else ""
         points = [Point(epsilon=series.epsilon, value=e.mean, ci95=e.ci95) for series, e in own]
         called, second = f"{unit or 'no privacy'}{label}{which}", front != fronts[0]
         made.append(Curve(name=called, unit=unit, points=points, dash=kinds.index(kind), open=hollow, second=second))
     return made
 
 
-def _kind(series: Series) -> tuple[str, str, str]:
-    return series.front, series.strategy, series.sites
+def _kind(series: Series) -> tuple[str, str, str, bool]:
+    return series.front, series.strategy, series.sites, series.asked.sharing

@@ -14,7 +14,8 @@ from simulations.sweep.statistics.series import Benchmark, Series
 
 def condition(series: Series) -> str:
     """``no privacy``, or ``utterance, ε = 8``."""
-    return f"{series.unit}, ε = {series.epsilon:g}" if series.unit else "no privacy"
+    noise = ", shared noise" if series.asked.sharing else ""
+    return f"{series.unit}, ε = {series.epsilon:g}{noise}" if series.unit else "no privacy"
 
 
 def name(benchmark: Benchmark, series: Series) -> str:

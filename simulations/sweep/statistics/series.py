@@ -184,7 +184,8 @@ class Benchmark:
 
     def classic(self, like: Series) -> Series | None:
         """The same with the classic features, of a series that has an encoder of its own."""
-        there = (s for s in self.series if (s.unit, s.epsilon) == (like.unit, like.epsilon) and s.front == CLASSIC)
+        private = like.unit, like.epsilon, like.asked.sharing
+        there = (s for s in self.series if (s.unit, s.epsilon, s.asked.sharing) == private and s.front == CLASSIC)
         alike = (s for s in there if (s.strategy, s.sites) == (like.strategy, like.sites))
         return None if like.front == CLASSIC else next(alike, None)
 
@@ -206,7 +207,7 @@ class Benchmark:
 
 def _rank(series: Series) -> tuple[Any, ...]:
     unit = -1 if series.unit is None else rank(series.unit)
-    return unit, -series.epsilon, series.front, series.strategy, natural(series.sites)
+    return unit, -series.epsilon, series.asked.sharing, series.front, series.strategy, natural(series.sites)
 
 
 def _kind(series: Series) -> tuple[str, str, str]:

@@ -23,6 +23,9 @@ classic features. What the strictest of those may have fits no rows of an encode
 condition with an encoder of its own shares no scaling, and is trained by the recipe that ``fedser simulate`` would
 take. Who trains and who is tested is the same for all. Where no condition says it, ``--encoder`` is for all of them,
 and they share the strictest one's scaling of its rows.
+
+One that ends in ``:shared`` has the settings of the same condition without the word, and as many noisy steps, each a
+round of all sites with one noise.
 """
 
 from __future__ import annotations
@@ -36,9 +39,13 @@ from common.config.settings import Config
 from common.config.units import UNITS, rank
 from common.errors import UsageError
 from common.privacy.recipe import private_settings
+from common.privacy.sharing import steps_per_round
 
 # Set by the conditions; whoever sets them for all asks for something else than a sweep.
-OWN = ("privacy.unit", "privacy.epsilon", "privacy.noise_multiplier", "privacy.budget", "privacy.canaries")
+OWN = (
+    *("privacy.unit", "privacy.epsilon", "privacy.noise_multiplier", "privacy.noise", "privacy.budget"),
+    "privacy.canaries",
+)
 OPTIMIZER = (
     "training.optimizer",
     "training.learning_rate",
@@ -48,7 +55,8 @@ OPTIMIZER = (
 )
 MECHANISM = ("privacy.sample_rate", "privacy.max_grad_norm", "training.learning_rate")
 ENCODER = "encoder"
-WORDS = (ENCODER,)  # that may follow, each after a colon
+SHARED = "shared"
+WORDS = (ENCODER, SHARED)  # that may follow, each after a colon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,11 @@ class Condition:
     def encoded(self) -> bool:
         """Whether it has an encoder in front that the conditions without this word have not."""
         return ENCODER in self.words
+
+    @property
+    def sharing(self) -> bool:
+        """Whether its sites share one noise."""
+        return SHARED in self.words
 
     @property
     def target(self) -> float | None:
@@ -107,6 +120,8 @@ def read(name: str) -> Condition:
         UsageError: it is none.
     """
     unit, *more = name.split(":")
+    if unit == "inf" and SHARED in more:
+        raise UsageError(f"--conditions has {name!r}: without privacy there is no noise to share")
     if unit == "inf":
         return Condition(unit=None, epsilon=math.inf, words=_words(name, more))
     try:
@@ -165,7 +180,8 @@ def settings_of(condition: Condition, given: Mapping[str, Any], common: Mapping[
     if condition.unit is None:
         return private_settings(values)  # by the recipe of an encoder, where there is one
     recipe = private_settings(_asked(given, condition))
-    return private_settings(_asked({n: v for n, v in recipe.items() if n in MECHANISM} | values, condition))
+    own = private_settings(_asked({n: v for n, v in recipe.items() if n in MECHANISM} | values, condition))
+    return _summed(own) if condition.sharing else own
 
 
 def own_settings(condition: Condition, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,8 +197,17 @@ def own_settings(condition: Condition, given: Mapping[str, Any]) -> dict[str, An
     if condition.unit is None and given.get("data.normalise") != "public":  # they are of a public scaling
         given = {n: v for n, v in given.items() if n != "encoder.components"}
     values = private_settings(_asked(given, condition) if condition.unit else given)
+    values = _summed(values) if condition.sharing else values
     scaled = values.get("data.normalise") == "public" or values.get("encoder.components")
     return {n: v for n, v in values.items() if n != "data.public" or scaled}  # which is of those that it scales
+
+
+def _summed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with one noise of all sites, and each noisy step of a round as a round of its own."""
+    own = Config().with_values(values)
+    rounds = own.federation.rounds * steps_per_round(own, own.privacy.sample_rate or 1.0)
+    shared_noise = {"privacy.noise": "shared", "federation.secure": True, "federation.rounds": rounds}
+    return private_settings({**values, **shared_noise})
 
 
 def config_of(condition: Condition, given: Mapping[str, Any], common: Mapping[str, Any]) -> Config:

@@ -68,9 +68,9 @@ def federated(out: Path, trial: Trial) -> Training:
 def baselines(out: Path, trial: Trial) -> dict[str, Training]:
     """The trainings of a trial's pooled model and of each site alone, by name; none where the unit is the site.
 
-    A federation of one site can't hide that site.
+    A federation of one site can't hide that site; nor where noise is shared: it has nobody to share it with.
     """
-    if trial.config.privacy.at_server:
+    if trial.config.privacy.at_server or trial.config.privacy.shared:
         return {}
     config = trial.config.with_values(
         {"federation.strategy": "fedavg", "federation.fraction": 1.0, "federation.min_sites": 1}

@@ -12,6 +12,7 @@ from common.config.settings import Config
 from common.curation.selection import Selection
 from common.data.extraction import Skipped
 from common.errors import UsageError
+from common.privacy.sharing import shared_among
 from common.splits.plan import Plan
 from common.splits.sites import MIN_SPEAKERS_FOR_VALIDATION
 from simulations.engine.output import slug
@@ -147,7 +148,7 @@ def trials(sweep: Sweep, selection: Selection, skipped: Sequence[Skipped]) -> li
                 private = sweep.config(condition, sweep.strategies[0], sites, seed)
                 refuse_unkept(private)
                 own.append(plans(dataclasses.replace(config, privacy=private.privacy), selection, skipped))
-                pooled = sweep.baselines and not private.privacy.at_server
+                pooled = sweep.baselines and not (private.privacy.at_server or private.privacy.shared)
                 refuse_large_delta(private, own[-1], selection, pooled=pooled)
             found += [trial for fold in zip(*own, strict=True) for trial in _of_fold(sweep, sites, seed, fold)]
     return found
@@ -173,7 +174,7 @@ def _of_fold(sweep: Sweep, sites: str, seed: int, fold: Sequence[Plan]) -> list[
             sites=sites,
             seed=seed,
             plan=plan,
-            config=sweep.config(condition, strategy, sites, seed),
+            config=shared_among(sweep.config(condition, strategy, sites, seed), len(plan.sites)),
         )
         for condition, plan in zip(sweep.conditions, fold, strict=True)
         for strategy in sweep.strategies

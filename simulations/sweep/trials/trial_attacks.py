@@ -125,7 +125,7 @@ def parts_of(attack: Attack, cache: FeatureCache) -> list[Part]:
     )
     if attack.canaried:
         parts.append(Part(name=f"canaries {name}", work=partial(_canaries, attack, cache), trials=waiting))
-    if not attack.trial.config.privacy.at_server:
+    if not (attack.trial.config.privacy.at_server or attack.trial.config.privacy.shared):
         parts.append(Part(name=f"gender {name}", work=partial(_gender, attack, cache), trials=waiting))
     return parts
 

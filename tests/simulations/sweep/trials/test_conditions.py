@@ -33,7 +33,7 @@ def test_a_condition_may_end_in_a_word_that_is_part_of_its_name() -> None:
 
 @pytest.mark.parametrize("text", ["inf:8", "inf:encoders", "site:8:", "utterance:8:ear", "inf:encoder:encoder"])
 def test_an_unknown_or_repeated_word_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="expected nothing more, or one of encoder, as in speaker:8:encoder"):
+    with pytest.raises(UsageError, match="expected nothing more, or one of encoder, shared, as in speaker:8:encoder"):
         parse(text)
 
 
