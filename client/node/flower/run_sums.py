@@ -111,7 +111,7 @@ class RunSums:
 
     def _check_name(self, content: RecordDict, run: CheckedRun, earlier: Sequence[Entry]) -> None:
         """Check that a sum is of the run that the site told its key."""
-        name, known = content.config_records[protocol.SECURE][protocol.RUN], replay.named(earlier, run.run.run_id)
+        name, known = str(content.config_records[protocol.SECURE][protocol.RUN]), replay.named(earlier, run.run.run_id)
         if name != known:
             raise Refused(f"a sum of run {name} is asked for, the site told its key for {known or 'none yet'}")
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +132,11 @@ def moved_by(value: float, model: Arrays = MODEL) -> Arrays:
     return {name: values + np.float32(value) for name, values in model.items()}
 
 
-def train(roster: Roster, number: int = 1, model: Arrays = MODEL, name: str = RUN, **more: Any) -> RecordDict:
+def train(
+    roster: Roster, number: int = 1, model: Arrays = MODEL, name: str = RUN, told: Mapping[str, Any] | None = None
+) -> RecordDict:
     """A message to train."""
-    own = LOG | {protocol.SERVER_ENTRIES: grown()} | more
+    own = LOG | {protocol.SERVER_ENTRIES: grown()} | dict(told or {})
     config = ConfigRecord({protocol.ROUND: number} | own)
     sums = {protocol.SECURE: sum_messages.asked(name, number, roster)}
     return RecordDict({protocol.ARRAYS: arrays(model), protocol.CONFIG: config, **sums})
@@ -195,15 +196,9 @@ def refused(site: Site, kind: str, content: RecordDict, run: int = 1) -> str:
     assert ask(site, kind, content, run) is None
     reply = site.server.reply()
     assert reply.has_error()
-    assert reply.error.reason.startswith((module.REFUSED, module.FAILED))
+    assert str(reply.error.reason).startswith((module.REFUSED, module.FAILED))
     lines = site.lines("refused")
     assert len(lines) == before + 1
     why = str(lines[-1]["why"])
     assert "\n" not in why
     return why
-
-
-def relisted(roster: Roster, entries: Sequence[RosterEntry]) -> Roster:
-    """The same roster with other entries, and totals that are theirs."""
-    whole = Roster.of(entries)
-    return dataclasses.replace(roster, entries=whole.entries, examples=whole.examples, validation=whole.validation)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,7 +150,7 @@ def test_who_tells_one_site_something_else_opens_noise(four: Sites, secure: Fab,
     asked, victim = train(roster), four["site-03"]
     other = {
         "model": lambda: train(roster, model=moved_by(0.25)),
-        "rate": lambda: train(roster, **{protocol.PROXIMAL_MU: 0.1}),
+        "rate": lambda: train(roster, told={protocol.PROXIMAL_MU: 0.1}),
         "total": lambda: train(dataclasses.replace(roster, examples=roster.examples + 1)),
     }[what]()
     if what == "total":
@@ -230,7 +231,7 @@ def test_a_plain_run_is_refused_where_masks_are_required(tmp_path: Path) -> None
     ],
 )
 def test_a_run_behind_masks_is_refused_where_the_policy_has_none(
-    tmp_path: Path, secure: Fab, clauses: dict[str, str], why: str
+    tmp_path: Path, secure: Fab, clauses: dict[str, Any], why: str
 ) -> None:
     [site] = sites_of(tmp_path, secure, 1, **clauses).values()
     assert why in refused(site, protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
