@@ -90,6 +90,12 @@ def test_all_sites_but_one_are_taken_for_honest_where_nothing_is_said() -> None:
     assert shared_among(Config(), 1) == Config()
 
 
+def test_a_round_waits_for_as_many_sites_as_its_sum_must_have() -> None:
+    assert shared_among(config(), 5).federation.min_sites == 5
+    assert shared_among(config(**{"privacy.honest": 2}), 5).federation.min_sites == 3
+    assert shared_among(config(**{"privacy.honest": 2, "federation.min_sites": 4}), 5).federation.min_sites == 4
+
+
 def test_nothing_is_begun_before_it_is_known_how_many_are_honest() -> None:
     own = config(**{"privacy.epsilon": "inf", "privacy.noise_multiplier": 2.0})
     refuse_leaks(own)
