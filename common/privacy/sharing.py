@@ -57,6 +57,8 @@ def _refusals(config: Config) -> Iterator[str]:
 def shared_among(config: Config, sites: int) -> Config:
     """The settings with how many of a run's sites are taken for honest: all but one where nothing was said.
 
+    A round waits for as many sites as its sum must have before it asks any: one that cannot be opened is paid for.
+
     Args:
         config: of the run.
         sites: how many there are, in the fold with the fewest.
@@ -77,4 +79,11 @@ def shared_among(config: Config, sites: int) -> Config:
             f"--honest {privacy.honest} of {sites} sites: expected {LEAST_HONEST} to {sites - 1}, for each of them "
             "knows its own part"
         )
-    return config if privacy.honest else config.with_values({"privacy.honest": sites - 1})
+    honest = privacy.honest or sites - 1
+    least = max(config.federation.min_sites, least_sites(honest))
+    return config.with_values({"privacy.honest": honest, "federation.min_sites": least})
+
+
+def least_sites(honest: int) -> int:
+    """How many sites' parts a sum must have, so that so many are unknown to one that takes part and looks."""
+    return honest + 1

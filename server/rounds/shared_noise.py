@@ -22,7 +22,7 @@ from common.learning.centring import moved
 from common.learning.training import learning_rate, optimizer_over
 from common.privacy.centre import NORM, rate_of
 from common.privacy.shared.grid import Grid, wrapped
-from common.privacy.sharing import shared_among
+from common.privacy.sharing import least_sites, shared_among
 from common.privacy.terms import Terms
 from common.protocol import ARRAYS, EXAMPLES, METRICS
 from server.rounds.gathering import Arrays, carrying
@@ -130,8 +130,3 @@ def refuse_unfit(config: Config, like: Arrays, units: Mapping[str, int]) -> None
     for number in (1, config.federation.rounds):  # one that finds the centre, where there are such, and another
         grid = SharedStep(config, like, number, sum(units.values())).grid
         grid.refuse_overflow(sum(units.values()), grid.variance(noise, config.privacy.honest), len(units))
-
-
-def least_sites(honest: int) -> int:
-    """How many sites' parts a sum must have: so many are unknown to whoever takes part and looks."""
-    return honest + 1

@@ -68,7 +68,7 @@ def test_an_opened_sum_and_the_parts_one_by_one_make_the_same_model() -> None:
     parts = [([5, -(2**31)], [[1, 2], [3, 4]]), ([-9, -5], [[0, 0], [7, 0]]), ([0, 1], [[0, 0], [0, 0]])] * 2
     for bias, weight in parts:
         one.add(part(bias, weight))
-    flat = np.sum([[*bias, *np.ravel(weight)] for bias, weight in parts], axis=0, dtype=np.int64)
+    flat = np.array([[*bias, *np.ravel(weight)] for bias, weight in parts], np.int64).sum(axis=0).reshape(6)
     whole.add_sum((flat + 2**31) % 2**32 - 2**31, len(parts))  # names are in the order of the alphabet
     first, second = arrays_of(one), arrays_of(whole)
     assert all(first[name].tobytes() == second[name].tobytes() for name in LIKE)
