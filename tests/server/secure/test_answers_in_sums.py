@@ -1,0 +1,120 @@
+"""Whatever one of four sites answers in a round behind masks: the sum is of plain updates, or it stays closed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from hypothesis import HealthCheck, given, settings
+
+from client.node.secure.secure_node import SecureNode
+from common import protocol
+from common.config.settings import Config, flatten
+from common.errors import FederationError
+from common.escaping import one_line
+from common.flower.packing import pack, unpack
+from server.rounds.loop import Rounds
+from server.run.checkpoint import State
+from server.secure.secure_sums import SecureSums
+from server.sites.handshake import Node
+from tests.client.node.gated import PLAIN, config_of
+from tests.client.node.secure.adding import RUN, counts, parties
+from tests.server.hostile import SPOILS, Spoil
+
+SECURE = {**PLAIN, "federation.secure": True, "federation.rounds": 1, "federation.refit": False}
+SPOILT = "site-01"
+MODEL = {"classifier.bias": np.zeros(3, np.float32), "classifier.weight": np.zeros((3, 2), np.float32)}
+NOTHING = RecordDict(
+    {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 0})}
+)  # none of the validation speakers is here
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class FourSites:
+    """A grid of real nodes, one of which answers what ``spoil`` makes of its honest reply to one kind of message."""
+
+    def __init__(self, folder: Path, config: Config, kinds: Sequence[str], spoil: Spoil) -> None:
+        self.nodes = {place + 1: SecureNode(own.site) for place, own in enumerate(parties(folder, 4).values())}
+        self.run = SimpleNamespace(fab_hash="")
+        self._config, self._kinds, self._spoil = config, kinds, spoil
+        self._asked: dict[str, Message] = {}
+
+    def get_node_ids(self) -> list[int]:
+        return list(self.nodes)
+
+    def push_messages(self, sent: Iterable[Message]) -> Sequence[str]:
+        self._asked = {f"{number}": message for number, message in enumerate(sent)}
+        return list(self._asked)
+
+    def pull_messages(self, ids: Iterable[str]) -> list[Message]:
+        return [self._answer(self._asked.pop(number)) for number in ids if number in self._asked]
+
+    def _answer(self, asked: Message) -> Message:
+        kind, place = asked.metadata.message_type, asked.metadata.dst_node_id
+        node, content = self.nodes[place], unpack(asked.content)
+        own = counts(place - 1)
+        if kind == protocol.KEYS:
+            told = node.introduce(content, **own)
+        elif kind in (protocol.TRAIN, protocol.EVALUATE):
+            reserved = node.reserve(kind, content, self._config, "")
+            made = trained(place, own["examples"]) if kind == protocol.TRAIN else NOTHING
+            told = node.masked(reserved, content, made, self._config)
+        else:
+            told = node.vote(content) if kind == protocol.VOTE else node.unmask(content)
+        reply = Message(pack(told), reply_to=asked)
+        return self._spoil(reply) if kind in self._kinds and node.site.name == SPOILT else reply
+
+
+def trained(place: int, examples: int) -> RecordDict:
+    """The model, further by so much."""
+    arrays = ArrayRecord({name: Array(values + np.float32(place / 2)) for name, values in MODEL.items()})
+    figures = {protocol.EXAMPLES: examples, protocol.LOSS: 1.0, protocol.SECONDS: 1.0}
+    return RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: MetricRecord(figures)})
+
+
+def round_of(grid: Any, folder: Path, config: Config) -> State:
+    """A round's state, as the server has it then."""
+    nodes = [
+        Node(id=place, site=own.site.name, features=3, test=0, speakers=3, validation_speakers=0, **counts(place - 1))
+        for place, own in grid.nodes.items()
+    ]
+    secure = SecureSums(grid=grid, config=config, nodes=nodes, run=RUN, settings=flatten(config))
+    folder.mkdir()
+    rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, secure=secure)
+    state = State(arrays=dict(MODEL), scaling={}, run=RUN)
+    return rounds.run(state)
+
+
+def opened(grid: Any, folder: Path, config: Config) -> State | None:
+    """The state after the round; None where it was closed, in one line."""
+    try:
+        return round_of(grid, folder, config)
+    except FederationError as error:
+        said = str(error)
+    assert one_line(said) == said
+    return None
+
+
+@pytest.mark.parametrize(
+    "kinds", [(protocol.KEYS,), (protocol.TRAIN,), (protocol.UNMASK,), (protocol.TRAIN, protocol.VOTE)], ids=str
+)
+@FEW
+@given(spoil=SPOILS)
+def test_the_sum_is_of_plain_updates_or_stays_closed(kinds: tuple[str, ...], spoil: Spoil) -> None:
+    config = config_of(SECURE)
+    with tempfile.TemporaryDirectory() as folder:
+        grid: Any = FourSites(Path(folder) / "sites", config, kinds, spoil)
+        state = opened(grid, Path(folder) / "run", config)
+    if state is None:
+        return
+    [entry] = state.history
+    own = {f"site-{place - 1:02}": (place, counts(place - 1)["examples"]) for place in range(1, 5)}
+    places, weights = zip(*(own[site] for site in entry["sites"]), strict=True)
+    for name, values in MODEL.items():
+        assert state.arrays[name] == pytest.approx(values + np.average(places, weights=weights) / 2, abs=1e-6)
