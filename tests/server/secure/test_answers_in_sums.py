@@ -74,16 +74,14 @@ class FourSites:
 def trained(place: int, examples: int) -> RecordDict:
     """The model, further by so much."""
     arrays = ArrayRecord({name: Array(values + np.float32(place / 2)) for name, values in MODEL.items()})
-    figures = {protocol.EXAMPLES: examples, protocol.LOSS: 1.0, protocol.SECONDS: 1.0}
+    figures: Any = {protocol.EXAMPLES: examples, protocol.LOSS: 1.0, protocol.SECONDS: 1.0}
     return RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: MetricRecord(figures)})
 
 
 def round_of(grid: Any, folder: Path, config: Config) -> State:
     """A round's state, as the server has it then."""
-    nodes = [
-        Node(id=place, site=own.site.name, features=3, test=0, speakers=3, validation_speakers=0, **counts(place - 1))
-        for place, own in grid.nodes.items()
-    ]
+    about: Any = {"features": 3, "test": 0, "speakers": 3, "validation_speakers": 0}
+    nodes = [Node(id=place, site=own.site.name, **about, **counts(place - 1)) for place, own in grid.nodes.items()]
     secure = SecureSums(grid=grid, config=config, nodes=nodes, run=RUN, settings=flatten(config))
     folder.mkdir()
     rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, secure=secure)
