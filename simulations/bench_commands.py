@@ -136,6 +136,9 @@ def _tell_windows(figures: Mapping[str, Any]) -> None:
 def noise(
     run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; one a core by default.")] = None,
+    denoise: Annotated[
+        bool, typer.Option("--denoise", help="Also with noisereduce in front, as recognise --denoise has it.")
+    ] = False,
     json_output: options.JsonOutput = False,
 ) -> None:
     """What a run's models make of a stranger's first recordings in noise: pink, babble, and a room that echoes."""
@@ -143,7 +146,7 @@ def noise(
     from simulations.speed import noisy_scores
 
     with Display() as display:
-        figures = noisy_scores.run(run, workers, display)
+        figures = noisy_scores.run(run, workers, display, suppress=denoise)
     if json_output:
         _print(figures, json_output)
     else:
@@ -159,8 +162,9 @@ def _tell_noise(figures: Mapping[str, Any]) -> None:
 
     levels = next(iter(figures["summary"].values()))
     table = Table("UAR, first heard", *map(noise_level, levels), box=None)
-    for kind, curve in figures["summary"].items():
-        table.add_row(kind, *(score(own["uar"]) for own in curve.values()))
+    for ending, curves in (("", figures["summary"]), (", suppressed", figures.get("suppressed", {}))):
+        for kind, curve in curves.items():
+            table.add_row(kind + ending, *(score(own["uar"]) for own in curve.values()))
     Console().print(table)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.escaping import one_line
-from recogniser.listening.stream_options import Adapt, Hop, Leave, Model, UnsureBelow, Vad, Window
+from recogniser.listening.stream_options import Adapt, Denoise, Hop, Leave, Model, UnsureBelow, Vad, Window
 
 if TYPE_CHECKING:  # ONNX Runtime and numpy, which --help needs none of
     from recogniser.listening.recording_result import RecordingResult
@@ -58,6 +58,7 @@ def recognise(
     speakers: Speakers = None,
     unsure: UnsureBelow = None,
     leave: Leave = None,
+    denoise: Denoise = False,
     prosody: Prosody = False,
     plot: Plot = False,
 ) -> None:
@@ -72,13 +73,16 @@ def recognise(
     from recogniser.listening.lane import ListenSettings
     from recogniser.listening.run_export import open_model
     from recogniser.recordings.batch import Batch, tasks, turns_of
+    from recogniser.sound.noise_suppression import noise_reduction
 
     if channels not in ("mixed", "separate"):
         raise UsageError(f"--channels {channels}: expected mixed or separate")
     if speakers and channels == "separate":
         raise UsageError("--speakers and --channels separate both say who speaks: give one")
     listen = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad, separate=channels == "separate")
-    settings = RecogniseSettings(listen=listen, unsure=unsure or 0.0, leave=leave or 0.0)
+    settings = RecogniseSettings(listen=listen, unsure=unsure or 0.0, leave=leave or 0.0, denoise=denoise)
+    if denoise:
+        noise_reduction()  # or it is said here that it is not there
     asked = parse_formats(formats)
     if out and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; expected a folder for the results")
