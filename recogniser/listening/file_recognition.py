@@ -15,7 +15,7 @@ from typing import Any
 from common.audio.reading import WARNINGS
 from common.escaping import escaped
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.lane import ListenSettings, Stretch
+from recogniser.listening.lane import Due, ListenSettings
 from recogniser.listening.listener import Growing, Listener
 from recogniser.listening.recording_result import (
     DECIMALS,
@@ -114,7 +114,7 @@ def _passing(
     gates: Sequence[Gate] | None = None,
     known: Sequence[Speakers] | None = None,
     unsure: Unsure | None = None,
-) -> Iterator[tuple[Listener, list[Stretch]]]:
+) -> Iterator[tuple[Listener, list[Due]]]:
     """A listener that hears a file, block by block, and what is to be scored of each."""
     listener: Listener | None = None
     asked = settings.listen

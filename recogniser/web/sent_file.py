@@ -29,7 +29,7 @@ from recogniser.web.status_codes import http_refusal
 
 LARGEST_FILE = 128 << 20  # bytes: an hour of 16 bits at 16 kHz
 MOST_FILES = 4  # that are sent or heard at once
-_NAMES = {"name", "window", "hop", "adapt", "channels", "unsure", "leave"}
+_NAMES = {"name", "window", "hop", "adapt", "channels", "least", "pause", "unsure", "leave"}
 _LONGEST_WAY = 600.0  # seconds that a file may take to come in
 _LONGEST_NAME = 200  # characters
 _UNREAD = 422
@@ -157,6 +157,8 @@ def _asked(request: Request) -> tuple[RecogniseSettings, str]:
             hop=float(given.get("hop", plain.hop)),
             adapt=given.get("adapt", "recording"),
             separate=channels == "separate",
+            least=float(given.get("least", plain.least)),
+            pause=float(given.get("pause", plain.pause)),
         )
         settings = RecogniseSettings(
             listen=listen, unsure=float(given.get("unsure", 0)), leave=float(given.get("leave", 0))

@@ -62,8 +62,32 @@ def test_a_stream_may_ask_for_all_that_grpcs_may(service: Running) -> None:
     events = spoken(service, 1600, speaker="ann", unsure=1.0, interim_results=True, hop=0.25, adapt="NONE")
     kinds = {own["type"] for own in events}
     assert {"segment", "done"} <= kinds <= {"segment", "done", "window", "lag"}
+    assert all(0.35 < own["speech"] <= 1 for own in events if own["type"] == "window")
     heard = [own for own in events if own["type"] == "segment"]
     assert {(own["speaker"], own["emotion"]) for own in heard} == {("ann", None)}
+
+
+def test_speech_that_begins_and_ends_is_told_as_grpc_tells_it(service: Running) -> None:
+    more: dict[str, Any] = {"activity": True, "least": 0.2, "pause": 0.2, "speaker": "ann"}
+    events = [own for own in spoken(service, 1600, **more) if own["type"] in ("activity", "segment")]
+    with client(service) as stub:
+        other = list(stub.StreamingRecognize(messages(talk(0), 1600, **more)))
+    grpcs = [
+        getattr(own, str(own.WhichOneof("event")))
+        for own in other
+        if own.WhichOneof("event") in ("activity", "segment")
+    ]
+    assert [own["type"] for own in events] == ["activity", "activity", "segment"] * (len(events) // 3)
+    assert len(grpcs) == len(events) > 3
+    for own, each in zip(events, grpcs, strict=True):
+        if own["type"] == "activity":
+            assert (own["time"], own["speaking"]) == (each.time, each.speaking)
+            assert (own["channel"], own["speaker"], each.speaker) == (None, "ann", "ann")
+        else:
+            assert own["start"] == each.start
+    [begins, ends] = [own for own in events[:3] if own["type"] == "activity"]
+    assert (begins["speaking"], begins["time"], ends["time"]) == (True, events[2]["start"], events[2]["end"])
+    assert "activity" not in {own["type"] for own in spoken(service, 1600)}
 
 
 def duration(segment: dict[str, Any]) -> float:
