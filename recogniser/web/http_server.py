@@ -26,10 +26,12 @@ from recogniser.service.server_access import Access
 from recogniser.service.stream_limits import LARGEST_MESSAGE
 from recogniser.web import page
 from recogniser.web.event_json import model_dict
+from recogniser.web.flow_control import WaitingSocket
 from recogniser.web.sent_file import SentFiles
 from recogniser.web.socket_stream import serve_socket
 from recogniser.web.visitors import Visitors
 
+_KEPT = 1 << 16  # bytes that the system keeps for a client that does not take them: by itself it would keep megabytes
 _LINGER = 2  # seconds that answers under way have, once all streams have ended
 
 
@@ -72,7 +74,7 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             lifespan="off",
-            ws="websockets-sansio",
+            ws=WaitingSocket,
             ws_max_size=LARGEST_MESSAGE,
             ws_per_message_deflate=False,
             access_log=False,
@@ -93,7 +95,9 @@ class _Server(uvicorn.Server):
 def _bound(access: Access) -> socket.socket:
     family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
     try:
-        return socket.create_server((access.host.strip("[]"), access.port), family=family)
+        listener = socket.create_server((access.host.strip("[]"), access.port), family=family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KEPT)  # each connection's too
+        return listener
     except OSError:
         raise FedserError(
             f"cannot listen on {access.address}: another program does, or it is no address of this machine; "

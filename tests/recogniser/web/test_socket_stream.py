@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import socket as sockets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,6 +143,23 @@ def test_sound_that_waits_too_long_ends_its_stream(model: ExportedModel) -> None
         say(socket, TEXT, pcm(talk(0)))
         events, code, _ = told(socket)
     assert (code, events[-1]["status"]) == (1013, "RESOURCE_EXHAUSTED")
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_makes_room_for_others(model: ExportedModel) -> None:
+    """It talks on and never reads: what is kept for it is bounded, its stream ends, and so does its socket."""
+    narrow = sockets.socket()
+    narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 1 << 12)
+    limits = StreamLimits(streams=1, waiting=600, most_waiting=0.5)
+    with visited(model, limits=limits) as service:
+        narrow.connect(("127.0.0.1", service.beside[0]))
+        asked = {**CONFIG, "interim_results": True, "hop": 0.05, "speaker": "x" * 200}
+        with connected(service, sock=narrow, max_queue=1, close_timeout=0.1) as deaf:
+            say(deaf, json.dumps(asked))
+            with pytest.raises(ConnectionClosed):
+                say(deaf, *[pcm(talk(0))] * 300)
+        assert figure(service, 'rejected_total{reason="resource_exhausted"}') == 1
+        wait_for(service, 0)
 
 
 def test_no_more_than_may_be_and_nothing_is_left_of_who_is_cut_off(model: ExportedModel) -> None:
