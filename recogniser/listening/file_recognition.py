@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from common.audio.reading import WARNINGS
 from common.escaping import escaped
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.lane import Due, ListenSettings
+from recogniser.listening.lane import Due, ListenSettings, Stretch
 from recogniser.listening.listener import Growing, Listener
 from recogniser.listening.recording_result import (
     DECIMALS,
@@ -64,8 +64,17 @@ class RecogniseSettings:
         return {**listen, "channels": channels, **asked}
 
 
+Keep = Callable[[Stretch, Segment], str]
+
+
 def recognise(
-    model: ExportedModel, path: Path, settings: RecogniseSettings, turns: Turns | None = None, **noted: Any
+    model: ExportedModel,
+    path: Path,
+    settings: RecogniseSettings,
+    turns: Turns | None = None,
+    *,
+    keep: Keep | None = None,
+    **noted: Any,
 ) -> RecordingResult:
     """Recognise a recording; what is wrong with it is among the result's problems.
 
@@ -74,6 +83,7 @@ def recognise(
         path: of a file in any format that soundfile reads.
         settings: what is asked for.
         turns: who speaks when; None where nobody said.
+        keep: called with each segment, gives the id that its scores are kept by; None where they are not kept.
         noted: what else is to be named among the settings.
 
     Raises:
@@ -87,9 +97,15 @@ def recognise(
     blocks = FileBlocks(path=path)
     unsure = Unsure(below=settings.unsure)
     for listener, stretches in _passing(model, blocks, settings, turns, gates=gates, known=known, unsure=unsure):
-        for event in listener.told(stretches):
-            found.take(event)
+        for own, event in zip(stretches, listener.told(stretches), strict=True):
+            found.take(_kept(own, event, keep))
     return _result(model, blocks, settings, found, noted)
+
+
+def _kept(due: Due, event: Growing | Segment, keep: Keep | None) -> Growing | Segment:
+    if keep and isinstance(due, Stretch) and isinstance(event, Segment):
+        return replace(event, id=keep(due, event))
+    return event
 
 
 def _sums(

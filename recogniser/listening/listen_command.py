@@ -140,7 +140,9 @@ def _print(events: list[Event], json_output: bool) -> None:
 def _as_dict(event: Event) -> dict[str, object]:
     from recogniser.listening.recording_result import Segment
 
-    return {"type": "segment" if isinstance(event, Segment) else "window", **asdict(event)}
+    if isinstance(event, Segment):
+        return {"type": "segment", **event.as_dict()}
+    return {"type": "window", **asdict(event)}
 
 
 def _line(event: Event) -> str:

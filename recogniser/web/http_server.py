@@ -30,6 +30,7 @@ from recogniser.web.flow_control import WaitingSocket
 from recogniser.web.sent_file import SentFiles
 from recogniser.web.socket_stream import serve_socket
 from recogniser.web.visitors import Visitors
+from recogniser.workers.file_hearing import FileHearing, FileThread
 
 _KEPT = 1 << 16  # bytes that the system keeps for a client that does not take them: by itself it would keep megabytes
 _LINGER = 2  # seconds that answers under way have, once all streams have ended
@@ -42,10 +43,12 @@ class HttpServer:
     Attributes:
         access: who may use it, and where it listens.
         scores: where scores are kept, whose last day is among the figures; None for nowhere.
+        hearing: what hears files; by default a thread.
     """
 
     access: Access = field(default_factory=Access)
     scores: Path | None = None
+    hearing: FileHearing | None = None
 
     @asynccontextmanager
     async def listening(self, streams: OpenStreams) -> AsyncIterator[int]:
@@ -54,7 +57,7 @@ class HttpServer:
         Raises:
             FedserError: it cannot listen there.
         """
-        files = SentFiles(streams)
+        files = SentFiles(streams, self.hearing or FileThread(streams.model, streams.kept))
         with _bound(self.access) as listener:
             server = _Server(self._configuration(streams, files))
             serving = asyncio.create_task(server.serve([listener]))
@@ -112,7 +115,7 @@ def application(streams: OpenStreams, files: SentFiles, access: Access, scores: 
         await serve_socket(socket, streams)
 
     def model(_: Request) -> Response:
-        return JSONResponse({**model_dict(model_message(streams.model)), "keeps_scores": streams.keeps_scores})
+        return JSONResponse({**model_dict(model_message(streams.model)), "keeps_scores": streams.kept is not None})
 
     def healthy(_: Request) -> Response:
         return PlainTextResponse("ok\n")

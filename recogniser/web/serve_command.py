@@ -95,6 +95,7 @@ def serve(
     from recogniser.service.server_access import Access, read_pair, read_pem, read_token
     from recogniser.service.stream_limits import StreamLimits
     from recogniser.web.http_server import HttpServer
+    from recogniser.workers.file_hearing import FileProcess
     from recogniser.workers.worker_scoring import WorkerScoring
 
     certificate, key = read_pair(tls_cert, tls_key)
@@ -118,7 +119,8 @@ def serve(
         typer.echo(f"Listens on {host}, {ports}; Ctrl-C ends it", err=True)
 
     kept = KeptScores(monitor, hears) if monitor else None
-    beside = [HttpServer(access=replace(access, port=port), scores=monitor)]
+    files = FileProcess(model, monitor) if workers else None
+    beside = [HttpServer(access=replace(access, port=port), scores=monitor, hearing=files)]
     scoring = WorkerScoring(model, workers, monitor) if workers else None
     server = GrpcServer(model=hears, limits=limits, access=access, kept=kept, beside=beside, scoring=scoring)
     sys.setswitchinterval(_SWITCH)
