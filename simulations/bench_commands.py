@@ -92,6 +92,27 @@ def recogniser(json_output: options.JsonOutput = False) -> None:
     _print(figures, json_output)
 
 
+@bench.command(epilog="Example: fedser bench clients --count 1000 --json")
+def clients(
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="Of each kind.")] = 1000,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Bad clients of a service, so many of each of fifteen kinds: what they are told, and what they leave behind.
+
+    Some ten minutes; a message of 1 GB needs 3 GB of memory.
+    """
+    import tempfile
+
+    from common.progress import Display
+    from simulations.hearing import bad_clients
+    from simulations.hearing.untrained_model import write_model
+
+    with Display() as display, tempfile.TemporaryDirectory(prefix="fedser-bench-") as folder:
+        step, done = display.step("clients", len(bad_clients.KINDS) + 1), iter(range(1, 100))
+        figures = bad_clients.run(write_model(Path(folder)), count, lambda said: step.update(next(done), said))
+    _print(figures, json_output)
+
+
 @bench.command(epilog="Example: fedser bench windows --run runs/emodb --seconds 0.5,2")
 def windows(
     run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],

@@ -70,9 +70,9 @@ def _done(model: ExportedModel, listener: Listener) -> Message:
 
 
 def _message(due: Due, event: Event | Activity, kept: KeptScores | None) -> Message:
-    closed = kept and isinstance(event, Segment) and isinstance(due, Stretch)
-    number = kept.keep(due, event) if closed else ""
-    return event_message(event, number)
+    if kept and isinstance(due, Stretch) and isinstance(event, Segment):
+        return event_message(event, kept.keep(due, event))
+    return event_message(event)
 
 
 def _taken(listener: Listener, portion: Portion) -> Heard:

@@ -37,10 +37,10 @@ def sound_of(path: Path, rate: int, channels: int, encoding: str) -> bytes:
     sound = np.clip(np.stack(at_rate, axis=1), -1, 1)
     soundfile.write(path, sound, rate, subtype=SUBTYPES[encoding])
     if encoding == "FLOAT32":
-        return sound.astype("<f4").tobytes()
+        return bytes(sound.astype("<f4"))
     with soundfile.SoundFile(path) as file:
         if encoding == "LINEAR16":
-            return file.read(dtype="int16").astype("<i2").tobytes()
+            return bytes(file.read(dtype="int16").astype("<i2"))
     whole = path.read_bytes()
     start = whole.index(b"data") + 8
     return whole[start : start + sound.size]
