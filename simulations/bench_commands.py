@@ -113,6 +113,27 @@ def clients(
     _print(figures, json_output)
 
 
+@bench.command(epilog="Example: fedser bench gate --json")
+def gate(
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", min=1.0, help="Of each sound.")] = 600.0,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Segments that are heard where nobody speaks: in silence, noise, hum and a melody at three levels; none should be.
+
+    Some minutes.
+    """
+    import tempfile
+
+    from common.progress import Display
+    from simulations.hearing import no_speech
+    from simulations.hearing.untrained_model import write_model
+
+    with Display() as display, tempfile.TemporaryDirectory(prefix="fedser-bench-") as folder:
+        step, done = display.step("gate", len(no_speech.KINDS)), iter(range(1, 100))
+        figures = no_speech.run(write_model(Path(folder)), seconds, lambda said: step.update(next(done), said))
+    _print(figures, json_output)
+
+
 @bench.command(epilog="Example: fedser bench windows --run runs/emodb --seconds 0.5,2")
 def windows(
     run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],

@@ -19,7 +19,8 @@ from recogniser.listening.recording_result import Segment
 from recogniser.listening.running_sums import Sums, adapted
 from recogniser.listening.unsure import Unsure
 from recogniser.sound.turns import Turn, Turns
-from tests.recogniser.speech import RATE, Signal, no_speech, talk
+from simulations.hearing.no_speech import no_speech
+from tests.recogniser.speech import RATE, Signal, talk
 
 LIVE = ListenSettings()
 
