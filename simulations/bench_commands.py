@@ -92,6 +92,48 @@ def recogniser(json_output: options.JsonOutput = False) -> None:
     _print(figures, json_output)
 
 
+@bench.command(epilog="Example: fedser bench clients --count 1000 --json")
+def clients(
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="Of each kind.")] = 1000,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Bad clients of a service, so many of each of fifteen kinds: what they are told, and what they leave behind.
+
+    Some ten minutes; a message of 1 GB needs 3 GB of memory.
+    """
+    import tempfile
+
+    from common.progress import Display
+    from simulations.hearing import bad_clients
+    from simulations.hearing.untrained_model import write_model
+
+    with Display() as display, tempfile.TemporaryDirectory(prefix="fedser-bench-") as folder:
+        step, done = display.step("clients", len(bad_clients.KINDS) + 1), iter(range(1, 100))
+        figures = bad_clients.run(write_model(Path(folder)), count, lambda said: step.update(next(done), said))
+    _print(figures, json_output)
+
+
+@bench.command(epilog="Example: fedser bench gate --json")
+def gate(
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", min=1.0, help="Of each sound.")] = 600.0,
+    json_output: options.JsonOutput = False,
+) -> None:
+    """Segments that are heard where nobody speaks: in silence, noise, hum and a melody at three levels; none should be.
+
+    Some minutes.
+    """
+    import tempfile
+
+    from common.progress import Display
+    from simulations.hearing import no_speech
+    from simulations.hearing.untrained_model import write_model
+
+    with Display() as display, tempfile.TemporaryDirectory(prefix="fedser-bench-") as folder:
+        step, done = display.step("gate", len(no_speech.KINDS)), iter(range(1, 100))
+        figures = no_speech.run(write_model(Path(folder)), seconds, lambda said: step.update(next(done), said))
+    _print(figures, json_output)
+
+
 @bench.command(epilog="Example: fedser bench windows --run runs/emodb --seconds 0.5,2")
 def windows(
     run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],
@@ -136,6 +178,9 @@ def _tell_windows(figures: Mapping[str, Any]) -> None:
 def noise(
     run: Annotated[Path, typer.Option("--run", metavar="DIR", help="A finished run of fedser simulate.")],
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; one a core by default.")] = None,
+    denoise: Annotated[
+        bool, typer.Option("--denoise", help="Also with noisereduce in front, as recognise --denoise has it.")
+    ] = False,
     json_output: options.JsonOutput = False,
 ) -> None:
     """What a run's models make of a stranger's first recordings in noise: pink, babble, and a room that echoes."""
@@ -143,7 +188,7 @@ def noise(
     from simulations.speed import noisy_scores
 
     with Display() as display:
-        figures = noisy_scores.run(run, workers, display)
+        figures = noisy_scores.run(run, workers, display, suppress=denoise)
     if json_output:
         _print(figures, json_output)
     else:
@@ -159,8 +204,9 @@ def _tell_noise(figures: Mapping[str, Any]) -> None:
 
     levels = next(iter(figures["summary"].values()))
     table = Table("UAR, first heard", *map(noise_level, levels), box=None)
-    for kind, curve in figures["summary"].items():
-        table.add_row(kind, *(score(own["uar"]) for own in curve.values()))
+    for ending, curves in (("", figures["summary"]), (", suppressed", figures.get("suppressed", {}))):
+        for kind, curve in curves.items():
+            table.add_row(kind + ending, *(score(own["uar"]) for own in curve.values()))
     Console().print(table)
 
 

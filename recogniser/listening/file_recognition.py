@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.audio.reading import WARNINGS
 from common.escaping import escaped
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.lane import ListenSettings, Stretch
+from recogniser.listening.lane import Due, ListenSettings, Stretch
 from recogniser.listening.listener import Growing, Listener
 from recogniser.listening.recording_result import (
     DECIMALS,
@@ -30,6 +30,7 @@ from recogniser.listening.speaker_adaptation import Speakers
 from recogniser.listening.unsure import Unsure, leave_out
 from recogniser.sound.file_blocks import FileBlocks
 from recogniser.sound.gates import Gate, RememberingGate, open_gate
+from recogniser.sound.noise_suppression import without_noise
 from recogniser.sound.turns import Turns
 
 
@@ -41,6 +42,7 @@ class RecogniseSettings:
         listen: as any stream is.
         unsure: the confidence below which a segment has no name.
         leave: the share of its segments, the least sure ones, that have none.
+        denoise: whether noise is suppressed before anything hears it.
 
     Raises:
         UsageError: a value that can't be.
@@ -49,6 +51,7 @@ class RecogniseSettings:
     listen: ListenSettings = field(default_factory=lambda: ListenSettings(adapt="recording"))
     unsure: float = 0.0
     leave: float = 0.0
+    denoise: bool = False
 
     def __post_init__(self) -> None:
         Unsure(below=self.unsure, leave=self.leave)
@@ -57,11 +60,21 @@ class RecogniseSettings:
         """As a result names them."""
         listen = asdict(self.listen)
         channels = "separate" if listen.pop("separate") else "mixed"
-        return {**listen, "channels": channels, "unsure": self.unsure, "leave": self.leave}
+        asked = {"unsure": self.unsure, "leave": self.leave, "denoise": self.denoise}
+        return {**listen, "channels": channels, **asked}
+
+
+Keep = Callable[[Stretch, Segment], str]
 
 
 def recognise(
-    model: ExportedModel, path: Path, settings: RecogniseSettings, turns: Turns | None = None, **noted: Any
+    model: ExportedModel,
+    path: Path,
+    settings: RecogniseSettings,
+    turns: Turns | None = None,
+    *,
+    keep: Keep | None = None,
+    **noted: Any,
 ) -> RecordingResult:
     """Recognise a recording; what is wrong with it is among the result's problems.
 
@@ -70,6 +83,7 @@ def recognise(
         path: of a file in any format that soundfile reads.
         settings: what is asked for.
         turns: who speaks when; None where nobody said.
+        keep: called with each segment, gives the id that its scores are kept by; None where they are not kept.
         noted: what else is to be named among the settings.
 
     Raises:
@@ -78,21 +92,27 @@ def recognise(
     gates: list[Gate] | None = None
     known: list[Speakers] | None = None
     if settings.listen.adapt == "recording" and model.adapts(to_all=True):
-        gates, known = _sums(model, path, settings.listen, turns)
+        gates, known = _sums(model, path, settings, turns)
     found = _Found(settings.listen.hop, model.said.classes)
     blocks = FileBlocks(path=path)
     unsure = Unsure(below=settings.unsure)
-    for listener, stretches in _passing(model, blocks, settings.listen, turns, gates=gates, known=known, unsure=unsure):
-        for event in listener.told(stretches):
-            found.take(event)
+    for listener, stretches in _passing(model, blocks, settings, turns, gates=gates, known=known, unsure=unsure):
+        for own, event in zip(stretches, listener.told(stretches), strict=True):
+            found.take(_kept(own, event, keep))
     return _result(model, blocks, settings, found, noted)
 
 
+def _kept(due: Due, event: Growing | Segment, keep: Keep | None) -> Growing | Segment:
+    if keep and isinstance(due, Stretch) and isinstance(event, Segment):
+        return replace(event, id=keep(due, event))
+    return event
+
+
 def _sums(
-    model: ExportedModel, path: Path, settings: ListenSettings, turns: Turns | None
+    model: ExportedModel, path: Path, settings: RecogniseSettings, turns: Turns | None
 ) -> tuple[list[Gate], list[Speakers]]:
     """What was heard of each channel's speakers in all of a recording, and its gates, to be asked again."""
-    running = ListenSettings(**{**asdict(settings), "adapt": "running"})
+    running = replace(settings, listen=replace(settings.listen, adapt="running"))
     gates: list[RememberingGate] = []
     known: list[Speakers] = []
     for listener, _ in _passing(model, FileBlocks(path=path), running, turns, remember=gates):
@@ -103,24 +123,25 @@ def _sums(
 def _passing(
     model: ExportedModel,
     blocks: FileBlocks,
-    settings: ListenSettings,
+    settings: RecogniseSettings,
     turns: Turns | None,
     *,
     remember: list[RememberingGate] | None = None,
     gates: Sequence[Gate] | None = None,
     known: Sequence[Speakers] | None = None,
     unsure: Unsure | None = None,
-) -> Iterator[tuple[Listener, list[Stretch]]]:
+) -> Iterator[tuple[Listener, list[Due]]]:
     """A listener that hears a file, block by block, and what is to be scored of each."""
     listener: Listener | None = None
-    for block in blocks:
+    asked = settings.listen
+    for block in without_noise(blocks) if settings.denoise else blocks:
         if listener is None:
             if remember is not None:
-                count = blocks.channels if settings.separate else 1
-                remember += [RememberingGate(open_gate(settings.vad)) for _ in range(count)]
+                count = blocks.channels if asked.separate else 1
+                remember += [RememberingGate(open_gate(asked.vad)) for _ in range(count)]
             listener = Listener(
                 model,
-                settings,
+                asked,
                 blocks.rate,
                 blocks.channels,
                 turns=turns,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,18 @@ import numpy.typing as npt
 from common.errors import UsageError
 from recogniser.listening.exported_model import ExportedModel, Frames, Window
 from recogniser.listening.frame_blocks import FrameSpan, SoundOfFrames
-from recogniser.listening.planned_stretches import Plan, Planner
+from recogniser.listening.planned_stretches import Boundary, Cadence, Plan, Planner
 from recogniser.listening.speaker_adaptation import ADAPT, Adaptation
 from recogniser.sound.gates import FRAME, RATE, Gate
-from recogniser.sound.hysteresis import LEAST, LONGEST
+from recogniser.sound.hysteresis import LEAST, LONGEST, PAUSE
 from recogniser.sound.resampling import Resampler
 from recogniser.sound.turns import Turns
 
 Signal = npt.NDArray[np.float32]
 
 _SHORTEST_HOP = 0.05
+_SHORTEST = 0.1  # seconds of speech that are scored, and of a pause
+_LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class ListenSettings:
         adapt: one of ``speaker_adaptation.ADAPT``.
         vad: the speech gate's name.
         separate: whether each channel is listened to for itself, or the mean of all.
+        least: seconds of speech from which a segment is scored.
+        pause: seconds without speech, which close one.
 
     Raises:
         UsageError: a value that can't be.
@@ -50,14 +54,25 @@ class ListenSettings:
     adapt: str = "running"
     vad: str = "silero"
     separate: bool = False
+    least: float = LEAST
+    pause: float = PAUSE
 
     def __post_init__(self) -> None:
         if not LEAST <= self.window <= LONGEST:
             raise UsageError(f"--window {self.window:g}: expected {LEAST:g} to {LONGEST:g} seconds")
         if not _SHORTEST_HOP <= self.hop <= self.window:
             raise UsageError(f"--hop {self.hop:g}: expected {_SHORTEST_HOP:g} seconds to those of --window")
+        if not _SHORTEST <= self.least <= self.window:
+            raise UsageError(f"--least {self.least:g}: expected {_SHORTEST:g} seconds to those of --window")
+        if not _SHORTEST <= self.pause <= _LONGEST_PAUSE:
+            raise UsageError(f"--pause {self.pause:g}: expected {_SHORTEST:g} to {_LONGEST_PAUSE:g} seconds")
         if self.adapt not in ADAPT:
             raise UsageError(f"--adapt {self.adapt}: expected {', '.join(ADAPT)}")
+
+    def cadence(self, *, boundaries: bool) -> Cadence:
+        """When its segments are scored, and whether where they begin and end is told."""
+        window, hop, least, pause = (round(1000 * own) for own in (self.window, self.hop, self.least, self.pause))
+        return Cadence(window=window, hop=hop, least=least, pause=pause, boundaries=boundaries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +87,7 @@ class Stretch:
         speaker: None where nobody said who speaks.
         final: whether it is the whole segment, which has closed.
         heard: seconds of this speaker that its scaling is made of.
+        speech: how probably it is speech; 0 of a whole segment.
         window: its frames and their scaling.
     """
 
@@ -82,7 +98,11 @@ class Stretch:
     speaker: str | None
     final: bool
     heard: float
+    speech: float
     window: Window
+
+
+Due = Stretch | Boundary
 
 
 class Lane:
@@ -99,6 +119,7 @@ class Lane:
         adaptation: of this lane's speakers.
         channel: its number; None for all, mixed.
         turns: who speaks when; None where nobody said.
+        boundaries: whether it is told where segments begin and end.
     """
 
     def __init__(
@@ -111,6 +132,7 @@ class Lane:
         *,
         channel: int | None = None,
         turns: Turns | None = None,
+        boundaries: bool = False,
     ) -> None:
         self.gate, self.adaptation = gate, adaptation
         self._channel, self._hop_ms = channel, model.hop_ms
@@ -118,8 +140,8 @@ class Lane:
         self._for_gate = None if model.sampling_rate == RATE else Resampler(rate, RATE)
         self._sound = SoundOfFrames(model)
         self._ungated = np.zeros(0, np.float32)
-        self._planner = Planner(round(1000 * settings.window), round(1000 * settings.hop), turns)
-        self._plans: deque[Plan] = deque()
+        self._planner = Planner(settings.cadence(boundaries=boundaries), turns)
+        self._plans: deque[Plan | Boundary] = deque()
         self._ready = 0  # of the plans, whose features can be computed
         self._rate, self._samples = rate, 0
         self._end: int | None = None  # milliseconds, once it is known
@@ -162,19 +184,26 @@ class Lane:
         until: dict[int, int] = {}  # the frame behind the last one that is due, by segment
         self._ready = 0
         for plan in self._plans:
-            if not self._sound.reaches(end := self._frame(self._ended(plan))):
-                break
-            until[plan.onset] = end
+            if isinstance(plan, Plan):
+                if not self._sound.reaches(end := self._frame(self._ended(plan))):
+                    break
+                until[plan.onset] = end
             self._ready += 1
         return [span for onset, end in until.items() for span in self._sound.spans(self._frame(onset), end)]
 
-    def stretches(self, spans: Sequence[FrameSpan], frames: Sequence[Frames]) -> list[Stretch]:
-        """What is to be scored, once the features of what was due are known."""
+    def stretches(self, spans: Sequence[FrameSpan], frames: Sequence[Frames]) -> list[Due]:
+        """What is to be scored and told, once the features of what was due are known."""
         for span, own in zip(spans, frames, strict=True):
             self._sound.add(span, own)
-        found = [self._stretch(self._plans.popleft()) for _ in range(self._ready)]
-        self._sound.forget({self._frame(self._planner.onset), *(self._frame(plan.onset) for plan in self._plans)})
+        found = [self._due(self._plans.popleft()) for _ in range(self._ready)]
+        onsets = {plan.onset for plan in self._plans if isinstance(plan, Plan)}
+        self._sound.forget({self._frame(onset) for onset in (self._planner.onset, *onsets)})
         return found
+
+    def _due(self, plan: Plan | Boundary) -> Due:
+        if isinstance(plan, Plan):
+            return self._stretch(plan)
+        return replace(plan, end=self._ended(plan), channel=self._channel)
 
     def _stretch(self, plan: Plan) -> Stretch:
         end = self._ended(plan)
@@ -190,10 +219,11 @@ class Lane:
             speaker=plan.speaker,
             final=plan.final,
             heard=heard,
+            speech=plan.speech,
             window=Window(frames=frames, scaling=scaling),
         )
 
-    def _ended(self, plan: Plan) -> int:
+    def _ended(self, plan: Plan | Boundary) -> int:
         return plan.end if self._end is None else min(plan.end, self._end)
 
     def _frame(self, milliseconds: int) -> int:

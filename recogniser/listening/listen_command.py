@@ -32,6 +32,8 @@ Encoding = Annotated[
     str, typer.Option("--encoding", metavar="linear16|float32|mulaw", help="Of the samples on standard input.")
 ]
 
+Denoise = Annotated[bool, typer.Option("--denoise", hidden=True)]  # which who knows recognise may try
+
 _AT_ONCE = 1 << 16  # bytes that are read at once, at most
 
 
@@ -55,6 +57,7 @@ def listen(
     vad: Vad = "silero",
     unsure: UnsureBelow = None,
     leave: Leave = None,
+    denoise: Denoise = False,
     json_output: options.JsonOutput = False,
 ) -> None:
     """Print what is heard as it is spoken: a growing stretch of speech at every hop, and the whole once it ends."""
@@ -66,6 +69,10 @@ def listen(
 
     if adapt == "recording":
         raise UsageError("--adapt recording: nobody knows all of what is still to come; expected running or none")
+    if denoise:
+        raise UsageError(
+            "--denoise: it looks behind each sound at what is still to come; fedser recognise has it for files"
+        )
     settings = ListenSettings(window=window, hop=hop, adapt=adapt, vad=vad)
     known = Unsure(below=unsure or 0.0, leave=leave or 0.0)
     at, blocks = _sound(source, rate, channels, encoding)
@@ -133,7 +140,9 @@ def _print(events: list[Event], json_output: bool) -> None:
 def _as_dict(event: Event) -> dict[str, object]:
     from recogniser.listening.recording_result import Segment
 
-    return {"type": "segment" if isinstance(event, Segment) else "window", **asdict(event)}
+    if isinstance(event, Segment):
+        return {"type": "segment", **event.as_dict()}
+    return {"type": "window", **asdict(event)}
 
 
 def _line(event: Event) -> str:

@@ -5,7 +5,7 @@ A file is a stream that does not wait.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from recogniser.listening.exported_model import ExportedModel, Probabilities
 from recogniser.listening.frame_blocks import frames_together
-from recogniser.listening.lane import Lane, ListenSettings, Stretch
+from recogniser.listening.lane import Due, Lane, ListenSettings, Stretch
+from recogniser.listening.planned_stretches import Boundary
 from recogniser.listening.recording_result import DECIMALS, SHARE_DECIMALS, Segment
 from recogniser.listening.speaker_adaptation import Adaptation, Speakers
 from recogniser.listening.unsure import Unsure
@@ -38,6 +39,7 @@ class Growing:
         speaker: None where nobody said who speaks.
         probabilities: of each class.
         heard: seconds of this speaker before.
+        speech: how probably it is speech, by the gate.
         stability: 1 less the largest change of a probability since the segment's last score; 0 for its first.
     """
 
@@ -48,7 +50,25 @@ class Growing:
     speaker: str | None
     probabilities: dict[str, float]
     heard: float
+    speech: float
     stability: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """Speech begins or has ended, where that is asked for: of each segment, and of one that is too short to be scored.
+
+    Attributes:
+        time: when, in seconds from the stream's start.
+        speaking: whether it begins.
+        channel: None where they are mixed.
+        speaker: None where nobody said who speaks.
+    """
+
+    time: float
+    speaking: bool
+    channel: int | None
+    speaker: str | None
 
 
 Event = Growing | Segment
@@ -67,6 +87,7 @@ class Listener:
         gates: one for each channel that is listened to; by default new ones.
         unsure: what is too unsure to be named.
         decimals: of the probabilities that are told.
+        activity: whether it is told where speech begins and ends.
 
     Raises:
         UsageError, FedserError: of the gate.
@@ -84,6 +105,7 @@ class Listener:
         gates: Sequence[Gate] | None = None,
         unsure: Unsure | None = None,
         decimals: int = SHARE_DECIMALS,
+        activity: bool = False,
     ) -> None:
         self._decimals, self._channels = decimals, channels
         self._before: dict[int | None, dict[str, float]] = {}  # of each channel's open segment, as last told
@@ -100,6 +122,7 @@ class Listener:
                 adaptation,
                 channel=number if settings.separate else None,
                 turns=turns,
+                boundaries=activity,
             )
             for number, (gate, adaptation) in enumerate(zip(gates, adaptations, strict=True))
         ]
@@ -109,12 +132,12 @@ class Listener:
         for lane, own in self._split(block):
             lane.take(own, last=last)
 
-    def stretches(self, block: Block) -> list[Stretch]:
+    def stretches(self, block: Block) -> list[Due]:
         """What is to be scored, once these samples ``(samples, channels)`` have come in."""
         self.take(block)
         return stretches_together(self._model, [self])[0]
 
-    def last_stretches(self) -> list[Stretch]:
+    def last_stretches(self) -> list[Due]:
         """What is left to be scored; nothing follows."""
         self.take(np.zeros((0, self._channels), np.float32), last=True)
         return stretches_together(self._model, [self])[0]
@@ -127,15 +150,17 @@ class Listener:
         """What is heard at the end; nothing follows."""
         return self.told(self.last_stretches())
 
-    def told(self, stretches: Sequence[Stretch]) -> list[Event]:
-        """Score stretches and tell what they are."""
+    def told(self, due: Sequence[Due]) -> list[Event]:
+        """Score stretches and tell what they are; where speech begins and ends ``tell`` alone says."""
+        stretches = [own for own in due if isinstance(own, Stretch)]
         if not stretches:
             return []
-        return self.tell(stretches, self._model.score([stretch.window for stretch in stretches]))
-
-    def tell(self, stretches: Sequence[Stretch], scores: Sequence[Probabilities] | Probabilities) -> list[Event]:
-        """What stretches are, whose scores ``(stretches, classes)`` are known, in the order that they came in."""
+        scores = self._model.score([stretch.window for stretch in stretches])
         return [self._tell(stretch, own.tolist()) for stretch, own in zip(stretches, scores, strict=True)]
+
+    def tell(self, due: Sequence[Due], scores: Iterator[Probabilities]) -> list[Event | Activity]:
+        """What is due, in its order; the scores of its stretches, ``(classes,)`` each, are taken one by one."""
+        return [self._tell(own, next(scores).tolist()) if isinstance(own, Stretch) else _activity(own) for own in due]
 
     def _split(self, block: Block) -> list[tuple[Lane, Signal]]:
         if self._separate:
@@ -157,13 +182,14 @@ class Listener:
         before = self._before.pop(stretch.channel, None)
         if not stretch.final:
             self._before[stretch.channel] = found
-            return Growing(due=round(stretch.due / 1000, DECIMALS), stability=_stability(before, found), **told)
+            due, speech = round(stretch.due / 1000, DECIMALS), round(stretch.speech, DECIMALS)
+            return Growing(due=due, speech=speech, stability=_stability(before, found), **told)
         likeliest = max(found, key=lambda name: found[name])
         confidence = found[likeliest]
         return Segment(emotion=self._unsure.named(likeliest, confidence), confidence=confidence, **told)
 
 
-def stretches_together(model: ExportedModel, listeners: Sequence[Listener]) -> list[list[Stretch]]:
+def stretches_together(model: ExportedModel, listeners: Sequence[Listener]) -> list[list[Due]]:
     """What is to be scored of each of some streams, once they have taken in more: each as if it were alone.
 
     The gate and the features are asked for all at once, which costs less than for each.
@@ -180,5 +206,10 @@ def _stability(before: dict[str, float] | None, now: dict[str, float]) -> float:
     return 1 - max(abs(now[name] - own) for name, own in before.items()) if before else 0.0
 
 
-def _in_time(stretches: list[Stretch]) -> list[Stretch]:
-    return sorted(stretches, key=lambda stretch: stretch.end)
+def _activity(own: Boundary) -> Activity:
+    time = round(own.end / 1000, DECIMALS)
+    return Activity(time=time, speaking=own.begins, channel=own.channel, speaker=own.speaker)
+
+
+def _in_time(due: list[Due]) -> list[Due]:
+    return sorted(due, key=lambda own: own.end)

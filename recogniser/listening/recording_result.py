@@ -27,6 +27,7 @@ class Segment:
         confidence: the likeliest class's probability.
         probabilities: of each class.
         heard: seconds of speech of this speaker before, by which the features were scaled.
+        id: by which its label can be given later, where its scores are kept; else empty, and not told.
     """
 
     start: float
@@ -37,11 +38,16 @@ class Segment:
     confidence: float
     probabilities: dict[str, float]
     heard: float
+    id: str = ""
 
     @property
     def seconds(self) -> float:
         """How long it is."""
         return self.end - self.start
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is told."""
+        return {name: value for name, value in vars(self).items() if name != "id" or value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +171,7 @@ class RecordingResult:
         """One JSON object and a line's end."""
         parts: dict[str, Any] = {  # and not asdict, which copies hours of numbers
             "model": vars(self.model),
-            "segments": [vars(own) for own in self.segments],
+            "segments": [own.as_dict() for own in self.segments],
             "trajectory": vars(self.trajectory),
             "summary": vars(self.summary),
             "problems": [vars(own) for own in self.problems],

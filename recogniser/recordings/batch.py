@@ -112,6 +112,8 @@ class Batch:
         turns: who speaks when, by a recording's name without its ending; empty where nobody said.
         prosody: whether each is described.
         plot: whether a picture of each is written beside its results.
+        out: the folder of results; None where nothing is written.
+        formats: what is written of each; JSON is in any case, and last: by it is known what is done.
     """
 
     model: ExportedModel
@@ -119,41 +121,34 @@ class Batch:
     turns: Mapping[str, Turns] = field(default_factory=dict)
     prosody: bool = False
     plot: bool = False
+    out: Path | None = None
+    formats: Sequence[Format] = ()
 
-    def results(self, found: Sequence[Task]) -> Iterator[RecordingResult]:
-        """Of each recording."""
-        for task in found:
-            yield self._recognised(task, _digest(task.path))
+    def done(self, task: Task) -> Done:
+        """Write what is heard in a recording, unless that is there already.
 
-    def write(self, found: Sequence[Task], out: Path, formats: Sequence[Format]) -> Iterator[Done]:
-        """Write what is heard in each recording, unless that is there already.
-
-        Args:
-            found: the recordings.
-            out: the folder of results.
-            formats: what is written of each; JSON is in any case, and last: by it is known what is done.
-
-        Yields:
-            Each result, and whether it was there.
+        Returns:
+            The result, and whether it was there.
 
         Raises:
             FedserError: for want of space or rights.
         """
-        for task in found:
-            digest = _digest(task.path)
-            place = out / task.place
-            kept = self._kept(_named(place, JSON), task, digest)
-            result = kept or self._recognised(task, digest)
-            if kept is None:
-                _clear(place)
-            for form in formats:
-                if form is not JSON:
-                    atomic.write(_named(place, form), form.write(result))
-            if self.plot and result.seconds:
-                self._plot(task, result, place.with_name(place.name + PICTURE))
-            if kept is None:
-                atomic.write(_named(place, JSON), JSON.write(result))
-            yield result, kept is not None
+        digest = _digest(task.path)
+        if self.out is None:
+            return self._recognised(task, digest), False
+        place = self.out / task.place
+        kept = self._kept(_named(place, JSON), task, digest)
+        result = kept or self._recognised(task, digest)
+        if kept is None:
+            _clear(place)
+        for form in self.formats:
+            if form != JSON:
+                atomic.write(_named(place, form), form.write(result))
+        if self.plot and result.seconds:
+            self._plot(task, result, place.with_name(place.name + PICTURE))
+        if kept is None:
+            atomic.write(_named(place, JSON), JSON.write(result))
+        return result, kept is not None
 
     def _plot(self, task: Task, result: RecordingResult, place: Path) -> None:
         if not place.exists():

@@ -24,41 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n recogniser/service/emotion.proto\x12\x11\x66\x65\x64ser.emotion.v1\"\x99\x02\n\x0fStreamingConfig\x12-\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x1b.fedser.emotion.v1.Encoding\x12\x19\n\x11sample_rate_hertz\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x0e\n\x06window\x18\x04 \x01(\x01\x12\x0b\n\x03hop\x18\x05 \x01(\x01\x12\x17\n\x0finterim_results\x18\x06 \x01(\x08\x12\x0f\n\x07speaker\x18\x07 \x01(\t\x12\'\n\x05\x61\x64\x61pt\x18\x08 \x01(\x0e\x32\x18.fedser.emotion.v1.Adapt\x12\x19\n\x11separate_channels\x18\t \x01(\x08\x12\x0e\n\x06unsure\x18\n \x01(\x01\x12\x0f\n\x07profile\x18\x0b \x01(\x0c\"w\n\x19StreamingRecognizeRequest\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\".fedser.emotion.v1.StreamingConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\x13\n\x11streaming_request\"\xea\x01\n\x1aStreamingRecognizeResponse\x12+\n\x06window\x18\x01 \x01(\x0b\x32\x19.fedser.emotion.v1.WindowH\x00\x12-\n\x07segment\x18\x02 \x01(\x0b\x32\x1a.fedser.emotion.v1.SegmentH\x00\x12%\n\x03lag\x18\x03 \x01(\x0b\x32\x16.fedser.emotion.v1.LagH\x00\x12\'\n\x04\x64one\x18\x04 \x01(\x0b\x32\x17.fedser.emotion.v1.DoneH\x00\x12\x17\n\x0f\x61udio_processed\x18\x05 \x01(\x01\x42\x07\n\x05\x65vent\"-\n\x05Score\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xa3\x01\n\x06Window\x12\r\n\x05start\x18\x01 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x01\x12(\n\x06scores\x18\x03 \x03(\x0b\x32\x18.fedser.emotion.v1.Score\x12\r\n\x05heard\x18\x04 \x01(\x01\x12\x14\n\x07\x63hannel\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07speaker\x18\x06 \x01(\t\x12\x11\n\tstability\x18\x07 \x01(\x02\x42\n\n\x08_channel\"\xd4\x01\n\x07Segment\x12\r\n\x05start\x18\x01 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x01\x12\x0f\n\x07\x65motion\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12(\n\x06scores\x18\x05 \x03(\x0b\x32\x18.fedser.emotion.v1.Score\x12\x10\n\x08is_final\x18\x06 \x01(\x08\x12\r\n\x05heard\x18\x07 \x01(\x01\x12\x14\n\x07\x63hannel\x18\x08 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07speaker\x18\t \x01(\t\x12\n\n\x02id\x18\n \x01(\tB\n\n\x08_channel\"\'\n\x03Lag\x12\x0f\n\x07waiting\x18\x01 \x01(\x01\x12\x0f\n\x07skipped\x18\x02 \x01(\x05\"\x17\n\x04\x44one\x12\x0f\n\x07profile\x18\x01 \x01(\x0c\"U\n\x10RecognizeRequest\x12\x32\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\".fedser.emotion.v1.StreamingConfig\x12\r\n\x05\x61udio\x18\x02 \x01(\x0c\"R\n\x11RecognizeResponse\x12,\n\x08segments\x18\x01 \x03(\x0b\x32\x1a.fedser.emotion.v1.Segment\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x11\n\x0fGetModelRequest\"i\n\x05Model\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\x12\x11\n\tnormalise\x18\x03 \x01(\t\x12\x11\n\tsynthetic\x18\x04 \x01(\x08\x12\x19\n\x11sample_rate_hertz\x18\x05 \x01(\x05*J\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x0c\n\x08LINEAR16\x10\x01\x12\x0b\n\x07\x46LOAT32\x10\x02\x12\t\n\x05MULAW\x10\x03*5\n\x05\x41\x64\x61pt\x12\x15\n\x11\x41\x44\x41PT_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\x08\n\x04NONE\x10\x02\x32\xad\x02\n\x12\x45motionRecognition\x12u\n\x12StreamingRecognize\x12,.fedser.emotion.v1.StreamingRecognizeRequest\x1a-.fedser.emotion.v1.StreamingRecognizeResponse(\x01\x30\x01\x12V\n\tRecognize\x12#.fedser.emotion.v1.RecognizeRequest\x1a$.fedser.emotion.v1.RecognizeResponse\x12H\n\x08GetModel\x12\".fedser.emotion.v1.GetModelRequest\x1a\x18.fedser.emotion.v1.Modelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n recogniser/service/emotion.proto\x12\x11\x66\x65\x64ser.emotion.v1\"\xc9\x02\n\x0fStreamingConfig\x12-\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x1b.fedser.emotion.v1.Encoding\x12\x19\n\x11sample_rate_hertz\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x0e\n\x06window\x18\x04 \x01(\x01\x12\x0b\n\x03hop\x18\x05 \x01(\x01\x12\x17\n\x0finterim_results\x18\x06 \x01(\x08\x12\x0f\n\x07speaker\x18\x07 \x01(\t\x12\'\n\x05\x61\x64\x61pt\x18\x08 \x01(\x0e\x32\x18.fedser.emotion.v1.Adapt\x12\x19\n\x11separate_channels\x18\t \x01(\x08\x12\x0e\n\x06unsure\x18\n \x01(\x01\x12\x0f\n\x07profile\x18\x0b \x01(\x0c\x12\r\n\x05least\x18\x0c \x01(\x01\x12\r\n\x05pause\x18\r \x01(\x01\x12\x10\n\x08\x61\x63tivity\x18\x0e \x01(\x08\"w\n\x19StreamingRecognizeRequest\x12\x34\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\".fedser.emotion.v1.StreamingConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\x13\n\x11streaming_request\"\x9b\x02\n\x1aStreamingRecognizeResponse\x12+\n\x06window\x18\x01 \x01(\x0b\x32\x19.fedser.emotion.v1.WindowH\x00\x12-\n\x07segment\x18\x02 \x01(\x0b\x32\x1a.fedser.emotion.v1.SegmentH\x00\x12%\n\x03lag\x18\x03 \x01(\x0b\x32\x16.fedser.emotion.v1.LagH\x00\x12\'\n\x04\x64one\x18\x04 \x01(\x0b\x32\x17.fedser.emotion.v1.DoneH\x00\x12/\n\x08\x61\x63tivity\x18\x06 \x01(\x0b\x32\x1b.fedser.emotion.v1.ActivityH\x00\x12\x17\n\x0f\x61udio_processed\x18\x05 \x01(\x01\x42\x07\n\x05\x65vent\"-\n\x05Score\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"\xb3\x01\n\x06Window\x12\r\n\x05start\x18\x01 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x01\x12(\n\x06scores\x18\x03 \x03(\x0b\x32\x18.fedser.emotion.v1.Score\x12\r\n\x05heard\x18\x04 \x01(\x01\x12\x14\n\x07\x63hannel\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07speaker\x18\x06 \x01(\t\x12\x11\n\tstability\x18\x07 \x01(\x02\x12\x0e\n\x06speech\x18\x08 \x01(\x02\x42\n\n\x08_channel\"]\n\x08\x41\x63tivity\x12\x0c\n\x04time\x18\x01 \x01(\x01\x12\x10\n\x08speaking\x18\x02 \x01(\x08\x12\x14\n\x07\x63hannel\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07speaker\x18\x04 \x01(\tB\n\n\x08_channel\"\xd4\x01\n\x07Segment\x12\r\n\x05start\x18\x01 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x01\x12\x0f\n\x07\x65motion\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12(\n\x06scores\x18\x05 \x03(\x0b\x32\x18.fedser.emotion.v1.Score\x12\x10\n\x08is_final\x18\x06 \x01(\x08\x12\r\n\x05heard\x18\x07 \x01(\x01\x12\x14\n\x07\x63hannel\x18\x08 \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07speaker\x18\t \x01(\t\x12\n\n\x02id\x18\n \x01(\tB\n\n\x08_channel\"\'\n\x03Lag\x12\x0f\n\x07waiting\x18\x01 \x01(\x01\x12\x0f\n\x07skipped\x18\x02 \x01(\x05\"\x17\n\x04\x44one\x12\x0f\n\x07profile\x18\x01 \x01(\x0c\"U\n\x10RecognizeRequest\x12\x32\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\".fedser.emotion.v1.StreamingConfig\x12\r\n\x05\x61udio\x18\x02 \x01(\x0c\"R\n\x11RecognizeResponse\x12,\n\x08segments\x18\x01 \x03(\x0b\x32\x1a.fedser.emotion.v1.Segment\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"\x11\n\x0fGetModelRequest\"i\n\x05Model\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\x12\x11\n\tnormalise\x18\x03 \x01(\t\x12\x11\n\tsynthetic\x18\x04 \x01(\x08\x12\x19\n\x11sample_rate_hertz\x18\x05 \x01(\x05*J\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x0c\n\x08LINEAR16\x10\x01\x12\x0b\n\x07\x46LOAT32\x10\x02\x12\t\n\x05MULAW\x10\x03*5\n\x05\x41\x64\x61pt\x12\x15\n\x11\x41\x44\x41PT_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\x08\n\x04NONE\x10\x02\x32\xad\x02\n\x12\x45motionRecognition\x12u\n\x12StreamingRecognize\x12,.fedser.emotion.v1.StreamingRecognizeRequest\x1a-.fedser.emotion.v1.StreamingRecognizeResponse(\x01\x30\x01\x12V\n\tRecognize\x12#.fedser.emotion.v1.RecognizeRequest\x1a$.fedser.emotion.v1.RecognizeResponse\x12H\n\x08GetModel\x12\".fedser.emotion.v1.GetModelRequest\x1a\x18.fedser.emotion.v1.Modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recogniser.service.emotion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCODING']._serialized_start=1488
-  _globals['_ENCODING']._serialized_end=1562
-  _globals['_ADAPT']._serialized_start=1564
-  _globals['_ADAPT']._serialized_end=1617
+  _globals['_ENCODING']._serialized_start=1696
+  _globals['_ENCODING']._serialized_end=1770
+  _globals['_ADAPT']._serialized_start=1772
+  _globals['_ADAPT']._serialized_end=1825
   _globals['_STREAMINGCONFIG']._serialized_start=56
-  _globals['_STREAMINGCONFIG']._serialized_end=337
-  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_start=339
-  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_end=458
-  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_start=461
-  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_end=695
-  _globals['_SCORE']._serialized_start=697
-  _globals['_SCORE']._serialized_end=742
-  _globals['_WINDOW']._serialized_start=745
-  _globals['_WINDOW']._serialized_end=908
-  _globals['_SEGMENT']._serialized_start=911
-  _globals['_SEGMENT']._serialized_end=1123
-  _globals['_LAG']._serialized_start=1125
-  _globals['_LAG']._serialized_end=1164
-  _globals['_DONE']._serialized_start=1166
-  _globals['_DONE']._serialized_end=1189
-  _globals['_RECOGNIZEREQUEST']._serialized_start=1191
-  _globals['_RECOGNIZEREQUEST']._serialized_end=1276
-  _globals['_RECOGNIZERESPONSE']._serialized_start=1278
-  _globals['_RECOGNIZERESPONSE']._serialized_end=1360
-  _globals['_GETMODELREQUEST']._serialized_start=1362
-  _globals['_GETMODELREQUEST']._serialized_end=1379
-  _globals['_MODEL']._serialized_start=1381
-  _globals['_MODEL']._serialized_end=1486
-  _globals['_EMOTIONRECOGNITION']._serialized_start=1620
-  _globals['_EMOTIONRECOGNITION']._serialized_end=1921
+  _globals['_STREAMINGCONFIG']._serialized_end=385
+  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_start=387
+  _globals['_STREAMINGRECOGNIZEREQUEST']._serialized_end=506
+  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_start=509
+  _globals['_STREAMINGRECOGNIZERESPONSE']._serialized_end=792
+  _globals['_SCORE']._serialized_start=794
+  _globals['_SCORE']._serialized_end=839
+  _globals['_WINDOW']._serialized_start=842
+  _globals['_WINDOW']._serialized_end=1021
+  _globals['_ACTIVITY']._serialized_start=1023
+  _globals['_ACTIVITY']._serialized_end=1116
+  _globals['_SEGMENT']._serialized_start=1119
+  _globals['_SEGMENT']._serialized_end=1331
+  _globals['_LAG']._serialized_start=1333
+  _globals['_LAG']._serialized_end=1372
+  _globals['_DONE']._serialized_start=1374
+  _globals['_DONE']._serialized_end=1397
+  _globals['_RECOGNIZEREQUEST']._serialized_start=1399
+  _globals['_RECOGNIZEREQUEST']._serialized_end=1484
+  _globals['_RECOGNIZERESPONSE']._serialized_start=1486
+  _globals['_RECOGNIZERESPONSE']._serialized_end=1568
+  _globals['_GETMODELREQUEST']._serialized_start=1570
+  _globals['_GETMODELREQUEST']._serialized_end=1587
+  _globals['_MODEL']._serialized_start=1589
+  _globals['_MODEL']._serialized_end=1694
+  _globals['_EMOTIONRECOGNITION']._serialized_start=1828
+  _globals['_EMOTIONRECOGNITION']._serialized_end=2129
 # @@protoc_insertion_point(module_scope)

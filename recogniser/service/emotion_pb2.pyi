@@ -28,7 +28,7 @@ RUNNING: Adapt
 NONE: Adapt
 
 class StreamingConfig(_message.Message):
-    __slots__ = ("encoding", "sample_rate_hertz", "channels", "window", "hop", "interim_results", "speaker", "adapt", "separate_channels", "unsure", "profile")
+    __slots__ = ("encoding", "sample_rate_hertz", "channels", "window", "hop", "interim_results", "speaker", "adapt", "separate_channels", "unsure", "profile", "least", "pause", "activity")
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _ClassVar[int]
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,9 @@ class StreamingConfig(_message.Message):
     SEPARATE_CHANNELS_FIELD_NUMBER: _ClassVar[int]
     UNSURE_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     encoding: Encoding
     sample_rate_hertz: int
     channels: int
@@ -51,7 +54,10 @@ class StreamingConfig(_message.Message):
     separate_channels: bool
     unsure: float
     profile: bytes
-    def __init__(self, encoding: _Optional[_Union[Encoding, str]] = ..., sample_rate_hertz: _Optional[int] = ..., channels: _Optional[int] = ..., window: _Optional[float] = ..., hop: _Optional[float] = ..., interim_results: _Optional[bool] = ..., speaker: _Optional[str] = ..., adapt: _Optional[_Union[Adapt, str]] = ..., separate_channels: _Optional[bool] = ..., unsure: _Optional[float] = ..., profile: _Optional[bytes] = ...) -> None: ...
+    least: float
+    pause: float
+    activity: bool
+    def __init__(self, encoding: _Optional[_Union[Encoding, str]] = ..., sample_rate_hertz: _Optional[int] = ..., channels: _Optional[int] = ..., window: _Optional[float] = ..., hop: _Optional[float] = ..., interim_results: _Optional[bool] = ..., speaker: _Optional[str] = ..., adapt: _Optional[_Union[Adapt, str]] = ..., separate_channels: _Optional[bool] = ..., unsure: _Optional[float] = ..., profile: _Optional[bytes] = ..., least: _Optional[float] = ..., pause: _Optional[float] = ..., activity: _Optional[bool] = ...) -> None: ...
 
 class StreamingRecognizeRequest(_message.Message):
     __slots__ = ("config", "audio")
@@ -62,18 +68,20 @@ class StreamingRecognizeRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[StreamingConfig, _Mapping]] = ..., audio: _Optional[bytes] = ...) -> None: ...
 
 class StreamingRecognizeResponse(_message.Message):
-    __slots__ = ("window", "segment", "lag", "done", "audio_processed")
+    __slots__ = ("window", "segment", "lag", "done", "activity", "audio_processed")
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     LAG_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVITY_FIELD_NUMBER: _ClassVar[int]
     AUDIO_PROCESSED_FIELD_NUMBER: _ClassVar[int]
     window: Window
     segment: Segment
     lag: Lag
     done: Done
+    activity: Activity
     audio_processed: float
-    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., audio_processed: _Optional[float] = ...) -> None: ...
+    def __init__(self, window: _Optional[_Union[Window, _Mapping]] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., lag: _Optional[_Union[Lag, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., activity: _Optional[_Union[Activity, _Mapping]] = ..., audio_processed: _Optional[float] = ...) -> None: ...
 
 class Score(_message.Message):
     __slots__ = ("emotion", "probability")
@@ -84,7 +92,7 @@ class Score(_message.Message):
     def __init__(self, emotion: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
 
 class Window(_message.Message):
-    __slots__ = ("start", "end", "scores", "heard", "channel", "speaker", "stability")
+    __slots__ = ("start", "end", "scores", "heard", "channel", "speaker", "stability", "speech")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +100,7 @@ class Window(_message.Message):
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     SPEAKER_FIELD_NUMBER: _ClassVar[int]
     STABILITY_FIELD_NUMBER: _ClassVar[int]
+    SPEECH_FIELD_NUMBER: _ClassVar[int]
     start: float
     end: float
     scores: _containers.RepeatedCompositeFieldContainer[Score]
@@ -99,7 +108,20 @@ class Window(_message.Message):
     channel: int
     speaker: str
     stability: float
-    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ..., stability: _Optional[float] = ...) -> None: ...
+    speech: float
+    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., heard: _Optional[float] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ..., stability: _Optional[float] = ..., speech: _Optional[float] = ...) -> None: ...
+
+class Activity(_message.Message):
+    __slots__ = ("time", "speaking", "channel", "speaker")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SPEAKING_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    SPEAKER_FIELD_NUMBER: _ClassVar[int]
+    time: float
+    speaking: bool
+    channel: int
+    speaker: str
+    def __init__(self, time: _Optional[float] = ..., speaking: _Optional[bool] = ..., channel: _Optional[int] = ..., speaker: _Optional[str] = ...) -> None: ...
 
 class Segment(_message.Message):
     __slots__ = ("start", "end", "emotion", "confidence", "scores", "is_final", "heard", "channel", "speaker", "id")

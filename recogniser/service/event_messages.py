@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.listener import Event, Growing
+from recogniser.listening.listener import Activity, Event, Growing
 from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
 
 
-def event_message(event: Event, number: str = "") -> proto.StreamingRecognizeResponse:
-    """A growing segment, or one that has closed, with the id that it is kept by."""
+def event_message(event: Event | Activity, number: str = "") -> proto.StreamingRecognizeResponse:
+    """A growing segment, one that has closed, with the id that it is kept by, or that speech begins or ends."""
+    if isinstance(event, Activity):
+        return proto.StreamingRecognizeResponse(activity=_activity(event))
     if isinstance(event, Segment):
         return proto.StreamingRecognizeResponse(segment=_segment(event, number))
     return proto.StreamingRecognizeResponse(window=_window(event))
@@ -39,7 +41,12 @@ def _window(growing: Growing) -> proto.Window:
         channel=growing.channel,
         speaker=growing.speaker or "",
         stability=growing.stability,
+        speech=growing.speech,
     )
+
+
+def _activity(event: Activity) -> proto.Activity:
+    return proto.Activity(time=event.time, speaking=event.speaking, channel=event.channel, speaker=event.speaker or "")
 
 
 def _scores(event: Event) -> list[proto.Score]:

@@ -63,7 +63,7 @@ class OpenStreams:
         kept: KeptScores | None = None,
         scoring: Hearing | None = None,
     ) -> None:
-        self.model, self.limits, self.keeps_scores = model, limits, kept is not None
+        self.model, self.limits, self.kept = model, limits, kept
         self.scoring: Hearing = scoring or Scoring(model, kept)
         self.figures = ServiceFigures()
         self.when_draining: list[Callable[[], Awaitable[None]]] = []  # whom each way into it has to tell

@@ -16,8 +16,8 @@ from time import monotonic
 import grpc
 
 from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.lane import Stretch
-from recogniser.listening.listener import Event, Listener, stretches_together
+from recogniser.listening.lane import Due, Stretch
+from recogniser.listening.listener import Activity, Event, Listener, stretches_together
 from recogniser.listening.recording_result import Segment
 from recogniser.service import emotion_pb2 as proto
 from recogniser.service.event_messages import event_message
@@ -54,13 +54,12 @@ def hear_together(
     whole = [(*given, own) for given, own in zip(portions, heard, strict=True) if not own.failed]
     scored = []
     for due, (_, portion, own) in zip(stretches_together(model, [each[0] for each in whole]), whole, strict=True):
-        scored.append([stretch for stretch in due if stretch.final or portion.windows])
+        scored.append([each for each in due if portion.windows or not isinstance(each, Stretch) or each.final])
         own.skipped = len(due) - len(scored[-1])
-    windows = [stretch.window for own in scored for stretch in own]
+    windows = [each.window for own in scored for each in own if isinstance(each, Stretch)]
     scores = iter(model.score(windows) if windows else ())
-    for stretches, (listener, portion, own) in zip(scored, whole, strict=True):
-        told = listener.tell(stretches, [next(scores) for _ in stretches])
-        own.messages = [_message(*each, kept) for each in zip(stretches, told, strict=True)]
+    for told, (listener, portion, own) in zip(scored, whole, strict=True):
+        own.messages = [_message(*each, kept) for each in zip(told, listener.tell(told, scores), strict=True)]
         if portion.last:
             own.messages.append(_done(model, listener))
     return heard
@@ -70,9 +69,10 @@ def _done(model: ExportedModel, listener: Listener) -> Message:
     return Message(done=proto.Done(profile=write_profile(model, [lane.adaptation for lane in listener.lanes])))
 
 
-def _message(stretch: Stretch, event: Event, kept: KeptScores | None) -> Message:
-    number = kept.keep(stretch, event) if kept and isinstance(event, Segment) else ""
-    return event_message(event, number)
+def _message(due: Due, event: Event | Activity, kept: KeptScores | None) -> Message:
+    if kept and isinstance(due, Stretch) and isinstance(event, Segment):
+        return event_message(event, kept.keep(due, event))
+    return event_message(event)
 
 
 def _taken(listener: Listener, portion: Portion) -> Heard:

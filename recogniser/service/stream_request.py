@@ -38,6 +38,7 @@ class StreamRequest:
         unsure: the confidence below which a segment has no name.
         speaker: who speaks; None where nobody said.
         windows: whether growing segments are told too.
+        activity: whether it is told where speech begins and ends.
         decoder: of its messages.
         profile: what was heard of the speaker in an earlier stream; empty for nothing.
     """
@@ -50,6 +51,7 @@ class StreamRequest:
     windows: bool
     decoder: PcmDecoder
     profile: bytes = b""
+    activity: bool = False
 
     @classmethod
     def read(cls, config: proto.StreamingConfig) -> StreamRequest:
@@ -83,6 +85,7 @@ class StreamRequest:
             windows=config.interim_results,
             decoder=PcmDecoder(_ENCODINGS[config.encoding], channels),
             profile=config.profile,
+            activity=config.activity,
         )
 
     def decoded(self, audio: bytes) -> Block:
@@ -117,6 +120,7 @@ class StreamRequest:
             known=known,
             unsure=unsure,
             decimals=_DECIMALS,
+            activity=self.activity,
         )
 
 
@@ -127,4 +131,6 @@ def _settings(config: proto.StreamingConfig) -> ListenSettings:
         hop=config.hop or plain.hop,
         adapt=_ADAPT[config.adapt],
         separate=config.separate_channels,
+        least=config.least or plain.least,
+        pause=config.pause or plain.pause,
     )

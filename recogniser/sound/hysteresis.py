@@ -8,9 +8,9 @@ from recogniser.sound.gates import FRAME, RATE
 
 OPENS = 0.5  # probability from which a segment opens
 STAYS = 0.35  # and from which it goes on
-PAUSE = 0.3  # seconds below it that close a segment
+PAUSE = 0.3  # seconds below it that close a segment, where nobody asks for others
 LONGEST = 10.0  # seconds; a longer one goes on as the next
-LEAST = 0.5  # seconds of speech that can be scored
+LEAST = 0.5  # seconds of speech that are scored
 SECONDS = FRAME / RATE  # of a frame
 
 
@@ -39,10 +39,12 @@ class Hysteresis:
     """One stream's segments, frame by frame.
 
     Attributes:
+        pause: seconds without speech that close a segment.
         current: the open segment; None in silence.
         frames: how many were heard.
     """
 
+    pause: float = PAUSE
     current: OpenSegment | None = None
     frames: int = 0
     _closed: list[OpenSegment] = field(default_factory=list, init=False, repr=False)
@@ -66,7 +68,7 @@ class Hysteresis:
             self.current.end = at + 1
             if (self.current.end - self.current.start + 1) * SECONDS > LONGEST:
                 self._close()
-        elif (at + 1 - self.current.end) * SECONDS >= PAUSE:
+        elif (at + 1 - self.current.end) * SECONDS >= self.pause:
             self._close()
         return self._closed
 

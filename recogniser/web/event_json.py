@@ -52,7 +52,12 @@ def model_dict(model: proto.Model) -> dict[str, Any]:
 
 
 def _growing(own: proto.Window) -> dict[str, Any]:
-    return {**_window(own), "stability": round(own.stability, _DECIMALS)}
+    return {**_window(own), "stability": round(own.stability, _DECIMALS), "speech": round(own.speech, _DECIMALS)}
+
+
+def _activity(own: proto.Activity) -> dict[str, Any]:
+    channel = own.channel if own.HasField("channel") else None
+    return {"time": own.time, "speaking": own.speaking, "channel": channel, "speaker": own.speaker or None}
 
 
 def _window(own: proto.Window | proto.Segment) -> dict[str, Any]:
@@ -84,5 +89,6 @@ _FIELDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "window": _growing,
     "segment": _segment,
     "lag": _lag,
+    "activity": _activity,
     "done": _done,
 }

@@ -26,10 +26,13 @@ from recogniser.service.server_access import Access
 from recogniser.service.stream_limits import LARGEST_MESSAGE
 from recogniser.web import page
 from recogniser.web.event_json import model_dict
+from recogniser.web.flow_control import WaitingSocket
 from recogniser.web.sent_file import SentFiles
 from recogniser.web.socket_stream import serve_socket
 from recogniser.web.visitors import Visitors
+from recogniser.workers.file_hearing import FileHearing, FileThread
 
+_KEPT = 1 << 16  # bytes that the system keeps for a client that does not take them: by itself it would keep megabytes
 _LINGER = 2  # seconds that answers under way have, once all streams have ended
 
 
@@ -40,10 +43,12 @@ class HttpServer:
     Attributes:
         access: who may use it, and where it listens.
         scores: where scores are kept, whose last day is among the figures; None for nowhere.
+        hearing: what hears files; by default a thread.
     """
 
     access: Access = field(default_factory=Access)
     scores: Path | None = None
+    hearing: FileHearing | None = None
 
     @asynccontextmanager
     async def listening(self, streams: OpenStreams) -> AsyncIterator[int]:
@@ -52,7 +57,7 @@ class HttpServer:
         Raises:
             FedserError: it cannot listen there.
         """
-        files = SentFiles(streams)
+        files = SentFiles(streams, self.hearing or FileThread(streams.model, streams.kept))
         with _bound(self.access) as listener:
             server = _Server(self._configuration(streams, files))
             serving = asyncio.create_task(server.serve([listener]))
@@ -72,7 +77,7 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             lifespan="off",
-            ws="websockets-sansio",
+            ws=WaitingSocket,
             ws_max_size=LARGEST_MESSAGE,
             ws_per_message_deflate=False,
             access_log=False,
@@ -93,7 +98,9 @@ class _Server(uvicorn.Server):
 def _bound(access: Access) -> socket.socket:
     family = socket.AF_INET6 if ":" in access.host else socket.AF_INET
     try:
-        return socket.create_server((access.host.strip("[]"), access.port), family=family)
+        listener = socket.create_server((access.host.strip("[]"), access.port), family=family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KEPT)  # each connection's too
+        return listener
     except OSError:
         raise FedserError(
             f"cannot listen on {access.address}: another program does, or it is no address of this machine; "
@@ -108,7 +115,7 @@ def application(streams: OpenStreams, files: SentFiles, access: Access, scores: 
         await serve_socket(socket, streams)
 
     def model(_: Request) -> Response:
-        return JSONResponse({**model_dict(model_message(streams.model)), "keeps_scores": streams.keeps_scores})
+        return JSONResponse({**model_dict(model_message(streams.model)), "keeps_scores": streams.kept is not None})
 
     def healthy(_: Request) -> Response:
         return PlainTextResponse("ok\n")

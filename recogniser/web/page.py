@@ -8,23 +8,15 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from common.deployment.page_headers import page_headers
+
 ASSETS = Path(__file__).parent / "assets"
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Permissions-Policy": "microphone=(self)",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Server": "fedser",
-}
+HEADERS = page_headers(POLICY, permissions="microphone=(self)")
 
 
 def answers() -> dict[str, Callable[[Request], Response]]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from threading import get_native_id
 from typing import IO, Any
 
 import grpc
@@ -18,18 +16,17 @@ from starlette.responses import Response
 
 from common.errors import UsageError
 from common.escaping import escaped
-from recogniser.listening.exported_model import ExportedModel
-from recogniser.listening.file_recognition import RecogniseSettings, recognise
+from recogniser.listening.file_recognition import RecogniseSettings
 from recogniser.listening.lane import ListenSettings
 from recogniser.listening.recording_result import RecordingResult
 from recogniser.service.open_streams import OpenStreams
 from recogniser.service.refused_stream import RefusedStream, invalid
-from recogniser.sound.file_blocks import FileBlocks
 from recogniser.web.status_codes import http_refusal
+from recogniser.workers.file_hearing import FileHearing
 
 LARGEST_FILE = 128 << 20  # bytes: an hour of 16 bits at 16 kHz
 MOST_FILES = 4  # that are sent or heard at once
-_NAMES = {"name", "window", "hop", "adapt", "channels", "unsure", "leave"}
+_NAMES = {"name", "window", "hop", "adapt", "channels", "least", "pause", "unsure", "leave"}
 _LONGEST_WAY = 600.0  # seconds that a file may take to come in
 _LONGEST_NAME = 200  # characters
 _UNREAD = 422
@@ -40,15 +37,15 @@ class SentFiles:
 
     Args:
         streams: of the service, among which a file counts as one.
+        hearing: what hears them.
     """
 
-    def __init__(self, streams: OpenStreams) -> None:
-        self._streams, self._open = streams, 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="files", initializer=_give_way)
+    def __init__(self, streams: OpenStreams, hearing: FileHearing) -> None:
+        self._streams, self._hearing, self._open = streams, hearing, 0
 
     def end(self) -> None:
-        """Let the thread go, once all requests have ended."""
-        self._thread.shutdown(cancel_futures=True)
+        """Let go of what hears, once all requests have ended."""
+        self._hearing.end()
 
     async def answer(self, request: Request) -> Response:
         """The result as JSON, or why there is none."""
@@ -105,12 +102,10 @@ class SentFiles:
         self, request: Request, file: IO[bytes], settings: RecogniseSettings, name: str
     ) -> RecordingResult:
         """What is in a file; should its client go, it is cut to nothing, so that what reads it comes to an end."""
-        path, most = Path(f"/proc/self/fd/{file.fileno()}"), self._streams.limits.seconds
+        path, most = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}"), self._streams.limits.seconds
         if not path.exists():
             path = Path(file.name)
-        heard = asyncio.get_running_loop().run_in_executor(
-            self._thread, _recognise, self._streams.model, path, settings, most
-        )
+        heard = asyncio.create_task(self._hearing.hear(path, settings, most))
         gone = asyncio.create_task(_until_gone(request))
         try:
             both: set[asyncio.Future[Any]] = {heard, gone}
@@ -119,7 +114,7 @@ class SentFiles:
             gone.cancel()
             if not heard.done():
                 file.truncate(0)
-                with suppress(asyncio.CancelledError):
+                with suppress(asyncio.CancelledError, RefusedStream):
                     await asyncio.shield(heard)
         return replace(heard.result(), path=name)
 
@@ -127,15 +122,6 @@ class SentFiles:
 def _too_large() -> RefusedStream:
     said = f"a file above {LARGEST_FILE} bytes; send it in parts, as FLAC, or use fedser recognise"
     return RefusedStream(grpc.StatusCode.OUT_OF_RANGE, said)
-
-
-def _recognise(model: ExportedModel, path: Path, settings: RecogniseSettings, most: float) -> RecordingResult:
-    blocks = FileBlocks(path=path)
-    for _ in blocks:  # a small file can hold days: its header is not asked
-        if blocks.samples > most * blocks.rate:
-            said = f"more than {most:g} seconds of sound; send it in parts, or use fedser recognise"
-            raise RefusedStream(grpc.StatusCode.OUT_OF_RANGE, said)
-    return recognise(model, path, settings)
 
 
 def _asked(request: Request) -> tuple[RecogniseSettings, str]:
@@ -157,6 +143,8 @@ def _asked(request: Request) -> tuple[RecogniseSettings, str]:
             hop=float(given.get("hop", plain.hop)),
             adapt=given.get("adapt", "recording"),
             separate=channels == "separate",
+            least=float(given.get("least", plain.least)),
+            pause=float(given.get("pause", plain.pause)),
         )
         settings = RecogniseSettings(
             listen=listen, unsure=float(given.get("unsure", 0)), leave=float(given.get("leave", 0))
@@ -176,9 +164,3 @@ def _in_memory() -> IO[bytes]:
 async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _give_way() -> None:
-    """Let live streams go first: on Linux each thread has a priority of its own."""
-    with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -81,21 +82,18 @@ def serve(
     import asyncio
     import os
     import sys
-    from dataclasses import replace
 
     from common.errors import FedserError
 
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say what ours do, and clients' mistakes
     try:
-        from recogniser.service.grpc_server import GrpcServer, serve_until_told
+        from recogniser.service.grpc_server import serve_until_told
     except ImportError as error:
         raise FedserError(f"serve needs {error.name}: pip install 'fedser[recogniser]'") from None
     from recogniser.listening.run_export import open_model
-    from recogniser.service.kept_scores import KeptScores
     from recogniser.service.server_access import Access, read_pair, read_pem, read_token
     from recogniser.service.stream_limits import StreamLimits
-    from recogniser.web.http_server import HttpServer
-    from recogniser.workers.worker_scoring import WorkerScoring
+    from recogniser.web.whole_service import whole_service
 
     certificate, key = read_pair(tls_cert, tls_key)
     access = Access(
@@ -112,14 +110,11 @@ def serve(
     if hears.said.synthetic:
         typer.echo("This model learnt from synthetic speech: it knows nothing of people.", err=True)
 
-    def say(grpc_at: int, http_at: int) -> None:
-        tls = ", TLS" if tls_cert else ""
-        ports = f"port {grpc_at} (gRPC{tls}) and port {http_at} (page, HTTP{tls})"
-        typer.echo(f"Listens on {host}, {ports}; Ctrl-C ends it", err=True)
-
-    kept = KeptScores(monitor, hears) if monitor else None
-    beside = [HttpServer(access=replace(access, port=port), scores=monitor)]
-    scoring = WorkerScoring(model, workers, monitor) if workers else None
-    server = GrpcServer(model=hears, limits=limits, access=access, kept=kept, beside=beside, scoring=scoring)
+    server = whole_service(model, hears, access, limits, web_port=port, workers=workers, monitor=monitor)
     sys.setswitchinterval(_SWITCH)
-    asyncio.run(serve_until_told(server, say))
+    asyncio.run(serve_until_told(server, partial(_say, host, ", TLS" if tls_cert else "")))
+
+
+def _say(host: str, tls: str, grpc_at: int, http_at: int) -> None:
+    ports = f"port {grpc_at} (gRPC{tls}) and port {http_at} (page, HTTP{tls})"
+    typer.echo(f"Listens on {host}, {ports}; Ctrl-C ends it", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -19,6 +20,7 @@ from recogniser.web.event_json import event_text, read_text
 from recogniser.web.status_codes import TOO_LARGE, as_dict, close_code
 
 PROTOCOL = "fedser.emotion.v1"
+_TAKES = 1.0  # seconds that a client has to take the last message but one
 _LONGEST_REASON = 120  # bytes; a close frame holds 123
 
 
@@ -56,7 +58,9 @@ async def refuse(socket: WebSocket, refused: RefusedStream) -> None:
     if refused.status is grpc.StatusCode.CANCELLED:
         return
     with suppress(WebSocketDisconnect):
-        await socket.send_text(as_json({"type": "error", **as_dict(refused)}))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TAKES):  # who takes nothing has the close frame alone
+                await socket.send_text(as_json({"type": "error", **as_dict(refused)}))
         reason = refused.detail.encode()[:_LONGEST_REASON].decode(errors="ignore")
         await socket.close(close_code(refused), reason)
 

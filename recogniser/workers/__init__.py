@@ -1,1 +1,1 @@
-"""Streams heard in processes of their own, each on a core, in place of a thread; imports ``recogniser.service``."""
+"""Streams and files heard in processes of their own, in place of threads; imports ``recogniser.service``."""

@@ -60,14 +60,14 @@ def score_noise(
         matrices = len(recordings) - len(sounds)
         log.warning("noise: %d recordings are matrices, which have no sound to add noise to", matrices)
         return None
-    known = _counts(model, sounds, classes, config, scaling)
+    known = first_counts(model, sounds, classes, config, scaling)
     if known is None:
         log.warning("noise: with data.normalise = %s nobody can predict a lone recording", config.data.normalise)
         return None
 
     def noisy(kind: str, ratio: float) -> SpeakerCounts:
-        made = _in_noise(sounds, config, _copies(kind, ratio), cache, workers)
-        return _counts(model, made, classes, config, scaling) or known
+        made = _in_noise(sounds, config, one_noisy_copy(kind, ratio), cache, workers)
+        return first_counts(model, made, classes, config, scaling) or known
 
     def curve(kind: str) -> dict[str, SpeakerCounts]:
         clean = noisy(kind, INAUDIBLE) if kind == "room" else known
@@ -87,7 +87,7 @@ def figures_of(tables: Sequence[metrics.Confusion] | SpeakerCounts) -> StrangerF
     return StrangerFigures.from_json({name: float(figure(whole)) for name, figure in metrics.FIGURES.items()})
 
 
-def _copies(kind: str, ratio: float) -> AugmentConfig:
+def one_noisy_copy(kind: str, ratio: float) -> AugmentConfig:
     """One copy of each recording, in noise and altered in nothing else."""
     ratios = (float(ratio), float(ratio))
     return AugmentConfig(copies=1, speed=0.0, gain=0.0, noise=ratios, noise_kinds=(kind,), noise_set=SCORES)
@@ -101,7 +101,7 @@ def _in_noise(
     return [dataclasses.replace(item, versions=item.versions[1:]) for item in found if isinstance(item, Recording)]
 
 
-def _counts(
+def first_counts(
     model: nn.Module, recordings: Sequence[Recording], classes: Sequence[str], config: Config, scaling: Scaling | None
 ) -> SpeakerCounts | None:
     """Each speaker's, of lone recordings; None where the normalisation has nothing for them."""

@@ -17,7 +17,7 @@ from recogniser.service import emotion_pb2 as proto
 from simulations.hearing.hop_times import chunks, percentiles, scores_of
 from simulations.hearing.made_up_sound import RATE, Signal, in_16_bits, talk
 
-_METHOD = "/fedser.emotion.v1.EmotionRecognition/StreamingRecognize"
+METHOD = "/fedser.emotion.v1.EmotionRecognition/StreamingRecognize"
 _VOICES = 8  # sounds that differ
 _EACH = 25  # streams of a connection
 _LATE = 20.0  # seconds that a service has for what is left
@@ -45,7 +45,7 @@ class Client:
 
     async def talk(self, channel: grpc.aio.Channel) -> None:
         """Send what is there to be sent when it is there, and take what comes."""
-        call = channel.stream_stream(_METHOD)()
+        call = channel.stream_stream(METHOD)()
         listening = asyncio.create_task(self._listen(call))
         self.began = time.monotonic()
         try:
@@ -81,7 +81,7 @@ def load(
     sounds = [talk(f"stream {number}", seconds) for number in range(min(_VOICES, streams))]
     settings = ListenSettings(window=window, hop=hop)
     expected = [sum(scores_of(ExportedModel.load(Path(model)), settings, sound)) for sound in sounds]
-    requests = [_requests(sound, window, hop, chunk) for sound in sounds]
+    requests = [requests_of(sound, window, hop, chunk) for sound in sounds]
     clients = [Client(requests=requests[number % len(sounds)], chunk=chunk) for number in range(streams)]
     cpu, wall = time.process_time(), time.monotonic()
     asyncio.run(_all(clients, port))
@@ -105,7 +105,8 @@ def load(
     }
 
 
-def _requests(sound: Signal, window: float, hop: float, chunk: float) -> list[bytes]:
+def requests_of(sound: Signal, window: float, hop: float, chunk: float) -> list[bytes]:
+    """A stream's messages: its config, and its sound in chunks of so many seconds."""
     config = proto.StreamingConfig(
         encoding=proto.LINEAR16, sample_rate_hertz=RATE, window=window, hop=hop, interim_results=True
     )

@@ -1,4 +1,4 @@
-"""Made-up voices between silences, and sounds that are none."""
+"""Made-up voices between silences."""
 
 from __future__ import annotations
 
@@ -25,23 +25,3 @@ def talk(seed: int = 0, words: int = 2, gap: float = 0.8) -> Signal:
         parts += [speak(generator, voice, emotions[number % 3]), np.zeros(round(gap * RATE))]
     sound = np.concatenate(parts)
     return np.clip(sound + generator.normal(0, 1e-4, len(sound)), -1, 1).astype(np.float32)
-
-
-def no_speech(kind: str, seconds: float, decibels: float) -> Signal:
-    """``silence``, ``white`` or ``pink`` noise, a mains ``hum``, or a ``melody``, at a level in dB of full scale."""
-    generator, count = np.random.default_rng(1), round(seconds * RATE)
-    time = np.arange(count) / RATE
-    if kind == "silence":
-        return np.zeros(count, np.float32)
-    if kind == "white":
-        sound = generator.normal(size=count)
-    elif kind == "pink":
-        spectrum = np.fft.rfft(generator.normal(size=count))
-        sound = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), count)
-    elif kind == "hum":
-        sound = sum((np.sin(2 * np.pi * 50 * k * time) / k for k in (1, 2, 3, 5)), np.zeros(count))
-    else:
-        notes = generator.choice([262, 294, 330, 349, 392, 440, 494, 523], -(-count // 8000))
-        decay = np.exp(-(np.arange(count) % 8000) / 4000)
-        sound = np.sin(2 * np.pi * np.cumsum(np.repeat(notes, 8000)[:count]) / RATE) * decay
-    return np.asarray(sound / sound.std() * 10 ** (decibels / 20), np.float32)

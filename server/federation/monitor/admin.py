@@ -17,22 +17,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from common.deployment.page_headers import page_headers
 from common.errors import FederationError, FedserError
 from server.federation.folder.coordinator_folder import Folder
 from server.federation.monitor import page, prometheus
 from server.federation.monitor.snapshot import View, as_json, look
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-HEADERS = {
-    "Content-Security-Policy": page.POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Server": "fedser",
-}
+HEADERS = page_headers(page.POLICY)
 ALLOWED = "GET, HEAD"
 PAGES: dict[str, tuple[str, Callable[[View], str]]] = {
     "/": ("text/html; charset=utf-8", page.render),

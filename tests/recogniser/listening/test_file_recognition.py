@@ -18,8 +18,9 @@ from recogniser.listening.file_recognition import RecogniseSettings, is_broken, 
 from recogniser.listening.lane import ListenSettings
 from recogniser.listening.listener import Listener
 from recogniser.listening.recording_result import Segment
+from simulations.hearing.no_speech import no_speech
 from tests.recogniser.saved import save_model
-from tests.recogniser.speech import RATE, Signal, no_speech, talk
+from tests.recogniser.speech import RATE, Signal, talk
 
 
 def written(path: Path, sound: Signal, rate: int = RATE, subtype: str = "PCM_16") -> Path:

@@ -19,7 +19,8 @@ from recogniser.listening.recording_result import Segment
 from recogniser.listening.running_sums import Sums, adapted
 from recogniser.listening.unsure import Unsure
 from recogniser.sound.turns import Turn, Turns
-from tests.recogniser.speech import RATE, Signal, no_speech, talk
+from simulations.hearing.no_speech import no_speech
+from tests.recogniser.speech import RATE, Signal, talk
 
 LIVE = ListenSettings()
 
@@ -35,7 +36,8 @@ def events(listener: Listener, sound: Signal, size: int) -> list[Event]:
 
 
 def stretches(listener: Listener, sound: Signal) -> list[Stretch]:
-    return [*listener.stretches(sound[:, None]), *listener.last_stretches()]
+    due = [*listener.stretches(sound[:, None]), *listener.last_stretches()]
+    return [own for own in due if isinstance(own, Stretch)]
 
 
 def assert_same(found: list[Event], expected: list[Event]) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.service import emotion_pb2 as proto
+from simulations.hearing.no_speech import no_speech
 from tests.recogniser.service.serving import PATIENT, client, in_windows, messages, running, segments
-from tests.recogniser.speech import RATE, Signal, no_speech, talk
+from tests.recogniser.speech import RATE, Signal, talk
 
 
 def told(found: list[proto.StreamingRecognizeResponse]) -> list[list[float]]:

@@ -11,7 +11,8 @@ import pytest
 from common.errors import UsageError
 from recogniser.sound.gates import FRAME, RATE, Gate, RememberingGate, SileroGate, open_gate
 from recogniser.sound.hysteresis import LEAST, OPENS, SECONDS, Hysteresis
-from tests.recogniser.speech import Signal, no_speech, talk
+from simulations.hearing.no_speech import no_speech
+from tests.recogniser.speech import Signal, talk
 
 
 def framed(sound: Signal) -> Signal:

@@ -4,8 +4,9 @@ import numpy as np
 
 from recogniser.sound.gates import Gate, open_gate
 from recogniser.sound.gates_together import ask_together
+from simulations.hearing.no_speech import no_speech
 from tests.recogniser.sound.test_gates import framed
-from tests.recogniser.speech import Signal, no_speech, talk
+from tests.recogniser.speech import Signal, talk
 
 
 def test_gates_that_are_asked_together_say_what_each_says_alone() -> None:

@@ -8,7 +8,6 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from time import sleep
@@ -21,6 +20,8 @@ import soundfile
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.listening.file_recognition import RecogniseSettings, recognise
 from recogniser.listening.lane import ListenSettings
+from recogniser.monitoring.segment_log import read_logs
+from recogniser.service.kept_scores import KeptScores
 from recogniser.service.stream_limits import StreamLimits
 from recogniser.web import sent_file
 from tests.recogniser.service.serving import Running
@@ -56,10 +57,10 @@ def test_a_file_is_answered_as_the_command_does(
     path.write_bytes(written(kind))
     listen = ListenSettings(adapt="running", hop=0.25, separate=True)
     settings = RecogniseSettings(listen=listen, unsure=0.4)
-    expected = {**asdict(recognise(model, path, settings)), "path": "session"}
+    expected = {**json.loads(recognise(model, path, settings).as_json()), "path": "session"}
     asked = {"name": "session", "adapt": "running", "hop": 0.25, "channels": "separate", "unsure": 0.4}
     status, found = sent(service, path.read_bytes(), **asked)
-    assert (status, found) == (200, json.loads(json.dumps(expected)))
+    assert (status, found) == (200, expected)
     assert found["segments"]
 
 
@@ -69,6 +70,16 @@ def test_by_default_too(model: ExportedModel, service: Running, tmp_path: Path) 
     status, found = sent(service, path.read_bytes())
     assert status == 200
     assert found["segments"] == json.loads(recognise(model, path, RecogniseSettings()).as_json())["segments"]
+
+
+def test_its_segments_are_kept_where_scores_are(model: ExportedModel, tmp_path: Path) -> None:
+    with visited(model, kept=KeptScores(tmp_path / "scores", model)) as service:
+        status, found = sent(service, written("WAV"), name="a")
+    logged = read_logs(tmp_path / "scores").segments
+    assert (status, [own["id"] for own in found["segments"]]) == (200, [own.id for own in logged])
+    for own, each in zip(found["segments"], logged, strict=True):
+        assert each.scores == pytest.approx(own["probabilities"], abs=1e-4)
+    assert len(logged) == 2
 
 
 BAD: dict[str, tuple[bytes, dict[str, Any], int, str]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import socket as sockets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -62,8 +63,32 @@ def test_a_stream_may_ask_for_all_that_grpcs_may(service: Running) -> None:
     events = spoken(service, 1600, speaker="ann", unsure=1.0, interim_results=True, hop=0.25, adapt="NONE")
     kinds = {own["type"] for own in events}
     assert {"segment", "done"} <= kinds <= {"segment", "done", "window", "lag"}
+    assert all(0.35 < own["speech"] <= 1 for own in events if own["type"] == "window")
     heard = [own for own in events if own["type"] == "segment"]
     assert {(own["speaker"], own["emotion"]) for own in heard} == {("ann", None)}
+
+
+def test_speech_that_begins_and_ends_is_told_as_grpc_tells_it(service: Running) -> None:
+    more: dict[str, Any] = {"activity": True, "least": 0.2, "pause": 0.2, "speaker": "ann"}
+    events = [own for own in spoken(service, 1600, **more) if own["type"] in ("activity", "segment")]
+    with client(service) as stub:
+        other = list(stub.StreamingRecognize(messages(talk(0), 1600, **more)))
+    grpcs = [
+        getattr(own, str(own.WhichOneof("event")))
+        for own in other
+        if own.WhichOneof("event") in ("activity", "segment")
+    ]
+    assert [own["type"] for own in events] == ["activity", "activity", "segment"] * (len(events) // 3)
+    assert len(grpcs) == len(events) > 3
+    for own, each in zip(events, grpcs, strict=True):
+        if own["type"] == "activity":
+            assert (own["time"], own["speaking"]) == (each.time, each.speaking)
+            assert (own["channel"], own["speaker"], each.speaker) == (None, "ann", "ann")
+        else:
+            assert own["start"] == each.start
+    [begins, ends] = [own for own in events[:3] if own["type"] == "activity"]
+    assert (begins["speaking"], begins["time"], ends["time"]) == (True, events[2]["start"], events[2]["end"])
+    assert "activity" not in {own["type"] for own in spoken(service, 1600)}
 
 
 def duration(segment: dict[str, Any]) -> float:
@@ -118,6 +143,23 @@ def test_sound_that_waits_too_long_ends_its_stream(model: ExportedModel) -> None
         say(socket, TEXT, pcm(talk(0)))
         events, code, _ = told(socket)
     assert (code, events[-1]["status"]) == (1013, "RESOURCE_EXHAUSTED")
+
+
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_makes_room_for_others(model: ExportedModel) -> None:
+    """It talks on and never reads: what is kept for it is bounded, its stream ends, and so does its socket."""
+    narrow = sockets.socket()
+    narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 1 << 12)
+    limits = StreamLimits(streams=1, waiting=600, most_waiting=0.5)
+    with visited(model, limits=limits) as service:
+        narrow.connect(("127.0.0.1", service.beside[0]))
+        asked = {**CONFIG, "interim_results": True, "hop": 0.05, "speaker": "x" * 200}
+        with connected(service, sock=narrow, max_queue=1, close_timeout=0.1) as deaf:
+            say(deaf, json.dumps(asked))
+            with pytest.raises(ConnectionClosed):
+                say(deaf, *[pcm(talk(0))] * 300)
+        assert figure(service, 'rejected_total{reason="resource_exhausted"}') == 1
+        wait_for(service, 0)
 
 
 def test_no_more_than_may_be_and_nothing_is_left_of_who_is_cut_off(model: ExportedModel) -> None:

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from recogniser.listening.exported_model import ExportedModel
 from recogniser.service.server_access import Access
 from recogniser.web.http_server import HttpServer
+from recogniser.workers.file_hearing import FileHearing
 from tests.recogniser.service.serving import Running, running
 from tests.recogniser.speech import RATE, Signal
 
@@ -23,9 +24,12 @@ END = '{"end": true}'
 
 
 @contextmanager
-def visited(model: ExportedModel, access: Access | None = None, **more: Any) -> Iterator[Running]:
+def visited(
+    model: ExportedModel, access: Access | None = None, hearing: FileHearing | None = None, **more: Any
+) -> Iterator[Running]:
     access = access or Access()
-    with running(model, access=access, beside=[HttpServer(access=access)], **more) as service:
+    beside = [HttpServer(access=access, hearing=hearing)]
+    with running(model, access=access, beside=beside, **more) as service:
         yield service
 
 

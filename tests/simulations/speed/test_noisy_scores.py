@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -41,6 +42,31 @@ def test_a_run_that_is_asked_has_the_figures_that_the_command_gives_of_it(
     rows = capsys.readouterr().out.splitlines()
     assert rows[0].split()[3:] == ["clean", "20", "dB", "10", "dB", "5", "dB", "0", "dB"]
     assert [row.split()[0] for row in rows[1:]] == ["pink", "babble", "room"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("noisereduce") is None, reason="the extra denoise is not installed")
+def test_what_a_suppressor_would_have_cost_stands_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of tones it takes those that last for noise: what is left is other sound, which the model hears as such."""
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    own = corpus(tmp_path / "tones")
+    simulated(tmp_path / "out", own, data__held_out="kfold:2:0", federation__rounds=8)
+    with Display() as display:
+        told = run(tmp_path / "out", 0, display, suppress=True)
+    assert {kind: list(own) for kind, own in told["suppressed"].items()} == {
+        kind: list(own) for kind, own in told["summary"].items()
+    }
+    [fold] = told["folds"]
+    assert fold["suppressed"]["pink"]["clean"] == fold["suppressed"]["babble"]["clean"]
+    assert fold["suppressed"]["pink"]["clean"]["uar"] < fold["noise"]["pink"]["clean"]["uar"]
+    capsys.readouterr()
+    assert main.run(["bench", "noise", "--run", str(tmp_path / "out"), "--workers", "0", "--denoise"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert [row.strip().partition("  ")[0] for row in rows] == ["pink", "babble", "room"] + [
+        f"{kind}, suppressed" for kind in ("pink", "babble", "room")
+    ]
 
 
 def test_matrices_have_no_such_figures(
