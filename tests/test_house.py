@@ -62,6 +62,7 @@ LAYERS = {
         "client.node.site",
         "client.node.flower",
         "client.node.dry_run",
+        "client.personal",
         "client.node.cli",
         "client.cli",
     ),

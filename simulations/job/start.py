@@ -22,7 +22,15 @@ from common.validate import in_range, one_of, plain_path
 from server.records.starting_model import kept, load_initial
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
-from simulations.engine.output import RUN_SETTINGS, hold, open_folder, read_run_settings, refuse_existing, relocate
+from simulations.engine.output import (
+    PERSONAL,
+    RUN_SETTINGS,
+    hold,
+    open_folder,
+    read_run_settings,
+    refuse_existing,
+    relocate,
+)
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_unkept
 from simulations.engine.teachers import find_teacher
@@ -45,6 +53,7 @@ class Start:
     baselines: bool
     command: str
     ledger: Path | None = None
+    personal: bool = False
 
 
 def start(wish: Start) -> Result:
@@ -88,11 +97,12 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         selection = listing(job.config.data)  # so that a wrong option shows before hours of work
         load_initial(kept(job.config, job.out) if wish.resume else job.config, tuple(selection.classes))
         begun = wish.resume is not None and (job.out / "folds").exists()
-        planned = plans(job.config, selection, [])
+        planned = plans(job.config, selection, [], personal=job.personal)
         refuse_overspent(job, planned, selection, begun=begun)
         for plan in planned:
             find_teacher(job.config, plan)
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
+        own |= {PERSONAL: True} if job.personal else {}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         if wish.resume:
             _follow(job, wish.resume)
@@ -135,6 +145,7 @@ def _fresh(wish: Start) -> Job:
         baselines=wish.baselines,
         command=wish.command,
         ledger=ledger,
+        personal=wish.personal,
     )
 
 
@@ -142,6 +153,9 @@ def _resume(wish: Start, out: Path) -> Job:
     """Read the run as it was started; flags that are given must be the same."""
     settings = read_run_settings(out)
     engine, baselines, command, ledger = (settings.pop(name) for name in RUN_SETTINGS)
+    personal = bool(settings.pop(PERSONAL, False))
+    if wish.personal and not personal:
+        raise UsageError(f"--resume {out} was started without --personal, and trained on all recordings; start it anew")
     refuse_other_version(settings, f"--resume {out}")
     config = Config().with_values(settings)
     if config.features.encoder.on:
@@ -156,9 +170,8 @@ def _resume(wish: Start, out: Path) -> Job:
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = workers_of(wish.workers)
     place = Path(ledger) if ledger else None
-    return Job(
-        config=moved, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
-    )
+    job = Job(config=moved, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place)
+    return dataclasses.replace(job, personal=personal)
 
 
 def _places(config: Config) -> dict[str, Scalar]:
