@@ -62,8 +62,8 @@ LAYERS = {
         "client.node.site",
         "client.node.flower",
         "client.node.dry_run",
-        "client.personal",
         "client.node.cli",
+        "client.personal",
         "client.cli",
     ),
     "server": (

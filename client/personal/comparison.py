@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.learning.metrics import RESAMPLES, Confusion, Floats, percentile_interval
+from common.learning.metrics import RESAMPLES, Confusion, Floats, percentile_interval, uar, wa
 from common.seeds import numpy_generator
 
 LEAST = 5  # recordings: of fewer no interval is told
@@ -49,6 +49,14 @@ class Comparison:
     def gain(self) -> float:
         """By how much the share of the recordings that are recognised is larger."""
         return (self.won - self.lost) / self.recordings
+
+    def figures(self) -> dict[str, dict[str, float | int]]:
+        """Of ``global`` and ``personal``: ``uar``, the share that is recognised, ``wa``, and the ``count``."""
+        counts = {"global": self.before, "personal": self.after}
+        return {
+            name: {"uar": float(uar(own)), "wa": float(wa(own)), "count": self.recordings}
+            for name, own in counts.items()
+        }
 
     def interval(self) -> tuple[float, float] | None:
         """Of ``gain``, to 95 %: a bootstrap of the recordings, each with what both models make of it.

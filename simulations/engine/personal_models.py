@@ -18,7 +18,6 @@ from common.errors import FederationError
 from common.features.cache import FeatureCache
 from common.learning import saved_model
 from common.learning.before_refit import before_refit
-from common.learning.metrics import Confusion, uar, wa
 from common.processes.pool import processes
 from common.protocol import PARTITION
 from common.splits.plan import Plan
@@ -102,8 +101,4 @@ def _new(config: Config, plan: Plan, number: int, cache: FeatureCache) -> list[R
 
 
 def _both(found: Comparison | None) -> dict[str, PersonalScores] | None:
-    return found and {"global": _scores(found.before), "personal": _scores(found.after)}
-
-
-def _scores(counts: Confusion) -> PersonalScores:
-    return PersonalScores(uar=float(uar(counts)), wa=float(wa(counts)), count=int(counts.sum()))
+    return found and {name: PersonalScores.from_json(own) for name, own in found.figures().items()}
