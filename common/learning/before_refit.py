@@ -38,8 +38,16 @@ def keep_before_refit(model: Path, arrays: Arrays) -> None:
         arrays: of the chosen round.
     """
     own = saved_model.load(model)
-    about = {"synthetic": own.synthetic, "temperature": own.temperature, "unsure": own.unsure}
-    saved_model.save(model.with_name(FILE), arrays, own.scaling.arrays(), own.config, own.classes, **about)
+    saved_model.save(
+        model.with_name(FILE),
+        arrays,
+        own.scaling.arrays(),
+        own.config,
+        own.classes,
+        synthetic=own.synthetic,
+        temperature=own.temperature,
+        unsure=own.unsure,
+    )
 
 
 def load_before_refit(path: Path) -> SavedModel | None:

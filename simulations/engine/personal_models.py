@@ -101,4 +101,6 @@ def _new(config: Config, plan: Plan, number: int, cache: FeatureCache) -> list[R
 
 
 def _both(found: Comparison | None) -> dict[str, PersonalScores] | None:
-    return found and {name: PersonalScores.from_json(own) for name, own in found.figures().items()}
+    if found is None:
+        return None
+    return {name: PersonalScores.from_json(own) for name, own in found.figures().items()}
