@@ -62,8 +62,9 @@ class Plan:
         return sorted([*self.test, *(speaker for site in self.sites for speaker in site.test)])
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        atomic.write(path, json.dumps(dataclasses.asdict(self), indent=1))
+        """Write it as JSON; where nothing is kept out it says nothing of that."""
+        content = {name: own for name, own in dataclasses.asdict(self).items() if own or name != "kept_out"}
+        atomic.write(path, json.dumps(content, indent=1))
 
 
 def refuse_shared(where: str, parts: Mapping[str, Collection[str]]) -> None:
@@ -99,7 +100,7 @@ def read(path: Path) -> Plan:
             for s in content["sites"]
         )
         lists = {key: tuple(content[key]) for key in ("classes", "test", "skipped")}
-        lists["kept_out"] = tuple(content.get("kept_out", ()))  # which plans of before don't know
+        lists["kept_out"] = tuple(content.get("kept_out", ()))
         return Plan(
             fold=content["fold"], sites=sites, synthetic=content["synthetic"], quorum=content["quorum"], **lists
         )

@@ -100,6 +100,8 @@ def tell(whole: Result, out: Path, display: Display) -> None:
         _tell_scores(whole, whole.summary, display)
     for said in filter(None, (unheard(whole) if whole.summary else "", started(whole))):
         display.say(said)
+    if any(fold.personal for fold in whole.folds):
+        display.say("Each site's own model is in the report; none was kept, and none is private")
     if whole.privacy:
         display.say(f"Private for each {whole.privacy.unit}, {claim(whole.privacy)}. {together(whole.privacy)}".strip())
     report, others = out / "report.html", ["result.json", "model.safetensors", "MODEL_CARD.md"]
