@@ -80,6 +80,7 @@ class Keywords(TypedDict, total=False):
     insecure_seed: bool
     config: FilePath
     baselines: bool
+    personal: bool
     engine: str
     workers: int
     ledger: FilePath

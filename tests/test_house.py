@@ -64,6 +64,7 @@ LAYERS = {
         "client.node.flower",
         "client.node.dry_run",
         "client.node.cli",
+        "client.personal",
         "client.cli",
     ),
     "server": (

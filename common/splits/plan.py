@@ -23,7 +23,8 @@ class Plan:
         test: speakers that the server scores at the end; empty where the sites hold them.
         sites: sorted by name; none in a deployment, where each site splits its own speakers.
         quorum: how many sites must be there before round 1; the plan's own sites where it is 0.
-        skipped: recordings that cannot be used, by ``Utterance.name``.
+        skipped: recordings that take no part, by ``Utterance.name``: they cannot be used, or are kept out.
+        kept_out: those of them that can be used: training speakers' own, on which the sites' own models are scored.
         synthetic: whether the speech is made up.
     """
 
@@ -32,6 +33,7 @@ class Plan:
     test: tuple[str, ...]
     sites: tuple[SiteSplit, ...]
     skipped: tuple[str, ...] = ()
+    kept_out: tuple[str, ...] = ()
     synthetic: bool = False
     quorum: int = 0
 
@@ -60,8 +62,9 @@ class Plan:
         return sorted([*self.test, *(speaker for site in self.sites for speaker in site.test)])
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        atomic.write(path, json.dumps(dataclasses.asdict(self), indent=1))
+        """Write it as JSON; where nothing is kept out it says nothing of that."""
+        content = {name: own for name, own in dataclasses.asdict(self).items() if own or name != "kept_out"}
+        atomic.write(path, json.dumps(content, indent=1))
 
 
 def refuse_shared(where: str, parts: Mapping[str, Collection[str]]) -> None:
@@ -97,6 +100,7 @@ def read(path: Path) -> Plan:
             for s in content["sites"]
         )
         lists = {key: tuple(content[key]) for key in ("classes", "test", "skipped")}
+        lists["kept_out"] = tuple(content.get("kept_out", ()))
         return Plan(
             fold=content["fold"], sites=sites, synthetic=content["synthetic"], quorum=content["quorum"], **lists
         )

@@ -20,6 +20,7 @@ from server.reporting.guarantee import started
 from server.reporting.report import write_report
 from server.reporting.run_record import Result, Summary
 from server.reporting.scalars import write_scalars
+from server.run import checkpoint
 
 DRAWN = ("MODEL_CARD.md", "report.html", "tensorboard")
 log = logging.getLogger("fedser.reporting")
@@ -45,6 +46,17 @@ def keep(whole: Result, out: Path, model: Path) -> None:
     atomic.write(out / "result.json", json.dumps(whole.as_json(), indent=1), durable=True)
     if model != out / "model.safetensors":
         atomic.write(out / "model.safetensors", model.read_bytes())
+    _keep_before_refit(whole, out, model.with_name("checkpoint.safetensors"))
+
+
+def _keep_before_refit(whole: Result, out: Path, path: Path) -> None:
+    """Beside a model that trained once more with the validation speakers, the one to which they are strangers."""
+    if not (whole.folds[0].refit and path.exists()):
+        return
+    from common.learning import before_refit  # torch: a second to import
+
+    own = out / before_refit.FILE
+    attempt(own, lambda: before_refit.keep_before_refit(out / "model.safetensors", checkpoint.load(path).best))
 
 
 def draw(whole: Result, out: Path) -> None:
@@ -88,6 +100,8 @@ def tell(whole: Result, out: Path, display: Display) -> None:
         _tell_scores(whole, whole.summary, display)
     for said in filter(None, (unheard(whole) if whole.summary else "", started(whole))):
         display.say(said)
+    if any(fold.personal for fold in whole.folds):
+        display.say("Each site's own model is in the report; none was kept, and none is private")
     if whole.privacy:
         display.say(f"Private for each {whole.privacy.unit}, {claim(whole.privacy)}. {together(whole.privacy)}".strip())
     report, others = out / "report.html", ["result.json", "model.safetensors", "MODEL_CARD.md"]

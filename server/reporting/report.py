@@ -38,6 +38,7 @@ def _content(result: Result) -> dict[str, Any]:
         "heard": {findings.HEARD[name]: figure for name, figure in findings.heard(result).items()},
         "scores": [_comparison(result), _recall(result), *_confusions(result)] if result.summary else [],
         "noise": [_noise(result)] if findings.noise(result) else [],
+        "personal": tables.personal(result),
         "training": [] if result.privacy else [_rounds(result), _sites(result)],
         "folds": tables.folds(result),
         "speakers": tables.speakers(result),

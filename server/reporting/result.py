@@ -18,6 +18,7 @@ from common.learning.metrics import FIGURES, Confusion, summarise
 from server.records.composition import NoisyModel, compose, spends_of
 from server.records.fold_record import FoldRecord, PrivacyAccount
 from server.records.front import front_of
+from server.records.personal import PersonalSite
 from server.records.scores import Counts, StrangerFigures
 from server.reporting.findings import largest_epsilon
 from server.reporting.run_record import (
@@ -47,6 +48,7 @@ class FoldResult:
     federated: FoldRecord
     pooled: FoldRecord | None = None
     local: Mapping[str, FoldRecord] | None = None
+    personal: Mapping[str, PersonalSite] | None = None
 
 
 def build(
@@ -110,6 +112,7 @@ def _fold(fold: FoldResult) -> RunFold:
         test=federated.test,
         confusion_first=_first_heard(federated),
         baselines=baselines,
+        personal=fold.personal,
         rounds=federated.rounds,
         refit=federated.refit,
         started_from=federated.started_from,

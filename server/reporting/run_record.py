@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import FedserError, UsageError
 from server.records.fold_record import Origin, PrivacyAccount, Round, Speakers
 from server.records.json_record import BESIDE, Record, may_lack
+from server.records.personal import PersonalSite
 from server.records.scores import Calibration, Counts, Scores
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class RunFold(Record):
     test: Scores | None
     confusion_first: Counts | None = may_lack()  # noqa: RUF009 -- a field's description, which nobody changes
     baselines: Baselines | None
+    personal: Mapping[str, PersonalSite] | None = may_lack()
     rounds: tuple[Round, ...]
     refit: tuple[Round, ...] | None = may_lack()
     test_sites: Mapping[str, int | None] | None = may_lack()

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.strategies.available import CATALOGUE
+from server.records.personal import Both, PersonalSite
 from server.reporting import findings
 from server.reporting.findings import Curves, count, fold_name, is_counted, mean
 from server.reporting.formatting import NONE, interval, natural, noise_level, score
@@ -173,6 +174,38 @@ def _roles(fold: Split | RunFold) -> dict[str, str]:
 
 def _named(speakers: tuple[str, ...] | int) -> tuple[str, ...]:
     return speakers if isinstance(speakers, tuple) else ()
+
+
+UNHEARD, NEW = "Each site's held-out speakers", "Own speakers' new recordings"
+
+
+def personal(result: Result) -> list[Table]:
+    """Each site's own model beside the run's: on held-out speakers of its own, and on new recordings of its own ones.
+
+    A table without a row is left out.
+    """
+    made = [(fold, site, own) for fold in result.folds for site, own in (fold.personal or {}).items()]
+    parts = {UNHEARD: lambda own: own.unheard_speakers, NEW: lambda own: own.new_recordings}
+    found = []
+    for caption, of in parts.items():
+        scored = [(fold, site, own, both) for fold, site, own in made if (both := of(own))]
+        if scored:
+            found.append(_personal(caption, scored, folds=len(result.folds) > 1))
+    return found
+
+
+def _personal(caption: str, scored: Sequence[tuple[RunFold, str, PersonalSite, Both]], *, folds: bool) -> Table:
+    rows, figures = [], []
+    for fold, site, own, both in scored:
+        pair = both["global"], both["personal"]
+        figures.append([getattr(one, name) for name in ("wa", "uar") for one in pair])
+        name = [fold_name(fold), site] if folds else [site]
+        rows.append([*name, own.chosen, str(pair[0].count), *map(score, figures[-1])])
+    means = [score(mean(column)) for column in zip(*figures, strict=True)]
+    rows.append(["Mean", *([""] if folds else []), "", "", *means])
+    head = [*(["Fold"] if folds else []), "Site", "Its own is", "Recordings"]
+    head += ["Recognised: the run's model", "its own", "UAR: the run's model", "its own"]
+    return Table(caption=caption, head=head, rows=rows, feet=1)
 
 
 def problems(result: Result) -> Table:

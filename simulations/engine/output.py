@@ -24,6 +24,7 @@ from common.storage.safe_name import safe_name
 LOCK = "run.lock"
 RECORDINGS = "recordings.json"
 RUN_SETTINGS = ("engine", "baselines", "command", "ledger")
+PERSONAL = "personal"  # likewise, where each site's own model is made
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -122,7 +123,8 @@ def relocate(path: Path, old: Path, new: Path) -> None:
     """
     for place in sorted(path.rglob("plan.json")):  # of folds, of their baselines, of audits
         plan = plans.read(place)
-        dataclasses.replace(plan, skipped=tuple(_moved(name, str(old), str(new)) for name in plan.skipped)).write(place)
+        skipped, aside = (tuple(_moved(n, str(old), str(new)) for n in own) for own in (plan.skipped, plan.kept_out))
+        dataclasses.replace(plan, skipped=skipped, kept_out=aside).write(place)
 
 
 def _moved(name: str, old: str, new: str) -> str:

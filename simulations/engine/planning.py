@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from common.curation.selection import Selection
 from common.data.extraction import Skipped
 from common.errors import SplitError, UsageError
 from common.splits.folds import Fold, held_out, read_emobox
+from common.splits.kept_out import keep_out
 from common.splits.plan import Plan
 from common.splits.sites import split_sites
 from common.utterance import Utterance
@@ -20,7 +22,7 @@ from server.sites.robust import check_quorum, check_rule, check_secure
 log = logging.getLogger("fedser.simulation")
 
 
-def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:
+def plans(config: Config, selection: Selection, skipped: Sequence[Skipped], *, personal: bool = False) -> list[Plan]:
     """The plan of each fold.
 
     A private run's is made of the list alone, whatever can be used: who trains is cleaned at the sites, unit by unit,
@@ -30,6 +32,7 @@ def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> l
         config: of the run.
         selection: the corpus, and what was chosen of it.
         skipped: recordings that cannot be used.
+        personal: keep a fifth of each training speaker's recordings out, for the sites' own models to be scored on.
 
     Raises:
         UsageError: a specification cannot be read.
@@ -38,6 +41,18 @@ def plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> l
     """
     if config.federation.quorum < 1:
         log.warning("--quorum does nothing here: on one machine all sites answer, and each round has all of them")
+    planned = _plans(config, selection, skipped)
+    return [_without_a_fifth(config, plan, selection.utterances) for plan in planned] if personal else planned
+
+
+def _without_a_fifth(config: Config, plan: Plan, utterances: Sequence[Utterance]) -> Plan:
+    skipped = set(plan.skipped)
+    usable = [u for u in utterances if u.name not in skipped]
+    drawn = [u.name for site in plan.sites for u in keep_out(usable, site.train, config.seed, site.name)]
+    return dataclasses.replace(plan, skipped=tuple(sorted({*plan.skipped, *drawn})), kept_out=tuple(sorted(drawn)))
+
+
+def _plans(config: Config, selection: Selection, skipped: Sequence[Skipped]) -> list[Plan]:
     broken = {item.name for item in skipped}
     if not config.privacy.on:
         usable = [u for u in selection.utterances if u.name not in broken]

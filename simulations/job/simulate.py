@@ -47,6 +47,7 @@ class Job:
         engine: ``inprocess`` or ``flower``.
         workers: processes.
         baselines: also train the pooled model and each site alone.
+        personal: also make each site's own model, of a run that keeps a fifth of its recordings out.
         command: that asked for it, for the report.
         ledger: the folder of the sites' ledgers; one a fold in ``out/ledger`` by default.
     """
@@ -58,6 +59,7 @@ class Job:
     baselines: bool
     command: str
     ledger: Path | None = None
+    personal: bool = False
 
 
 def simulate(job: Job, display: Display) -> Result:
@@ -89,7 +91,7 @@ def train_job(job: Job, display: Display) -> Result:
     skipped = prepare(job.config, selection, cache, display, workers=job.workers, apart=apart)
     settle_recordings(job.out, held_of(job.config))
     features_s = time.perf_counter() - began
-    planned = plans(job.config, selection, skipped)
+    planned = plans(job.config, selection, skipped, personal=job.personal)
     for plan in planned:
         warn_of_heard(job.config, plan)
     refuse_large_delta(job.config, planned, selection, pooled=job.baselines)
@@ -105,6 +107,8 @@ def train_job(job: Job, display: Display) -> Result:
     if job.baselines:
         step = display.step("baselines", sum(1 + len(plan.sites) for plan, _ in folds))
         results = train_baselines(job.config, done, cache, workers=job.workers, on_done=lambda n, _: step.update(n))
+    if job.personal:
+        results = [_with_personal(job, own, *where, cache, display) for own, where in zip(results, folds, strict=True)]
     training_s = time.perf_counter() - trained
     total_s = time.perf_counter() - began
     timing = {"features_s": features_s, "training_s": training_s, "total_s": total_s}
@@ -171,9 +175,22 @@ def _run_fold(job: Job, plan: Plan, folder: Path, cache: FeatureCache, display: 
     return federated
 
 
+def _with_personal(
+    job: Job, done: FoldResult, plan: Plan, folder: Path, cache: FeatureCache, display: Display
+) -> FoldResult:
+    """A fold with its sites' own models, which are scored and not kept."""
+    from simulations.engine.personal_models import personal_models
+
+    step = display.step("personal models", len(plan.sites))
+    made = personal_models(
+        job.config, plan, folder, cache, workers=job.workers, on_done=lambda n, site: step.update(n, site)
+    )
+    return dataclasses.replace(done, personal=made)
+
+
 def _told(skipped: Sequence[Skipped], planned: Sequence[Plan]) -> list[Skipped]:
     """Of what cannot be used what the result names: of a private run's training recordings it says nothing."""
-    left_out = {name for plan in planned for name in plan.skipped}
+    left_out = {name for plan in planned for name in {*plan.skipped} - {*plan.kept_out}}
     return [item for item in skipped if item.name in left_out]
 
 

@@ -23,7 +23,15 @@ from common.validate import in_range, one_of, plain_path
 from server.records.starting_model import kept, load_initial
 from server.reporting.artifacts import tell
 from server.reporting.run_record import Result
-from simulations.engine.output import RUN_SETTINGS, hold, open_folder, read_run_settings, refuse_existing, relocate
+from simulations.engine.output import (
+    PERSONAL,
+    RUN_SETTINGS,
+    hold,
+    open_folder,
+    read_run_settings,
+    refuse_existing,
+    relocate,
+)
 from simulations.engine.planning import plans
 from simulations.engine.promises import refuse_unkept
 from simulations.engine.teachers import find_teacher
@@ -46,6 +54,7 @@ class Start:
     baselines: bool
     command: str
     ledger: Path | None = None
+    personal: bool = False
 
 
 def start(wish: Start) -> Result:
@@ -89,12 +98,13 @@ def carry_out(job: Job, wish: Start, display: Display) -> Result:
         selection = listing(job.config.data)  # so that a wrong option shows before hours of work
         load_initial(kept(job.config, job.out) if wish.resume else job.config, tuple(selection.classes))
         begun = wish.resume is not None and (job.out / "folds").exists()
-        planned = plans(job.config, selection, [])
+        planned = plans(job.config, selection, [], personal=job.personal)
         job = dataclasses.replace(job, config=shared_among(job.config, min(len(plan.sites) for plan in planned)))
         refuse_overspent(job, planned, selection, begun=begun)
         for plan in planned:
             find_teacher(job.config, plan)
         own = {"engine": job.engine, "baselines": job.baselines, "command": job.command}
+        own |= {PERSONAL: True} if job.personal else {}
         settings = {**flatten(job.config), **own, "ledger": str(job.ledger) if job.ledger else None}
         if wish.resume:
             _follow(job, wish.resume)
@@ -139,6 +149,7 @@ def _fresh(wish: Start) -> Job:
         baselines=wish.baselines,
         command=wish.command,
         ledger=ledger,
+        personal=wish.personal,
     )
 
 
@@ -146,6 +157,9 @@ def _resume(wish: Start, out: Path) -> Job:
     """Read the run as it was started; flags that are given must be the same."""
     settings = read_run_settings(out)
     engine, baselines, command, ledger = (settings.pop(name) for name in RUN_SETTINGS)
+    personal = bool(settings.pop(PERSONAL, False))
+    if wish.personal and not personal:
+        raise UsageError(f"--resume {out} was started without --personal, and trained on all recordings; start it anew")
     refuse_other_version(settings, f"--resume {out}")
     config = Config().with_values(settings)
     if config.features.encoder.on:
@@ -160,9 +174,8 @@ def _resume(wish: Start, out: Path) -> Job:
     baselines = baselines or wish.baselines  # they change nothing of the federated run, and may come later
     workers = workers_of(wish.workers)
     place = Path(ledger) if ledger else None
-    return Job(
-        config=moved, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place
-    )
+    job = Job(config=moved, out=out, engine=engine, workers=workers, baselines=baselines, command=command, ledger=place)
+    return dataclasses.replace(job, personal=personal)
 
 
 def _places(config: Config) -> dict[str, Scalar]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FedserError, match=r"plan.json is no plan of a fold \(\w+\); start the run anew") as refused:
         read(path)
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_kept_out_is_written_where_there_is_some(tmp_path: Path) -> None:
+    own = dataclasses.replace(PLAN, kept_out=("a.wav",), skipped=("a.wav", "b.wav"))
+    own.write(tmp_path / "plan.json")
+    assert read(tmp_path / "plan.json") == own
+    PLAN.write(tmp_path / "plan.json")
+    assert "kept_out" not in json.loads((tmp_path / "plan.json").read_text())
 
 
 def test_a_plan_that_lacks_a_part_is_refused(tmp_path: Path) -> None:

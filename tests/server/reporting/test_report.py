@@ -330,6 +330,24 @@ def test_on_top_is_what_a_stranger_gets_and_beside_it_what_more_recordings_give(
     assert "Federated UAR 0.833" not in text
 
 
+def test_personal_models_have_two_tables_and_are_said_to_be_without_privacy(tmp_path: Path, whole: str) -> None:
+    def both(before: float, after: float) -> dict[str, Any]:
+        pairs = {"global": before, "personal": after}
+        return {name: {"uar": own - 0.1, "wa": own, "count": 20} for name, own in pairs.items()}
+
+    about = {"chosen": "prior", "epochs": 0, "judges": "8 recordings", "seen": False, "gain_ci95": None}
+    known = {**about, "validation": both(0.5, 0.6), "new_recordings": both(0.6, 0.8)}
+    personal = {"a": {**known, "unheard_speakers": None}, "b": {**known, "unheard_speakers": both(0.4, 0.5)}}
+    entry = result() | {"folds": [own | {"personal": personal} for own in result()["folds"][:1]]}
+    page = written(tmp_path, entry)
+    text = words(page)
+    assert "Each site's held-out speakers" in text
+    assert "b prior 20 0.400 0.500 0.300 0.400 Mean 0.400 0.500 0.300 0.400" in text
+    assert "a prior 20 0.600 0.800 0.500 0.700 b prior 20 0.600 0.800 0.500 0.700 Mean 0.600 0.800" in text
+    assert "The sites' own models are without privacy" in text
+    assert 'id="personal"' not in whole
+
+
 def test_the_uar_in_noise_is_a_figure_with_its_numbers_where_it_was_measured(tmp_path: Path, whole: str) -> None:
     entry, levels = stranger_result(0.7, 0.75, 0.8, 0.833), ("clean", "20", "10", "5", "0")
     known: dict[str, Any] = {

@@ -94,8 +94,9 @@ def test_what_a_plan_skips_is_named_by_where_it_is_now(tmp_path: Path) -> None:
     site = SiteSplit(name="site-0", train=("2", "3"))
     skipped = ("/old/a.wav", "/old/b/c.wav#0-1", "/older/d.wav")
     plan = Plan(fold="kfold:2:0", classes=("a", "b"), test=("1",), sites=(site,), skipped=skipped)
+    plan = dataclasses.replace(plan, kept_out=skipped[:1])
     folder = tmp_path / "folds" / "kfold-2-0"
     plan.write(folder / "plan.json")
     relocate(tmp_path, Path("/old"), Path("/new/place"))
     names = ("/new/place/a.wav", "/new/place/b/c.wav#0-1", "/older/d.wav")
-    settle(Config(), dataclasses.replace(plan, skipped=names), folder)
+    settle(Config(), dataclasses.replace(plan, skipped=names, kept_out=names[:1]), folder)
