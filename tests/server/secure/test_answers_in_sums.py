@@ -81,7 +81,7 @@ def trained(place: int, examples: int) -> RecordDict:
 def round_of(grid: Any, folder: Path, config: Config) -> State:
     """A round's state, as the server has it then."""
     about: Any = {"features": 3, "test": 0, "speakers": 3, "validation_speakers": 0}
-    nodes = [Node(id=place, site=own.site.name, **about, **counts(place - 1)) for place, own in grid.nodes.items()]
+    nodes = [Node(id=place, site=own.site.name, **{**about, **counts(place - 1)}) for place, own in grid.nodes.items()]
     secure = SecureSums(grid=grid, config=config, nodes=nodes, run=RUN, settings=flatten(config))
     folder.mkdir()
     rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, secure=secure)
