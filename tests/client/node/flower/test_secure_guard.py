@@ -86,6 +86,7 @@ def test_a_round_opens_to_the_mean_and_nothing_else_leaves(four: Sites, secure: 
     kinds = [(line["kind"], line["type"]) for line in site.audit.entries() if "type" in line]
     asked_for = (protocol.HELLO, protocol.KEYS, protocol.TRAIN, protocol.UNMASK)
     assert kinds == [(way, kind) for kind in asked_for for way in ("in", "out")]
+    assert {line["round"] for line in site.audit.entries() if line.get("type") == protocol.UNMASK} == {"1"}
 
 
 @pytest.mark.parametrize("restart", [False, True])
