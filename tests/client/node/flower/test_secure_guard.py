@@ -238,6 +238,13 @@ def test_a_run_behind_masks_is_refused_where_the_policy_has_none(
     assert why in refused(site, protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
 
 
+def test_all_sites_train_in_each_round_behind_masks(tmp_path: Path) -> None:
+    fab = fab_of(tmp_path / "half", federation__fraction=0.5)
+    [site] = sites_of(tmp_path, fab, 1).values()
+    why = refused(site, protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
+    assert why.startswith("the run has 0.5 of the sites in a round (federation.fraction)")
+
+
 def test_keys_and_votes_belong_to_runs_behind_masks(tmp_path: Path) -> None:
     plain = fab_of(tmp_path / "plain", federation__secure=False)
     [site] = sites_of(tmp_path, plain, 1, secure="allowed").values()
