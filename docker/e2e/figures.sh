@@ -17,13 +17,15 @@ image_sizes() {
 figures() {
   say "images: $(image_sizes)"
   say "idle memory of a site, node and trainer: $IDLE"
-  "$PYTHON" - "$WORK/fl/runs/first/events.jsonl" "$BEGAN" << 'PYTHON'
+  "$PYTHON" - "$WORK/fl/runs/first/events.jsonl" "$BEGAN" "$WORK/fl/runs/masked/events.jsonl" << 'PYTHON'
 import json, statistics, sys
 rounds = [json.loads(line) for line in open(sys.argv[1])]
 print(f"from compose up to the end of round 1: {rounds[0]['time'] - float(sys.argv[2]):.1f} s")
 over = [r["seconds"] - max(s["seconds"] or 0 for s in r["sites"].values()) for r in rounds]
 print("a round's seconds beyond its slowest site's training: " + ", ".join(f"{s:.1f}" for s in over))
 sent = {s["bytes"] for r in rounds for s in r["sites"].values()}
+masked = [json.loads(line)["seconds"] for line in open(sys.argv[3])]
+print("rounds behind masks, of quarter the training, in seconds: " + ", ".join(f"{s:.1f}" for s in masked))
 print(f"bytes of weights a round a site, each way: {statistics.mean(sent):.0f}")
 PYTHON
 }

@@ -82,8 +82,11 @@ class Asked:
 def about(message: Message) -> dict[str, Any]:
     """What each line of a log says of a message; its texts are the server's, and may be anything."""
     metadata = message.metadata
-    config = message.content.config_records.get(protocol.CONFIG) if message.has_content() else None
-    number = str(config[protocol.ROUND] if config and protocol.ROUND in config else metadata.group_id)
+    records = message.content.config_records if message.has_content() else {}
+    config = records.get(protocol.CONFIG, {})
+    number = str(config.get(protocol.ROUND, metadata.group_id))
+    if metadata.message_type in masked_forms.ALONE:  # they name the sum that they are about
+        number = str(records.get(protocol.SECURE, {}).get(protocol.NUMBER, number))
     kind, number = (" ".join(text[: 2 * _SHOWN].split())[:_SHOWN] for text in (metadata.message_type, number))
     return {"run": metadata.run_id, "type": kind, "round": number}
 

@@ -59,6 +59,11 @@ class AggregationPolicy:
             return
         if self.secure == NEVER:
             yield "the run adds updates up behind masks, which the policy takes no part in (aggregation.secure)"
+        if run.fraction < 1:
+            yield (
+                f"the run has {run.fraction:g} of the sites in a round (federation.fraction); behind masks all "
+                "train in each, for the difference of two rounds would tell of who came or went"
+            )
         if not self.peers:
             yield "the run adds updates up behind masks, and the policy names no keys of peers (aggregation.peers)"
 

@@ -86,6 +86,7 @@ def test_a_round_opens_to_the_mean_and_nothing_else_leaves(four: Sites, secure: 
     kinds = [(line["kind"], line["type"]) for line in site.audit.entries() if "type" in line]
     asked_for = (protocol.HELLO, protocol.KEYS, protocol.TRAIN, protocol.UNMASK)
     assert kinds == [(way, kind) for kind in asked_for for way in ("in", "out")]
+    assert {line["round"] for line in site.audit.entries() if line.get("type") == protocol.UNMASK} == {"1"}
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -235,6 +236,13 @@ def test_a_run_behind_masks_is_refused_where_the_policy_has_none(
 ) -> None:
     [site] = sites_of(tmp_path, secure, 1, **clauses).values()
     assert why in refused(site, protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
+
+
+def test_all_sites_train_in_each_round_behind_masks(tmp_path: Path) -> None:
+    fab = fab_of(tmp_path / "half", federation__fraction=0.5)
+    [site] = sites_of(tmp_path, fab, 1).values()
+    why = refused(site, protocol.HELLO, RecordDict({protocol.CONFIG: ConfigRecord()}))
+    assert why.startswith("the run has 0.5 of the sites in a round (federation.fraction)")
 
 
 def test_keys_and_votes_belong_to_runs_behind_masks(tmp_path: Path) -> None:
