@@ -73,7 +73,7 @@ def test_four_sites_share_one_noise_and_the_report_says_who_must_be_honest(manif
 
 @pytest.mark.slow
 def test_with_next_to_no_noise_the_sites_steps_are_those_of_one_place(manifest: Path, tmp_path: Path) -> None:
-    alike = {
+    alike: dict[str, Any] = {
         "federation__rounds": 12,
         "privacy__sample_rate": 1.0,
         "training__local_epochs": 1,
