@@ -143,7 +143,8 @@ def _statistics_reply(scope: Scope) -> Form:
     return Form(records={protocol.ARRAYS: arrays, protocol.METRICS: metrics}, rules=rules)
 
 
-# train: the model; back comes the updated one, in a private run a noisy one, and how far the ledger is
+# train: the model; back comes the updated one, in a private run a noisy one, and how far the ledger is; where the sites
+# share their noise, a part of a summed step in whole numbers, which leaves a site under masks alone
 
 
 def _weights(scope: Scope) -> dict[str, RecordForm]:

@@ -124,6 +124,7 @@ def _run(summed: Account, run: str) -> dict[str, Any]:
         "refused": summed.refused[run],
         "voided": summed.voided[run],
         "insecure_seed": bool(terms.get("insecure_seed", False)),
+        **({"honest": terms["honest"]} if terms.get("honest") else {}),
     }
 
 
@@ -153,6 +154,7 @@ def _table(runs: list[dict[str, Any]], *, heading: bool) -> Table:
 
 def _row(run: dict[str, Any]) -> list[str]:
     notes = [run["unit"], *(f"{run[what]} {what}" for what in ("refused", "voided") if run[what])]
+    notes += [f"shared noise, {run['honest']} honest"] if "honest" in run else []
     notes += ["INSECURE SEED"] if run["insecure_seed"] else []
     return [
         run["run"],

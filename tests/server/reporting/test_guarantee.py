@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from common import protocol
 from common.config.units import UNITS
 from common.messages import schema
 from common.messages.scope import Scope
-from server.reporting.guarantee import promise, started
+from server.records.fold_record import PrivacyAccount
+from server.reporting.guarantee import promise, promise_shared, promised, started
 from server.reporting.run_record import Result
 from tests.server.example_result import deployed_result, result
 
@@ -51,12 +53,15 @@ OTHER = re.compile(r"(add\w*|remov\w*)( to)? (or|and) (add\w*|remov\w*)|whose pr
 SAID_OF_OTHERS = {"common/privacy/accounting/accountants.py": 1}  # "the formulas are those for adding and removing one"
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_all_that_a_site_may_tell_in_a_private_run_is_listed_as_public(unit: str) -> None:
-    words, at_sites = promise(unit)["Public"], UNITS[unit].at_sites
+@pytest.mark.parametrize(
+    ("unit", "shared"), [*((unit, False) for unit in UNITS), ("utterance", True), ("speaker", True)]
+)
+def test_all_that_a_site_may_tell_in_a_private_run_is_listed_as_public(unit: str, shared: bool) -> None:
+    at_sites = UNITS[unit].at_sites
+    words = (promise_shared(unit, 3, 4) if shared else promise(unit))["Public"]
     for kind in [kind for kind in schema.TYPES if kind not in schema.NOT_IN_PRIVATE]:
         for content, secure in (({}, False), ({}, True), ({protocol.CONFIG: {protocol.STOPPED: True}}, False)):
-            scope = Scope(private=True, at_sites=at_sites, secure=secure)
+            scope = Scope(private=True, at_sites=at_sites, summed=shared, secure=secure)
             records = schema.reply_of_site(kind, scope, content).records
             told = {key for record in records.values() if record.kind != "ArrayRecord" for key in record.keys}
             for key in told:
@@ -121,3 +126,20 @@ def test_a_private_run_says_what_its_epsilon_is_not_of(private: bool) -> None:
 def test_a_score_that_is_not_held_out_is_said_to_be_none(heard: list[str] | None, words: str | None) -> None:
     said = made(result(), heard=heard)
     assert words in said if words else "Fold" not in said
+
+
+def test_of_shared_noise_it_is_said_who_must_be_honest_and_against_whom() -> None:
+    account = PrivacyAccount(
+        unit="speaker",
+        target_epsilon=8.0,
+        max_grad_norm=1.0,
+        accountant="prv",
+        insecure_seed=False,
+        sites={},
+    )
+    assert promised(account) == promise("speaker")
+    words = promised(replace(account, honest=2))
+    assert words["Trust"].startswith("Each site adds a part of the noise, and 2 parts together make it whole.")
+    assert "If fewer than 2 such sites are honest, the noise is less than ε says." in words["Trust"]
+    assert promise("speaker")["Trust"] not in words.values()
+    assert words["Neighbours"] == promise("speaker")["Neighbours"]

@@ -31,6 +31,23 @@ def test_a_condition_may_end_in_a_word_that_is_part_of_its_name() -> None:
     assert [read(own.name) for own in found] == found
 
 
+def test_shared_noise_is_a_condition_with_as_many_steps_each_a_round_and_else_the_same_settings() -> None:
+    site, together = parse("utterance:1,utterance:1:shared")
+    assert (together.name, together.sharing, site.sharing) == ("utterance:1:shared", True, False)
+    for given in ({}, {"federation.rounds": 3}):
+        common = shared(given, [INF, site, together])
+        own, other = config_of(site, given, common), config_of(together, given, common)
+        assert (other.privacy.noise, other.federation.secure) == ("shared", True)
+        assert other.federation.rounds == own.federation.rounds * 4  # twice over all units, at a rate of a half
+        alike = {"privacy.noise": "site", "federation.secure": False, "federation.rounds": own.federation.rounds}
+        assert other.with_values(alike) == own
+    with pytest.raises(UsageError, match="there is no noise to share"):
+        parse("inf:shared")
+    alone = parse("site:8:shared")
+    with pytest.raises(UsageError, match="--privacy-noise shared is for the units utterance and speaker"):
+        config_of(alone[0], {}, shared({}, alone))
+
+
 @pytest.mark.parametrize("text", ["inf:8", "inf:encoders", "site:8:", "utterance:8:ear", "inf:encoder:encoder"])
 def test_an_unknown_or_repeated_word_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected nothing more, or one of encoder, shared, as in speaker:8:encoder"):
