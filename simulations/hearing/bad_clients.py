@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -170,13 +169,15 @@ def run(model: Path, count: int, tell: Callable[[str], None]) -> dict[str, Any]:
         ``held`` at the start, once some of each had been there, and at the end: threads, open files, MB; ``healthy``:
         the most that a probability of a stream beside them differs from that of the same alone, 1 where its segments
         are others, None where it was cut short, as it is on a machine that has no time for it; ``neighbours``:
-        likewise of a live stream among others; ``largest``: what a message of 1 GB is told.
+        likewise of a live stream among others; ``largest``: what a message of 1 GB is told by a service that waits for
+        it, and what that holds.
 
     Raises:
         FedserError: the service does not begin.
     """
     with serving(model, "--idle", f"{IDLE:g}", "--max-streams", str(PLACES)) as service:
-        return asyncio.run(_all(service, count, tell))
+        found = asyncio.run(_all(service, count, tell))
+    return {**found, "largest": _largest(model)}
 
 
 async def _all(service: Served, count: int, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -198,14 +199,12 @@ async def _all(service: Served, count: int, tell: Callable[[str], None]) -> dict
         beside_them.append(_differs(alone, await stream))
         kinds[name] = {"told": told, "seconds": round(time.monotonic() - began, 1), **_held(service)}
         tell(f"{count} of {name}: {', '.join(told)}, {kinds[name]['rss_mb']:.0f} MB")
-    largest = {"told": await _largest(address), **_held(service)}
     await asyncio.sleep(_SETTLES)
     held["end"] = _held(service)
     return {
         "count": count,
         "kinds": kinds,
         "held": held,
-        "largest": {"bytes": LARGEST, **largest},
         "healthy": None if None in beside_them else max(own or 0.0 for own in beside_them),
         "neighbours": {"streams": STREAMS, "differs": healthy},
     }
@@ -226,11 +225,14 @@ async def _kind(service: Served, behave: Behaviour, count: int) -> dict[str, int
     return dict(told.most_common())
 
 
-async def _largest(address: str) -> str:
-    async with grpc.aio.insecure_channel(address, _OPTIONS) as channel:
-        told = await _grpc(_config(), bytes(LARGEST))(Ways(channel=channel, web_port=0))
-    gc.collect()
-    return told
+def _largest(model: Path) -> dict[str, Any]:
+    """What a message of 1 GB is told by a service that waits for it, and what that holds before and after."""
+    with serving(model) as service, grpc.insecure_channel(f"127.0.0.1:{service.port}", _OPTIONS) as channel:
+        before = _held(service)
+        call = channel.stream_stream(METHOD)(iter([_config(), bytes(LARGEST)]))
+        with suppress(grpc.RpcError):
+            list(call)
+        return {"bytes": LARGEST, "told": call.code().name, "before": before, "after": _held(service)}
 
 
 async def _spoken(address: str, streams: int) -> Segments:
