@@ -176,7 +176,7 @@ def _named(speakers: tuple[str, ...] | int) -> tuple[str, ...]:
     return speakers if isinstance(speakers, tuple) else ()
 
 
-UNHEARD, NEW = "Each site's held-out speakers", "Own speakers' new recordings"
+PERSONAL = {"unheard_speakers": "Each site's held-out speakers", "new_recordings": "Own speakers' new recordings"}
 
 
 def personal(result: Result) -> list[Table]:
@@ -185,10 +185,9 @@ def personal(result: Result) -> list[Table]:
     A table without a row is left out.
     """
     made = [(fold, site, own) for fold in result.folds for site, own in (fold.personal or {}).items()]
-    parts = {UNHEARD: lambda own: own.unheard_speakers, NEW: lambda own: own.new_recordings}
     found = []
-    for caption, of in parts.items():
-        scored = [(fold, site, own, both) for fold, site, own in made if (both := of(own))]
+    for name, caption in PERSONAL.items():
+        scored = [(fold, site, own, both) for fold, site, own in made if (both := getattr(own, name))]
         if scored:
             found.append(_personal(caption, scored, folds=len(result.folds) > 1))
     return found

@@ -33,7 +33,7 @@ from server.reporting.findings import largest_epsilon
 from server.reporting.formatting import natural
 from server.run import events
 from simulations.engine.fold import finished, read_result
-from simulations.engine.output import RUN_SETTINGS, read_run_settings, slug
+from simulations.engine.output import PERSONAL, RUN_SETTINGS, read_run_settings, slug
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +188,7 @@ def open_folds(path: Path) -> list[AuditedRun]:
     except UsageError:
         raise UsageError(f"{path} is no run of fedser simulate; give the folder that its --out named") from None
     ledger = [settings.pop(name) for name in RUN_SETTINGS][RUN_SETTINGS.index("ledger")]
+    settings.pop(PERSONAL, None)
     known = _plans(path)
     return [
         AuditedRun(

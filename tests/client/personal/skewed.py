@@ -47,8 +47,15 @@ def recordings(speaker: str, counts: Mapping[str, int], *, seed: int = 0) -> lis
 
 
 def holding(train: list[Recording], validation: list[Recording]) -> Holding:
-    places = {"ledger": Path("ledger"), "state": Path("state")}
-    return Holding(name="a", classes=CLASSES, train=train, validation=validation, test=[], **places)
+    return Holding(
+        name="a",
+        classes=CLASSES,
+        train=train,
+        validation=validation,
+        test=[],
+        ledger=Path("ledger"),
+        state=Path("state"),
+    )
 
 
 def site(settings: Config, train: list[Recording], validation: list[Recording]) -> Site:

@@ -20,8 +20,13 @@ from tests.simulations import tiny
 from tests.simulations.job.test_simulate import job, run
 
 Captured = pytest.CaptureFixture[str]
-LINEAR = {"model__kind": "linear", "model__hidden": 0, "model__statistics": "means"}
-UNMASKED = {"augment__time_masks": 0, "augment__feature_masks": 0}
+LINEAR: dict[str, Any] = {
+    "model__kind": "linear",
+    "model__hidden": 0,
+    "model__statistics": "means",
+    "augment__time_masks": 0,
+    "augment__feature_masks": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     manifest = tiny.write(folder / "corpus", speakers=24, each=1)
     deal(manifest, folder)
-    own = {"data__sites": "column", "data__held_out": "speaker:00", "data__validation": "one"}
-    run(job(manifest, folder / "run", **own, **LINEAR, **UNMASKED))
+    run(job(manifest, folder / "run", data__sites="column", data__held_out="speaker:00", **LINEAR))
     return folder
 
 

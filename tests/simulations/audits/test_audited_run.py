@@ -11,6 +11,7 @@ import torch
 from common.errors import UsageError
 from common.progress import Display
 from simulations.audits.audited_run import open_run, refuse_site_unit
+from simulations.engine.output import PERSONAL
 from tests.simulations.tiny import FEATURES
 
 
@@ -22,6 +23,13 @@ def test_a_run_is_opened_at_its_first_fold_or_at_another(federate: Callable[...,
     assert open_run(folder, "kfold:3:0").plan.fold == "kfold:3:0"
     with pytest.raises(UsageError, match="has no fold kfold:9:9; it has kfold:3:2, kfold:3:1, kfold:3:0"):
         open_run(folder, "kfold:9:9")
+
+
+def test_a_run_whose_sites_made_models_of_their_own_is_one_like_any(federate: Callable[..., Path]) -> None:
+    folder = federate("folds", started=True, data__held_out="kfold:3")
+    settings = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**settings, PERSONAL: True}))
+    assert open_run(folder, None).config == open_run(folder, "kfold:3:1").config
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, plain: Path) -> None:
