@@ -82,7 +82,7 @@ class Asked:
 def about(message: Message) -> dict[str, Any]:
     """What each line of a log says of a message; its texts are the server's, and may be anything."""
     metadata = message.metadata
-    records = message.content.config_records if message.has_content() else {}
+    records: Mapping[str, Mapping[str, Any]] = message.content.config_records if message.has_content() else {}
     config = records.get(protocol.CONFIG, {})
     number = str(config.get(protocol.ROUND, metadata.group_id))
     if metadata.message_type in masked_forms.ALONE:  # they name the sum that they are about
