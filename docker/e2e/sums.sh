@@ -2,7 +2,7 @@
 # function is a check.
 # shellcheck shell=bash
 
-readonly MASKED_ROUNDS=5
+readonly MASKED_ROUNDS=3
 
 # It has the recordings of charite once more.
 fourth_site_comes_in() {
@@ -37,7 +37,7 @@ masks_are_required() {
 # The fourth site is killed after the first round: the sums of the others open without it.
 masked_run_ends() {
   local run
-  federate --rounds "$MASKED_ROUNDS" --out masked --secure --min-sites 3 --round-timeout 20 "${QUICK[@]}" \
+  federate --rounds "$MASKED_ROUNDS" --out masked --secure --min-sites 3 --round-timeout 60 "${QUICK[@]}" \
     > "$WORK/masked.log" 2>&1 &
   run=$!
   within 180 at_round masked 1 || { cat "$WORK/masked.log"; return 1; }

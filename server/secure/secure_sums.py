@@ -168,11 +168,10 @@ class SecureSums:
             FederationError: too few sent words or help to open it, or one that has to answer doesn't.
         """
         try:
-            openings, votes = found.openings(), None
+            nodes, openings = self._helpers(found), found.openings()
             if found.needs_votes:
-                votes = self._votes(openings, refused)
-                openings = found.openings(votes)
-            words = found.open(self._told(openings, refused))
+                openings = found.openings(self._votes(nodes, openings, refused))
+            words = found.open(self._told(nodes, openings, refused))
         except FederationError as error:
             raise FederationError(f"{error}{reasons(refused)}") from None
         weight = self.roster.weight(found.sites, refit)
@@ -180,17 +179,22 @@ class SecureSums:
             words=words, sites=found.sites, weight=weight, mean=lambda layout: found.read(words, layout, refit)
         )
 
-    def _votes(self, openings: Mapping[str, Opening], refused: Refused) -> dict[str, str]:
+    def _helpers(self, found: MaskedSum) -> list[Node]:
+        """Who is asked to open a sum: all; where some sent nothing the others, all of which have to answer then.
+
+        So who is silent, as a site that was killed, is waited for once a round, and not three times.
+        """
+        return [node for node in self._present() if not found.missing or node.site in found.sites]
+
+    def _votes(self, nodes: Sequence[Node], openings: Mapping[str, Opening], refused: Refused) -> dict[str, str]:
         messages = [
-            Message(sum_messages.opening_request(openings[node.site]), node.id, protocol.VOTE)
-            for node in self._present()
+            Message(sum_messages.opening_request(openings[node.site]), node.id, protocol.VOTE) for node in nodes
         ]
         return self._hear(messages, "vote", lambda told: str(told[protocol.CONFIG][protocol.SIGNATURE]), refused)
 
-    def _told(self, openings: Mapping[str, Opening], refused: Refused) -> dict[str, Unmasking]:
+    def _told(self, nodes: Sequence[Node], openings: Mapping[str, Opening], refused: Refused) -> dict[str, Unmasking]:
         messages = [
-            Message(sum_messages.unmask_request(openings[node.site]), node.id, protocol.UNMASK)
-            for node in self._present()
+            Message(sum_messages.unmask_request(openings[node.site]), node.id, protocol.UNMASK) for node in nodes
         ]
         return self._hear(messages, "shares", sum_messages.read_unmasking, refused)
 
