@@ -88,7 +88,7 @@ def audit(run: AuditedRun, *, attack: str, bad: int, workers: int, display: Disp
     training = of_speakers(recordings, run.plan.train_speakers)
     trigger = Trigger.of(scaling_of(sums_of(training, run.config), run.config), run.plan.classes[0])
     hostile = HostileSites(attack=attack, bad=frozenset(range(bad)), trigger=trigger)
-    replies = 2 * run.config.most_rounds * len(run.plan.sites)  # to train, and to validate
+    replies = (2 * run.config.most_rounds + 5) * len(run.plan.sites)  # to train, to validate, before, and at the end
     fold, model = train(run, hostile, workers, display.step(f"{attack}, {bad} hostile", replies))
     row = _row(run, hostile, fold)
     if attack == "backdoor":
