@@ -3,11 +3,11 @@
 It is made by the site after the run, of its own recordings alone, and nothing of it is sent. No noise is added:
 whatever the run promised its people, the site's own model promises them nothing, and it stays where they are.
 
-Better is what recognises more of the judges' recordings than the run's model, and of those that do what has the
-smallest loss there: how many are recognised, of as few as there are, is luck between one epoch and the next. They are
-taken as they come, in the site's own mix of classes, where a rare one counts for little. Who judges should be a
-stranger to the run's model. So where the run trained once more with its validation speakers, the candidates are made of
-the model before that, and what wins is made again of the run's last model and of all recordings, as the run itself is.
+Better is what recognises more of the judges' recordings than the run's model does and takes less loss, and best what
+takes least: how many are recognised, of as few as there are, is luck between one epoch and the next. They are taken as
+they come, in the site's own mix of classes, where a rare one counts for little. Who judges should be a stranger to the
+run's model. So where the run trained once more with its validation speakers, the candidates are made of the model
+before that, and what wins is made again of the run's last model and of all recordings, as the run itself is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import numpy as np
 import pytest
 
 from client.node.site.node_settings import NodeSettings, StateFolder
+from client.personal.personal_folder import PROMISED
 from client.personal.run_at_site import open_run
 from common.cli import main
+from common.config.settings import Config
 from common.errors import UsageError
 from common.learning import saved_model
+from common.privacy.recipe import private_settings
 from common.splits import plan as plans
 from tests.client.deployment import deal
 from tests.client.node import kits
@@ -27,6 +32,13 @@ LINEAR: dict[str, Any] = {
     "augment__time_masks": 0,
     "augment__feature_masks": 0,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDSER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +99,19 @@ def test_who_validated_in_the_run_judges_here(trained: Path, kit: Path) -> None:
     assert {name: {r.utterance.speaker for r in getattr(holding, name)} for name in parts} == {
         name: set(speakers) for name, speakers in parts.items()
     }
+
+
+def test_a_private_runs_model_may_be_made_the_sites_own_and_is_said_to_be_private_no_more(
+    trained: Path, kit: Path, capsys: Captured, tmp_path: Path
+) -> None:
+    given = {"privacy.unit": "utterance", "privacy.epsilon": 8.0, "privacy.delta": 1e-3, "federation.rounds": 1}
+    split = {"data.root": str(trained / "corpus/manifest.csv"), "data.held_out": "speaker:00", "data.sites": "column"}
+    private = Config().with_values({**tiny.SMALL, **private_settings(given), **split})
+    run(dataclasses.replace(job(trained / "corpus/manifest.csv", tmp_path / "run"), config=private))
+    assert personalise("--kit", kit, "--model", tmp_path / "run", "--data", trained / "s1", "--how", "prior") == 0
+    told = capsys.readouterr().out
+    assert "who trained it too, for nobody was set aside for validation" in told
+    assert (PROMISED in told) == (not told.startswith("global:"))
 
 
 def test_a_mistake_is_one_line(trained: Path, kit: Path, capsys: Captured, tmp_path: Path) -> None:
