@@ -99,11 +99,15 @@ def private_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summed(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe with as many steps in all, each a round of all sites."""
+    """A recipe with as many steps in all, each a round of all sites; for recordings smaller ones in more noise."""
     others = {name: value for name, value in given.items() if name not in ("privacy.noise", "federation.rounds")}
     own = Config().with_values({**recipe, **others})
     rate = own.privacy.sample_rate or 1.0
-    return {**recipe, "federation.rounds": own.federation.rounds * steps_per_round(own, rate)}
+    rounds = {"federation.rounds": own.federation.rounds * steps_per_round(own, rate)}
+    smaller = own.privacy.protects.single and not given.get("encoder.path") and recipe.get("model.kind") == "linear"
+    # How it was chosen: LOG.md, "Noise that sites share".
+    step = {"training.learning_rate": min(4.0, max(1.0, own.privacy.epsilon))} if smaller else {}
+    return {**recipe, **step, **rounds}
 
 
 def _with_copies(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

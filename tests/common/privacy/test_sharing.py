@@ -42,6 +42,22 @@ def test_each_round_is_one_step_and_there_are_as_many_steps_as_with_noise_at_the
         assert at_sites.privacy.average == own.privacy.average  # of the steps, as of the rounds
 
 
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({"privacy.epsilon": 0.5}, 1.0),
+        ({"privacy.epsilon": 2.0}, 2.0),
+        ({"privacy.epsilon": 8.0}, 4.0),
+        ({"privacy.epsilon": "inf", "privacy.noise_multiplier": 2.0}, 4.0),
+        ({"privacy.epsilon": 1.0, "privacy.unit": "speaker"}, 4.0),
+        ({"privacy.epsilon": 1.0, "training.learning_rate": 3.0}, 3.0),
+        ({"privacy.epsilon": 1.0, "privacy.noise": "site", "federation.secure": False}, 4.0),
+    ],
+)
+def test_for_recordings_steps_are_smaller_in_more_noise(given: dict[str, Any], rate: float) -> None:
+    assert config(**given).training.learning_rate == rate
+
+
 def test_all_sites_have_one_rate_and_one_noise_however_many_units_they_have() -> None:
     own = config(**{"privacy.honest": 3, "privacy.epsilon": "inf", "privacy.noise_multiplier": 2.0})
     terms = [Terms.of(own, units, []) for units in (60, 300, 1000)]
