@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 readonly FAULT_ROUNDS=36  # so many that it is still running when a site that was cut off for a minute is back
-readonly -a QUICK=(--local-epochs 1 --batch-size 16 --seed 7)
+readonly -a QUICK=(--local-epochs 1 --least-steps 0 --batch-size 16 --seed 7)
 
 start_long_run() {
   federate --rounds "$FAULT_ROUNDS" --out faults --min-sites 2 --round-timeout 60 "${QUICK[@]}" > "$WORK/faults.log" 2>&1 &

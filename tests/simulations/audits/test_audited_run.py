@@ -26,7 +26,7 @@ def test_a_run_is_opened_at_its_first_fold_or_at_another(federate: Callable[...,
 
 
 def test_a_run_whose_sites_made_models_of_their_own_is_one_like_any(federate: Callable[..., Path]) -> None:
-    folder = federate("folds", started=True, data__held_out="kfold:3")
+    folder = federate("personal", started=True, data__held_out="kfold:3")
     settings = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**settings, PERSONAL: True}))
     assert open_run(folder, None).config == open_run(folder, "kfold:3:1").config
