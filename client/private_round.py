@@ -42,7 +42,7 @@ from common.privacy.ledger.budget_unit import budget_unit
 from common.privacy.recorded_canaries import RecordedCanaries
 from common.privacy.shared.summed_step import centre_sum, gradient_sum, refuse_unfit
 from common.privacy.stream import SecretStream
-from common.privacy.terms import Terms, agree_terms, as_of_now, from_json, nothing_spent
+from common.privacy.terms import Terms, agree_terms, as_of_now, check_same, from_json, nothing_spent
 from common.seeds import seed_of
 from common.storage.hash_chain import Head
 
@@ -66,7 +66,9 @@ def train_round(site: Site, arrays: Mapping[str, Tensor], scaling: Scaling | Non
     try:
         with ledger.round(run, number) as entry:
             reply = entry.reply
-            if reply is None:
+            if reply is not None:  # it may be a part of a noise that another run's settings share with nobody
+                check_same(run, from_json(ledger.terms(run) or {}), site.config)
+            else:
                 known = ledger.terms(run) is not None
                 held = site.holding
                 terms = agree_terms(ledger, run, site.config, site.units, most=held.max_epsilon, named=held.budget_unit)

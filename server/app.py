@@ -53,6 +53,7 @@ from server.run.checkpoint import Arrays, State
 from server.run.events import Events
 from server.run.paths import home, located, located_plan, place, read_agreements, read_node_names
 from server.secure.secure_sums import SecureSums
+from server.secure.sum_notes import SumNotes
 from server.secure.tallied_sums import classes_behind_masks, sums_behind_masks
 from server.sites.handshake import Node
 from server.sites.meeting import Meeting, meet
@@ -106,8 +107,7 @@ def _run(grid: Grid, context: Context, plan: Plan, folder: Path) -> None:
     path = folder / "checkpoint.safetensors"
     known = checkpoint.load(path) if path.exists() else None
     run = known.run if known else _run_name(config)
-    sums = SecureSums(grid=grid, config=config, nodes=nodes, run=run, settings=flatten(received))
-    secure = sums if config.federation.secure else None
+    secure = _sums(grid, config, nodes, run, received, folder)
     with note_refusals(audit, 0, protocol.STATISTICS) as refused:
         state = known or _fresh(grid, config, plan, start, nodes, run, secure, refused)
     if run and not known:
@@ -286,6 +286,16 @@ def _fresh(
     scaling = start.scaling or _scaling(grid, config, nodes, secure, refused, whole=bool(plan.sites))
     weights = _class_weights(grid, config, plan, nodes, secure, refused)
     return State(arrays=start.arrays, scaling=scaling.arrays(), class_weights=weights, run=run)
+
+
+def _sums(
+    grid: Grid, config: Config, nodes: Sequence[Node], run: str, received: Config, folder: Path
+) -> SecureSums | None:
+    """The run's sums behind masks, where it has such."""
+    if not config.federation.secure:
+        return None
+    notes = SumNotes(folder / "sums.json", run)
+    return SecureSums(grid=grid, config=config, nodes=nodes, run=run, settings=flatten(received), notes=notes)
 
 
 def _run_name(config: Config) -> str:

@@ -214,7 +214,7 @@ def agree_terms(
         _check_most(terms, most)
         kept = ledger.begin(run, _as_json(terms))
     terms = from_json(kept)
-    _check_same(run, terms, config)
+    check_same(run, terms, config)
     _check_most(terms, most)
     return as_of_now(terms, ledger, privacy, named=named)
 
@@ -233,7 +233,17 @@ def as_of_now(terms: Terms, ledger: Ledger, privacy: PrivacyConfig, *, named: st
     return dataclasses.replace(terms, budget=min(budgets, default=None), budget_unit=unit)
 
 
-def _check_same(run: str, terms: Terms, config: Config) -> None:
+def check_same(run: str, terms: Terms, config: Config) -> None:
+    """Refuse to go on with a run on other terms than it began with.
+
+    Args:
+        run: its name.
+        terms: as the ledger keeps them.
+        config: of the run, as it is asked to go on.
+
+    Raises:
+        UsageError: they differ; the first that does is named.
+    """
     privacy = config.privacy
     asked = {
         "unit": privacy.unit,

@@ -17,7 +17,9 @@ the sum; and on registered keys that the sites compared among themselves, for a 
 for their peers' would be all of them. A site's disk holds its run's key until the run ends: who steals that too can
 take off its masks of the run; and a disk that is put back as it was forgets what it may not do again.
 
-What is not. The sum itself: that is what noise is for. Who takes part, counts of recordings and settings: public. And
+What is not. The sum itself: that is what noise is for; sums of features and class counts, which have none, differ
+between two runs with other sites by one's, and nobody need lie for it. Who takes part, counts of recordings and
+settings: public. And
 a coordinator that lies over two rounds, or runs: it can open both with nearly the same model, once without a site, and
 subtract. Nodes refuse the very same model, not one that differs in a digit, and no rule of a node can; only noise
 bounds what such a coordinator learns. Nor is a sum checked: one site of bad will spoils a round, or moves the mean as

@@ -132,6 +132,8 @@ def _together(
     """What the sites told behind masks, as one answer; and by site how many recordings are in it."""
     classes = int(chosen[secure.config.model.architecture.output_bias].shape[0])
     told, members = held_out_behind_masks(secure, scored(state, chosen), classes, refused)
+    if not told:
+        return [], dict.fromkeys((node.site for node in holders), None)
     tables = {
         key: np.rint(own).astype(np.int64).reshape(1, classes, classes) for key, own in told.items() if len(own) > 1
     }

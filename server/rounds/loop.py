@@ -96,7 +96,8 @@ class Rounds:
             seconds = time.perf_counter() - began
             state.history.append(entry := _entry(number, seconds, done, validation))
             self._keep(plan, state, entry, before)
-        if self.secure and state.history and self._validates and state.history[-1]["validation"] is None:
+        late = self.secure and state.round <= self.config.federation.rounds
+        if self.secure and late and state.history and self._validates and state.history[-1]["validation"] is None:
             self._choose_late(state, last_validation(self.secure, state, self))
             checkpoint.save(state, self.folder / "checkpoint.safetensors")
         return state
@@ -256,8 +257,12 @@ class Rounds:
         found = step_ratio({node.site: node.examples for node in self.nodes}, self.config.training)
         return found | {site: min(found[site], MOST_STEPS) for site in limited(self.nodes)}
 
-    def present(self, number: int) -> list[Node]:
+    def present(self, number: int, least: int = 1) -> list[Node]:
         """This round's sites, less those that are not connected; it waits while there are fewer than ``min_sites``.
+
+        Args:
+            number: of the round.
+            least: sites that it waits for, if more.
 
         Raises:
             FederationError: they did not come within the round's time.
@@ -267,7 +272,7 @@ class Rounds:
         while True:
             connected = set(self.grid.get_node_ids())
             present = [node for node in self._sample(number) if node.id in connected]
-            if len(present) >= min(settings.min_sites, len(self.nodes)):
+            if len(present) >= min(max(settings.min_sites, least), len(self.nodes)):
                 break
             if time.monotonic() > deadline:
                 raise FederationError(

@@ -7,13 +7,13 @@ is asked for by itself.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flwr.app import Message
 
 from common import protocol
-from common.errors import FederationError
 from common.learning import metrics
 from common.secure.model_update import moved
 from common.secure.round_words import RoundLayout
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from server.rounds.shared_noise import SharedStep
     from server.secure.secure_sums import SecureSums
 
+log = logging.getLogger("fedser.server")
+
 
 def collect_masked(
     rounds: Rounds, secure: SecureSums, plan: Averaging, state: State, number: int, step: SharedStep | None
@@ -52,7 +54,10 @@ def collect_masked(
         FederationError: the sum can't be opened.
     """
     stage, turn = rounds.config.federation.pass_round(number)
-    chosen = [node for node in rounds.present(number) if node.site not in state.stopped and node in secure.members]
+    if _is_over(secure, state):
+        return _end(state, secure, number)
+    present = rounds.present(number, secure.least)
+    chosen = [node for node in present if node.site not in state.stopped and node in secure.members]
     messages = rounds.messages(plan, state, number, chosen)
     found = secure.begin(protocol.TRAIN, number, messages[0].content)
     layout = RoundLayout(entries=step.entries) if step else _layout(rounds, state, refit=stage == "all")
@@ -68,14 +73,13 @@ def collect_masked(
                 stop(state, node.site, reply)
             else:
                 found.add(secure.read(node, protocol.TRAIN, reply, layout))
-                if rounds.audit is not None:
-                    rounds.audit.hear(node.site, reply)
                 sites[node.site] = _entry(rounds, node, number, reply)
                 came.append(reply)
     if rounds.audit is not None:
         rounds.audit.note_refused(number, protocol.TRAIN, refused)
-    if not came:
-        return _nothing(state, chosen, refused, number)
+    if _is_over(secure, state):
+        return _end(state, secure, number)
+    _name_silent(secure, state, {*sites, *refused}, number)
     if step is not None:
         step.check_enough(len(found.sites))
     opened = secure.open(found, refit=stage == "all", refused=refused)
@@ -99,7 +103,9 @@ def last_validation(secure: SecureSums, state: State, rounds: Rounds) -> dict[st
     number = rounds.config.most_rounds + 1
     layout = layout_of_tally(protocol.EVALUATE, features=0, classes=classes_of(rounds, state))
     with note_refusals(rounds.audit, number, protocol.EVALUATE) as refused:
-        opened = secure.gather(protocol.EVALUATE, number, scored(state, state.arrays), layout, refused)
+        opened = secure.try_gather(protocol.EVALUATE, number, scored(state, state.arrays), layout, refused)
+    if opened is None:
+        return None
     told = numbers_told(opened.mean(layout)[1])
     named = {protocol.CONFUSION: protocol.CONFUSION, protocol.EXAMPLES: protocol.VALIDATION_EXAMPLES}
     return _validation({named.get(name, protocol.VALIDATION_LOSS): own for name, own in told.items()})
@@ -118,6 +124,9 @@ def _layout(rounds: Rounds, state: State, *, refit: bool) -> RoundLayout:
 
 
 def _entry(rounds: Rounds, node: Node, number: int, reply: Message) -> dict[str, Any]:
+    """The site's entry in the round, and its line in the server's log."""
+    if rounds.audit is not None:
+        rounds.audit.hear(node.site, reply)
     size = sum(len(array.data) for array in reply.content.array_records[protocol.MASKED].values())
     spent = spent_so_far(reply) if rounds.config.privacy.at_sites else {}
     return {**untold(node), "examples": told(node, rounds.config, number), "bytes": size, **spent}
@@ -132,9 +141,20 @@ def _validation(numbers: Numbers) -> dict[str, Any] | None:
     return {**{name: float(figure(confusion)) for name, figure in metrics.FIGURES.items()}, "loss": loss / examples}
 
 
-def _nothing(state: State, chosen: list[Node], refused: Refused, number: int) -> GatheredRound:
-    """A round in which no site sent words: every budget is spent, or the run can't go on."""
-    if all(node.site in state.stopped for node in chosen):
-        return GatheredRound(arrays=state.arrays, norm=state.norm, sites={})
-    lost = "; ".join(f"{site}: {why}" for site, why in sorted(refused.items())) or "no answer in time"
-    raise FederationError(f"round {number}: no site sent masked words ({lost}); go on with --resume")
+def _name_silent(secure: SecureSums, state: State, heard: set[str], number: int) -> None:
+    if silent := sorted({node.site for node in secure.members} - heard - set(state.stopped)):
+        log.warning("round %d: no answer in time from %s", number, ", ".join(silent))
+
+
+def _is_over(secure: SecureSums, state: State) -> bool:
+    """Whether so many sites are out of budget that no sum of the others can be opened."""
+    return len([node for node in secure.members if node.site not in state.stopped]) < secure.least
+
+
+def _end(state: State, secure: SecureSums, number: int) -> GatheredRound:
+    """The run ends with the model that there is: the sites that are left are too few to hide each other."""
+    left = sorted({node.site for node in secure.nodes} - set(state.stopped))
+    if left:
+        log.warning("round %d: too few sites have a budget left to add up without the others", number)
+    state.stopped += left
+    return GatheredRound(arrays=state.arrays, norm=state.norm, sites={})

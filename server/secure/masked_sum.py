@@ -30,11 +30,20 @@ class MaskedSum:
         run: its name.
         number: of the round.
         context: of the round's terms as they were sent; a site that masked on others is not added.
+        among: whose words it is of, where sites were asked to open it before; None where it is open who comes.
     """
 
-    def __init__(self, roster: Roster, run: str, number: int, context: bytes) -> None:
+    def __init__(
+        self, roster: Roster, run: str, number: int, context: bytes, among: tuple[str, ...] | None = None
+    ) -> None:
         self._roster, self._run, self._number, self._context = roster, run, number, context
+        self._among = among
         self._sent: dict[str, MaskedUpdate] = {}
+
+    @property
+    def number(self) -> int:
+        """Of the sum in its run."""
+        return self._number
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -60,6 +69,8 @@ class MaskedSum:
         site, lengths = update.site, {len(known.words) for known in self._sent.values()}
         if site not in self._roster.sites or site in self._sent:
             raise FederationError(f"{site} is not in the round's roster, or sent twice; its words are left out")
+        if self._among is not None and site not in self._among:
+            raise FederationError(f"the sum was begun to be opened without {site}, and stays so")
         if update.context != self._context.hex():
             raise FederationError(
                 f"{site} masked on other terms than it was sent, its masks fit nobody's; it is left out"
@@ -82,6 +93,12 @@ class MaskedSum:
             raise FederationError(
                 f"{len(self._sent)} of {whole} sites sent masked words, {least} are needed to open their sum; missing: "
                 f"{', '.join(self.missing)}. Go on with --resume when they are back"
+            )
+        if self._among is not None and self.sites != self._among:
+            lost = ", ".join(site for site in self._among if site not in self._sent)
+            raise FederationError(
+                f"the sum was begun to be opened with the words of {lost}, which are not here; go on with --resume "
+                "when they are back"
             )
         signed = signers(votes or {}, self._roster, self._context, self.sites)
         if votes is not None and len(signed) < least:

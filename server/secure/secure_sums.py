@@ -24,10 +24,12 @@ from common.messages.scope import Scope
 from common.secure.fixed_point import Vector, Words
 from common.secure.roster import Roster
 from common.secure.round_words import Beside, RoundLayout
+from common.secure.secret_shares import threshold
 from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking
 from server.messages.exchange import exchange
 from server.messages.rejections import Refused, costing, failure, reasons, refuse
 from server.secure.masked_sum import MaskedSum
+from server.secure.sum_notes import SumNotes
 from server.sites.handshake import Node
 from server.sites.robust import FEWEST
 
@@ -62,6 +64,7 @@ class SecureSums:
         nodes: all that take part.
         run: its name.
         settings: of the run, as the sites received them, whatever paths mean here.
+        notes: what outlives this process.
     """
 
     grid: Grid
@@ -69,14 +72,22 @@ class SecureSums:
     nodes: Sequence[Node]
     run: str
     settings: Mapping[str, Any]
+    notes: SumNotes
 
     @cached_property
     def roster(self) -> Roster:
-        """The sites by their keys of the run, which are asked for when the first sum is.
+        """The sites by their keys of the run, which are asked for when the first sum is; the same over restarts.
 
         Raises:
             FederationError: fewer than three sites, or than ``min_sites``, told one.
         """
+        if self.notes.roster is not None:
+            return Roster.read(self.notes.roster)
+        roster = self._agree()
+        self.notes.keep_roster(roster.text)
+        return roster
+
+    def _agree(self) -> Roster:
         refused: Refused = {}
         asked = RecordDict({protocol.CONFIG: ConfigRecord({protocol.RUN: self.run})})
         messages = [Message(RecordDict(dict(asked)), node.id, protocol.KEYS) for node in self.nodes]
@@ -98,6 +109,12 @@ class SecureSums:
         return Roster.of(entries)
 
     @property
+    def least(self) -> int:
+        """How many sites have to send words, by the protocol and by the noise that they share."""
+        privacy = self.config.privacy
+        return max(threshold(len(self.roster.sites)), FEWEST, privacy.honest + 1 if privacy.shared else 0)
+
+    @property
     def members(self) -> list[Node]:
         """The nodes of the roster, in the order of their names."""
         return [node for node in self.nodes if node.site in self.roster.sites]
@@ -116,7 +133,8 @@ class SecureSums:
         """
         rounds, bundle = self.config.federation.rounds, self.grid.run.fab_hash
         terms = sum_messages.terms_of(kind, content, bundle=bundle, settings=self.settings, rounds=rounds)
-        return MaskedSum(self.roster, self.run, number, terms.context(self.roster.digest))
+        context, chosen = terms.context(self.roster.digest), self.notes.chosen(number)
+        return MaskedSum(self.roster, self.run, number, context, chosen)
 
     def read(self, node: Node, kind: str, reply: Message, layout: RoundLayout) -> MaskedUpdate:
         """A masked reply.
@@ -156,6 +174,16 @@ class SecureSums:
                 found.add(self.read(node, kind, reply, layout))
         return self.open(found, refit=False, refused=refused)
 
+    def try_gather(
+        self, kind: str, number: int, content: Mapping[str, Any], layout: RoundLayout, refused: Refused
+    ) -> OpenedSum | None:
+        """As ``gather``, of scores, which a run can do without: None, and a line, where the sum can't be opened."""
+        try:
+            return self.gather(kind, number, content, layout, refused)
+        except FederationError as error:
+            log.warning("%s goes without an answer: %s", kind, error)
+            return None
+
     def open(self, found: MaskedSum, *, refit: bool, refused: Refused) -> OpenedSum:
         """Open a sum.
 
@@ -169,6 +197,7 @@ class SecureSums:
         """
         try:
             nodes, openings = self._helpers(found), found.openings()
+            self.notes.choose(found.number, found.sites)
             if found.needs_votes:
                 openings = found.openings(self._votes(nodes, openings, refused))
             words = found.open(self._told(nodes, openings, refused))

@@ -40,19 +40,20 @@ def sums_behind_masks(secure: SecureSums, features: int, refused: Refused) -> Su
 def confidence_behind_masks(
     secure: SecureSums, content: Mapping[str, Any], classes: int, refused: Refused
 ) -> Confidence | None:
-    """How sure a model is of the validation speakers; None where there are none.
+    """How sure a model is of the validation speakers; None where there are none, or the sum can't be opened.
 
     Args:
         secure: the run's sums.
         content: of the request: the model and its scaling.
         classes: that the model tells apart.
         refused: as above.
-
-    Raises:
-        FederationError: the sum can't be opened.
     """
     number = secure.config.most_rounds + 2
-    told, _ = _told(secure, protocol.EVALUATE_CONFIDENCE, number, content, refused, classes=classes)
+    layout = layout_of_tally(protocol.EVALUATE_CONFIDENCE, features=0, classes=classes)
+    opened = secure.try_gather(protocol.EVALUATE_CONFIDENCE, number, content, layout, refused)
+    if opened is None:
+        return None
+    told = numbers_told(opened.mean(layout)[1])
     [examples] = told[protocol.EXAMPLES]
     losses, right, wrong = (np.array(told[key]) for key in (protocol.LOSSES, protocol.RIGHT, protocol.WRONG))
     return Confidence(recordings=round(examples), losses=losses, right=right, wrong=wrong) if examples else None
@@ -90,8 +91,8 @@ def held_out_behind_masks(
     """
     number, kind = secure.config.most_rounds + 3, protocol.EVALUATE_TEST
     layout = layout_of_tally(kind, features=0, classes=classes)
-    opened = secure.gather(kind, number, content, layout, refused)
-    return numbers_told(opened.mean(layout)[1]), opened.sites
+    opened = secure.try_gather(kind, number, content, layout, refused)
+    return ({}, ()) if opened is None else (numbers_told(opened.mean(layout)[1]), opened.sites)
 
 
 def _told(

@@ -306,6 +306,8 @@ def test_a_run_that_takes_another_number_of_sites_for_honest_is_another_run(tmp_
     answer(site(tmp_path, recordings(), **settings))
     with pytest.raises(FedserError, match="run run began with honest 3 and is asked to go on with 9"):
         answer(site(tmp_path, recordings(), **{**settings, "privacy.honest": 9}), 2)
+    with pytest.raises(FedserError, match="run run began with honest 3 and is asked to go on with None"):
+        answer(site(tmp_path, recordings(), **{**settings, "privacy.noise": "site", "privacy.honest": 0}))  # stored
 
 
 def test_a_budget_that_does_not_hold_all_rounds_of_shared_noise_ends_the_run_before_it_begins(tmp_path: Path) -> None:

@@ -78,6 +78,18 @@ def test_a_site_without_validation_speakers_is_in_every_sum(tmp_path: Path, monk
     assert all(len(entry["sites"]) == 4 for entry in masked["rounds"])
 
 
+def test_scores_of_two_sites_would_be_each_others_and_are_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDSER_CACHE", str(tmp_path / "cache"))
+    four = tiny.write(tmp_path / "corpus", speakers=14)  # two sites have four speakers, of which one validates
+    own = {**SITES, "data__sites": "column", "data__held_out": "speaker:03"}
+    [fold] = run(job(four, tmp_path / "out", federation__secure=True, **own))["folds"]
+    assert [entry["validation"] for entry in fold["rounds"]] == [None, None]
+    assert fold["chosen_round"] == 2
+    assert not fold["refit"]
+
+
 def test_of_a_site_nothing_is_told(masked: tuple[dict[str, Any], Path]) -> None:
     result, _ = masked
     for entry in (*result["folds"][0]["rounds"], *result["folds"][0]["refit"]):

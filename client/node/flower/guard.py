@@ -195,8 +195,8 @@ class Guard:
         except Exception as reason:
             self._refuse(asked.message, reason, REFUSED if isinstance(reason, (Refused, NotAllowed)) else FAILED)
             return
-        private = asked.run.config.privacy.on  # then not even the time that it took is told
-        self._push(parcel, 0.0 if private else seconds)
+        private = asked.run.config.privacy.on  # then, and behind masks, not even the time that it took is told
+        self._push(parcel, 0.0 if private or asked.reserved is not None else seconds)
         fields = about(asked.message)
         number = f" round {fields['round']}" if fields["round"] else ""
         took = time.monotonic() - asked.since

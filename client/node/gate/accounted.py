@@ -53,6 +53,12 @@ def check_accounted(
         raise Refused(f"the ledger has stored no reply in round {number} of run {run}; what it has not may not leave")
     if stored != found:
         raise Refused(f"the update is not the reply that the ledger stored in round {number} of run {run}")
+    kept, honest = (ledger.terms(run) or {}).get("honest"), privacy.honest if privacy.shared else None
+    if kept != honest:  # else a part of a shared noise, which alone hides nobody, could leave in a run without masks
+        raise Refused(
+            f"run {run} began with noise for {kept or 'each site by itself'}, and is asked to go on with noise for "
+            f"{honest or 'each site by itself'}"
+        )
     _check_budget(ledger, budget, privacy)
 
 

@@ -62,6 +62,9 @@ class Reply:
         self._check_enough(values.pop(protocol.HELD), "to train on")
         if self.kind == protocol.EVALUATE_TEST and values[protocol.METRICS][protocol.EXAMPLES]:
             self._check_enough({protocol.SPEAKERS: values[protocol.METRICS][protocol.SPEAKERS]}, "to score")
+        if self.kind == protocol.TRAIN and not self.policy.outbound.allow_validation:
+            for key in (protocol.CONFUSION, protocol.VALIDATION_EXAMPLES, protocol.VALIDATION_LOSS):  # behind masks too
+                values[protocol.METRICS].pop(key, None)
         self._keep_what_was_spent(values)
         return {name: _MAKERS[form.records[name].kind](values[name]) for name in values}
 

@@ -11,6 +11,7 @@ from whoever has its disk; one that lies over two rounds is bounded by noise alo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,7 @@ class MaskedRounds:
         site, key = self._site, (safe_name(terms.run), terms.number)
         with site.journal.lock() as writer:
             asked = sum_journal.bound(writer.entries).get((terms.run, terms.number))
-            if asked is None or asked != self._binding(terms, roster, asked.least):
+            if asked is None or replace(self._binding(terms, roster, None), least=asked.least) != asked:
                 raise Refused(f"round {terms.number} of run {terms.run} was not reserved on these terms")
             sum_journal.check_on(writer.entries, asked.run)
             if digest := sum_journal.stored(writer.entries, asked.key):

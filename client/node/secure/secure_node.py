@@ -23,9 +23,10 @@ from common.flower import sum_messages
 from common.secure.model_update import update_of
 from common.secure.roster import Roster
 from common.secure.round_terms import RoundTerms
-from common.secure.round_words import Beside
 from common.secure.sum_opening import MaskedUpdate
 from common.secure.tallies import beside_update, tally_of
+
+NOTHING = {protocol.METRICS: {protocol.EXAMPLES: 0}}  # of a site that has nothing to score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +119,9 @@ class SecureNode:
             bias = config.model.architecture.output_bias
             told: Any = reply.metric_records[protocol.METRICS]
             classes = sent[bias].shape[0] if bias in sent else len(told.get(protocol.COUNTS, ()))
-            return self.rounds.mask_counts(
-                terms, roster, tally_of(reserved.kind, reply, classes=classes, weight=weight)
-            )
+            alone = reserved.kind in (protocol.EVALUATE, protocol.EVALUATE_CONFIDENCE) and not self._hides(roster)
+            counts = tally_of(reserved.kind, NOTHING if alone else reply, classes=classes, weight=weight)
+            return self.rounds.mask_counts(terms, roster, counts)
         figures = reply.metric_records[protocol.METRICS]
         if (found := figures[protocol.EXAMPLES]) != (said := roster.weight([self.site.name], terms.refit)):
             raise Refused(f"the app trained on {found}, this site said {said} in this run")
@@ -128,8 +129,15 @@ class SecureNode:
         if config.privacy.shared:
             return self.rounds.mask_integers(terms, roster, np.concatenate([new[name].ravel() for name in sorted(new)]))
         classes = new[config.model.architecture.output_bias].size
-        beside = Beside() if config.privacy.on else beside_update(figures, classes, refit=terms.refit)
+        if config.privacy.on:
+            return self.rounds.mask(terms, roster, update_of(new, _arrays(asked)))
+        told = figures if self._hides(roster) else {protocol.LOSS: figures[protocol.LOSS]}
+        beside = beside_update(told, classes, refit=terms.refit)
         return self.rounds.mask(terms, roster, update_of(new, _arrays(asked)), beside)
+
+    def _hides(self, roster: Roster) -> bool:
+        """Whether so many sites have validation speakers that the sum of their scores is of nobody's alone."""
+        return len([entry for entry in roster.entries if entry.validation]) >= self.site.rules.least_sites
 
 
 def _arrays(content: RecordDict) -> Mapping[str, np.ndarray[Any, Any]]:

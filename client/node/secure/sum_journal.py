@@ -15,7 +15,7 @@ A site whose disk is put back as it was has forgotten; nothing here notices.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from client.node.gate.answers import Refused
 from common.secure.roster import Roster
@@ -92,7 +92,7 @@ def check_binding(lines: Sequence[Entry], asked: Bound) -> bool:
     known = bound(lines)
     check_on(lines, asked.run)
     if asked.key in known:
-        if known[asked.key] != asked:
+        if replace(known[asked.key], least=asked.least) != asked:
             raise Refused(
                 f"round {asked.round} of run {asked.run} was asked for before with another model, roster or settings"
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from hypothesis import HealthCheck, given, settings
 
 from client.node.secure.secure_node import SecureNode
@@ -22,8 +22,9 @@ from common.flower.packing import pack, unpack
 from server.rounds.loop import Rounds
 from server.run.checkpoint import State
 from server.secure.secure_sums import SecureSums
+from server.secure.sum_notes import SumNotes
 from server.sites.handshake import Node
-from tests.client.node.gated import PLAIN, config_of
+from tests.client.node.gated import PLAIN, PRIVATE, config_of
 from tests.client.node.secure.adding import RUN, counts, parties
 from tests.server.hostile import SPOILS, Spoil
 
@@ -33,20 +34,23 @@ MODEL = {"classifier.bias": np.zeros(3, np.float32), "classifier.weight": np.zer
 NOTHING = RecordDict(
     {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 0})}
 )  # none of the validation speakers is here
+HEAD = {protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "ab" * 32}
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class FourSites:
     """A grid of real nodes, one of which answers what ``spoil`` makes of its honest reply to one kind of message."""
 
-    def __init__(self, folder: Path, config: Config, kinds: Sequence[str], spoil: Spoil) -> None:
+    def __init__(self, folder: Path, config: Config, kinds: Sequence[str] = (), spoil: Spoil = lambda own: own) -> None:
         self.nodes = {place + 1: SecureNode(own.site) for place, own in enumerate(parties(folder, 4).values())}
         self.run = SimpleNamespace(fab_hash="")
         self._config, self._kinds, self._spoil = config, kinds, spoil
         self._asked: dict[str, Message] = {}
+        self.away: set[str] = set()
+        self.stopped: set[str] = set()
 
     def get_node_ids(self) -> list[int]:
-        return list(self.nodes)
+        return [place for place, node in self.nodes.items() if node.site.name not in self.away]
 
     def push_messages(self, sent: Iterable[Message]) -> Sequence[str]:
         self._asked = {f"{number}": message for number, message in enumerate(sent)}
@@ -59,16 +63,25 @@ class FourSites:
         kind, place = asked.metadata.message_type, asked.metadata.dst_node_id
         node, content = self.nodes[place], unpack(asked.content)
         own = counts(place - 1)
-        if kind == protocol.KEYS:
+        if kind == protocol.TRAIN and node.site.name in self.stopped:
+            told = RecordDict({protocol.CONFIG: ConfigRecord({**HEAD, protocol.STOPPED: True})})
+        elif kind == protocol.KEYS:
             told = node.introduce(content, **own)
         elif kind in (protocol.TRAIN, protocol.EVALUATE):
             reserved = node.reserve(kind, content, self._config, "")
             made = trained(place, own["examples"]) if kind == protocol.TRAIN else NOTHING
+            if self._config.privacy.on:
+                made[protocol.CONFIG] = ConfigRecord(dict(HEAD))
             told = node.masked(reserved, content, made, self._config)
         else:
             told = node.vote(content) if kind == protocol.VOTE else node.unmask(content)
         reply = Message(pack(told), reply_to=asked)
         return self._spoil(reply) if kind in self._kinds and node.site.name == SPOILT else reply
+
+
+def gone(reply: Message) -> Message:
+    """In place of an answer what the SuperLink says of a node that is gone."""
+    return Message(Error(2, "gone"), reply_to=reply)
 
 
 def trained(place: int, examples: int) -> RecordDict:
@@ -78,15 +91,19 @@ def trained(place: int, examples: int) -> RecordDict:
     return RecordDict({protocol.ARRAYS: arrays, protocol.METRICS: MetricRecord(figures)})
 
 
-def round_of(grid: Any, folder: Path, config: Config) -> State:
-    """A round's state, as the server has it then."""
+def rounds_of(grid: Any, folder: Path, config: Config) -> Rounds:
+    """The rounds, by a server that has just begun, or begins again."""
     about: Any = {"features": 3, "test": 0, "speakers": 3, "validation_speakers": 0}
     nodes = [Node(id=place, site=own.site.name, **{**about, **counts(place - 1)}) for place, own in grid.nodes.items()]
-    secure = SecureSums(grid=grid, config=config, nodes=nodes, run=RUN, settings=flatten(config))
-    folder.mkdir()
-    rounds = Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, secure=secure)
-    state = State(arrays=dict(MODEL), scaling={}, run=RUN)
-    return rounds.run(state)
+    folder.mkdir(exist_ok=True)
+    notes = SumNotes(folder / "sums.json", RUN)
+    secure = SecureSums(grid=grid, config=config, nodes=nodes, run=RUN, settings=flatten(config), notes=notes)
+    return Rounds(grid=grid, config=config, nodes=nodes, folder=folder, on_round=lambda _: None, secure=secure)
+
+
+def round_of(grid: Any, folder: Path, config: Config) -> State:
+    """A round's state, as the server has it then."""
+    return rounds_of(grid, folder, config).run(State(arrays=dict(MODEL), scaling={}, run=RUN))
 
 
 def opened(grid: Any, folder: Path, config: Config) -> State | None:
@@ -116,3 +133,52 @@ def test_the_sum_is_of_plain_updates_or_stays_closed(kinds: tuple[str, ...], spo
     places, weights = zip(*(own[site] for site in entry["sites"]), strict=True)
     for name, values in MODEL.items():
         assert state.arrays[name] == pytest.approx(values + np.average(places, weights=weights) / 2, abs=1e-6)
+
+
+def mean_of(sites: Sequence[str]) -> float:
+    """How far the plain updates of some sites move the model."""
+    own = {f"site-{place - 1:02}": (place / 2, counts(place - 1)["examples"]) for place in range(1, 5)}
+    steps, weights = zip(*(own[site] for site in sites), strict=True)
+    return float(np.average(steps, weights=weights))
+
+
+def test_a_sum_that_was_begun_without_a_site_is_opened_without_it_when_that_is_back(tmp_path: Path) -> None:
+    """One is away, three vote, one of them goes away before the opening, and the coordinator begins again."""
+    config = config_of(SECURE)
+    grid: Any = FourSites(tmp_path / "sites", config, (protocol.UNMASK,), gone)
+    grid.away = {"site-03"}
+    with pytest.raises(FederationError, match="site-03 sent nothing, and site-01 alone can take off the masks"):
+        round_of(grid, tmp_path / "run", config)
+    grid.away, grid._kinds = set(), ()
+    state = round_of(grid, tmp_path / "run", config)
+    assert sorted(state.history[0]["sites"]) == ["site-00", "site-01", "site-02"]
+    assert state.arrays["classifier.bias"] == pytest.approx(mean_of(["site-00", "site-01", "site-02"]), abs=1e-6)
+
+
+def test_a_run_goes_on_with_its_roster_where_a_member_is_away_then(tmp_path: Path) -> None:
+    config = config_of({**SECURE, "federation.rounds": 2})
+    grid: Any = FourSites(tmp_path / "sites", config)
+    first = rounds_of(grid, tmp_path / "run", config)
+    assert first.secure is not None
+    roster = first.secure.roster
+    grid.away = {"site-02"}
+    again = rounds_of(grid, tmp_path / "run", config)
+    assert again.secure is not None
+    assert again.secure.roster == roster
+    state = again.run(State(arrays=dict(MODEL), scaling={}, run=RUN))
+    assert [sorted(entry["sites"]) for entry in state.history] == [["site-00", "site-01", "site-03"]] * 2
+
+
+@pytest.mark.parametrize(("spent", "rounds"), [(("site-00",), 2), (("site-00", "site-03"), 0)])
+def test_where_too_few_have_a_budget_left_to_hide_each_other_the_run_ends(
+    tmp_path: Path, spent: tuple[str, ...], rounds: int
+) -> None:
+    config = config_of({**SECURE, "privacy.epsilon": PRIVATE["privacy.epsilon"], "federation.rounds": 2})
+    grid: Any = FourSites(tmp_path / "sites", config)
+    grid.stopped = set(spent)
+    if not rounds:
+        with pytest.raises(FederationError, match="no round could be trained: every site's privacy budget is spent"):
+            round_of(grid, tmp_path / "run", config)
+        return
+    state = round_of(grid, tmp_path / "run", config)
+    assert [sorted(entry["sites"]) for entry in state.history] == [["site-01", "site-02", "site-03"]] * rounds

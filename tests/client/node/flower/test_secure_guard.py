@@ -75,6 +75,8 @@ def test_a_round_opens_to_the_mean_and_nothing_else_leaves(four: Sites, secure: 
     left = hear(site)
     assert set(left) == {protocol.MASKED, protocol.SECURE, protocol.CONFIG}
     assert set(left.config_records[protocol.CONFIG]) == {protocol.AUDIT_ENTRIES, protocol.AUDIT_HASH}
+    assert set(site.server.seconds) <= {0.0, 3.0}
+    assert site.server.seconds[-1] == 0.0  # how long its app trained would tell how much it did
 
     mean = opened(gathered(secure, asked, roster, came), four)
     assert mean.shape == (9,)

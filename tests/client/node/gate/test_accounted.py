@@ -166,3 +166,19 @@ def test_a_ledger_that_was_edited_lets_nothing_pass(tmp_path: Path) -> None:
     path.write_text(text.replace('"steps": 10', '"steps": 1'))
     with pytest.raises(LedgerError):
         check(content(weights(2)), Ledger.of_site(tmp_path, "st-mary"))
+
+
+@pytest.mark.parametrize("asked_for", [PRIVACY, PrivacyConfig(epsilon=8.0, noise="shared", honest=2)])
+def test_a_part_of_shared_noise_leaves_in_no_run_that_shares_it_otherwise(
+    tmp_path: Path, asked_for: PrivacyConfig
+) -> None:
+    """Stored in a run that three honest sites' noise hides, and asked for again by one of that name without masks."""
+    ledger = Ledger.of_site(tmp_path, "st-mary")
+    ledger.begin("one", {**TERMS, "honest": 3})
+    with ledger.round("one", 2) as entry:
+        entry.reserve(STEPS, None)
+        entry.store(safetensors.torch.save(weights(2)))
+    shared = PrivacyConfig(epsilon=8.0, noise="shared", honest=3)
+    check_accounted(content(weights(2)), asked(2), ledger, budget=16.0, privacy=shared)
+    with pytest.raises(Refused, match="run one began with noise for 3, and is asked to go on with noise for"):
+        check_accounted(content(weights(2)), asked(2), ledger, budget=16.0, privacy=asked_for)

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Array, ConfigRecord, MetricRecord, RecordDict
 
 from client.node.policy import inbound
-from client.node.policy.clauses import OutboundPolicy, PrivacyPolicy
+from client.node.policy.clauses import DataPolicy, OutboundPolicy, PrivacyPolicy
 from client.node.policy.document import Policy
 from common import protocol
 from common.config.units import UNITS
@@ -274,3 +274,14 @@ def test_figures_are_written_anew() -> None:
     text = str(left.config_records[protocol.CONFIG][protocol.FIGURES])
     assert json.loads(text) == FIGURES
     assert "  " not in text
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_what_rides_with_an_update_behind_masks_is_the_policys_too(allowed: bool) -> None:
+    told, settings = content(protocol.TRAIN), {**PLAIN, "federation.secure": True}
+    scores = {protocol.CONFUSION: [1, 1, 0, 0, 2, 0, 0, 0, 2], protocol.VALIDATION_EXAMPLES: 6}
+    told.metric_records[protocol.METRICS].update({**scores, protocol.VALIDATION_LOSS: 7.5})
+    policy = Policy(data=DataPolicy(min_speakers=1), outbound=OutboundPolicy(allow_validation=allowed))
+    left = through(protocol.TRAIN, told, settings, policy=policy)[protocol.METRICS]
+    assert (protocol.CONFUSION in left, protocol.VALIDATION_LOSS in left) == (allowed, allowed)
+    assert left[protocol.EXAMPLES] == 40

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.client.node.secure.adding import (
     Party,
     gathered,
     parties,
+    party,
     plain_words,
     roster_of,
     sent,
@@ -175,3 +177,18 @@ def test_rules_that_protect_nothing_are_no_rules(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"aggregation.{next(iter(wrong))} is"):
             parties(tmp_path, 3, **wrong)
     assert parties(tmp_path, 3, max_update=MOST)
+
+
+def test_a_rule_that_changed_between_two_tries_leaves_the_round_what_it_is(tmp_path: Path) -> None:
+    sites = parties(tmp_path, 4)
+    roster, asked, whole = roster_of(sites), terms(), updates(sites)
+    first = sent(sites, asked, roster, whole)
+    rules = replace(sites["site-00"].site.rules, least_sites=4)
+    stricter = {name: party(replace(node.site, rules=rules)) for name, node in sites.items()}
+    again = sent(stricter, asked, roster, whole)
+    assert {name: update.packed() for name, update in again.items()} == {
+        name: update.packed() for name, update in first.items()
+    }
+    found = gathered(asked, roster, [update for name, update in again.items() if name != "site-03"])
+    with pytest.raises(Refused, match="a sum is of 3 sites, the policy asks for 4"):
+        told(found, {name: node for name, node in stricter.items() if name != "site-03"})
