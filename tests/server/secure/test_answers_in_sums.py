@@ -34,7 +34,7 @@ MODEL = {"classifier.bias": np.zeros(3, np.float32), "classifier.weight": np.zer
 NOTHING = RecordDict(
     {protocol.METRICS: MetricRecord({protocol.EXAMPLES: 0})}
 )  # none of the validation speakers is here
-HEAD = {protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "ab" * 32}
+HEAD: Any = {protocol.LEDGER_ENTRIES: 3, protocol.LEDGER_HASH: "ab" * 32}
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 

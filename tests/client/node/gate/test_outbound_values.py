@@ -279,7 +279,7 @@ def test_figures_are_written_anew() -> None:
 @pytest.mark.parametrize("allowed", [True, False])
 def test_what_rides_with_an_update_behind_masks_is_the_policys_too(allowed: bool) -> None:
     told, settings = content(protocol.TRAIN), {**PLAIN, "federation.secure": True}
-    scores = {protocol.CONFUSION: [1, 1, 0, 0, 2, 0, 0, 0, 2], protocol.VALIDATION_EXAMPLES: 6}
+    scores: Any = {protocol.CONFUSION: [1, 1, 0, 0, 2, 0, 0, 0, 2], protocol.VALIDATION_EXAMPLES: 6}
     told.metric_records[protocol.METRICS].update({**scores, protocol.VALIDATION_LOSS: 7.5})
     policy = Policy(data=DataPolicy(min_speakers=1), outbound=OutboundPolicy(allow_validation=allowed))
     left = through(protocol.TRAIN, told, settings, policy=policy)[protocol.METRICS]
