@@ -16,7 +16,7 @@ install: .venv/installed
 	touch $@
 
 demo: install
-	$(BIN)/fedser simulate --corpus synthetic --out runs/demo --overwrite --baselines --rounds 12
+	$(BIN)/fedser simulate --corpus synthetic --out runs/demo --overwrite --baselines --rounds 6
 
 check: install
 	$(BIN)/ruff check .
