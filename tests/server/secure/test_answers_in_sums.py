@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,10 +20,14 @@ from common.config.settings import Config, flatten
 from common.errors import FederationError
 from common.escaping import one_line
 from common.flower.packing import pack, unpack
+from common.messages.masked_forms import MASKABLE
+from server.rounds.held_out import _together
 from server.rounds.loop import Rounds
+from server.rounds.site_scores import scored as content_of
 from server.run.checkpoint import State
 from server.secure.secure_sums import SecureSums
 from server.secure.sum_notes import SumNotes
+from server.secure.tallied_sums import classes_behind_masks, confidence_behind_masks
 from server.sites.handshake import Node
 from tests.client.node.gated import PLAIN, PRIVATE, config_of
 from tests.client.node.secure.adding import RUN, counts, parties
@@ -48,6 +53,7 @@ class FourSites:
         self._asked: dict[str, Message] = {}
         self.away: set[str] = set()
         self.stopped: set[str] = set()
+        self.scores: dict[int, RecordDict] = {}  # what a site's app answers where it has something to score or count
 
     def get_node_ids(self) -> list[int]:
         return [place for place, node in self.nodes.items() if node.site.name not in self.away]
@@ -67,9 +73,9 @@ class FourSites:
             told = RecordDict({protocol.CONFIG: ConfigRecord({**HEAD, protocol.STOPPED: True})})
         elif kind == protocol.KEYS:
             told = node.introduce(content, **own)
-        elif kind in (protocol.TRAIN, protocol.EVALUATE):
+        elif kind in MASKABLE:
             reserved = node.reserve(kind, content, self._config, "")
-            made = trained(place, own["examples"]) if kind == protocol.TRAIN else NOTHING
+            made = trained(place, own["examples"]) if kind == protocol.TRAIN else self.scores.get(place, NOTHING)
             if self._config.privacy.on:
                 made[protocol.CONFIG] = ConfigRecord(dict(HEAD))
             told = node.masked(reserved, content, made, self._config)
@@ -182,3 +188,56 @@ def test_where_too_few_have_a_budget_left_to_hide_each_other_the_run_ends(
         return
     state = round_of(grid, tmp_path / "run", config)
     assert [sorted(entry["sites"]) for entry in state.history] == [["site-01", "site-02", "site-03"]] * rounds
+
+
+def sums_of(grid: Any, folder: Path, **settings: Any) -> tuple[SecureSums, State]:
+    """The sums of a run, and its state after the rounds."""
+    rounds = rounds_of(grid, folder, config_of({**SECURE, **settings}))
+    assert rounds.secure is not None
+    scaling = {"mean": np.zeros(3, np.float32), "deviation": np.ones(3, np.float32)}
+    return rounds.secure, State(arrays=dict(MODEL), scaling=scaling, run=RUN)
+
+
+def scored(counts: Sequence[int], speakers: int, *, known: bool = True) -> RecordDict:
+    """What an app tells of held-out speakers, as of strangers and, or not, with all of them known."""
+    told: Any = {protocol.EXAMPLES: sum(counts), protocol.SPEAKERS: speakers, protocol.after("0"): list(counts)}
+    if known:
+        adapted = {protocol.after(heard): [protocol.DRAWS * own for own in counts] for heard in protocol.AFTER[1:]}
+        told |= {protocol.CONFUSION: list(counts), **adapted}
+    return RecordDict({protocol.METRICS: MetricRecord(told)})
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_held_out_speakers_of_all_sites_are_scored_as_one(tmp_path: Path, known: bool) -> None:
+    """Where one of them does not tell how a speaker does whom the model knows, all are scored as strangers."""
+    one, other = [3, 0, 1, 0, 2, 0, 0, 0, 4], [1, 1, 0, 0, 5, 0, 2, 0, 0]
+    grid: Any = FourSites(tmp_path / "sites", config_of(SECURE))
+    grid.scores = {1: scored(one, 2), 3: scored(other, 3, known=known)}
+    secure, state = sums_of(grid, tmp_path / "run")
+    holders = [dataclasses.replace(node, test=10 - place) for place, node in enumerate(secure.nodes) if place in (0, 2)]
+    [answer], sites = _together(secure, state, dict(MODEL), holders, {})
+    whole = np.add(one, other).reshape(1, 3, 3)
+    assert (answer.known, answer.examples, answer.speakers) == (known, 19, 5)
+    np.testing.assert_array_equal(answer.confusion, whole)
+    assert set(answer.after) == (set(protocol.AFTER) if known else {"0"})
+    np.testing.assert_array_equal(answer.after["0"], whole)
+    assert sites == {"site-00": 10, "site-02": 8}
+
+
+def test_without_a_sum_or_a_count_in_it_nobody_is_scored(tmp_path: Path) -> None:
+    grid: Any = FourSites(tmp_path / "sites", config_of(SECURE))
+    secure, state = sums_of(grid, tmp_path / "run")
+    with pytest.raises(FederationError, match="no held-out speaker was scored behind masks"):
+        _together(secure, state, dict(MODEL), secure.nodes, {})
+    grid.away = {"site-00", "site-01"}
+    assert _together(secure, state, {**MODEL, "classifier.bias": np.ones(3, np.float32)}, secure.nodes, {})[0] == []
+    assert confidence_behind_masks(secure, content_of(state, dict(MODEL)), 3, {}) is None
+
+
+def test_class_counts_of_all_sites_are_added_up(tmp_path: Path) -> None:
+    grid: Any = FourSites(tmp_path / "sites", config_of(SECURE))
+    told = {1: [40, 10, 10], 2: [0, 60, 7], 3: [30, 30, 14], 4: [27, 27, 27]}
+    counted = {place: {protocol.EXAMPLES: sum(own), protocol.COUNTS: own} for place, own in told.items()}
+    grid.scores = {place: RecordDict({protocol.METRICS: MetricRecord(own)}) for place, own in counted.items()}  # type: ignore[arg-type]
+    secure, _ = sums_of(grid, tmp_path / "run")
+    assert classes_behind_masks(secure, 3, {}) == [97.0, 127.0, 58.0]
