@@ -22,7 +22,7 @@ from common.messages import schema
 from common.messages.forms import Told
 from common.messages.scope import Scope
 from common.secure.fixed_point import Vector, Words
-from common.secure.roster import Roster
+from common.secure.roster import LEAST, Roster
 from common.secure.round_words import Beside, RoundLayout
 from common.secure.secret_shares import threshold
 from common.secure.sum_opening import MaskedUpdate, Opening, Unmasking
@@ -31,7 +31,6 @@ from server.messages.rejections import Refused, costing, failure, reasons, refus
 from server.secure.masked_sum import MaskedSum
 from server.secure.sum_notes import SumNotes
 from server.sites.handshake import Node
-from server.sites.robust import FEWEST
 
 log = logging.getLogger("fedser.server")
 _Answer = TypeVar("_Answer")
@@ -100,7 +99,7 @@ class SecureSums:
                 entries.append(entry)
             else:
                 refuse(node.site, "key", "its name or counts are not what it said when it was met", refused)
-        least = max(FEWEST, self.config.federation.min_sites)
+        least = max(LEAST, self.config.federation.min_sites)
         if len(entries) < least:
             raise FederationError(
                 f"{len(entries)} of {len(self.nodes)} sites told a key to add up with, expected at least {least}"
@@ -112,7 +111,7 @@ class SecureSums:
     def least(self) -> int:
         """How many sites have to send words, by the protocol and by the noise that they share."""
         privacy = self.config.privacy
-        return max(threshold(len(self.roster.sites)), FEWEST, privacy.honest + 1 if privacy.shared else 0)
+        return max(threshold(len(self.roster.sites)), LEAST, privacy.honest + 1 if privacy.shared else 0)
 
     @property
     def members(self) -> list[Node]:

@@ -7,6 +7,7 @@ import math
 
 from common.config.settings import Config, FederationConfig, flatten
 from common.errors import UsageError
+from common.secure.roster import LEAST
 from common.strategies.available import CATALOGUE
 
 log = logging.getLogger("fedser.server")
@@ -87,9 +88,9 @@ def check_secure(config: Config, sites: int) -> None:
         )
     if config.privacy.on and not config.privacy.at_sites:
         raise UsageError("--secure hides each site's update from the server, which --privacy-unit site has to clip")
-    if sites < FEWEST:
+    if sites < LEAST:
         raise UsageError(
-            f"--secure: {sites} sites, expected at least {FEWEST}: of two each would know the other's update"
+            f"--secure: {sites} sites, expected at least {LEAST}: of two each would know the other's update"
         )
 
 
